@@ -1,0 +1,30 @@
+"""circuitdsl: a declarative compiler for neural circuits.
+
+    import circuitdsl as cd
+
+    circuit = cd.load("circuits/heterosynaptic/self_assembly.circ")
+    run = circuit.compile(target="cpu").run(data="digits", epochs=60, batch=16, seed=0)
+
+Names are imported when they are first used, so that `import circuitdsl` costs nothing.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from circuitdsl.api import Circuit, Simulation, UsageError, load, loads
+    from circuitdsl.diagnostics import CircuitError, Diagnostic
+
+__all__ = ["Circuit", "CircuitError", "Diagnostic", "Simulation", "UsageError", "load", "loads"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module `circuitdsl` has no attribute `{name}`")
+    from importlib import import_module
+
+    home = "circuitdsl.diagnostics" if name in ("CircuitError", "Diagnostic") else "circuitdsl.api"
+    return getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,479 @@
+"""The Python API: `load` a circuit, `compile` it, `run` it.
+
+import circuitdsl as cd
+
+circuit = cd.load("circuits/heterosynaptic/self_assembly.circ")
+run = circuit.compile(target="cpu").run(data="digits", epochs=60, batch=16, seed=0)
+float(run["metric"][-1])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from circuitdsl.diagnostics import CircuitError, Diagnostic, did_you_mean, render
+from circuitdsl.graph import ir
+from circuitdsl.graph.resolve import Loaded, load_file, load_text
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from circuitdsl.graph.machine import Engine
+    from circuitdsl.runtime.data import Dataset, Scale
+    from circuitdsl.runtime.expects import Judged
+    from circuitdsl.runtime.progress import Progress
+    from circuitdsl.runtime.simulate import Loop, Run
+
+Target = Literal["cpu", "reference"]
+DType = Literal["float32", "float64"]
+Learn = Literal["circuit", "backprop"]
+Override = float | Sequence[float]
+
+TARGETS = ("reference", "cpu", "cuda", "cuda-emulated")
+DEFAULT_EPOCHS, DEFAULT_BATCH, DEFAULT_SEED = 10, 1, 0
+
+
+class UsageError(ValueError):
+    """A request that makes no sense for this circuit: an unknown task, a target that is not there."""
+
+
+def load(path: str | Path) -> Circuit:
+    """Reads, elaborates and checks a `.circ` file; a file that is not there is looked for in the
+    shipped library.
+
+    Raises CircuitError, which carries all diagnostics, and OSError."""
+    from circuitdsl.library import find_circuit
+
+    place = find_circuit(path)
+    return Circuit(lambda overrides: load_file(place, overrides=overrides), place)
+
+
+def loads(text: str, name: str = "<text>") -> Circuit:
+    """Like `load`, for a text."""
+    return Circuit(lambda overrides: load_text(text, name, overrides=overrides), None)
+
+
+class Circuit:
+    """A checked circuit. `ir` is its graph, `warnings` what its check found short of an error."""
+
+    def __init__(self, load: Callable[[Mapping[str, Override] | None], Loaded], path: Path | None):
+        self._load = load
+        self.path = path
+        loaded = load(None)
+        self.warnings: tuple[Diagnostic, ...] = tuple(loaded.warnings)
+        self.ir = _the_circuit(loaded, path)
+
+    @property
+    def name(self) -> str:
+        return self.ir.name
+
+    @property
+    def folder(self) -> Path | None:
+        """Beside what its data and weight files are looked for."""
+        return None if self.path is None else self.path.parent
+
+    def __repr__(self) -> str:
+        graph = self.ir
+        plastic = sum(s.dw is not None for s in graph.synapses.values())
+        return (
+            f"<circuit {self.name}: {len(graph.of_kind(ir.Kind.RATE))} neuron populations, "
+            f"{plastic} plastic of {len(graph.synapses)} synapses>"
+        )
+
+    def with_params(self, params: Mapping[str, Override]) -> tuple[ir.Circuit, dict[str, float]]:
+        """The graph and its numbers under other params; structural ones elaborate it anew.
+
+        Raises UsageError for a param that is not there or cannot have that value, CircuitError if
+        the circuit is wrong with it."""
+        from circuitdsl.graph.numbers import numbers_of
+
+        def is_structural(name: str) -> bool:
+            found = self.ir.params.get(name) or self.ir.params.get(name.partition("[")[0])
+            return found is not None and found.structural
+
+        structural = {k: v for k, v in params.items() if is_structural(k)}
+        try:
+            graph = self.ir
+            if structural:
+                graph = _the_circuit(self._load(structural), self.path)
+            return graph, numbers_of(graph, {k: v for k, v in params.items() if k not in structural})
+        except ValueError as problem:
+            raise UsageError(str(problem)) from None
+
+    def compile(self, target: Target = "cpu", *, dtype: DType = "float32") -> Simulation:
+        """The circuit made ready to run. The code is generated at the first run, when it is known
+        what to measure, and cached on disk by content."""
+        return Simulation(self, target=target, dtype=dtype)
+
+    def run(self, *, target: Target = "cpu", dtype: DType = "float32", **request: Any) -> xr.Dataset:
+        """`compile(target, dtype=dtype).run(...)`."""
+        return self.compile(target, dtype=dtype).run(**request)
+
+
+def _the_circuit(loaded: Loaded, path: Path | None) -> ir.Circuit:
+    if loaded.circuit is None:
+        raise UsageError(f"`{path or 'the text'}` holds rules and motifs, but no circuit to run")
+    return loaded.circuit
+
+
+# ---------------------------------------------------------------- what to run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is asked of a run; what is None comes from the task (else epochs 10, batch 1, seed 0)."""
+
+    task: str | None = None
+    data: str | tuple[Any, Any] | None = None
+    epochs: int | None = None
+    batch: int | None = None
+    seed: int | None = None
+    scale: Scale | None = None
+    params: Mapping[str, Override] = field(default_factory=dict)
+    learn: Learn | None = None
+    weights: Path | None = None
+
+    @property
+    def own_settings(self) -> bool:
+        """Whether the task's own settings hold, so that its expectations can be judged."""
+        changed = (self.data, self.epochs, self.batch, self.scale, self.learn, self.weights)
+        return not self.params and all(c is None for c in changed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """A request with everything filled in."""
+
+    task: ir.Task | None
+    data: str | tuple[Any, Any]
+    data_arguments: tuple[tuple[str, float], ...]
+    epochs: int
+    batch: int
+    seed: int
+    scale: Scale | None
+    learn: Learn
+
+    def attributes(self) -> dict[str, Any]:
+        """As they stand in a results file."""
+        arguments = ", ".join(f"{k}={v:g}" for k, v in self.data_arguments)
+        data = self.data if isinstance(self.data, str) else "arrays"
+        return {
+            "task": self.task.name if self.task else "",
+            "data": f"{data}({arguments})" if arguments else data,
+            "epochs": self.epochs,
+            "batch": self.batch,
+            "seed": self.seed,
+            "scale": self.scale or "",
+            "learn": self.learn,
+        }
+
+
+def settle(circuit: ir.Circuit, request: Request, numbers: Mapping[str, float]) -> Settings:
+    """Fills a request in from the circuit's task. Raises UsageError."""
+    task = _task(circuit, request.task)
+    data = request.data
+    arguments: tuple[tuple[str, float], ...] = ()
+    if data is None:
+        if task is None:
+            raise UsageError(f"`{circuit.name}` has no task: say which data to run on")
+        data, arguments = task.data, task.data_arguments
+
+    def setting(name: str, given: int | None, default: int, least: int) -> int:
+        value = default if given is None else given
+        written = getattr(task, name) if task is not None and given is None else None
+        if written is not None:
+            value = _whole(written, numbers, name)
+        if not least <= value < 2**32:
+            raise UsageError(f"`{name}` is {value}: it has to be at least {least}")
+        return value
+
+    return Settings(
+        task=task,
+        data=data,
+        data_arguments=arguments,
+        epochs=setting("epochs", request.epochs, DEFAULT_EPOCHS, 0),
+        batch=setting("batch", request.batch, DEFAULT_BATCH, 1),
+        seed=setting("seed", request.seed, DEFAULT_SEED, 0),
+        scale=request.scale or (task.scale if task else None),
+        learn=request.learn or "circuit",
+    )
+
+
+def _whole(expr: ir.Expr, numbers: Mapping[str, float], name: str) -> int:
+    from circuitdsl.graph.numbers import whole
+
+    try:
+        return whole(expr, numbers, f"`{name}`")
+    except ValueError as problem:
+        raise UsageError(str(problem)) from None
+
+
+def _task(circuit: ir.Circuit, name: str | None) -> ir.Task | None:
+    if name is None:
+        return next(iter(circuit.tasks.values()), None)
+    if name not in circuit.tasks:
+        hint = did_you_mean(name, circuit.tasks)
+        known = ", ".join(f"`{t}`" for t in circuit.tasks) or "none"
+        raise UsageError(f"`{circuit.name}` has no task `{name}`; {hint or f'its tasks: {known}'}")
+    return circuit.tasks[name]
+
+
+# ---------------------------------------------------------------- running
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A run with all that it needs to be told: `loop` holds engine, data and numbers."""
+
+    run: Run
+    loop: Loop
+    settings: Settings
+    compile_seconds: float
+    twin: Outcome | None = None
+    warnings: tuple[Diagnostic, ...] = ()
+
+    @property
+    def metric(self) -> float:
+        """On the test set at the end; NaN without a metric or after divergence."""
+        return self.run.metric[-1]
+
+    @property
+    def loss(self) -> float:
+        return self.run.loss[-1]
+
+
+class Simulation:
+    """A circuit on a target, in a precision. Engines are kept, so that runs with other numbers,
+    seeds or data do not compile again."""
+
+    def __init__(self, circuit: Circuit, *, target: str = "cpu", dtype: DType = "float32"):
+        if target not in TARGETS:
+            raise UsageError(f"unknown target `{target}`; known: {', '.join(TARGETS)}")
+        if target.startswith("cuda"):
+            raise UsageError(f"the target `{target}` is not yet available; use cpu or reference")
+        if dtype not in ("float32", "float64"):
+            raise UsageError(f"unknown dtype `{dtype}`; float32 or float64")
+        self.circuit, self.target, self.dtype = circuit, target, dtype
+        self._engines: dict[tuple[str, str], Engine] = {}
+        self._data: tuple[Any, Dataset] | None = None
+
+    def run(
+        self,
+        data: str | tuple[Any, Any] | None = None,
+        *,
+        epochs: int | None = None,
+        batch: int | None = None,
+        seed: int | None = None,
+        params: Mapping[str, Override] | None = None,
+        learn: Learn | None = None,
+        task: str | None = None,
+        scale: Scale | None = None,
+        weights: str | Path | None = None,
+    ) -> xr.Dataset:
+        """Trains the circuit and gives what it recorded, as `results.to_dataset` says: `metric` and
+        `loss` over `epoch`, the records, and the weights at the end (`W1.final`).
+
+        What is not said comes from the task. `data`: a name, a path, or arrays (X [examples,
+        features], y [examples] or [examples, size]). `params` sets params, structural ones too.
+        `weights`: a safetensors file to start from.
+        Raises UsageError, CircuitError (data that do not fit), KeyboardInterrupt. A run that
+        diverges gives what there is, with a warning and `attrs["diverged"]`."""
+        request = Request(
+            task=task,
+            data=data,
+            epochs=epochs,
+            batch=batch,
+            seed=seed,
+            scale=scale,
+            params=params or {},
+            learn=learn,
+            weights=None if weights is None else Path(weights),
+        )
+        outcome = self.execute(request)
+        if outcome.run.interrupted:
+            raise KeyboardInterrupt
+        if outcome.run.diverged is not None:
+            import warnings
+
+            warnings.warn(render(outcome.run.diverged), RuntimeWarning, stacklevel=2)
+        return self.dataset_of(outcome)
+
+    def dataset_of(self, outcome: Outcome) -> xr.Dataset:
+        """An outcome as labelled arrays with its provenance."""
+        from circuitdsl.runtime.results import to_dataset
+
+        return to_dataset(outcome.run, self.attributes(outcome))
+
+    def attributes(self, outcome: Outcome) -> dict[str, Any]:
+        """Where an outcome comes from: enough to do it again, and to know whether a saved run can
+        be gone on with."""
+        from circuitdsl.runtime.results import provenance
+        from circuitdsl.runtime.state import circuit_hash
+
+        settings = {
+            **outcome.settings.attributes(),
+            "hash": circuit_hash(outcome.run.circuit),
+            "target": self.target,
+            "dtype": self.dtype,
+        }
+        return provenance(outcome.run.circuit, settings, outcome.loop.numbers)
+
+    def execute(
+        self,
+        request: Request,
+        *,
+        progress: Progress | None = None,
+        saved: xr.Dataset | None = None,
+        after_epoch: Callable[[Outcome], None] | None = None,
+    ) -> Outcome:
+        """Prepares and runs a request. `saved`: a run to go on from; `after_epoch` is told of each
+        epoch (to save). Raises UsageError, CircuitError."""
+        from circuitdsl.runtime.simulate import simulate
+
+        outcome = self.prepare(request, progress=progress)
+        if saved is not None:
+            self._continue(outcome, saved)
+
+        def told(_: Run) -> None:
+            if after_epoch is not None:
+                after_epoch(outcome)
+
+        simulate(outcome.loop, outcome.run, after_epoch=told)
+        return outcome
+
+    def prepare(self, request: Request, *, progress: Progress | None = None) -> Outcome:
+        """Everything up to the first example: graph, data, engine and initial state."""
+        from circuitdsl.graph.initial import initial_state
+        from circuitdsl.runtime.progress import Quiet
+        from circuitdsl.runtime.records import new_series, plan
+        from circuitdsl.runtime.simulate import Loop, Run
+
+        graph, numbers = self.circuit.with_params(request.params)
+        settings = settle(graph, request, numbers)
+        dataset = self._dataset(graph, settings, from_task=request.data is None)
+        if settings.learn == "backprop":
+            graph = _twin(graph)
+        plans = plan(graph, settings.task.metric if settings.task else None)
+        engine = self._engine(graph, plans.probes)
+        try:
+            state = initial_state(graph, numbers, settings.seed, dtype=self.dtype, folder=self.circuit.folder)
+        except (ValueError, OSError) as problem:
+            raise UsageError(str(problem)) from None
+        warnings: tuple[Diagnostic, ...] = ()
+        if request.weights is not None:
+            from circuitdsl.runtime.state import load_weights
+
+            warnings = load_weights(request.weights, graph, state)
+        loop = Loop(
+            engine=engine,
+            dataset=dataset,
+            plan=plans,
+            numbers=numbers,
+            epochs=settings.epochs,
+            batch=settings.batch,
+            seed=settings.seed,
+            progress=progress or Quiet(),
+        )
+        run = Run(graph, state, new_series(graph, plans, numbers))
+        seconds = float(getattr(engine, "compile_seconds", 0.0))
+        return Outcome(run=run, loop=loop, settings=settings, compile_seconds=seconds, warnings=warnings)
+
+    def with_twin(self, outcome: Outcome, request: Request, *, progress: Progress | None = None) -> Outcome:
+        """The outcome beside its gradient twin's, run with the same seed and settings."""
+        twin = self.execute(replace(request, learn="backprop"), progress=progress)
+        return replace(outcome, twin=twin)
+
+    def _dataset(self, graph: ir.Circuit, settings: Settings, *, from_task: bool) -> Dataset:
+        from circuitdsl.runtime.data import load_data
+
+        sizes = tuple((p.name, p.size) for p in graph.populations.values() if p.kind is not ir.Kind.RATE)
+        named = settings.data if isinstance(settings.data, str) else tuple(id(part) for part in settings.data)
+        key = (named, settings.data_arguments, settings.scale, from_task, sizes)
+        if self._data is not None and self._data[0] == key:
+            return self._data[1]
+        dataset = load_data(
+            settings.data,
+            settings.data_arguments,
+            graph,
+            scale=settings.scale,
+            dtype=self.dtype,
+            folder=self.circuit.folder if from_task else None,
+            span=settings.task.span if from_task and settings.task else None,
+        )
+        self._data = (key, dataset)
+        return dataset
+
+    def _engine(self, graph: ir.Circuit, probes: tuple[ir.Expr, ...]) -> Engine:
+        from circuitdsl.runtime.state import circuit_hash
+
+        key = (circuit_hash(graph), repr(probes))
+        if key not in self._engines:
+            self._engines[key] = make_engine(self.target, graph, probes, self.dtype)
+        return self._engines[key]
+
+    def _continue(self, outcome: Outcome, saved: xr.Dataset) -> None:
+        """Puts the outcome's run where the saved one stopped. Raises UsageError if they are not the
+        same run."""
+        from circuitdsl.runtime.results import continue_from
+
+        mine = self.attributes(outcome)
+        for key in ("circuit", "hash", "params", "data", "batch", "scale", "learn", "dtype", "seed"):
+            theirs = saved.attrs.get(key)
+            if theirs is not None and theirs != mine[key]:
+                what = "" if key in ("hash", "params") else f" (`{theirs}`, now `{mine[key]}`)"
+                raise UsageError(f"the saved run is another one: its {key} differs{what}")
+        if int(saved.get("diverged", 0)):
+            raise UsageError("the saved run diverged: there is nothing to go on from")
+        try:
+            continue_from(outcome.run, saved)
+        except (KeyError, ValueError) as problem:
+            raise UsageError(f"the saved run does not fit this circuit: {problem}") from None
+
+
+def make_engine(target: str, graph: ir.Circuit, probes: Sequence[ir.Expr], dtype: DType) -> Engine:
+    """An engine of one of the targets, for a graph and what to measure."""
+    if target == "reference":
+        from circuitdsl.reference import Reference
+
+        return Reference(graph, probes, dtype)
+    from circuitdsl.runtime.engine import Compiled
+
+    return Compiled(graph, probes, dtype)
+
+
+def _twin(graph: ir.Circuit) -> ir.Circuit:
+    """The gradient twin, with the records that still mean something in it."""
+    from circuitdsl.derive.gradient import twin
+
+    made = twin(graph)
+    return replace(made, records=tuple(r for r in made.records if _is_there(r, made)))
+
+
+def _is_there(record: ir.Record, graph: ir.Circuit) -> bool:
+    match record.what:
+        case str() as population:
+            return population in graph.populations
+        case ir.MatrixRef() as matrix:
+            return matrix.synapse in graph.synapses
+        case ir.MatrixCall() as call:
+            return all(m.synapse in graph.synapses for m in call.arguments)
+        case expr:
+            return all(r.value in graph.values for r in ir.reads(expr))
+
+
+def judge_outcomes(
+    circuit: Circuit, outcomes: Sequence[Outcome], *, own_settings: bool
+) -> tuple[Judged, ...]:
+    """The metric expectations of a circuit, held against the mean over its runs' seeds."""
+    from circuitdsl.runtime.expects import judge
+
+    metric = sum(o.metric for o in outcomes) / len(outcomes)
+    twins = [o.twin.metric for o in outcomes if o.twin is not None]
+    twin = sum(twins) / len(twins) if len(twins) == len(outcomes) else None
+    return judge(circuit.ir, metric, twin, outcomes[0].loop.numbers, own_settings=own_settings)
+
+
+__all__ = ["Circuit", "CircuitError", "Outcome", "Request", "Simulation", "UsageError", "load", "loads"]

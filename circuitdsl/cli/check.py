@@ -1,0 +1,72 @@
+"""`circuitdsl check`: is the circuit right?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from circuitdsl.cli.common import (
+    OK,
+    USAGE,
+    WRONG,
+    Files,
+    Json,
+    Set,
+    check_object,
+    examples,
+    fail_usage,
+    params_of,
+    print_json,
+    show,
+    unreadable,
+)
+from circuitdsl.diagnostics import CircuitError, Diagnostic, Severity
+
+EXAMPLES = examples(
+    "circuitdsl check mine.circ",
+    "circuitdsl check --json circuits/classic/*.circ",
+    "circuitdsl check mine.circ --set depth=4",
+)
+
+
+def command(files: Files, settings: Set = None, json: Json = False) -> int:
+    """Parse, elaborate and check circuits, and say all that is wrong with them.
+
+    Exit codes: 0 all are right (warnings allowed), 1 one is wrong, 2 a file is missing.
+    """
+    params = params_of(settings)
+    found: list[dict[str, Any]] = []
+    missing = False
+    for file in files:
+        diagnostics, absent = _check(file, params)
+        missing |= absent
+        show(diagnostics)
+        found.append(check_object(file, diagnostics))
+        if not json:
+            print(f"{file}: {_verdict(diagnostics)}")
+    ok = all(f["ok"] for f in found)
+    if json:
+        print_json(found[0] if len(files) == 1 else {"ok": ok, "files": found})
+    return USAGE if missing else OK if ok else WRONG
+
+
+def _check(file: str, params: dict[str, float | list[float]]) -> tuple[tuple[Diagnostic, ...], bool]:
+    """What is to be said of a file, and whether it is missing."""
+    from circuitdsl.graph.resolve import load_file
+    from circuitdsl.library import find_circuit
+
+    try:
+        return load_file(find_circuit(file), overrides=params or None).warnings, False
+    except CircuitError as error:
+        return error.diagnostics, False
+    except OSError as problem:
+        return (unreadable(file, problem),), True
+    except ValueError as problem:
+        if not params:
+            raise
+        fail_usage(str(problem))
+
+
+def _verdict(diagnostics: tuple[Diagnostic, ...]) -> str:
+    counts = [(sum(d.severity is s for d in diagnostics), s.value) for s in Severity]
+    said = [f"{n} {word}{'s' if n > 1 else ''}" for n, word in counts if n]
+    return ", ".join(said) or "ok"

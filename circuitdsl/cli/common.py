@@ -1,0 +1,172 @@
+"""What all commands share: options, one JSON object on stdout, diagnostics on stderr, exit codes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from circuitdsl.diagnostics import CircuitError, Diagnostic, Severity, render
+
+OK, WRONG, USAGE, UNFINISHED, INTERRUPTED = 0, 1, 2, 3, 130
+
+File = Annotated[str, typer.Argument(metavar="FILE", help="A .circ file, or the name of a shipped one.")]
+Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="One or more .circ files.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more; show tracebacks of faults in here.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Set a param: a number, or a list as [64, 32, 10]."),
+]
+TaskName = Annotated[str | None, typer.Option("--task", metavar="NAME", help="Which task; default the first.")]
+DataName = Annotated[
+    str | None,
+    typer.Option("--data", metavar="NAME|PATH", help="Other data: a name, an .npz, .csv or IDX file."),
+]
+
+
+class Stop(Exception):
+    """Ends the program with an exit code and, on stderr, a message."""
+
+    def __init__(self, code: int, message: str = ""):
+        super().__init__(message)
+        self.code, self.message = code, message
+
+
+def say(text: str) -> None:
+    """A line on stderr."""
+    print(text, file=sys.stderr)
+
+
+def color(stream: Any = None) -> bool:
+    """Whether to colour what goes to a stream (stderr): a terminal, and NO_COLOR is not set."""
+    import os
+
+    stream = sys.stderr if stream is None else stream
+    return stream.isatty() and not os.environ.get("NO_COLOR")
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on stdout; NaN and infinities are null."""
+    import json
+
+    print(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Mapping():
+            return {str(k): _plain(v) for k, v in value.items()}
+        case list() | tuple():
+            return [_plain(v) for v in value]
+        case bool() | int() | str() | None:
+            return value
+        case float():
+            return value if value - value == 0 else None
+        case Path():
+            return str(value)
+        case _:
+            return _plain(value.tolist())  # NumPy's numbers and arrays
+
+
+# ---------------------------------------------------------------- diagnostics
+
+
+def show(diagnostics: Iterable[Diagnostic]) -> None:
+    """Diagnostics on stderr, with a blank line after each."""
+    painted = color()
+    for diagnostic in diagnostics:
+        say(render(diagnostic, color=painted) + "\n")
+
+
+def check_object(file: str, diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:
+    """What `check --json` prints for a file, and every command if its check fails."""
+    ok = all(d.severity is not Severity.ERROR for d in diagnostics)
+    return {"file": file, "ok": ok, "diagnostics": [d.as_json() for d in diagnostics]}
+
+
+def unreadable(file: str, problem: OSError) -> Diagnostic:
+    """A file that is not there, as a diagnostic."""
+    why = (problem.strerror or str(problem)).lower()
+    return Diagnostic(code="C006", title=f"cannot read `{file}`: {why}", span=None)
+
+
+@contextmanager
+def reporting(file: str, *, json: bool) -> Iterator[None]:
+    """Turns what can go wrong with a circuit, its data or a request into messages and exit codes."""
+    from circuitdsl.runtime.missing import MissingData
+
+    try:
+        yield
+    except CircuitError as error:
+        show(error.diagnostics)
+        if json:
+            print_json(check_object(file, error.diagnostics))
+        raise Stop(USAGE if isinstance(error, MissingData) else WRONG) from None
+    except OSError as problem:
+        if problem.filename is None:
+            raise
+        named = str(problem.filename)
+        found = unreadable(named, problem)
+        if json:
+            print_json(check_object(file, [found]))
+        raise Stop(USAGE, render(found, color=color())) from None
+
+
+def fail_usage(message: str) -> NoReturn:
+    raise Stop(USAGE, f"error: {message}")
+
+
+# ---------------------------------------------------------------- options
+
+
+def params_of(settings: Sequence[str] | None) -> dict[str, float | list[float]]:
+    """The params of `--set eta=0.1 --set "sizes=[64, 32]"`; values may be arithmetic (`0.1/4`)."""
+    params: dict[str, float | list[float]] = {}
+    for setting in settings or ():
+        name, equals, value = setting.partition("=")
+        if not equals or not name.strip() or not value.strip():
+            fail_usage(f"`--set {setting}`: written as NAME=VALUE, such as --set eta=0.05")
+        params[name.strip()] = _value(setting, value.strip())
+    return params
+
+
+def _value(setting: str, text: str) -> float | list[float]:
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    from circuitdsl.diagnostics import Source
+    from circuitdsl.syntax import ast
+    from circuitdsl.syntax.parse import parse_expression
+
+    try:
+        expr = parse_expression(Source("--set", text))
+        return [_number(item) for item in expr.items] if isinstance(expr, ast.ListOf) else _number(expr)
+    except (CircuitError, ValueError):
+        fail_usage(f"`--set {setting}`: `{text}` is neither a number nor a list such as [64, 32, 10]")
+
+
+def _number(expr: Any) -> float:
+    """The value of a written number or arithmetic on numbers. Raises ValueError on anything else."""
+    from circuitdsl.graph.numbers import OPERATORS
+    from circuitdsl.syntax import ast
+
+    match expr:
+        case ast.Number():
+            return float(expr.value)
+        case ast.Unary(operator="-"):
+            return -_number(expr.operand)
+        case ast.Binary() if expr.operator in OPERATORS:
+            return OPERATORS[expr.operator](_number(expr.left), _number(expr.right))
+        case _:
+            raise ValueError("not a number")
+
+
+def examples(*lines: str) -> str:
+    """The examples at the end of a command's help."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)

@@ -1,0 +1,241 @@
+"""The numbers of a circuit on the host: its params with what was set from outside, and expressions of them.
+
+Plain Python floats. What is undefined is IEEE's answer (1/0 is inf, 0/0 and sqrt(-1) are nan), as in the
+equations that run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, assert_never
+
+from circuitdsl.diagnostics import did_you_mean
+from circuitdsl.graph.ir import (
+    Apply,
+    Circuit,
+    Coef,
+    DriveRead,
+    Expr,
+    Fan,
+    Flag,
+    Num,
+    Over,
+    Param,
+    ParamRef,
+    Random,
+    Read,
+    Reduce,
+    SynapseState,
+    Tick,
+    Weight,
+    walk,
+)
+
+Override = float | Sequence[float]
+
+
+class Fans(NamedTuple):
+    """The realised mean number of weights per postsynaptic and per presynaptic unit of a synapse."""
+
+    fan_in: float
+    fan_out: float
+
+
+# ---------------------------------------------------------------- params
+
+
+def numbers_of(circuit: Circuit, overrides: Mapping[str, Override]) -> dict[str, float]:
+    """Every number param by name, elements of list params as `sizes[2]`.
+
+    `overrides` maps params (or single elements) to their new values; params computed from them follow.
+    Raises ValueError for an unknown name, a list of another length, something that is not a finite number,
+    and for a structural param, which only elaborating the circuit again can set.
+    """
+    given = _given(circuit, overrides)
+    definitions = dict(_definitions(circuit))
+    numbers: dict[str, float] = {}
+
+    def settle(name: str) -> None:
+        if name in numbers:
+            return
+        if name in given:
+            numbers[name] = given[name]
+            return
+        for node in walk(definitions[name]):
+            if isinstance(node, ParamRef):
+                settle(node.name)
+        numbers[name] = evaluate(definitions[name], numbers)
+
+    for name in definitions:
+        settle(name)
+    return numbers
+
+
+def _definitions(circuit: Circuit) -> list[tuple[str, Expr]]:
+    """Every number param and every element of a list, with the expression written for it."""
+    found: list[tuple[str, Expr]] = []
+    for param in circuit.params.values():
+        if isinstance(param.value, tuple):
+            found += [(f"{param.name}[{i}]", item) for i, item in enumerate(param.value)]
+        else:
+            found.append((param.name, param.value))
+    return found
+
+
+def _given(circuit: Circuit, overrides: Mapping[str, Override]) -> dict[str, float]:
+    """The overrides, checked and flattened to numbers."""
+    given: dict[str, float] = {}
+    for name, value in overrides.items():
+        param = _param_of(circuit, name)
+        if param.structural:
+            raise ValueError(
+                f"`{name}` shapes the circuit (a size, a range or an index depends on it): it cannot be set"
+                " on a circuit that is already elaborated; load the circuit again with the new value"
+            )
+        if isinstance(param.value, tuple) and name == param.name:
+            given |= _list_elements(param, len(param.value), value)
+        else:
+            given[name] = _number(name, value)
+    return given
+
+
+def _param_of(circuit: Circuit, name: str) -> Param:
+    """The param that `eta` or `sizes[2]` names."""
+    if name in circuit.params:
+        return circuit.params[name]
+    base, bracket, rest = name.rpartition("[")
+    param = circuit.params.get(base)
+    if bracket and param is not None and isinstance(param.value, tuple):
+        if rest[:-1].isdecimal() and rest.endswith("]") and int(rest[:-1]) < len(param.value):
+            return param
+        raise ValueError(f"`{base}` has the elements 0 to {len(param.value) - 1}: there is no `{name}`")
+    if name in circuit.coefficients:
+        raise ValueError(f"`{name}` is a coefficient, an array of numbers: it cannot be set to one number")
+    hint = did_you_mean(name, circuit.params)
+    known = ", ".join(f"`{p}`" for p in circuit.params) or "none"
+    raise ValueError(f"`{circuit.name}` has no param `{name}`; {hint or f'its params are: {known}'}")
+
+
+def _list_elements(param: Param, length: int, value: Override) -> dict[str, float]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise ValueError(f"`{param.name}` is a list of {length} numbers, not one number")
+    if len(value) != length:
+        raise ValueError(f"`{param.name}` is a list of {length} numbers; {len(value)} were given")
+    return {f"{param.name}[{i}]": _number(f"{param.name}[{i}]", item) for i, item in enumerate(value)}
+
+
+def _number(name: str, value: object) -> float:
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise ValueError(f"`{name}` is a number; it cannot be set to {value!r}") from None
+    if not math.isfinite(number):
+        raise ValueError(f"`{name}` is a finite number; it cannot be set to {value!r}")
+    return number
+
+
+# ---------------------------------------------------------------- expressions
+
+
+def evaluate(expr: Expr, numbers: Mapping[str, float], fans: Fans | None = None) -> float:
+    """The value of an expression of numbers, params, elementwise functions and, given `fans`, of fan_in
+    and fan_out.
+
+    Raises ValueError if the expression reads anything that changes while the circuit runs.
+    """
+    match expr:
+        case Num():
+            return expr.value
+        case ParamRef():
+            return numbers[expr.name]
+        case Fan() if fans is not None:
+            return fans.fan_in if expr.which == "in" else fans.fan_out
+        case Apply():
+            return FUNCTIONS[expr.function](*(evaluate(a, numbers, fans) for a in expr.arguments))
+        case (
+            Fan() | Read() | Coef() | Weight() | SynapseState() | DriveRead() | Flag() | Tick() | Random()
+            | Over() | Reduce()
+        ):  # fmt: skip
+            raise ValueError(f"not a number before the circuit runs: {expr.span.text or expr}")
+        case _:
+            assert_never(expr)
+
+
+def whole(expr: Expr, numbers: Mapping[str, float], what: str) -> int:
+    """The value of an expression that has to be a whole number, such as the ticks of a phase.
+
+    Raises ValueError, which names it as `what`, if it is not whole or is negative."""
+    value = evaluate(expr, numbers)
+    if not math.isfinite(value) or value != math.floor(value) or value < 0:
+        raise ValueError(f"{what} is {value:g}: it has to be a whole number, 0 or more")
+    return int(value)
+
+
+def _divide(a: float, b: float) -> float:
+    if b != 0:
+        return a / b
+    return math.nan if a == 0 or math.isnan(a) else math.copysign(math.inf, a) * math.copysign(1, b)
+
+
+def _power(a: float, b: float) -> float:
+    try:
+        return math.pow(a, b)
+    except OverflowError:
+        return -math.inf if a < 0 and b % 2 == 1 else math.inf
+    except ValueError:
+        return math.inf if a == 0 else math.nan
+
+
+def _exp(x: float) -> float:
+    return math.exp(x) if x < 709.79 else x * math.inf
+
+
+def _log(x: float) -> float:
+    if x == 0:
+        return -math.inf
+    return math.log(x) if x > 0 else math.nan
+
+
+def _sign(x: float) -> float:
+    return x if math.isnan(x) else float((x > 0) - (x < 0))
+
+
+def _least(a: float, b: float) -> float:
+    return math.nan if math.isnan(a) or math.isnan(b) else min(a, b)
+
+
+def _greatest(a: float, b: float) -> float:
+    return math.nan if math.isnan(a) or math.isnan(b) else max(a, b)
+
+
+#: Every function of `ir.ELEMENTWISE`.
+FUNCTIONS: dict[str, Callable[..., float]] = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "div": _divide,
+    "pow": _power,
+    "neg": lambda x: -x,
+    "lt": lambda a, b: float(a < b),
+    "le": lambda a, b: float(a <= b),
+    "gt": lambda a, b: float(a > b),
+    "ge": lambda a, b: float(a >= b),
+    "eq": lambda a, b: float(a == b),
+    "ne": lambda a, b: float(a != b),
+    "relu": lambda x: _greatest(x, 0.0),
+    "step": lambda x: float(x > 0),
+    "sigmoid": lambda x: 1 / (1 + _exp(-x)),
+    "tanh": math.tanh,
+    "softplus": lambda x: _greatest(x, 0.0) + math.log1p(_exp(-abs(x))),
+    "exp": _exp,
+    "log": _log,
+    "sqrt": lambda x: math.sqrt(x) if x >= 0 else math.nan,
+    "abs": abs,
+    "sign": _sign,
+    "square": lambda x: x * x,
+    "min": _least,
+    "max": _greatest,
+    "clip": lambda x, low, high: _least(_greatest(x, low), high),
+    "where": lambda condition, yes, no: yes if condition != 0 else no,
+}

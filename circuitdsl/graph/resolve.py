@@ -1,0 +1,151 @@
+"""From a text to a checked circuit: the driver of this room, stage by stage.
+
+Files and rules; structure (loops, motifs, sizes); names (what equations may read); equations; order
+within a tick; checks. Each stage reports all its errors before the next would start on a broken one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from circuitdsl.diagnostics import Diagnostic, Label, Report, Source, Span
+from circuitdsl.graph import ir
+from circuitdsl.graph.build import Builder
+from circuitdsl.graph.declare import Declarations
+from circuitdsl.graph.scope import load_files
+from circuitdsl.graph.structure import Overrides, elaborate
+from circuitdsl.graph.tables import Tables
+from circuitdsl.syntax import ast
+from circuitdsl.syntax.parse import parse, read_source
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A checked text. `circuit` is None for a file of rules and motifs only."""
+
+    source: Source
+    circuit: ir.Circuit | None
+    warnings: tuple[Diagnostic, ...]
+
+
+def load_file(path: str | Path, *, overrides: Overrides | None = None) -> Loaded:
+    """Reads, elaborates and checks a `.circ` file.
+
+    `overrides` sets params (`--set`): a number, or a list for a list param.
+    Raises CircuitError with every finding of the stage that failed, OSError if the file cannot be
+    read, ValueError if an override names no param.
+    """
+    path = Path(path)
+    return load_source(read_source(path), path.resolve().parent, overrides=overrides)
+
+
+def load_text(text: str, name: str = "<text>", *, overrides: Overrides | None = None) -> Loaded:
+    """Like `load_file`, for a text; imports are looked for in the shipped library only."""
+    return load_source(Source(name, text), None, overrides=overrides)
+
+
+def load_source(source: Source, folder: Path | None, *, overrides: Overrides | None = None) -> Loaded:
+    report = Report()
+    tree = parse(source)
+    files = load_files(tree, folder, report)
+    report.stop_if_failed()
+    circuit_tree = _only_circuit(tree, report)
+    report.stop_if_failed()
+    if circuit_tree is None:
+        return Loaded(source, None, tuple(report.found))
+    structure = elaborate(circuit_tree, files, overrides or {}, report)
+    report.stop_if_failed()
+    tables = Tables(structure.symbols, structure.numbers)
+    Declarations(structure, report, overrides or {}, tables).declare()
+    report.stop_if_failed()
+    circuit = Builder(structure, report, overrides or {}, tables, source.text).build()
+    report.stop_if_failed()
+    assert circuit is not None
+    circuit = in_order(circuit, report)
+    report.stop_if_failed()
+    from circuitdsl.graph.checks import check
+
+    check(circuit, structure, report)
+    report.stop_if_failed()
+    return Loaded(source, circuit, tuple(report.found))
+
+
+def _only_circuit(tree: ast.File, report: Report) -> ast.Circuit | None:
+    circuits = [item for item in tree.items if isinstance(item, ast.Circuit)]
+    for extra in circuits[1:]:
+        report.add(
+            Diagnostic(
+                code="C011",
+                title=f"`{extra.name.name}` is a second circuit in one file",
+                span=extra.name.span,
+                labels=(Label(circuits[0].name.span, "the first"),),
+                hint="give each circuit a file of its own, and import what they share",
+            )
+        )
+    return circuits[0] if circuits else None
+
+
+# ---------------------------------------------------------------- order within a tick
+
+
+def in_order(circuit: ir.Circuit, report: Report) -> ir.Circuit:
+    """The circuit with `order` filled in; reports the loops within a tick (C040)."""
+    import dataclasses
+
+    import networkx as nx
+
+    needed = _evaluated(circuit)
+    graph = ir.tick_graph(needed.values())
+    graph.remove_nodes_from([n for n in list(graph) if n not in needed])
+    rank = {name: i for i, name in enumerate(circuit.values)}
+    try:
+        order = tuple(nx.lexicographical_topological_sort(graph, key=lambda name: rank[name]))
+    except nx.NetworkXUnfeasible:
+        for component in nx.strongly_connected_components(graph):
+            if len(component) > 1 or any(graph.has_edge(n, n) for n in component):
+                report.add(_loop(circuit, graph.subgraph(component), rank))
+        return circuit
+    return dataclasses.replace(circuit, order=order)
+
+
+def _evaluated(circuit: ir.Circuit) -> dict[str, ir.Value]:
+    """What a tick computes: all values but given and stored ones; the loss only if it is read."""
+    given = {ir.Kind.INPUT, ir.Kind.TARGET, ir.Kind.BIAS, ir.Kind.STATE}
+    values = {n: v for n, v in circuit.values.items() if v.kind not in given}
+    read = {r.value for v in circuit.values.values() for e in (v.expr, v.update) if e for r in ir.reads(e)}
+    if "loss" in values and values["loss"].kind is ir.Kind.LOSS and "loss" not in read:
+        del values["loss"]
+    return values
+
+
+def _loop(circuit: ir.Circuit, component: nx.DiGraph[str], rank: Mapping[str, int]) -> Diagnostic:
+    import networkx as nx
+
+    cycle = [a for a, _ in nx.find_cycle(component)]
+    start = min(range(len(cycle)), key=lambda i: rank[cycle[i]])
+    cycle = cycle[start:] + cycle[:start]
+    first = circuit.values[cycle[0]]
+    spans: list[Label] = []
+    for name in cycle[1:]:
+        span = _place(circuit, name)
+        if span != first.span and all(label.span != span for label in spans):
+            spans.append(Label(span, f"`{name}`"))
+    return Diagnostic(
+        code="C040",
+        title=f"`{cycle[0]}` depends on itself within one tick",
+        span=_place(circuit, cycle[0]),
+        label=" -> ".join([*cycle, cycle[0]]),
+        labels=tuple(spans[:5]),
+        notes=("in one tick every value is computed once, after what it reads",),
+        hint="read the tick before somewhere on the way (`prev(h) -> …`), or let a rate read a state",
+    )
+
+
+def _place(circuit: ir.Circuit, value: str) -> Span:
+    return circuit.values[value].span

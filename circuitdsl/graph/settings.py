@@ -1,0 +1,369 @@
+"""What a synapse, a task or a record is set to: initial values, masks, words, expectations.
+
+These are not equations: `init = normal(0, 1) * 0.5` is arithmetic on distributions, `connect = sparse(0.1)
+& no_self` combines masks, `sign = excitatory` and `update = tick` are words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NoReturn
+
+from circuitdsl.diagnostics import Diagnostic, Label, Span, did_you_mean
+from circuitdsl.graph import ir
+from circuitdsl.graph.calls import ELEMENTWISE_FUNCTIONS
+from circuitdsl.graph.expressions import Equations
+from circuitdsl.graph.scope import Place, Scope, Thunk
+from circuitdsl.graph.structure import OPERATOR_NAMES
+from circuitdsl.graph.tables import OfNumber, OfScalar, SynapseInfo, Tables
+from circuitdsl.syntax import ast
+
+INIT_ARITY = {"zeros": 0, "constant": 1, "normal": 2, "uniform": 2, "orthogonal": 0, "identity": 0,
+              "transpose": 1, "copy": 1, "file": 1}  # fmt: skip
+MATRIX_INITS = frozenset({"orthogonal", "identity", "transpose", "copy"})
+CONNECT_ARITY = {"dense": 0, "one_to_one": 0, "sparse": 1, "fan_in": 1, "no_self": 0, "file": 1}
+VERDICTS = ("exact", "gradient", "descent", "ascent", "inconsistent", "none")
+SCALES = ("none", "center", "zscore")
+
+
+def word(expr: ast.Expr, allowed: Sequence[str], what: str, tables: Tables) -> str:
+    """One of the words that `what` may be set to."""
+    if isinstance(expr, ast.Name) and expr.name in allowed:
+        return expr.name
+    listed = ", ".join(f"`{a}`" for a in allowed)
+    tables.symbols.fail(
+        Diagnostic(
+            code="C018",
+            title=f"`{expr.span.text}` is not a {what}",
+            span=expr.span,
+            notes=(f"it is one of {listed}",),
+            hint=did_you_mean(expr.span.text, allowed),
+        )
+    )
+
+
+def text_of(expr: ast.Expr, what: str, tables: Tables) -> str:
+    if isinstance(expr, ast.String):
+        return expr.value
+    title = f"`{expr.span.text}` is not the name of a file: {what} needs a text in quotes"
+    tables.symbols.fail(Diagnostic(code="C030", title=title, span=expr.span))
+
+
+# ---------------------------------------------------------------- initial values
+
+
+@dataclass(slots=True)
+class Inits:
+    """Initial values of one owner: a synapse (`synapse` given, matrices) or units of a population."""
+
+    tables: Tables
+    synapse: SynapseInfo | None
+
+    def resolve(self, expr: ast.Expr, scope: Scope) -> ir.Init:
+        match expr:
+            case ast.Name(name=name) if name in INIT_ARITY and scope.lookup(name) is None:
+                return self._named(name, (), expr.span, scope)
+            case ast.Call(function=name) if name in INIT_ARITY:
+                return self._named(name, expr.arguments, expr.span, scope)
+            case ast.Unary():
+                return ir.InitApply(function="neg", arguments=(self.resolve(expr.operand, scope),), span=expr.span)
+            case ast.Binary() if expr.operator in OPERATOR_NAMES:
+                arguments = (self.resolve(expr.left, scope), self.resolve(expr.right, scope))
+                return ir.InitApply(function=OPERATOR_NAMES[expr.operator], arguments=arguments, span=expr.span)
+            case ast.Call(function=name) if name in ELEMENTWISE_FUNCTIONS:
+                inner = tuple(self.resolve(a.value, scope) for a in expr.arguments)
+                if len(inner) != ir.ELEMENTWISE[name]:
+                    title = f"`{name}` takes {ir.ELEMENTWISE[name]} argument(s), not {len(inner)}"
+                    self.tables.symbols.fail(Diagnostic(code="C017", title=title, span=expr.span))
+                return ir.InitApply(function=name, arguments=inner, span=expr.span)
+            case ast.Name(name=name) if isinstance(binding := scope.lookup(name), Thunk):
+                return self.resolve(binding.expr, binding.scope)
+            case ast.Name() | ast.Call() if self._is_unknown(expr, scope):
+                self._unknown(expr)
+            case _:
+                return as_init(Equations(self.tables, self._numbers()).resolve(expr, scope))
+
+    def _numbers(self) -> OfNumber:
+        return OfNumber("an initial value", fans=self.synapse is not None)
+
+    def _is_unknown(self, expr: ast.Name | ast.Call, scope: Scope) -> bool:
+        if isinstance(expr, ast.Call):
+            return expr.function not in scope.file.rules
+        known = {"fan_in", "fan_out", "dt"}
+        return (
+            expr.name not in known
+            and scope.lookup(expr.name) is None
+            and scope.prefix + expr.name not in self.tables.symbols.entities
+            and scope.prefix + expr.name not in self.tables.symbols.aliases
+        )
+
+    def _unknown(self, expr: ast.Name | ast.Call) -> NoReturn:
+        name = expr.name if isinstance(expr, ast.Name) else expr.function
+        self.tables.symbols.fail(
+            Diagnostic(
+                code="C010",
+                title=f"unknown initial value `{name}`",
+                span=expr.span if isinstance(expr, ast.Name) else expr.function_span,
+                notes=("it is one of " + ", ".join(INIT_ARITY),),
+                hint=did_you_mean(name, INIT_ARITY),
+            )
+        )
+
+    def _named(self, name: str, arguments: Sequence[ast.Argument], span: Span, scope: Scope) -> ir.Init:
+        if len(arguments) != INIT_ARITY[name]:
+            title = f"`{name}` takes {INIT_ARITY[name]} argument(s), not {len(arguments)}"
+            self.tables.symbols.fail(Diagnostic(code="C017", title=title, span=span))
+        if name in MATRIX_INITS and self.synapse is None:
+            title = f"`{name}` makes a matrix: it is an initial value of weights, not of neurons"
+            self.tables.symbols.fail(Diagnostic(code="C030", title=title, span=span))
+        if name == "file":
+            path = text_of(arguments[0].value, "`file`", self.tables)
+            return ir.InitCall(which="file", path=path, span=span)
+        if name in ("transpose", "copy"):
+            return self._other(name, arguments[0].value, span, scope)
+        equations = Equations(self.tables, self._numbers())
+        numbers = tuple(equations.resolve(a.value, scope) for a in arguments)
+        return ir.InitCall(which=name, arguments=numbers, span=span)  # type: ignore[arg-type]
+
+    def _other(self, name: str, argument: ast.Expr, span: Span, scope: Scope) -> ir.Init:
+        assert self.synapse is not None
+        other = synapse_of(argument, scope, self.tables)
+        mine = (self.synapse.post.size, self.synapse.pre.size)
+        theirs = (other.post.size, other.pre.size)
+        if (theirs[::-1] if name == "transpose" else theirs) != mine:
+            shape = f"{theirs[0]} x {theirs[1]}"
+            self.tables.symbols.fail(
+                Diagnostic(
+                    code="C025",
+                    title=f"`{self.synapse.path}` is {mine[0]} x {mine[1]}: {name} of `{other.path}` does not fit",
+                    span=span,
+                    labels=(Label(other.span, f"{shape} (postsynaptic x presynaptic)"),),
+                )
+            )
+        return ir.InitCall(which=name, other=other.path, span=span)  # type: ignore[arg-type]
+
+
+def as_init(expr: ir.Expr) -> ir.Init:
+    """A number expression as an initial value."""
+    match expr:
+        case ir.Num() | ir.ParamRef() | ir.Fan():
+            return expr
+        case ir.Apply():
+            arguments = tuple(as_init(a) for a in expr.arguments)
+            return ir.InitApply(function=expr.function, arguments=arguments, span=expr.span)
+        case _:
+            raise AssertionError("number equations hold numbers, params and fans only")
+
+
+def synapse_of(expr: ast.Expr, scope: Scope, tables: Tables) -> SynapseInfo:
+    """The synapse that a reference names."""
+    if isinstance(expr, ast.Name | ast.Index | ast.Member):
+        found = tables.symbols.walk(expr, scope, tables.numbers.integer)
+        if isinstance(found, Place):
+            if found.entity is None:
+                tables.symbols.unknown(found, scope, tables.synapses)
+            if found.path in tables.synapses and not found.rest:
+                tables.symbols.used.add(found.path)
+                return tables.synapses[found.path]
+    title = f"`{expr.span.text}` is not a synapse"
+    hint = did_you_mean(expr.span.text, tables.synapses)
+    tables.symbols.fail(Diagnostic(code="C030", title=title, span=expr.span, hint=hint))
+
+
+# ---------------------------------------------------------------- masks
+
+
+def connections(expr: ast.Expr, scope: Scope, tables: Tables, synapse: SynapseInfo) -> tuple[ir.Connect, ...]:
+    if isinstance(expr, ast.Binary) and expr.operator == "&":
+        left = connections(expr.left, scope, tables, synapse)
+        return left + connections(expr.right, scope, tables, synapse)
+    arguments: Sequence[ast.Argument] = ()
+    match expr:
+        case ast.Name(name=name):
+            pass
+        case ast.Call(function=name):
+            arguments = expr.arguments
+        case _:
+            name = ""
+    if name not in CONNECT_ARITY:
+        shown = expr.span.text
+        if shown.startswith("local"):
+            title = "`local(...)` is not yet available"
+            tables.symbols.fail(Diagnostic(code="C004", title=title, span=expr.span))
+        word(expr, tuple(CONNECT_ARITY), "connection", tables)
+    if len(arguments) != CONNECT_ARITY[name]:
+        title = f"`{name}` takes {CONNECT_ARITY[name]} argument(s), not {len(arguments)}"
+        tables.symbols.fail(Diagnostic(code="C017", title=title, span=expr.span))
+    if name in ("one_to_one", "no_self") and synapse.pre.size != synapse.post.size:
+        _unequal(name, expr.span, tables, synapse)
+    if name == "file":
+        return (ir.Connect(which="file", path=text_of(arguments[0].value, "`file`", tables), span=expr.span),)
+    argument = None
+    if arguments:
+        argument = Equations(tables, OfNumber("a connection")).resolve(arguments[0].value, scope)
+    return (ir.Connect(which=name, argument=argument, span=expr.span),)  # type: ignore[arg-type]
+
+
+def _unequal(name: str, span: Span, tables: Tables, synapse: SynapseInfo) -> None:
+    pre, post = synapse.pre, synapse.post
+    tables.symbols.fail(
+        Diagnostic(
+            code="C020",
+            title=f"`{synapse.path}` is `{name}`, but `{pre.path}` has {pre.size} units, `{post.path}` {post.size}",
+            span=span,
+            labels=(Label(pre.span, f"{pre.size} units"), Label(post.span, f"{post.size} units")),
+        )
+    )
+
+
+# ---------------------------------------------------------------- records and expectations
+
+
+@dataclass(slots=True)
+class Judgements:
+    """Resolves records and expectations of the whole circuit."""
+
+    tables: Tables
+
+    def records(self, item: ast.Record, scope: Scope) -> list[ir.Record]:
+        every = None
+        if item.every is not None:
+            every = Equations(self.tables, OfNumber("`every`")).resolve(item.every, scope)
+        return [self._record(value, scope, every) for value in item.values]
+
+    def _record(self, expr: ast.Expr, scope: Scope, every: ir.Expr | None) -> ir.Record:
+        if isinstance(expr, ast.Name | ast.Index | ast.Member):
+            found = self.tables.symbols.walk(expr, scope, self.tables.numbers.integer)
+            if isinstance(found, Place) and found.entity is not None:
+                name = found.path + "".join(f".{r.key}" for r in found.rest)
+                if found.path in self.tables.synapses and not found.rest:
+                    self.tables.symbols.used.add(found.path)
+                    matrix = ir.MatrixRef(synapse=found.path, span=expr.span)
+                    return ir.Record(what=matrix, text=found.path, every=every, span=expr.span)
+                if found.path in self.tables.populations:
+                    population = self.tables.populations[found.path]
+                    self.tables.symbols.used.add(name)
+                    if not found.rest or found.rest[0].key in population.members:
+                        return ir.Record(what=name, text=name, every=every, span=expr.span)
+        matrix_call = self._matrix_call(expr, scope)
+        if matrix_call is not None:
+            return ir.Record(what=matrix_call, text=_text(matrix_call), every=every, span=expr.span)
+        scalar = Equations(self.tables, OfScalar("record")).resolve(expr, scope)
+        return ir.Record(what=scalar, text=_flat(expr.span), every=every, span=expr.span)
+
+    def _matrix_call(self, expr: ast.Expr, scope: Scope) -> ir.MatrixCall | None:
+        """norm(W), cos(V, transpose(W)): a function whose arguments are all synapses."""
+        if not isinstance(expr, ast.Call) or expr.function not in ("norm", "sum", "mean", "max", "cos"):
+            return None
+        arguments = [a.value for a in expr.arguments]
+        if expr.function != "cos" and not (len(arguments) == 1 and self._names_synapse(arguments[0], scope)):
+            return None
+        if len(arguments) != (2 if expr.function == "cos" else 1):
+            title = f"`cos` takes 2 arguments, not {len(arguments)}"
+            self.tables.symbols.fail(Diagnostic(code="C017", title=title, span=expr.span))
+        refs = tuple(self.matrix(a, scope) for a in arguments)
+        self._same_shape(refs, expr.span)
+        return ir.MatrixCall(function=expr.function, arguments=refs, span=expr.span)  # type: ignore[arg-type]
+
+    def _names_synapse(self, expr: ast.Expr, scope: Scope) -> bool:
+        if isinstance(expr, ast.Call):
+            return expr.function == "transpose"
+        if not isinstance(expr, ast.Name | ast.Index | ast.Member):
+            return False
+        found = self.tables.symbols.walk(expr, scope, self.tables.numbers.integer)
+        return isinstance(found, Place) and found.path in self.tables.synapses
+
+    def matrix(self, expr: ast.Expr, scope: Scope) -> ir.MatrixRef:
+        if isinstance(expr, ast.Call) and expr.function == "transpose" and len(expr.arguments) == 1:
+            inner = self.matrix(expr.arguments[0].value, scope)
+            return ir.MatrixRef(synapse=inner.synapse, transposed=not inner.transposed, span=expr.span)
+        return ir.MatrixRef(synapse=synapse_of(expr, scope, self.tables).path, span=expr.span)
+
+    def _same_shape(self, refs: Sequence[ir.MatrixRef], span: Span) -> None:
+        shapes = []
+        for ref in refs:
+            synapse = self.tables.synapses[ref.synapse]
+            shape = (synapse.post.size, synapse.pre.size)
+            shapes.append(shape[::-1] if ref.transposed else shape)
+        for ref, shape in zip(refs, shapes, strict=True):
+            if shape != shapes[0]:
+                title = (
+                    f"`{_matrix_text(refs[0])}` is {shapes[0][0]} x {shapes[0][1]}, "
+                    f"`{_matrix_text(ref)}` is {shape[0]} x {shape[1]}"
+                )
+                self.tables.symbols.fail(Diagnostic(code="C025", title=title, span=span))
+
+    # ------------------------------------------------------------ expect
+
+    def verdict(self, item: ast.ExpectVerdict, scope: Scope) -> ir.ExpectVerdict:
+        chosen = word(item.verdict, VERDICTS, "verdict", self.tables)
+        names = tuple(synapse_of(s, scope, self.tables).path for s in item.synapses)
+        return ir.ExpectVerdict(synapses=names, verdict=chosen, text=f"{', '.join(names)}: {chosen}", span=item.span)
+
+    def attractor(self, item: ast.ExpectAttractor, scope: Scope) -> ir.ExpectAttractor:
+        left = self.matrix(item.left, scope)
+        factor: ir.Expr | None = None
+        right_expr = item.right
+        numbers = Equations(self.tables, OfNumber("the factor of an attractor"))
+        match item.right:
+            case ast.Binary(operator="*", left=number, right=matrix):
+                factor, right_expr = numbers.resolve(number, scope), matrix
+            case ast.Unary(operand=matrix):
+                factor, right_expr = ir.Num(value=-1.0, span=item.right.span), matrix
+            case _:
+                pass
+        right = self.matrix(right_expr, scope)
+        self._same_shape((left, right), item.span)
+        scale = "" if factor is None else f"{item.right.span.text.split('*')[0].strip()} * "
+        text = f"attractor {_matrix_text(left)} ~ {scale}{_matrix_text(right)}"
+        return ir.ExpectAttractor(left=left, right=right, factor=factor, text=text, span=item.span)
+
+    def metric(self, item: ast.ExpectMetric, scope: Scope) -> ir.ExpectMetric:
+        match item.condition:
+            case ast.Binary(operator=">=" | "<=" as comparison, left=ast.Name(name="metric"), right=bound):
+                pass
+            case _:
+                self.tables.symbols.fail(
+                    Diagnostic(
+                        code="C018",
+                        title=f"`{item.condition.span.text}` is not an expectation",
+                        span=item.condition.span,
+                        notes=(
+                            "what can be expected: `W1: gradient`, `attractor V ~ transpose(W)`,\n"
+                            "`metric >= 0.95` (or `<=`), `metric >= 0.99 * backprop`",
+                        ),
+                    )
+                )
+        of_backprop, bound_expr = _backprop_factor(bound)
+        value: ir.Expr = ir.Num(value=1.0, span=bound.span)
+        if bound_expr is not None:
+            value = Equations(self.tables, OfNumber("the bound of an expectation")).resolve(bound_expr, scope)
+        text = f"metric {comparison} {_flat(bound.span)}"
+        side: Literal[">=", "<="] = ">=" if comparison == ">=" else "<="
+        return ir.ExpectMetric(comparison=side, bound=value, of_backprop=of_backprop, text=text, span=item.span)
+
+
+def _backprop_factor(bound: ast.Expr) -> tuple[bool, ast.Expr | None]:
+    """(whether the bound is relative to the twin, its factor: None for 1)."""
+    match bound:
+        case ast.Name(name="backprop"):
+            return True, None
+        case ast.Binary(operator="*", left=factor, right=ast.Name(name="backprop")):
+            return True, factor
+        case ast.Binary(operator="*", left=ast.Name(name="backprop"), right=factor):
+            return True, factor
+        case _:
+            return False, bound
+
+
+def _matrix_text(ref: ir.MatrixRef) -> str:
+    return f"transpose({ref.synapse})" if ref.transposed else ref.synapse
+
+
+def _text(call: ir.MatrixCall) -> str:
+    return f"{call.function}({', '.join(_matrix_text(a) for a in call.arguments)})"
+
+
+def _flat(span: Span) -> str:
+    return " ".join(span.text.split())

@@ -1,0 +1,402 @@
+"""The shape of the circuit: `for` and `use` unrolled, params that shape it evaluated.
+
+The text is walked once. What comes out is every declaration under its elaborated name with the scope
+of its equations; the equations themselves are resolved later, when every name is known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from circuitdsl.diagnostics import Diagnostic, Label, Report, Span, did_you_mean
+from circuitdsl.graph.ir import ELEMENTWISE
+from circuitdsl.graph.scope import (
+    BUILTIN_NAMES,
+    AliasTo,
+    Binding,
+    Declared,
+    FileScope,
+    Place,
+    Rest,
+    Scope,
+    Stop,
+    Symbols,
+    Thunk,
+    duplicate,
+    flatten,
+)
+from circuitdsl.syntax import ast
+
+#: Values from outside (`--set`): a number, or a list for a list param.
+Overrides = Mapping[str, float | Sequence[float]]
+
+#: Far above any circuit one would draw; stops `for i in 1..1e9` with a message.
+MAX_DECLARATIONS = 50_000
+
+OPERATOR_NAMES = {
+    "+": "add", "-": "sub", "*": "mul", "/": "div", "^": "pow",
+    "<": "lt", "<=": "le", ">": "gt", ">=": "ge", "==": "eq", "!=": "ne",
+}  # fmt: skip
+
+Judged = (
+    ast.Loss | ast.ExpectVerdict | ast.ExpectAttractor | ast.ExpectMetric | ast.Record | ast.Schedule
+    | ast.Task | ast.Pair
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Structure:
+    """The unrolled circuit: its names, and the items that are no entities, with their scopes."""
+
+    circuit: ast.Circuit
+    top: Scope
+    symbols: Symbols
+    items: list[tuple[Judged, Scope]]
+    numbers: StructuralNumbers
+
+
+def elaborate(circuit: ast.Circuit, file: FileScope, overrides: Overrides, report: Report) -> Structure:
+    symbols = Symbols(report)
+    numbers = StructuralNumbers(symbols, overrides)
+    top = Scope(file=file)
+    walker = _Walker(symbols, numbers, report)
+    symbols.entities["bias"] = bias_population(circuit, top)
+    walker.items(circuit.items, top)
+    return Structure(circuit, top, symbols, walker.found, numbers)
+
+
+def bias_population(circuit: ast.Circuit, scope: Scope) -> Declared:
+    """`bias`, as if every circuit declared it: one unit whose rate is 1."""
+    span = circuit.name.span
+    one = ast.Number(value=1.0, span=span)
+    item = ast.Input(name=ast.Name(name="bias", span=span), size=one, each_tick=False, span=span)
+    return Declared("bias", item, scope, span)
+
+
+# ---------------------------------------------------------------- walking items
+
+
+@dataclass(slots=True)
+class _Walker:
+    symbols: Symbols
+    numbers: StructuralNumbers
+    report: Report
+    found: list[tuple[Judged, Scope]] = field(default_factory=list)
+    motifs: list[str] = field(default_factory=list)
+
+    def items(self, items: Iterable[ast.Item], scope: Scope) -> None:
+        """Params first, so that ranges and indices may use those written below them."""
+        for item in items:
+            if isinstance(item, ast.Param):
+                self._guarded(item, scope)
+        for item in items:
+            if not isinstance(item, ast.Param):
+                self._guarded(item, scope)
+
+    def _guarded(self, item: ast.Item, scope: Scope) -> None:
+        with suppress(Stop):
+            self._item(item, scope)
+
+    def _item(self, item: ast.Item, scope: Scope) -> None:
+        match item:
+            case ast.Param() | ast.Target() | ast.Neuron() | ast.Synapse() | ast.Modulator():
+                self._declare(item, scope)
+            case ast.Input():
+                if item.each_tick:
+                    self.symbols.fail(further("input … each tick", item.span))
+                self._declare(item, scope)
+            case ast.For():
+                self._unroll(item, scope)
+            case ast.Use():
+                self._use(item, scope)
+            case ast.Alias():
+                self._alias(item, scope)
+            case ast.Further():
+                self.symbols.fail(further(item.what, item.span))
+            case ast.Rule() | ast.Motif() | ast.Import():
+                pass  # they belong to the file
+            case (
+                ast.Loss() | ast.Schedule() | ast.Task() | ast.Pair() | ast.Record()
+                | ast.ExpectVerdict() | ast.ExpectAttractor() | ast.ExpectMetric()
+            ):  # fmt: skip
+                self.found.append((item, scope))
+            case _:
+                assert_never(item)
+
+    def _declare(
+        self,
+        item: ast.Param | ast.Input | ast.Target | ast.Neuron | ast.Synapse | ast.Modulator,
+        scope: Scope,
+    ) -> None:
+        path = self._new_path(item.name, scope)
+        if len(self.symbols.entities) >= MAX_DECLARATIONS:
+            self.symbols.fail(
+                Diagnostic(
+                    code="C026",
+                    title=f"`{path}` is one declaration too many: more than {MAX_DECLARATIONS:,}",
+                    span=item.name.span,
+                    hint="a loop makes one population per turn: put the units into one population's size",
+                )
+            )
+        self.symbols.entities[path] = Declared(path, item, scope, item.name.span)
+
+    def _new_path(self, name: ast.Ref, scope: Scope) -> str:
+        """The elaborated name of something declared as `name`, if it can be declared."""
+        base, accessors = flatten(name)
+        if base.name in BUILTIN_NAMES and not accessors:
+            self.symbols.fail(builtin_declared(base))
+        path = scope.prefix + base.name
+        for accessor in accessors:
+            match accessor:
+                case ast.Index():
+                    path += f"[{self.numbers.integer(accessor.index, scope)}]"
+                case ast.Member():
+                    path += f".{accessor.name}"
+        for table in (self.symbols.entities, self.symbols.aliases):
+            if path in table:
+                self.symbols.fail(duplicate(path, name.span, table[path].span, "declaration"))
+        return path
+
+    def _unroll(self, item: ast.For, scope: Scope) -> None:
+        first = self.numbers.integer(item.first, scope)
+        last = self.numbers.integer(item.last, scope)
+        if last - first >= MAX_DECLARATIONS:
+            self.symbols.fail(
+                Diagnostic(
+                    code="C026",
+                    title=f"`for {item.variable.name} in {first}..{last}` has too many turns",
+                    span=item.first.span.to(item.last.span),
+                    hint="a loop makes one population per turn: put the units into one population's size",
+                )
+            )
+        for value in range(first, last + 1):
+            self.items(item.items, scope.child({item.variable.name: value}, (item.span,)))
+
+    def _alias(self, item: ast.Alias, scope: Scope) -> None:
+        path = self._new_path(item.name, scope)
+        self.symbols.aliases[path] = AliasTo(item.value, scope, item.name.span)
+
+    def _use(self, item: ast.Use, scope: Scope) -> None:
+        motif, file = self._motif(item, scope)
+        if item.motif.name in self.motifs:
+            cycle = " -> ".join([*self.motifs[self.motifs.index(item.motif.name) :], item.motif.name])
+            self.symbols.fail(
+                Diagnostic(
+                    code="C016",
+                    title=f"the motif `{item.motif.name}` uses itself",
+                    span=item.motif.span,
+                    label=cycle,
+                    labels=(Label(motif.name.span, "defined here"),),
+                    hint="unroll it with `for`",
+                )
+            )
+        path = self._new_path(item.instance, scope)
+        if path in self.symbols.instances:
+            first = self.symbols.instances[path]
+            self.symbols.fail(duplicate(path, item.instance.span, first, "instance"))
+        self.symbols.instances[path] = item.instance.span
+        names = [p.name for p in motif.parameters]
+        arguments = bind_arguments(item.motif, names, item.arguments, motif.name.span, self.symbols)
+        bindings: dict[str, Binding] = {k: Thunk(v, scope) for k, v in arguments.items()}
+        inner = Scope(file=file, prefix=f"{path}.", bindings=bindings, via=(*scope.via, item.span))
+        self.motifs.append(item.motif.name)
+        self.items(motif.items, inner)
+        self.motifs.pop()
+
+    def _motif(self, item: ast.Use, scope: Scope) -> tuple[ast.Motif, FileScope]:
+        if item.motif.name not in scope.file.motifs:
+            hint = did_you_mean(item.motif.name, scope.file.motifs)
+            self.symbols.fail(
+                Diagnostic(
+                    code="C010",
+                    title=f"unknown motif `{item.motif.name}`",
+                    span=item.motif.span,
+                    notes=("a file sees its own motifs and those of the files it imports directly",),
+                    hint=hint or "import the file that defines it",
+                )
+            )
+        return scope.file.motifs[item.motif.name]
+
+
+def bind_arguments(
+    callee: ast.Name, names: Sequence[str], arguments: Sequence[ast.Argument], defined: Span, symbols: Symbols
+) -> dict[str, ast.Expr]:
+    """Arguments of a rule or motif by parameter name; all must be there, each once."""
+    bound: dict[str, ast.Expr] = {}
+    where = Label(defined, f"defined here with ({', '.join(names)})")
+
+    def wrong(title: str, span: Span, hint: str | None = None) -> None:
+        symbols.fail(Diagnostic(code="C017", title=title, span=span, labels=(where,), hint=hint))
+
+    positional = [a for a in arguments if a.name is None]
+    if len(positional) > len(names):
+        wrong(
+            f"`{callee.name}` takes {len(names)} argument(s), not {len(positional)}",
+            positional[len(names)].span,
+        )
+    for position, argument in enumerate(arguments):
+        if argument.name is None and position >= len(positional):
+            wrong(f"a positional argument of `{callee.name}` after a named one", argument.span)
+        name = argument.name if argument.name is not None else names[position]
+        if name not in names:
+            wrong(f"`{callee.name}` has no argument `{name}`", argument.span, did_you_mean(name, names))
+        if name in bound:
+            wrong(f"argument `{name}` of `{callee.name}` is given twice", argument.span)
+        bound[name] = argument.value
+    missing = [n for n in names if n not in bound]
+    if missing:
+        listed = ", ".join(f"`{n}`" for n in missing)
+        wrong(f"`{callee.name}` is missing its argument {listed}", callee.span)
+    return bound
+
+
+def further(what: str, span: Span) -> Diagnostic:
+    return Diagnostic(
+        code="C004",
+        title=f"`{what}` is not yet available",
+        span=span,
+        notes=("the words of this construct are reserved for it",),
+    )
+
+
+def builtin_declared(name: ast.Name) -> Diagnostic:
+    return Diagnostic(
+        code="C015",
+        title=f"`{name.name}` is built in and cannot be declared",
+        span=name.span,
+        hint="choose another name",
+    )
+
+
+# ---------------------------------------------------------------- numbers that shape the graph
+
+
+@dataclass(slots=True)
+class StructuralNumbers:
+    """Evaluates sizes, ranges and indices. A param that is read on the way becomes structural."""
+
+    symbols: Symbols
+    overrides: Overrides
+    evaluating: list[str] = field(default_factory=list)
+
+    def integer(self, expr: ast.Expr, scope: Scope) -> int:
+        value = self.number(expr, scope)
+        if not math.isfinite(value) or value != int(value):
+            self.symbols.fail(
+                Diagnostic(
+                    code="C021",
+                    title=f"`{expr.span.text}` is {value:g}, not a whole number",
+                    span=expr.span,
+                    notes=("sizes, ranges and indices are whole numbers",),
+                )
+            )
+        return int(value)
+
+    def number(self, expr: ast.Expr, scope: Scope) -> float:
+        match expr:
+            case ast.Number():
+                return expr.value
+            case ast.Name() | ast.Index() | ast.Member():
+                return self._reference(expr, scope)
+            case ast.Unary():
+                return -self.number(expr.operand, scope)
+            case ast.Binary() | ast.Call():
+                return self._operation(expr, scope)
+            case ast.String() | ast.ListOf():
+                return self._not_a_number(expr)
+            case _:
+                assert_never(expr)
+
+    def _not_a_number(self, expr: ast.Expr) -> float:
+        title = f"`{expr.span.text}` is not a number known before the run"
+        notes = ("sizes, ranges and indices are computed from numbers, params and loop variables",)
+        self.symbols.fail(Diagnostic(code="C024", title=title, span=expr.span, notes=notes))
+
+    def _operation(self, expr: ast.Binary | ast.Call, scope: Scope) -> float:
+        from circuitdsl.graph.numbers import FUNCTIONS
+
+        if isinstance(expr, ast.Binary):
+            name = OPERATOR_NAMES.get(expr.operator, "")
+            operands: list[ast.Expr] = [expr.left, expr.right]
+        else:
+            name = expr.function
+            operands = [a.value for a in expr.arguments]
+        if name not in FUNCTIONS or len(operands) != ELEMENTWISE[name]:
+            return self._not_a_number(expr)
+        return FUNCTIONS[name](*(self.number(o, scope) for o in operands))
+
+    def _reference(self, expr: ast.Ref, scope: Scope) -> float:
+        found = self.symbols.walk(expr, scope, self.integer)
+        match found:
+            case int():
+                return found
+            case Thunk():
+                return self.number(found.expr, found.scope)
+            case Place():
+                return self._param(found, expr, scope)
+            case _:
+                assert_never(found)
+
+    def _param(self, place: Place, expr: ast.Ref, scope: Scope) -> float:
+        if place.entity is None:
+            self.symbols.unknown(place, scope)
+        if not isinstance(place.entity, Declared) or not isinstance(place.entity.item, ast.Param):
+            return self._not_a_number(expr)
+        value = self.param_value(place.entity)
+        if isinstance(value, list):
+            return self._element(value, place, expr)
+        if place.rest:
+            title = f"`{place.path}` is a number: it has no elements"
+            self.symbols.fail(Diagnostic(code="C030", title=title, span=expr.span))
+        return value
+
+    def _element(self, values: list[float], place: Place, expr: ast.Ref) -> float:
+        match place.rest:
+            case (Rest(key=int() as key),) if 0 <= key < len(values):
+                return values[key]
+            case (Rest(key=int() as key),):
+                self.symbols.fail(index_out_of_range(place.path, key, len(values), expr.span))
+            case _:
+                title = f"`{place.path}` is a list of {len(values)} numbers: say which, `{place.path}[0]`"
+                self.symbols.fail(Diagnostic(code="C030", title=title, span=expr.span))
+
+    def param_value(self, declared: Declared) -> float | list[float]:
+        """The value of a param, which thereby becomes structural."""
+        assert isinstance(declared.item, ast.Param)
+        path = declared.path
+        self.symbols.structural.add(path)
+        self.symbols.used.add(path)
+        if path in self.overrides:
+            given = self.overrides[path]
+            return float(given) if isinstance(given, int | float) else [float(v) for v in given]
+        if path in self.evaluating:
+            cycle = " -> ".join([*self.evaluating[self.evaluating.index(path) :], path])
+            self.symbols.fail(
+                Diagnostic(
+                    code="C016",
+                    title=f"the param `{path}` depends on itself",
+                    span=declared.span,
+                    label=cycle,
+                )
+            )
+        self.evaluating.append(path)
+        try:
+            value = declared.item.value
+            if isinstance(value, ast.ListOf):
+                return [self.number(v, declared.scope) for v in value.items]
+            return self.number(value, declared.scope)
+        finally:
+            self.evaluating.pop()
+
+
+def index_out_of_range(path: str, key: int, length: int, span: Span) -> Diagnostic:
+    return Diagnostic(
+        code="C023",
+        title=f"`{path}[{key}]` is out of range: `{path}` has {length} elements",
+        span=span,
+        hint=f"indices go from 0 to {length - 1}" if length else "the list is empty",
+    )

@@ -1,0 +1,98 @@
+"""What equations can see: every name of the circuit with its size and kind, and whose equation it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from circuitdsl.diagnostics import Span
+from circuitdsl.graph import ir
+from circuitdsl.graph.scope import Symbols
+from circuitdsl.graph.structure import StructuralNumbers
+
+
+@dataclass(slots=True)
+class PopulationInfo:
+    path: str
+    kind: ir.Kind
+    size: int
+    span: Span
+    members: dict[str, ir.Kind] = field(default_factory=dict)  # dendrites, states, lets by bare name
+
+
+@dataclass(slots=True)
+class SynapseInfo:
+    path: str
+    source: ir.Read
+    pre: PopulationInfo
+    post: PopulationInfo
+    dendrite: str
+    span: Span
+
+
+@dataclass(slots=True)
+class CoefficientInfo:
+    owner: str
+    per: Literal["weight", "neuron"]
+
+
+@dataclass(slots=True)
+class Tables:
+    """All that has a name, as far as equations need to know it."""
+
+    symbols: Symbols
+    numbers: StructuralNumbers
+    populations: dict[str, PopulationInfo] = field(default_factory=dict)
+    synapses: dict[str, SynapseInfo] = field(default_factory=dict)
+    modulators: dict[str, set[str]] = field(default_factory=dict)  # the states of each
+    params: dict[str, int | None] = field(default_factory=dict)  # length of a list, None for a number
+    coefficients: dict[str, CoefficientInfo] = field(default_factory=dict)
+    phases: dict[str, Span] = field(default_factory=dict)
+    dt: ir.Expr | None = None
+    has_loss: bool = False
+    wires: dict[str, dict[str, Span]] = field(default_factory=dict)  # population -> population it reads
+    wired: list[ir.Wire] = field(default_factory=list)
+    pairs: list[tuple[str, str]] = field(default_factory=list)
+    draws: int = 0
+
+    def partners(self, population: str) -> set[str]:
+        """Populations wired one-to-one to this one, or declared a pair: one hop, either way."""
+        found = set(self.wires.get(population, ()))
+        found |= {reader for reader, read in self.wires.items() if population in read}
+        found |= {b for a, b in self.pairs if a == population}
+        found |= {a for a, b in self.pairs if b == population}
+        return found - {population}
+
+
+# ---------------------------------------------------------------- owners of equations
+
+
+@dataclass(frozen=True, slots=True)
+class OfNeuron:
+    """`what` is "rate", "let" or "update"."""
+
+    population: PopulationInfo
+    what: Literal["rate", "let", "update"]
+
+
+@dataclass(frozen=True, slots=True)
+class OfSynapse:
+    synapse: SynapseInfo
+
+
+@dataclass(frozen=True, slots=True)
+class OfScalar:
+    """A modulator, a loss, a metric or a record: one number per example."""
+
+    what: Literal["modulator", "loss", "metric", "record"]
+
+
+@dataclass(frozen=True, slots=True)
+class OfNumber:
+    """A param, a bound, a setting: numbers known before the run. `what` names it in messages."""
+
+    what: str
+    fans: bool = False
+
+
+Owner = OfNeuron | OfSynapse | OfScalar | OfNumber

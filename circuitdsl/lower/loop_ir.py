@@ -1,0 +1,351 @@
+"""The loop program: what every back end prints, and all that it sees of a circuit.
+
+Uniform control (`Repeat`, `Branch`, `Define`) stands around **phases**. A phase is executed by many threads,
+with a barrier after it: a loop with `threads` hands each of its rounds to one thread, everything else in a
+phase is done by all of them alike. So within a phase no thread may read or write what another one writes;
+lower/verify.py holds that after every pass. On one processor a thread loop is a loop.
+
+Sizes, params and tick counts are runtime scalars, never literals. Names are unique in a program and safe in
+Python and C.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import assert_never
+
+from circuitdsl.diagnostics import Span
+
+
+class Dtype(StrEnum):
+    REAL = "real"  # float32 or float64: the back end's choice
+    INT = "int"  # 64 bits
+    BOOL = "bool"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The entity of the circuit that something computes, and where it is written."""
+
+    entity: str
+    span: Span | None = field(compare=False, repr=False, default=None)
+
+
+class Role(StrEnum):
+    """What a buffer is bound to; its `key` says which."""
+
+    DATA = "data"  # an input's or target's data, [examples, size]
+    ORDER = "order"  # data-set indices in the order of presentation
+    WEIGHT = "weight"  # of a synapse, [post, pre]
+    MASK = "mask"
+    SYNAPSE_STATE = "synapse state"  # persistent; key "W.m"
+    KEPT = "kept"  # a `keep` state, [size]
+    COEFFICIENT = "coefficient"
+    RESET = "reset"  # what a state of an example starts from
+    VALUE = "value"  # a value of the circuit at the present tick
+    WORK = "work"  # anything else
+    RESULT = "result"  # one number per example: "loss", "probe 0"
+
+
+#: What a program may not write.
+READ_ONLY = frozenset({Role.DATA, Role.ORDER, Role.MASK, Role.COEFFICIENT, Role.RESET})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Buffer:
+    """An array. `shape` names int scalars; "1" is the extent one."""
+
+    name: str
+    role: Role
+    key: str
+    shape: tuple[str, ...]
+    dtype: Dtype = Dtype.REAL
+    origin: Origin | None = field(default=None, compare=False, repr=False)
+
+
+class Given(StrEnum):
+    """What a runtime scalar is bound to; its `key` says which."""
+
+    PARAM = "param"
+    SIZE = "size"  # the number of units of a population; key a value of it
+    FAN_IN = "fan_in"  # realised, of a synapse
+    FAN_OUT = "fan_out"
+    TICKS = "ticks"  # of a phase of the schedule
+    CAPACITY = "capacity"  # the largest number of something: "batch", "examples", "tape"
+    STEPS = "steps"  # the number of batches
+    EXAMPLES = "examples"  # presented in this call
+    SEED = "seed"
+    EPOCH = "epoch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scalar:
+    name: str
+    dtype: Dtype
+    given: Given
+    key: str = ""
+
+
+# ---------------------------------------------------------------- expressions
+
+
+@dataclass(frozen=True, slots=True)
+class Const:
+    value: float
+    dtype: Dtype
+
+
+@dataclass(frozen=True, slots=True)
+class Var:
+    """A runtime scalar, a defined number or a loop variable."""
+
+    name: str
+    dtype: Dtype
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    buffer: str
+    index: tuple[Expr, ...]
+    dtype: Dtype = Dtype.REAL
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """A function of `SIGNATURES`."""
+
+    function: str
+    arguments: tuple[Expr, ...]
+    dtype: Dtype = Dtype.REAL
+
+
+Expr = Const | Var | Load | Op
+
+_ARITHMETIC = ("add", "sub", "mul", "min", "max")
+_COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
+_UNARY = (
+    "neg", "relu", "step", "sigmoid", "tanh", "softplus", "exp", "log", "sqrt", "abs", "sign", "square",
+)  # fmt: skip
+_REAL, _INT, _BOOL = Dtype.REAL, Dtype.INT, Dtype.BOOL
+
+#: (function, argument types) -> result type. `rand` and `randn` take occurrence, example, tick and unit, and
+#: know seed and epoch.
+SIGNATURES: dict[tuple[str, tuple[Dtype, ...]], Dtype] = {
+    **{(f, (t, t)): t for f in _ARITHMETIC for t in (_REAL, _INT)},
+    **{(f, (t, t)): _BOOL for f in _COMPARISONS for t in (_REAL, _INT)},
+    **{(f, (_REAL,)): _REAL for f in _UNARY},
+    **{(f, (_REAL, _REAL)): _REAL for f in ("div", "pow")},
+    **{(f, (_BOOL, _BOOL)): _BOOL for f in ("and", "or", "eq")},
+    ("clip", (_REAL, _REAL, _REAL)): _REAL,
+    ("where", (_BOOL, _REAL, _REAL)): _REAL,
+    ("real", (_INT,)): _REAL,
+    ("real", (_BOOL,)): _REAL,
+    ("rand", (_INT, _INT, _INT, _INT)): _REAL,
+    ("randn", (_INT, _INT, _INT, _INT)): _REAL,
+}
+
+
+# ---------------------------------------------------------------- statements of a phase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Define:
+    """A new number, private to the thread (or uniform, outside phases)."""
+
+    name: str
+    value: Expr
+    origin: Origin | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assign:
+    """A new value for a number that was defined."""
+
+    name: str
+    value: Expr
+    origin: Origin | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """`buffer[index] = value`, or `+=`."""
+
+    buffer: str
+    index: tuple[Expr, ...]
+    value: Expr
+    add: bool = False
+    origin: Origin | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loop:
+    """`var` from 0 to below the int scalar `extent`; with `threads` each round belongs to one thread."""
+
+    var: str
+    extent: str
+    body: tuple[Statement, ...]
+    threads: bool = False
+    origin: Origin | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class When:
+    condition: Expr
+    body: tuple[Statement, ...]
+
+
+Statement = Define | Assign | Store | Loop | When
+
+
+# ---------------------------------------------------------------- control around phases
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """`title` says in words what it does; `name` is that of its function where phases become functions."""
+
+    name: str
+    title: str
+    body: tuple[Statement, ...]
+    origin: Origin | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeat:
+    """Uniform and sequential: batches, ticks. `backward` counts down."""
+
+    var: str
+    extent: str
+    body: tuple[Control, ...]
+    backward: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Branch:
+    """Uniform: all threads take the same way."""
+
+    condition: Expr
+    body: tuple[Control, ...]
+
+
+Control = Define | Phase | Repeat | Branch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """One entry point. `bounded` says of a defined extent which capacity it stays within, so that it may
+    run over buffers of that shape: {"count": "batch"}."""
+
+    name: str
+    title: str
+    scalars: tuple[Scalar, ...]
+    buffers: tuple[Buffer, ...]
+    bounded: tuple[tuple[str, str], ...]
+    body: tuple[Control, ...]
+
+    def buffer(self, name: str) -> Buffer:
+        """Raises KeyError if there is none of that name."""
+        return {b.name: b for b in self.buffers}[name]
+
+
+# ---------------------------------------------------------------- traversal
+
+
+def operands(expr: Expr) -> tuple[Expr, ...]:
+    match expr:
+        case Const() | Var():
+            return ()
+        case Load():
+            return expr.index
+        case Op():
+            return expr.arguments
+        case _:
+            assert_never(expr)
+
+
+def walk(expr: Expr) -> Iterator[Expr]:
+    """The expression and everything under it, parents first."""
+    yield expr
+    for operand in operands(expr):
+        yield from walk(operand)
+
+
+def expressions(statement: Statement) -> tuple[Expr, ...]:
+    """The expressions that stand directly in a statement."""
+    match statement:
+        case Define() | Assign():
+            return (statement.value,)
+        case Store():
+            return (*statement.index, statement.value)
+        case When():
+            return (statement.condition,)
+        case Loop():
+            return ()
+        case _:
+            assert_never(statement)
+
+
+def statements(body: tuple[Statement, ...]) -> Iterator[Statement]:
+    """All statements, nested ones after those that hold them."""
+    for statement in body:
+        yield statement
+        if isinstance(statement, Loop | When):
+            yield from statements(statement.body)
+
+
+def phases(body: tuple[Control, ...]) -> Iterator[Phase]:
+    """All phases, in the order of the program."""
+    for part in body:
+        match part:
+            case Phase():
+                yield part
+            case Repeat() | Branch():
+                yield from phases(part.body)
+            case Define():
+                pass
+            case _:
+                assert_never(part)
+
+
+def rename_expr(expr: Expr, names: dict[str, str]) -> Expr:
+    """The expression with variables and buffers renamed."""
+    match expr:
+        case Const():
+            return expr
+        case Var():
+            return Var(names.get(expr.name, expr.name), expr.dtype)
+        case Load():
+            index = tuple(rename_expr(i, names) for i in expr.index)
+            return Load(names.get(expr.buffer, expr.buffer), index, expr.dtype)
+        case Op():
+            return Op(expr.function, tuple(rename_expr(a, names) for a in expr.arguments), expr.dtype)
+        case _:
+            assert_never(expr)
+
+
+def rename(body: tuple[Statement, ...], names: dict[str, str]) -> tuple[Statement, ...]:
+    """The statements with variables, buffers and extents renamed."""
+    return tuple(_rename(s, names) for s in body)
+
+
+def _rename(statement: Statement, names: dict[str, str]) -> Statement:
+    def new(name: str) -> str:
+        return names.get(name, name)
+
+    match statement:
+        case Define() | Assign():
+            return replace(statement, name=new(statement.name), value=rename_expr(statement.value, names))
+        case Store():
+            index = tuple(rename_expr(i, names) for i in statement.index)
+            value = rename_expr(statement.value, names)
+            return replace(statement, buffer=new(statement.buffer), index=index, value=value)
+        case Loop():
+            body = rename(statement.body, names)
+            return replace(statement, var=new(statement.var), extent=new(statement.extent), body=body)
+        case When():
+            condition = rename_expr(statement.condition, names)
+            return replace(statement, condition=condition, body=rename(statement.body, names))
+        case _:
+            assert_never(statement)

@@ -1,0 +1,144 @@
+"""Draws a circuit: populations with their dendrites, synapses coloured by what they do.
+
+The layout is in `layout.py`; this module puts it on matplotlib axes.
+"""
+
+from __future__ import annotations
+
+from math import cos, hypot, radians, sin
+from typing import TYPE_CHECKING, Literal
+
+from circuitdsl.graph.ir import Circuit, Kind, Population, Synapse, Wire
+from circuitdsl.report.layout import Layout, Point, arrange, to_loss
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Role = Literal["learning", "auxiliary", "fixed"]
+
+COLOURS: dict[Role, str] = {"learning": "#1f6fb4", "auxiliary": "#d9661f", "fixed": "#8a8a8a"}
+SOMA, DENDRITE, REACH = 0.2, 0.032, 0.31
+FILL = {Kind.INPUT: "#eef3e6", Kind.TARGET: "#f6ecd9", Kind.BIAS: "#f0f0f0", Kind.RATE: "#ffffff"}
+
+
+def roles(circuit: Circuit) -> dict[str, Role]:
+    """What each synapse is: `learning` if it is plastic and the loss depends on its dendrite,
+    `auxiliary` if it is plastic and the loss does not, `fixed` if it is not plastic."""
+    used = to_loss(circuit)
+    return {
+        s.name: "fixed" if s.dw is None else "learning" if s.dendrite in used else "auxiliary"
+        for s in circuit.synapses.values()
+    }
+
+
+def draw(circuit: Circuit, axes: Axes, *, legend: bool = True) -> None:
+    """Draws the circuit on the axes; levels from the input upwards."""
+    layout = arrange(circuit)
+    kinds = roles(circuit)
+    for wire in circuit.wires:
+        _draw_wire(axes, circuit, wire, layout)
+    for synapse in circuit.synapses.values():
+        _draw_synapse(axes, synapse, kinds[synapse.name], layout)
+    for population in circuit.populations.values():
+        if population.name in layout.places:
+            _draw_population(axes, population, layout)
+    if legend:
+        _draw_legend(axes, sorted(set(kinds.values())), wires=bool(circuit.wires))
+    xs, ys = zip(*layout.places.values(), strict=True)
+    axes.set_xlim(min(xs) - 0.55, max(xs) + 0.55)
+    axes.set_ylim(min(ys) - 0.5, max(ys) + 0.5)
+    axes.set_aspect("equal")
+    axes.axis("off")
+
+
+def tip(population: Point, angle: float, reach: float = REACH) -> Point:
+    """Where a dendrite that leaves its soma in this direction ends."""
+    return population[0] + reach * cos(radians(angle)), population[1] + reach * sin(radians(angle))
+
+
+def _draw_population(axes: Axes, population: Population, layout: Layout) -> None:
+    from matplotlib.patches import Circle, FancyBboxPatch
+
+    x, y = layout.places[population.name]
+    for dendrite in population.dendrites:
+        angle = layout.angles[dendrite]
+        end = tip((x, y), angle)
+        axes.plot([x, end[0]], [y, end[1]], color="#444444", lw=2.2, zorder=2, solid_capstyle="round")
+        axes.add_patch(Circle(end, DENDRITE, facecolor="#444444", edgecolor="none", zorder=4))
+        label = tip((x, y), angle - 17, REACH + 0.04)
+        name = dendrite.rsplit(".", 1)[1]
+        axes.text(*label, name, fontsize=6.5, color="#444444", ha="center", va="center", zorder=6)
+    fill = FILL.get(population.kind, "#ffffff")
+    if population.kind is Kind.RATE:
+        axes.add_patch(Circle((x, y), SOMA, facecolor=fill, edgecolor="#222222", lw=1.2, zorder=5))
+    else:
+        box = FancyBboxPatch(
+            (x - 0.17, y - 0.11), 0.34, 0.22, boxstyle="round,pad=0.03", facecolor=fill, edgecolor="#222222",
+            lw=1.0, zorder=5,
+        )  # fmt: skip
+        axes.add_patch(box)
+    axes.text(x, y + 0.035, population.name, fontsize=8.5, ha="center", va="center", zorder=7)
+    size = f"{population.size:,}"
+    axes.text(x, y - 0.075, size, fontsize=6.5, color="#666666", ha="center", va="center", zorder=7)
+
+
+def _draw_synapse(axes: Axes, synapse: Synapse, role: Role, layout: Layout) -> None:
+    from matplotlib.patches import FancyArrowPatch
+
+    if synapse.pre not in layout.places:
+        return
+    start = layout.places[synapse.pre]
+    end = tip(layout.places[synapse.post], layout.angles[synapse.dendrite])
+    loop = synapse.pre == synapse.post
+    arrow = FancyArrowPatch(
+        start, end, connectionstyle=f"arc3,rad={1.4 if loop else 0.12}", arrowstyle="-|>", mutation_scale=11,
+        color=COLOURS[role], lw=1.7, ls="-" if role != "fixed" else (0, (4, 2)), shrinkA=20, shrinkB=2, zorder=3,
+    )  # fmt: skip
+    axes.add_patch(arrow)
+    x, y = _along(start, end, 0.55, 0.12)
+    axes.text(
+        x, y, synapse.name.rsplit(".", 1)[-1], fontsize=8, color=COLOURS[role], ha="center", va="center",
+        zorder=8, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
+    )  # fmt: skip
+
+
+def _along(start: Point, end: Point, part: float, bend: float) -> Point:
+    """A point on the quadratic curve that `arc3,rad=bend` draws from start to end."""
+    dx, dy = end[0] - start[0], end[1] - start[1]
+    middle = ((start[0] + end[0]) / 2 + bend * dy, (start[1] + end[1]) / 2 - bend * dx)
+    a, b, c = (1 - part) ** 2, 2 * part * (1 - part), part**2
+    return a * start[0] + b * middle[0] + c * end[0], a * start[1] + b * middle[1] + c * end[1]
+
+
+def _draw_wire(axes: Axes, circuit: Circuit, wire: Wire, layout: Layout) -> None:
+    from matplotlib.patches import FancyArrowPatch
+
+    source = circuit.values[wire.value].population
+    if source not in layout.places or wire.population not in layout.places or source == wire.population:
+        return
+    start, end = layout.places[source], layout.places[wire.population]
+    shrink = 22 if hypot(start[0] - end[0], start[1] - end[1]) > 0.5 else 5
+    axes.add_patch(
+        FancyArrowPatch(
+            start, end, arrowstyle="-|>", mutation_scale=8, color="#555555", lw=1.0, ls=(0, (1, 1.5)),
+            shrinkA=shrink, shrinkB=shrink, zorder=1,
+        )  # fmt: skip
+    )
+
+
+def _draw_legend(axes: Axes, shown: list[Role], *, wires: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    words = {
+        "learning": "plastic, changes the output",
+        "auxiliary": "plastic, carries credit",
+        "fixed": "fixed",
+    }
+    lines = [
+        Line2D([], [], color=COLOURS[r], lw=1.7, ls="-" if r != "fixed" else (0, (4, 2)), label=words[r])
+        for r in ("learning", "auxiliary", "fixed")
+        if r in shown
+    ]
+    if wires:
+        lines.append(Line2D([], [], color="#555555", lw=1.0, ls=(0, (1, 1.5)), label="wired one-to-one"))
+    axes.legend(handles=lines, loc="upper center", bbox_to_anchor=(0.5, 0.0), frameon=False, fontsize=8, ncol=2)

@@ -1,0 +1,171 @@
+"""What a run measures on its way: the metric, the loss, and what the circuit says it records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, assert_never
+
+from circuitdsl.graph.ir import Circuit, Expr, MatrixCall, MatrixRef, Record
+from circuitdsl.graph.numbers import evaluate
+
+if TYPE_CHECKING:
+    from circuitdsl.graph.machine import Array, Engine, Evaluation, Numbers, State
+    from circuitdsl.runtime.data import Dataset
+
+#: How many of the test set's first examples a recorded population shows.
+SHOWN_EXAMPLES = 16
+
+
+@dataclass(slots=True)
+class Series:
+    """One recorded quantity. `every`: in updates; None: once an epoch. `at`: the epochs (updates)
+    done when each of `values` was read, from 0, which is before training."""
+
+    name: str
+    every: int | None
+    dims: tuple[str, ...]
+    at: list[int] = field(default_factory=list)
+    values: list[Array] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to read when. `probes` are the expressions of one example that the engine averages over
+    the test set: the metric first, if there is one, then recorded expressions."""
+
+    probes: tuple[Expr, ...]
+    has_metric: bool
+    records: tuple[Record, ...]
+    probe_of: Mapping[str, int]  # text of a recorded expression -> its probe
+
+
+def plan(circuit: Circuit, metric: Expr | None) -> Plan:
+    """What a run of this circuit reads, with this metric."""
+    probes = [] if metric is None else [metric]
+    probe_of = {}
+    for record in circuit.records:
+        if not isinstance(record.what, str | MatrixRef | MatrixCall):
+            probe_of[record.text] = len(probes)
+            probes.append(record.what)
+    return Plan(
+        probes=tuple(probes),
+        has_metric=metric is not None,
+        records=_distinct(circuit.records),
+        probe_of=probe_of,
+    )
+
+
+def _distinct(records: tuple[Record, ...]) -> tuple[Record, ...]:
+    """One record for each text: of the same thing written twice, the last counts."""
+    return tuple({record.text: record for record in records}.values())
+
+
+def new_series(circuit: Circuit, plan: Plan, numbers: Numbers) -> list[Series]:
+    """An empty series for each record."""
+    made = []
+    for record in plan.records:
+        every = None if record.every is None else max(1, round(evaluate(record.every, numbers)))
+        made.append(Series(record.text, every, dimensions(circuit, record)))
+    return made
+
+
+def dimensions(circuit: Circuit, record: Record) -> tuple[str, ...]:
+    """The dimensions of one reading: units are named by their population."""
+    match record.what:
+        case str() as population:
+            return ("example", f"unit_{population}")
+        case MatrixRef() as matrix:
+            shape = weight_dimensions(circuit, matrix.synapse)
+            return shape[::-1] if matrix.transposed else shape
+        case _:
+            return ()
+
+
+def weight_dimensions(circuit: Circuit, synapse: str) -> tuple[str, str]:
+    found = circuit.synapses[synapse]
+    return (f"post_{found.post}", f"pre_{found.pre}")
+
+
+@dataclass(slots=True)
+class Reader:
+    """Reads the records of one moment: evaluates the test set at most once."""
+
+    engine: Engine
+    plan: Plan
+    state: State
+    dataset: Dataset
+    numbers: Numbers
+    seed: int
+    epoch: int
+    _evaluation: Evaluation | None = None
+
+    def evaluation(self) -> Evaluation:
+        if self._evaluation is None:
+            self._evaluation = self.engine.evaluate(
+                self.state,
+                self.dataset.arrays,
+                self.dataset.test,
+                self.numbers,
+                seed=self.seed,
+                epoch=self.epoch,
+            )
+        return self._evaluation
+
+    def read(self, record: Record) -> Array:
+        """The value of a record now, a copy."""
+        import numpy as np
+
+        match record.what:
+            case str() as population:
+                return self._rates(population)
+            case MatrixRef() as matrix:
+                return np.array(self._matrix(matrix))
+            case MatrixCall() as call:
+                return np.array(matrix_call(call, [self._matrix(m) for m in call.arguments]))
+            case _:
+                return np.array(self.evaluation().probes[self.plan.probe_of[record.text]])
+
+    def _rates(self, population: str) -> Array:
+        shown = self.engine.evaluate(
+            self.state,
+            self.dataset.arrays,
+            self.dataset.test[:SHOWN_EXAMPLES],
+            self.numbers,
+            seed=self.seed,
+            epoch=self.epoch,
+            watch=(population,),
+        )
+        return shown.watched[population].copy()
+
+    def _matrix(self, matrix: MatrixRef) -> Array:
+        weights = self.state.weights[matrix.synapse]
+        return weights.T if matrix.transposed else weights
+
+
+def matrix_call(call: MatrixCall, matrices: list[Array]) -> float:
+    """A scalar of weights: Frobenius norm, sum, mean, largest, or the cosine of two matrices."""
+    import numpy as np
+
+    first = matrices[0].astype(np.float64)
+    match call.function:
+        case "norm":
+            return float(np.linalg.norm(first))
+        case "sum":
+            return float(first.sum())
+        case "mean":
+            return float(first.mean())
+        case "max":
+            return float(first.max())
+        case "cos":
+            return cosine(first, matrices[1].astype(np.float64))
+        case _:
+            assert_never(call.function)
+
+
+def cosine(a: Array, b: Array) -> float:
+    """The cosine of two arrays as vectors; NaN if one of them is 0."""
+    import numpy as np
+
+    norms = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(np.vdot(a, b)) / norms if norms > 0 else float("nan")

@@ -1,0 +1,199 @@
+"""The training loop: epochs, batches, records, and a stop that says where things went wrong.
+
+Drives any `Engine` (the reference or a compiled one). An epoch's training is cut into stretches, so that
+records are read on time and a key press is noticed; where it is cut depends on the circuit alone, never
+on the clock, so that the same seed gives the same bits.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from circuitdsl.diagnostics import Diagnostic
+from circuitdsl.graph.ir import Circuit
+from circuitdsl.runtime.data import SHUFFLE, Dataset, permutation
+from circuitdsl.runtime.divergence import bad_evaluation, bad_update, is_finite
+from circuitdsl.runtime.progress import Progress, Quiet
+from circuitdsl.runtime.records import Plan, Reader, Series
+
+if TYPE_CHECKING:
+    from circuitdsl.graph.machine import Engine, Indices, Numbers, State
+
+#: Weight reads in one stretch of training: about a second of compiled code.
+STRETCH = 1_000_000_000
+
+
+@dataclass(slots=True)
+class Run:
+    """A run so far: what it has measured and the state it goes on from.
+
+    `loss` and `metric` have one value per epoch done, the first before training; NaN where there is
+    none. `seconds` is spent training `examples` examples in this process (not evaluating,
+    compiling or loading)."""
+
+    circuit: Circuit
+    state: State
+    series: list[Series]
+    epochs_done: int = 0
+    updates_done: int = 0
+    loss: list[float] = field(default_factory=list)
+    metric: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    examples: int = 0
+    diverged: Diagnostic | None = None
+    interrupted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loop:
+    """Everything that stays the same during a run. `order(epoch)` shuffles by (seed, epoch)."""
+
+    engine: Engine
+    dataset: Dataset
+    plan: Plan
+    numbers: Numbers
+    epochs: int
+    batch: int
+    seed: int
+    progress: Progress = field(default_factory=Quiet)
+
+    def order(self, epoch: int) -> Indices:
+        train = self.dataset.train
+        return train[permutation(len(train), purpose=SHUFFLE, seed=self.seed, epoch=epoch)]
+
+    @property
+    def updates_per_epoch(self) -> int:
+        return math.ceil(len(self.dataset.train) / self.batch)
+
+    def reader(self, run: Run) -> Reader:
+        return Reader(self.engine, self.plan, run.state, self.dataset, self.numbers, self.seed, run.epochs_done)
+
+
+def simulate(loop: Loop, run: Run, *, after_epoch: Callable[[Run], None] | None = None) -> Run:
+    """Trains until `loop.epochs` epochs are done, reading records on the way; changes `run`.
+
+    A fresh run is measured once before it starts. `after_epoch` is called after each epoch (to save).
+    Ends early, with `run.diverged` saying why, if a weight, a state or the loss is no longer
+    finite; or with `run.interrupted` on KeyboardInterrupt, put back to the last whole epoch, so
+    that going on gives the same bits as never having stopped."""
+    loop.progress.start(run.circuit.name, loop.epochs, len(loop.dataset.train), run.epochs_done)
+    if not run.loss:
+        _measure(loop, run)
+    while run.epochs_done < loop.epochs and run.diverged is None:
+        before = _Mark.of(run)
+        try:
+            _epoch(loop, run, before)
+        except KeyboardInterrupt:
+            before.restore(run)
+            run.interrupted = True
+            return run
+        if after_epoch is not None and run.diverged is None:
+            after_epoch(run)
+    return run
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """A place that a run can be put back to: the start of an epoch."""
+
+    state: State
+    updates: int
+    epochs: int
+    lengths: list[int]
+
+    @staticmethod
+    def of(run: Run) -> _Mark:
+        return _Mark(run.state.copy(), run.updates_done, run.epochs_done, [len(s.at) for s in run.series])
+
+    def restore(self, run: Run) -> None:
+        run.state, run.updates_done, run.epochs_done = self.state, self.updates, self.epochs
+        del run.loss[self.epochs + 1 :], run.metric[self.epochs + 1 :]
+        for series, length in zip(run.series, self.lengths, strict=True):
+            del series.at[length:], series.values[length:]
+
+
+def _epoch(loop: Loop, run: Run, before: _Mark) -> None:
+    order = loop.order(run.epochs_done)
+    done = 0
+    for stop in stops(loop, run):
+        examples = order[done * loop.batch : stop * loop.batch]
+        started = time.perf_counter()
+        _train(loop, run, examples)
+        run.seconds += time.perf_counter() - started
+        run.examples += len(examples)
+        run.updates_done += stop - done
+        done = stop
+        loop.progress.advance(len(examples))
+        if not is_finite(run.state):
+            run.diverged = bad_update(loop, run.epochs_done, before.state, order, done, before.updates)
+            run.loss.append(math.nan)
+            run.metric.append(math.nan)
+            return
+        _record_updates(loop, run)
+    run.epochs_done += 1
+    _measure(loop, run)
+
+
+def _train(loop: Loop, run: Run, examples: Indices) -> None:
+    loop.engine.train(
+        run.state,
+        loop.dataset.arrays,
+        examples,
+        loop.numbers,
+        seed=loop.seed,
+        epoch=run.epochs_done,
+        batch=loop.batch,
+    )
+
+
+def stops(loop: Loop, run: Run) -> Iterator[int]:
+    """After which updates of the coming epoch to stop, counted within it, the last one included."""
+    total, offset = loop.updates_per_epoch, run.updates_done
+    stretch = _stretch(loop)
+    every = sorted({s.every for s in run.series if s.every is not None})
+    position = 0
+    while position < total:
+        due = [(offset + position) // n * n + n - offset for n in every]
+        position = min(total, position + stretch, *due)
+        yield position
+
+
+def _stretch(loop: Loop) -> int:
+    """Updates in one stretch of training."""
+    circuit = loop.engine.circuit
+    weights = sum(s.post_size * s.pre_size for s in circuit.synapses.values())
+    units = sum(v.size for v in circuit.values.values())
+    return max(1, STRETCH // (loop.batch * (weights + units)))
+
+
+def _record_updates(loop: Loop, run: Run) -> None:
+    """Reads what is recorded every so many updates, if its time has come."""
+    reader = loop.reader(run)
+    for record, series in zip(loop.plan.records, run.series, strict=True):
+        due = series.every is not None and run.updates_done % series.every == 0
+        if due and (not series.at or series.at[-1] != run.updates_done):
+            series.at.append(run.updates_done)
+            series.values.append(reader.read(record))
+
+
+def _measure(loop: Loop, run: Run) -> None:
+    """Evaluates the test set after an epoch (or before the first) and reads what is due."""
+    reader = loop.reader(run)
+    found = reader.evaluation()
+    loss = math.nan if found.loss is None else found.loss
+    metric = found.probes[0] if loop.plan.has_metric else math.nan
+    run.loss.append(loss)
+    run.metric.append(metric)
+    for record, series in zip(loop.plan.records, run.series, strict=True):
+        if series.every is None:
+            series.at.append(run.epochs_done)
+            series.values.append(reader.read(record))
+    if run.epochs_done == 0:
+        _record_updates(loop, run)
+    loop.progress.measured(run.epochs_done, found.loss, metric if loop.plan.has_metric else None)
+    if found.loss is not None and not math.isfinite(loss):
+        run.diverged = bad_evaluation(loop, run.epochs_done, run.state)

@@ -1,0 +1,1 @@
+"""Every syntax error of a text, found together and explained."""

@@ -1,0 +1,107 @@
+"""From text to syntax tree: `.circ` files and single expressions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lark import Token, Tree
+from lark.exceptions import UnexpectedInput
+
+from circuitdsl.diagnostics import CircuitError, Diagnostic, Source, Span
+from circuitdsl.syntax import ast
+from circuitdsl.syntax.build import Builder
+from circuitdsl.syntax.grammar import parser
+from circuitdsl.syntax.words import shortened
+
+DEPTH = 200
+"""How deep expressions and blocks may nest: `a + b + c` counts 2, like `(a + b) + c`."""
+
+
+def parse(source: Source) -> ast.File:
+    """The syntax tree of a whole `.circ` text.
+
+    Raises CircuitError with every syntax error of the text (C001 to C005).
+    """
+    tree = _build(source, "start")
+    assert isinstance(tree, ast.File)
+    return tree
+
+
+def parse_expression(source: Source) -> ast.Expr:
+    """The syntax tree of one expression, as in `--set eta=0.1/4`. Raises CircuitError like `parse`."""
+    tree = _build(source, "expression")
+    assert isinstance(tree, ast.Expr)
+    return tree
+
+
+def read_source(path: str | Path) -> Source:
+    """The text of a file, named by its path as given.
+
+    Raises CircuitError (C005) if it is not UTF-8, OSError if it cannot be read.
+    """
+    data = Path(path).read_bytes()
+    try:
+        return Source(str(path), data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        source = Source(str(path), data.decode("utf-8", errors="replace"))
+        at = len(data[: error.start].decode("utf-8"))
+        raise CircuitError([_not_utf8(source, at, data[error.start])]) from None
+
+
+def _not_utf8(source: Source, at: int, byte: int) -> Diagnostic:
+    return Diagnostic(
+        code="C005",
+        title=f"`{source.name}` is not a text in UTF-8",
+        span=Span(source, at, at + 1),
+        label=f"the byte 0x{byte:02x} stands here",
+        hint="save the file as UTF-8",
+    )
+
+
+def _build(source: Source, start: str) -> ast.Node:
+    try:
+        tree = parser().parse(source.text, start=start)
+    except UnexpectedInput:
+        from circuitdsl.syntax.errors.recover import syntax_errors  # only broken texts pay for its import
+
+        raise CircuitError(syntax_errors(source, start)) from None
+    _refuse_too_deep(source, tree)
+    builder = Builder(source)
+    built = builder.transform(tree)
+    builder.report.stop_if_failed()
+    return built
+
+
+def _refuse_too_deep(source: Source, tree: Tree[Token]) -> None:
+    """Raises CircuitError on nesting that no recursive function over the tree would survive.
+
+    Parentheses leave no node, so that they do not count.
+    """
+    depths: dict[int, int] = {}
+    for part in tree.iter_subtrees():  # from the leaves up
+        below = max((depths[id(c)] for c in part.children if isinstance(c, Tree)), default=0)
+        depths[id(part)] = depth = below if part.data == "group" else below + 1
+        if depth > DEPTH:
+            raise CircuitError([_too_deep(source, part)])
+
+
+def _too_deep(source: Source, part: Tree[Token]) -> Diagnostic:
+    first, last = _edge(part, 0), _edge(part, -1)
+    start = first.start_pos or 0
+    span = Span(source, start, min(last.end_pos or 0, start + 60))
+    return Diagnostic(
+        code="C001",
+        title=f"`{shortened(span.text)}` is nested more than {DEPTH} deep",
+        span=span,
+        label="too deep to be read",
+        hint="give its parts names, by `let`, `param` or `rule`",
+    )
+
+
+def _edge(part: Tree[Token], side: int) -> Token:
+    """The first (0) or last (-1) token of a part of the tree."""
+    while True:
+        child = [c for c in part.children if c is not None][side]
+        if isinstance(child, Token):
+            return child
+        part = child

@@ -1,0 +1,107 @@
+"""The README's examples run, and print what the README says.
+
+```circ``` blocks are written to the file named in the comment above them (`<!-- motif.circ -->`).
+```console``` blocks hold commands after `$ ` and what they print; ```python``` blocks run one after the other
+in one namespace. All share one folder. Printed numbers may differ (they depend on the machine), the words
+may not.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+#: Commands that install or run everything: continuous integration runs them on their own.
+NOT_HERE = ("make ", "git ", "pip ")
+
+
+@dataclass(frozen=True)
+class Block:
+    language: str
+    text: str
+    name: str | None  # the file that a comment above it names
+    line: int
+
+
+def blocks(text: str) -> list[Block]:
+    pattern = r"(?:<!-- (\S+) -->\n)?^```(\w+)\n(.*?)^```$"
+    return [
+        Block(m[2], m[3], m[1], text.count("\n", 0, m.start(2)) + 1)
+        for m in re.finditer(pattern, text, re.MULTILINE | re.DOTALL)
+    ]
+
+
+def commands(block: Block) -> list[tuple[str, str]]:
+    """Each command of a console block with what it prints."""
+    parts = re.split(r"^\$ ", block.text, flags=re.MULTILINE)
+    assert not parts[0].strip(), f"line {block.line}: output without a command"
+    return [(part.partition("\n")[0], part.partition("\n")[2]) for part in parts[1:]]
+
+
+def words(text: str) -> str:
+    """The text with every number replaced, lengths of bars and gaps ignored."""
+    text = re.sub(r"\d[\d.,]*", "#", text)
+    return re.sub(r"[\s━─]+", " ", text).strip()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files that the README writes, and the library beside them."""
+    place = tmp_path_factory.mktemp("readme")
+    for block in blocks(README):
+        if block.name is not None:
+            (place / block.name).write_text(block.text)
+    shutil.copytree(ROOT / "circuits", place / "circuits")
+    return place
+
+
+def test_there_are_examples() -> None:
+    found = [b.language for b in blocks(README)]
+    assert {"circ", "console", "python"} <= set(found)
+
+
+@pytest.mark.parametrize("block", [b for b in blocks(README) if b.language == "console"], ids=lambda b: b.line)
+def test_commands_print_what_the_readme_says(block: Block, folder: Path) -> None:
+    for command, printed in commands(block):
+        if command.startswith(NOT_HERE):
+            continue
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        environment = os.environ | {"PATH": path, "COLUMNS": "100", "NO_COLOR": "1"}
+        done = subprocess.run(
+            command, shell=True, cwd=folder, env=environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        assert done.returncode in (0, 1), done.stdout
+        assert words(done.stdout) == words(printed), command
+
+
+def test_python_examples_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    namespace: dict[str, object] = {}
+    for block in blocks(README):
+        if block.language == "python":
+            exec(compile(block.text, f"README.md:{block.line}", "exec"), namespace)
+
+
+def test_circuits_of_the_readme_are_sound(folder: Path) -> None:
+    import circuitdsl as cd
+
+    for block in blocks(README):
+        if block.language == "circ":
+            assert block.name is not None, f"line {block.line}: a circuit without a file name"
+            cd.load(folder / block.name)
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)", README) + re.findall(r'src="([^"]+)"', README):
+        assert target.startswith("http") or (ROOT / target).exists(), target

@@ -1,0 +1,78 @@
+"""A wheel, installed away from the checkout, runs circuits and finds its grammar and its library."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+#: Imports the motif from the installed library, not from beside the file.
+CIRCUIT = """
+import "motifs/two_signal.circ"
+
+circuit elsewhere {
+  input  x: 64
+  target y: 10
+  use two_signal as N(a = x, b = err, n = 16, eta = 0.05, gamma = 0.002)
+  neuron out: 10 { dendrite basal   rate = softmax(basal) }
+  neuron err: 10 { rate = y - out }
+  synapse Wo: N.h -> out { dw = 0.05 * err * pre - 0.0001 * w }
+  loss = cross_entropy(out, y)
+  task digits { data = digits   epochs = 3   batch = 1   seed = 0   metric = accuracy(out, y) }
+}
+"""
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    done = subprocess.run([str(c) for c in command], cwd=cwd, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh venv with the wheel alone; its dependencies are those of this one, by a path file."""
+    place = tmp_path_factory.mktemp("elsewhere")
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", place, ROOT]
+    run(*build, cwd=place)
+    run(sys.executable, "-m", "venv", place / "venv", cwd=place)
+    (wheel,) = place.glob("*.whl")
+    run(place / "venv/bin/python", "-m", "pip", "install", "--quiet", "--no-deps", wheel, cwd=place)
+    site = run(
+        place / "venv/bin/python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=place
+    )
+    (Path(site.strip()) / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return place
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_grammar_and_library(elsewhere: Path) -> None:
+    (wheel,) = elsewhere.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    here = [p.relative_to(ROOT) for p in (ROOT / "circuits").rglob("*.circ")]
+    assert here
+    assert {f"circuitdsl/_shipped/{p.as_posix()}" for p in here} <= names
+    assert "circuitdsl/_shipped/grammars/circ.lark" in names
+    assert not [n for n in names if n.startswith(("tests/", "benchmarks/"))]
+
+
+@pytest.mark.slow
+def test_a_circuit_runs_outside_the_checkout(elsewhere: Path) -> None:
+    python = elsewhere / "venv/bin/python"
+    where = run(python, "-c", "import circuitdsl; print(circuitdsl.__file__)", cwd=elsewhere)
+    assert Path(where.strip()).is_relative_to(elsewhere)
+    (elsewhere / "mine.circ").write_text(CIRCUIT)
+    command = elsewhere / "venv/bin/circuitdsl"
+    result = json.loads(run(command, "run", "mine.circ", "--json", cwd=elsewhere))
+    assert result["diverged"] is False
+    assert result["metric"] > 0.8
+    assert "heterosynaptic/self_assembly.circ" in run(command, "list", cwd=elsewhere)
