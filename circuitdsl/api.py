@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from circuitdsl.diagnostics import CircuitError, Diagnostic, did_you_mean, render
 from circuitdsl.graph import ir
 from circuitdsl.graph.resolve import Loaded, load_file, load_text
+from circuitdsl.runtime.errors import UsageError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -36,16 +37,12 @@ TARGETS = ("reference", "cpu", "cuda", "cuda-emulated")
 DEFAULT_EPOCHS, DEFAULT_BATCH, DEFAULT_SEED = 10, 1, 0
 
 
-class UsageError(ValueError):
-    """A request that makes no sense for this circuit: an unknown task, a target that is not there."""
-
-
 def load(path: str | Path) -> Circuit:
     """Reads, elaborates and checks a `.circ` file; a file that is not there is looked for in the
     shipped library.
 
     Raises CircuitError, which carries all diagnostics, and OSError."""
-    from circuitdsl.library import find_circuit
+    from circuitdsl.shipped import find_circuit
 
     place = find_circuit(path)
     return Circuit(lambda overrides: load_file(place, overrides=overrides), place)
@@ -174,6 +171,8 @@ class Settings:
 def settle(circuit: ir.Circuit, request: Request, numbers: Mapping[str, float]) -> Settings:
     """Fills a request in from the circuit's task. Raises UsageError."""
     task = _task(circuit, request.task)
+    one_of("scale", request.scale or "none", ("none", "center", "zscore"))
+    one_of("way to learn", request.learn or "circuit", get_args(Learn))
     data = request.data
     arguments: tuple[tuple[str, float], ...] = ()
     if data is None:
@@ -250,12 +249,10 @@ class Simulation:
     seeds or data do not compile again."""
 
     def __init__(self, circuit: Circuit, *, target: str = "cpu", dtype: DType = "float32"):
-        if target not in TARGETS:
-            raise UsageError(f"unknown target `{target}`; known: {', '.join(TARGETS)}")
         if target.startswith("cuda"):
             raise UsageError(f"the target `{target}` is not yet available; use cpu or reference")
-        if dtype not in ("float32", "float64"):
-            raise UsageError(f"unknown dtype `{dtype}`; float32 or float64")
+        one_of("target", target, TARGETS)
+        one_of("dtype", dtype, get_args(DType))
         self.circuit, self.target, self.dtype = circuit, target, dtype
         self._engines: dict[tuple[str, str], Engine] = {}
         self._data: tuple[Any, Dataset] | None = None
@@ -433,6 +430,13 @@ class Simulation:
             raise UsageError(f"the saved run does not fit this circuit: {problem}") from None
 
 
+def one_of(what: str, given: str, known: Sequence[str]) -> None:
+    """Raises UsageError unless `given` is one of the words that `what` can be."""
+    if given not in known:
+        hint = did_you_mean(given, known)
+        raise UsageError(f"unknown {what} `{given}`; {hint or 'known: ' + ', '.join(known)}")
+
+
 def make_engine(target: str, graph: ir.Circuit, probes: Sequence[ir.Expr], dtype: DType) -> Engine:
     """An engine of one of the targets, for a graph and what to measure."""
     if target == "reference":
@@ -464,9 +468,29 @@ def _is_there(record: ir.Record, graph: ir.Circuit) -> bool:
             return all(r.value in graph.values for r in ir.reads(expr))
 
 
-def judge_outcomes(
-    circuit: Circuit, outcomes: Sequence[Outcome], *, own_settings: bool
-) -> tuple[Judged, ...]:
+def source_of(
+    circuit: Circuit,
+    target: str = "cpu",
+    *,
+    params: Mapping[str, Override] | None = None,
+    dtype: DType = "float32",
+    learn: Learn = "circuit",
+    task: str | None = None,
+) -> str:
+    """The source that a run with these settings compiles. Raises UsageError, CircuitError."""
+    from circuitdsl.emit.cpu import emit_source
+    from circuitdsl.runtime.records import plan
+
+    one_of("target", target, ("cpu",))
+    one_of("dtype", dtype, get_args(DType))
+    one_of("way to learn", learn, get_args(Learn))
+    graph, _ = circuit.with_params(params or {})
+    metric = found.metric if (found := _task(graph, task)) else None
+    graph = _twin(graph) if learn == "backprop" else graph
+    return emit_source(graph, plan(graph, metric).probes, dtype)
+
+
+def judge_outcomes(circuit: Circuit, outcomes: Sequence[Outcome], *, own_settings: bool) -> tuple[Judged, ...]:
     """The metric expectations of a circuit, held against the mean over its runs' seeds."""
     from circuitdsl.runtime.expects import judge
 

@@ -33,6 +33,24 @@ def library_path() -> Path:
     return shipped("circuits")
 
 
+def find_circuit(path: str | Path) -> Path:
+    """The path itself if it exists; else the shipped file of that name, with or without `circuits/`
+    before it or `.circ` after it, so that an installed package runs `classic/oja.circ` anywhere; else the
+    path, for the caller to fail on."""
+    path = Path(path)
+    if path.exists() or path.is_absolute():
+        return path
+    try:
+        library = library_path()
+    except FileNotFoundError:
+        return path
+    parts = path.parts[1:] if path.parts and path.parts[0] == "circuits" else path.parts
+    for candidate in (library.joinpath(*parts), library.joinpath(*parts).with_suffix(".circ")):
+        if candidate.is_file():
+            return candidate
+    return path
+
+
 def cache_directory() -> Path:
     """Where this user's caches go ($XDG_CACHE_HOME/circuitdsl); it need not exist, nor be writable."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")

@@ -119,7 +119,7 @@ def test_what_runs_is_no_number_beforehand() -> None:
 
 @pytest.mark.parametrize("value", [2.5, -1, math.nan, math.inf])
 def test_ticks_are_whole(value: float) -> None:
-    with pytest.raises(ValueError, match="ticks .*whole number"):
+    with pytest.raises(ValueError, match=r"ticks .*whole number"):
         whole(Num(value=value, span=SPAN), {}, "the number of ticks")
 
 
@@ -207,7 +207,7 @@ def test_files(tmp_path: Path) -> None:
 
 def test_files_that_do_not_fit(tmp_path: Path) -> None:
     text = one('file("w.npy")')
-    with pytest.raises(OSError, match="w.npy"):
+    with pytest.raises(OSError, match=r"w\.npy"):
         start(text, folder=tmp_path)
     np.save(tmp_path / "w.npy", np.zeros((40, 30)))
     with pytest.raises(ValueError, match=r"`W` is 30x40, but `w.npy` is 40x30"):

@@ -75,4 +75,4 @@ def test_a_circuit_runs_outside_the_checkout(elsewhere: Path) -> None:
     result = json.loads(run(command, "run", "mine.circ", "--json", cwd=elsewhere))
     assert result["diverged"] is False
     assert result["metric"] > 0.8
-    assert "heterosynaptic/self_assembly.circ" in run(command, "list", cwd=elsewhere)
+    assert "self_assembly.circ" in run(command, "list", cwd=elsewhere)

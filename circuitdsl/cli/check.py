@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from circuitdsl.cli.common import (
     OK,
     USAGE,
     WRONG,
-    Files,
-    Json,
-    Set,
+    add_files,
+    add_json,
+    add_set,
     check_object,
-    examples,
     fail_usage,
     params_of,
     print_json,
@@ -21,19 +21,24 @@ from circuitdsl.cli.common import (
 )
 from circuitdsl.diagnostics import CircuitError, Diagnostic, Severity
 
-EXAMPLES = examples(
-    "circuitdsl check mine.circ",
-    "circuitdsl check --json circuits/classic/*.circ",
-    "circuitdsl check mine.circ --set depth=4",
-)
+ABOUT = """Parse, elaborate and check circuits, and say all that is wrong with them.
+
+Exit codes: 0 all are right (warnings allowed), 1 one is wrong, 2 a file is missing."""
+
+EXAMPLES = """\
+  circuitdsl check mine.circ
+  circuitdsl check --json circuits/classic/*.circ
+  circuitdsl check mine.circ --set depth=4"""
 
 
-def command(files: Files, settings: Set = None, json: Json = False) -> int:
-    """Parse, elaborate and check circuits, and say all that is wrong with them.
+def add_options(parser: ArgumentParser) -> None:
+    add_files(parser)
+    add_set(parser)
+    add_json(parser)
 
-    Exit codes: 0 all are right (warnings allowed), 1 one is wrong, 2 a file is missing.
-    """
-    params = params_of(settings)
+
+def command(options: Namespace) -> int:
+    files, json, params = options.files, options.json, params_of(options.settings)
     found: list[dict[str, Any]] = []
     missing = False
     for file in files:
@@ -52,7 +57,7 @@ def command(files: Files, settings: Set = None, json: Json = False) -> int:
 def _check(file: str, params: dict[str, float | list[float]]) -> tuple[tuple[Diagnostic, ...], bool]:
     """What is to be said of a file, and whether it is missing."""
     from circuitdsl.graph.resolve import load_file
-    from circuitdsl.library import find_circuit
+    from circuitdsl.shipped import find_circuit
 
     try:
         return load_file(find_circuit(file), overrides=params or None).warnings, False

@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
-
-import typer
+from typing import Any, NoReturn
 
 from circuitdsl.diagnostics import CircuitError, Diagnostic, Severity, render
 
 OK, WRONG, USAGE, UNFINISHED, INTERRUPTED = 0, 1, 2, 3, 130
-
-File = Annotated[str, typer.Argument(metavar="FILE", help="A .circ file, or the name of a shipped one.")]
-Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="One or more .circ files.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more; show tracebacks of faults in here.")]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Set a param: a number, or a list as [64, 32, 10]."),
-]
-TaskName = Annotated[str | None, typer.Option("--task", metavar="NAME", help="Which task; default the first.")]
-DataName = Annotated[
-    str | None,
-    typer.Option("--data", metavar="NAME|PATH", help="Other data: a name, an .npz, .csv or IDX file."),
-]
 
 
 class Stop(Exception):
@@ -98,10 +83,12 @@ def unreadable(file: str, problem: OSError) -> Diagnostic:
 @contextmanager
 def reporting(file: str, *, json: bool) -> Iterator[None]:
     """Turns what can go wrong with a circuit, its data or a request into messages and exit codes."""
-    from circuitdsl.runtime.missing import MissingData
+    from circuitdsl.runtime.errors import MissingData, UsageError
 
     try:
         yield
+    except UsageError as problem:
+        fail_usage(str(problem))
     except CircuitError as error:
         show(error.diagnostics)
         if json:
@@ -124,10 +111,57 @@ def fail_usage(message: str) -> NoReturn:
 # ---------------------------------------------------------------- options
 
 
-def params_of(settings: Sequence[str] | None) -> dict[str, float | list[float]]:
-    """The params of `--set eta=0.1 --set "sizes=[64, 32]"`; values may be arithmetic (`0.1/4`)."""
+def add_file(parser: ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="a .circ file, or the name of a shipped one")
+
+
+def add_files(parser: ArgumentParser) -> None:
+    parser.add_argument("files", metavar="FILE", nargs="+", help="a .circ file")
+
+
+def add_json(parser: ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+
+
+def add_verbose(parser: ArgumentParser) -> None:
+    parser.add_argument("-v", "--verbose", action="store_true", help="say more; show the traceback of a fault in here")
+
+
+def add_set(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="set a param: a number, or a list as [64, 32, 10]; may be given several times",
+    )
+
+
+def add_task(parser: ArgumentParser) -> None:
+    parser.add_argument("--task", metavar="NAME", help="which task (default: the first)")
+
+
+def whole_number(least: int) -> Callable[[str], int]:
+    """For an option that takes a whole number, at least so large."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise ArgumentTypeError(f"`{text}` is no whole number") from None
+        if value < least:
+            raise ArgumentTypeError(f"{value} is less than {least}")
+        return value
+
+    return parse
+
+
+def params_of(settings: Sequence[str]) -> dict[str, float | list[float]]:
+    """The params of `--set eta=0.1 --set "sizes=[64, 32]"`; values may be arithmetic (`0.1/4`).
+    Raises Stop."""
     params: dict[str, float | list[float]] = {}
-    for setting in settings or ():
+    for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals or not name.strip() or not value.strip():
             fail_usage(f"`--set {setting}`: written as NAME=VALUE, such as --set eta=0.05")
@@ -147,26 +181,29 @@ def _value(setting: str, text: str) -> float | list[float]:
     try:
         expr = parse_expression(Source("--set", text))
         return [_number(item) for item in expr.items] if isinstance(expr, ast.ListOf) else _number(expr)
-    except (CircuitError, ValueError):
+    except (CircuitError, ArithmeticError, ValueError):
         fail_usage(f"`--set {setting}`: `{text}` is neither a number nor a list such as [64, 32, 10]")
 
 
 def _number(expr: Any) -> float:
     """The value of a written number or arithmetic on numbers. Raises ValueError on anything else."""
-    from circuitdsl.graph.numbers import OPERATORS
+    import operator
+
     from circuitdsl.syntax import ast
 
+    operators = {
+        "+": operator.add,
+        "-": operator.sub,
+        "*": operator.mul,
+        "/": operator.truediv,
+        "^": operator.pow,
+    }
     match expr:
         case ast.Number():
             return float(expr.value)
         case ast.Unary(operator="-"):
             return -_number(expr.operand)
-        case ast.Binary() if expr.operator in OPERATORS:
-            return OPERATORS[expr.operator](_number(expr.left), _number(expr.right))
+        case ast.Binary() if expr.operator in operators:
+            return float(operators[expr.operator](_number(expr.left), _number(expr.right)))
         case _:
             raise ValueError("not a number")
-
-
-def examples(*lines: str) -> str:
-    """The examples at the end of a command's help."""
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)

@@ -2,44 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from argparse import ArgumentParser, Namespace
 
-import typer
-
-from circuitdsl.cli.common import OK, File, Json, Set, TaskName, examples, fail_usage, params_of, print_json, reporting
-
-EXAMPLES = examples(
-    "circuitdsl emit heterosynaptic/kolen_pollack.circ",
-    "circuitdsl emit mine.circ --dtype float64 > mine.py",
+from circuitdsl.cli.common import (
+    OK,
+    add_file,
+    add_json,
+    add_set,
+    add_task,
+    fail_usage,
+    params_of,
+    print_json,
+    reporting,
 )
 
-Target = Annotated[str, typer.Option("--target", metavar="cpu|cuda|ptx", help="For what.")]
-Dtype = Annotated[str, typer.Option("--dtype", metavar="float32|float64", help="The precision of everything.")]
-Learn = Annotated[str, typer.Option("--learn", metavar="circuit|backprop", help="backprop: the gradient twin.")]
+ABOUT = "Print the source that a run compiles: each statement with its line of the circuit."
+
+EXAMPLES = """\
+  circuitdsl emit heterosynaptic/kolen_pollack.circ
+  circuitdsl emit mine.circ --dtype float64 > mine.py"""
 
 
-def command(
-    file: File,
-    target: Target = "cpu",
-    dtype: Dtype = "float32",
-    learn: Learn = "circuit",
-    task: TaskName = None,
-    settings: Set = None,
-    json: Json = False,
-) -> int:
-    """Print the source that a run compiles: each statement with its line of the circuit."""
-    from circuitdsl.api import UsageError, load, source_of
+def add_options(parser: ArgumentParser) -> None:
+    add_file(parser)
+    parser.add_argument("--target", choices=("cpu", "cuda", "ptx"), default="cpu", help="for what (cpu)")
+    parser.add_argument("--arch", metavar="sm_90", help="the GPU's architecture, for cuda and ptx")
+    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="the precision (float32)")
+    parser.add_argument(
+        "--learn", choices=("circuit", "backprop"), default="circuit", help="backprop: the gradient twin"
+    )
+    add_task(parser)
+    add_set(parser)
+    add_json(parser)
+
+
+def command(options: Namespace) -> int:
+    file, target, json = options.file, options.target, options.json
+    from circuitdsl.api import load, source_of
 
     if target in ("cuda", "ptx"):
         fail_usage(f"the target `{target}` is not yet available; use cpu")
-    try:
-        with reporting(file, json=json):
-            circuit = load(file)
-            source = source_of(circuit, target, params=params_of(settings), dtype=dtype, learn=learn, task=task)
-    except UsageError as problem:
-        fail_usage(str(problem))
+    with reporting(file, json=json):
+        circuit = load(file)
+        source = source_of(
+            circuit,
+            target,
+            params=params_of(options.settings),
+            dtype=options.dtype,
+            learn=options.learn,
+            task=options.task,
+        )
     if json:
-        print_json({"circuit": circuit.name, "target": target, "dtype": dtype, "source": source})
+        print_json({"circuit": circuit.name, "target": target, "dtype": options.dtype, "source": source})
     else:
         print(source)
     return OK

@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from circuitdsl.cli.common import OK, USAGE, WRONG, Files, Json, check_object, examples, print_json, say, show
-from circuitdsl.cli.common import unreadable as cannot_read
+from circuitdsl.cli.common import (
+    OK,
+    USAGE,
+    WRONG,
+    add_files,
+    add_json,
+    check_object,
+    print_json,
+    say,
+    show,
+    unreadable,
+)
 from circuitdsl.diagnostics import CircuitError
 
-EXAMPLES = examples("circuitdsl fmt mine.circ", "circuitdsl fmt --check circuits/*/*.circ")
+ABOUT = """Lay circuits out in the one standard form, in place, comments kept.
 
-Check = Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 if a file would change.")]
+Exit codes: 0 done, 1 a file has syntax errors or (with --check) would change, 2 a file is missing."""
+
+EXAMPLES = """\
+  circuitdsl fmt mine.circ
+  circuitdsl fmt --check circuits/*/*.circ"""
 
 
-def command(files: Files, check: Check = False, json: Json = False) -> int:
-    """Lay circuits out in the one standard form, in place, comments kept.
+def add_options(parser: ArgumentParser) -> None:
+    add_files(parser)
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if a file would change")
+    add_json(parser)
 
-    Exit codes: 0 done, 1 a file has syntax errors or (with --check) would change, 2 a file is missing.
-    """
+
+def command(options: Namespace) -> int:
+    files, check, json = options.files, options.check, options.json
     found = [_format(file, write=not check) for file in files]
     for entry in found:
         if entry["changed"] and not json:
@@ -49,7 +65,7 @@ def _format(file: str, *, write: bool) -> dict[str, Any]:
         show(error.diagnostics)
         return {**check_object(file, error.diagnostics), "changed": False}
     except OSError as problem:
-        finding = cannot_read(file, problem)
+        finding = unreadable(file, problem)
         say(f"error: {finding.title}")
         return {**check_object(file, [finding]), "changed": False, "missing": True}
     return {**check_object(file, []), "changed": changed}

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import sys
+from argparse import ArgumentParser, Namespace
+from dataclasses import asdict, dataclass
 from itertools import groupby
+from pathlib import Path
+from typing import Literal
 
-from circuitdsl.cli.common import OK, Json, color, examples, print_json, reporting
+from circuitdsl.cli.common import OK, add_json, color, print_json, reporting
+from circuitdsl.shipped import library_path
 
-EXAMPLES = examples("circuitdsl list", "circuitdsl run classic/oja.circ   # run one of them, anywhere")
+ABOUT = "Show the circuits, motifs and rules that come with circuitdsl."
+
+EXAMPLES = """\
+  circuitdsl list
+  circuitdsl run classic/oja.circ        # run one of them, anywhere"""
 
 
-def command(json: Json = False) -> int:
-    """Show the circuits, motifs and rules that come with circuitdsl."""
-    from circuitdsl.library import Entry, entries
+def add_options(parser: ArgumentParser) -> None:
+    add_json(parser)
 
-    with reporting("the library", json=json):
+
+def command(options: Namespace) -> int:
+    with reporting("the library", json=options.json):
         found = entries()
-    if json:
-        print_json({"circuits": [_as_json(entry) for entry in found]})
+    if options.json:
+        print_json({"circuits": [asdict(entry) for entry in found]})
         return OK
 
     def folder(entry: Entry) -> str:
@@ -29,17 +39,8 @@ def command(json: Json = False) -> int:
         for entry in group:
             about = entry.doc or ", ".join(entry.provides)
             print(_clipped(f"  {entry.name.rpartition('/')[2]:<{width}}{about}"))
-    print("\ncircuitdsl run FOLDER/NAME.circ runs one; import \"FOLDER/NAME.circ\" uses its parts.")
+    print('\ncircuitdsl run FOLDER/NAME.circ runs one; import "FOLDER/NAME.circ" uses its parts.')
     return OK
-
-
-def _as_json(entry: object) -> dict[str, object]:
-    from dataclasses import asdict
-
-    from circuitdsl.library import Entry
-
-    assert isinstance(entry, Entry)
-    return asdict(entry)
 
 
 def _bold(text: str) -> str:
@@ -54,3 +55,48 @@ def _clipped(line: str) -> str:
 
     width = shutil.get_terminal_size().columns
     return line if len(line) <= width else line[: width - 1] + "…"
+
+
+# ---------------------------------------------------------------- what there is
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A shipped file. `name` is its path within the library; `doc` the first line of what its
+    circuit (or its first motif) says of itself; `provides`: the rules and motifs that it defines."""
+
+    name: str
+    path: Path
+    kind: Literal["circuit", "parts"]
+    doc: str
+    provides: tuple[str, ...]
+
+
+def entries() -> list[Entry]:
+    """Every file of the shipped library, sorted by folder and name. Raises CircuitError if one of them
+    is broken, OSError."""
+    library = library_path()
+    return [_entry(path, library) for path in sorted(library.rglob("*.circ"))]
+
+
+def _entry(path: Path, library: Path) -> Entry:
+    from circuitdsl.syntax import ast
+    from circuitdsl.syntax.parse import parse, read_source
+
+    tree = parse(read_source(path))
+    circuits = [item for item in tree.items if isinstance(item, ast.Circuit)]
+    parts = [item for item in tree.items if isinstance(item, ast.Rule | ast.Motif)]
+    docs = [item.doc for item in tree.items if isinstance(item, ast.Circuit | ast.Motif)]
+    doc = next((doc for doc in docs if doc), "")
+    return Entry(
+        name=path.relative_to(library).as_posix(),
+        path=path,
+        kind="circuit" if circuits else "parts",
+        doc=first_line(doc),
+        provides=tuple(p.name.name for p in parts),
+    )
+
+
+def first_line(doc: str) -> str:
+    """The first line of a docstring that says something."""
+    return next((line.strip() for line in doc.splitlines() if line.strip()), "")

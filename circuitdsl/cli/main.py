@@ -1,31 +1,36 @@
 """The command line: finds the command, runs it, and never shows a traceback.
 
 Only the module of the command that was asked for is imported, and none of them imports anything heavy
-before it is needed: `check` must feel instant.
+before it is needed: `check` must feel instant. That is also why the options are argparse's: typer loads
+pydantic, which takes half of the time that a whole `check` may.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import NoReturn
 
+from circuitdsl.cli.common import INTERRUPTED, OK, UNFINISHED, USAGE, Stop, color, say
+
+#: What there is, in the order in which it is shown.
 COMMANDS = {
-    "check": "check",
-    "run": "run",
-    "emit": "emit",
-    "fmt": "fmt",
-    "explain": "explain",
-    "list": "list",
+    "check": "is the circuit right?",
+    "run": "train it and judge its metric",
+    "emit": "the code that runs",
+    "fmt": "one layout for all circuits",
+    "explain": "what a code such as C012 means",
+    "list": "the shipped circuits, motifs and rules",
+    "demo": "a circuit that assembles itself",
 }
 LATER = ("derive", "certify", "sweep", "evolve", "study", "graph", "report", "lsp")
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Runs a command line (default: this process's) and exits with its code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    code = _guarded(arguments)
+    code = run(sys.argv[1:] if arguments is None else arguments)
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -33,14 +38,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     sys.exit(code)
 
 
-def _guarded(arguments: list[str]) -> int:
-    from circuitdsl.cli.common import INTERRUPTED, UNFINISHED, Stop, say
-
-    if arguments and arguments[0] in LATER:
-        say(f"error: `{arguments[0]}` is not yet available")
-        return 2
+def run(arguments: list[str]) -> int:
+    """Runs a command line and gives its exit code; whatever goes wrong becomes a message."""
     try:
-        return _run(arguments)
+        return _dispatch(arguments)
     except Stop as stop:
         if stop.message:
             say(stop.message)
@@ -49,7 +50,7 @@ def _guarded(arguments: list[str]) -> int:
         say("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
-        return 0
+        return OK
     except MemoryError:
         say("error: out of memory")
         return UNFINISHED
@@ -57,49 +58,86 @@ def _guarded(arguments: list[str]) -> int:
         return _fault(error, arguments)
 
 
-def _run(arguments: list[str]) -> int:
-    """Typer's own errors (an unknown option, a missing argument) are usage errors: exit code 2."""
-    try:
-        result = _app(arguments)(args=arguments, prog_name="circuitdsl", standalone_mode=False)
-    except Exception as error:
-        if type(error).__name__ == "Abort":
-            raise KeyboardInterrupt from None
-        show, code = getattr(error, "show", None), getattr(error, "exit_code", None)
-        if show is None or code is None:
-            raise
-        show()
-        return int(code)
-    return result if isinstance(result, int) else 0
+def _dispatch(arguments: list[str]) -> int:
+    verbose = [a for a in arguments[:1] if a in ("-v", "--verbose")]
+    name, *rest = arguments[len(verbose) :] or ["--help"]
+    if name in ("-h", "--help", "help"):
+        print(_overview())
+        return OK if arguments else USAGE
+    if name == "--version":
+        from importlib.metadata import version
 
-
-def _app(arguments: list[str]) -> Any:
-    """The commands: only the one that is named, or all of them for the overview."""
-    import typer
-
-    app = typer.Typer(
-        add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False
+        print(f"circuitdsl {version('circuitdsl')}")
+        return OK
+    if name in LATER:
+        raise Stop(USAGE, f"error: `{name}` is not yet available")
+    if name not in COMMANDS:
+        raise Stop(USAGE, _unknown(name))
+    module = import_module(f"circuitdsl.cli.{name}")
+    parser = _Parser(
+        prog=f"circuitdsl {name}",
+        description=module.ABOUT,
+        epilog=f"examples:\n{module.EXAMPLES}",
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
-    app.callback()(_overview)
-    for name in arguments[:1] if arguments[:1] and arguments[0] in COMMANDS else COMMANDS:
-        module = import_module(f"circuitdsl.cli.{COMMANDS[name]}")
-        app.command(name, epilog=module.EXAMPLES)(module.command)
-    return app
+    module.add_options(parser)
+    code: int = module.command(parser.parse_intermixed_args(rest))
+    return code
 
 
-def _overview(context: Any = None) -> None:
-    """Neural circuits as text: checked, compiled, run."""
+class _Parser(ArgumentParser):
+    """Says what is wrong in two lines, without repeating the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise Stop(USAGE, f"error: {message}{self._hint(message)}\nTry `{self.prog} --help`.")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        raise Stop(status, (message or "").rstrip())
+
+    def _hint(self, message: str) -> str:
+        from circuitdsl.diagnostics import did_you_mean
+
+        unknown = message.removeprefix("unrecognized arguments: ").split()[0].partition("=")[0]
+        hint = did_you_mean(unknown, self._option_string_actions) if unknown.startswith("--") else None
+        return f"; {hint}" if hint else ""
+
+
+def _unknown(name: str) -> str:
+    from circuitdsl.diagnostics import did_you_mean
+
+    hint = did_you_mean(name, COMMANDS)
+    if name.endswith(".circ"):
+        hint = f"did you mean `circuitdsl run {name}`?"
+    return f"error: no command `{name}`; {hint or 'the commands are: ' + ', '.join(COMMANDS)}"
+
+
+def _overview() -> str:
+    bold, plain = ("\x1b[1m", "\x1b[0m") if color(sys.stdout) else ("", "")
+    lines = [f"  {bold}{name:<9}{plain}{about}" for name, about in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: circuitdsl COMMAND [OPTIONS]",
+            "",
+            "Neural circuits as text: checked, compiled, run.",
+            "",
+            *lines,
+            "",
+            "`circuitdsl COMMAND --help` says more, with examples. Start here:",
+            "  circuitdsl list",
+            "  circuitdsl run heterosynaptic/self_assembly.circ",
+        ]
+    )
 
 
 def _fault(error: Exception, arguments: list[str]) -> int:
-    """A fault of the program itself: one line, the traceback only for who asks for it."""
-    from circuitdsl.cli.common import UNFINISHED, say
-
+    """A fault of the program itself: a message, the traceback only for who asks for it."""
     if os.environ.get("CIRCUITDSL_DEBUG") or "-v" in arguments or "--verbose" in arguments:
         import traceback
 
         traceback.print_exc()
     first = (str(error).splitlines() or [""])[0]
     say(f"error: internal fault: {type(error).__name__}: {first}")
-    say("This is a fault of circuitdsl, not of your circuit. Please report it with the command and the file;")
+    say("This is a fault of circuitdsl, not of your circuit: please report it with the command and the file.")
     say("CIRCUITDSL_DEBUG=1 shows where it happened.")
     return UNFINISHED

@@ -109,7 +109,9 @@ def mul(a: Expr, b: Expr, *, span: Span) -> Expr:
             return x
         case (Num(value=-1.0), x) | (x, Num(value=-1.0)):
             return neg(x, span=span)
-        case (Apply(function="neg", arguments=(x,)), y) | (y, Apply(function="neg", arguments=(x,))):
+        case Apply(function="neg", arguments=(x,)), y:
+            return neg(mul(x, y, span=span), span=span)
+        case x, Apply(function="neg", arguments=(y,)):
             return neg(mul(x, y, span=span), span=span)
         case _:
             return Apply(span=span, function="mul", arguments=(a, b))

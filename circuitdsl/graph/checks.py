@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 
 from circuitdsl.diagnostics import Diagnostic, Label, Report, Severity, Span
 from circuitdsl.graph import ir
-from circuitdsl.graph.evaluation import flow_in_evaluation, live_reads
+from circuitdsl.graph.evaluation import live_reads, sources_in_evaluation
+from circuitdsl.graph.flow import path, reached_from
 from circuitdsl.graph.numbers import evaluate, numbers_of
 from circuitdsl.graph.scope import Declared
 from circuitdsl.graph.structure import Structure
@@ -169,32 +170,30 @@ def missing_loss(circuit: ir.Circuit) -> Findings:
 
 def label_leaks(circuit: ir.Circuit) -> Findings:
     """C050: a target reaches what the metric or the loss reads, although nothing is trained then."""
-    import networkx as nx
-
     targets = [p.name for p in circuit.of_kind(ir.Kind.TARGET)]
     if not targets:
         return
-    flow = flow_in_evaluation(circuit)
+    sources = sources_in_evaluation(circuit)
+    reached = {target: reached_from(sources, [target]) for target in targets}
     judged = [("metric", t.metric) for t in circuit.tasks.values() if t.metric is not None]
     if circuit.loss is not None:
         judged.append(("loss", circuit.loss.expr))
     for what, expr in judged:
         for read in live_reads(expr, circuit):
-            if read.value in targets or read.value not in flow or read.value == "loss":
+            if read.value in targets or read.value == "loss":
                 continue
             for target in targets:
-                if target in flow and nx.has_path(flow, target, read.value):
-                    path = nx.shortest_path(flow, target, read.value)
-                    yield _leak(circuit, what, read, path)
+                if read.value in reached[target]:
+                    yield _leak(circuit, what, read, path(sources, target, read.value))
 
 
-def _leak(circuit: ir.Circuit, what: str, read: ir.Read, path: list[str]) -> Diagnostic:
+def _leak(circuit: ir.Circuit, what: str, read: ir.Read, way: list[str]) -> Diagnostic:
     return Diagnostic(
         code="C050",
-        title=f"label leak: the target `{path[0]}` reaches `{read.value}`, which the {what} reads",
+        title=f"label leak: the target `{way[0]}` reaches `{read.value}`, which the {what} reads",
         span=read.span,
-        label=" -> ".join(path),
-        labels=(Label(circuit.values[path[1]].span, f"`{path[0]}` comes in here"),) if len(path) > 1 else (),
+        label=" -> ".join(way),
+        labels=(Label(circuit.values[way[1]].span, f"`{way[0]}` comes in here"),) if len(way) > 1 else (),
         notes=("in evaluation (`train = 0`) the answer must not depend on the label it is judged by",),
         hint="let the target in only while training: multiply by `train`, or clamp in a `train` phase",
     )

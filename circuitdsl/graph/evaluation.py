@@ -5,12 +5,9 @@ Used by the label-leak check, and wherever it matters what can influence an answ
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from circuitdsl.graph import ir
-
-if TYPE_CHECKING:
-    import networkx
+from circuitdsl.graph.flow import Sources
 
 
 def constant_in_evaluation(expr: ir.Expr, circuit: ir.Circuit) -> float | None:
@@ -62,16 +59,13 @@ def live_reads(expr: ir.Expr, circuit: ir.Circuit) -> Iterator[ir.Read]:
                 yield from live_reads(child, circuit)
 
 
-def flow_in_evaluation(circuit: ir.Circuit) -> networkx.DiGraph[str]:
-    """Who influences whom in evaluation over any number of ticks: an edge from each value to its readers."""
-    import networkx as nx
-
-    graph: networkx.DiGraph[str] = nx.DiGraph()
+def sources_in_evaluation(circuit: ir.Circuit) -> Sources:
+    """Who influences whom in evaluation over any number of ticks."""
+    sources: dict[str, set[str]] = {name: set() for name in circuit.values}
     for value in circuit.values.values():
-        graph.add_node(value.name)
         update = None if value.lifetime is ir.Lifetime.KEEP else value.update
         for expr in (value.expr, update):
             if expr is not None:
-                graph.add_edges_from((r.value, value.name) for r in live_reads(expr, circuit))
-        graph.add_edges_from((c.source.value, value.name) for c in value.currents)
-    return graph
+                sources[value.name] |= {r.value for r in live_reads(expr, circuit)}
+        sources[value.name] |= {c.source.value for c in value.currents}
+    return sources

@@ -14,15 +14,12 @@ with weights and states as they stand; then every increment; then all are applie
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal, assert_never
+from typing import Literal, assert_never
 
 from circuitdsl.diagnostics import Span
-
-if TYPE_CHECKING:
-    import networkx
 
 # ---------------------------------------------------------------- expressions
 
@@ -510,8 +507,7 @@ class Circuit(Entity):
 
     `order`: the values to evaluate in each tick (all but inputs, targets, bias and states), so that
     each comes after what it reads. `reverse`: the adjoints of a gradient twin, evaluated tick by
-    tick backwards after the evaluation pass; empty in a circuit that was written. `learns` in a
-    twin says that its `dw`s belong to the reverse pass. `partners`: unordered pairs of populations.
+    tick backwards after the evaluation pass; empty in a circuit that was written. `partners`: unordered pairs of populations.
     """
 
     text: str = field(repr=False, default="")
@@ -541,38 +537,3 @@ class Circuit(Entity):
     def into(self, dendrite: str) -> tuple[Synapse, ...]:
         """The synapses that drive a dendrite."""
         return tuple(s for s in self.synapses.values() if s.dendrite == dendrite)
-
-
-# ---------------------------------------------------------------- graphs (networkx stays here)
-
-
-def instant_reads(value: Value) -> Iterator[Read]:
-    """What a value reads at the same tick, states included (their updates are not instant)."""
-    if value.expr is not None:
-        yield from (r for r in reads(value.expr) if r.when is When.NOW)
-    for current in value.currents:
-        if current.source.when is When.NOW:
-            yield current.source
-
-
-def tick_graph(values: Iterable[Value]) -> networkx.DiGraph[str]:
-    """Who is read by whom within a tick: an edge from each value to its readers."""
-    import networkx as nx
-
-    graph: networkx.DiGraph[str] = nx.DiGraph()
-    for value in values:
-        graph.add_node(value.name)
-        graph.add_edges_from((r.value, value.name) for r in instant_reads(value))
-    return graph
-
-
-def flow_graph(circuit: Circuit) -> networkx.DiGraph[str]:
-    """Who influences whom over any number of ticks through rates, states and `prev` (not through
-    learning): an edge from each value to its readers."""
-    graph = tick_graph(circuit.values.values())
-    for value in circuit.values.values():
-        for expr in (value.expr, value.update):
-            if expr is not None:
-                graph.add_edges_from((r.value, value.name) for r in reads(expr))
-        graph.add_edges_from((c.source.value, value.name) for c in value.currents)
-    return graph

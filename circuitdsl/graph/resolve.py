@@ -6,23 +6,19 @@ within a tick; checks. Each stage reports all its errors before the next would s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from circuitdsl.diagnostics import Diagnostic, Label, Report, Source, Span
+from circuitdsl.diagnostics import Diagnostic, Label, Report, Source
 from circuitdsl.graph import ir
 from circuitdsl.graph.build import Builder
 from circuitdsl.graph.declare import Declarations
+from circuitdsl.graph.flow import loops, tick_order, tick_sources
 from circuitdsl.graph.scope import load_files
 from circuitdsl.graph.structure import Overrides, elaborate
 from circuitdsl.graph.tables import Tables
 from circuitdsl.syntax import ast
 from circuitdsl.syntax.parse import parse, read_source
-
-if TYPE_CHECKING:
-    import networkx as nx
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +94,11 @@ def in_order(circuit: ir.Circuit, report: Report) -> ir.Circuit:
     """The circuit with `order` filled in; reports the loops within a tick (C040)."""
     import dataclasses
 
-    import networkx as nx
-
-    needed = _evaluated(circuit)
-    graph = ir.tick_graph(needed.values())
-    graph.remove_nodes_from([n for n in list(graph) if n not in needed])
-    rank = {name: i for i, name in enumerate(circuit.values)}
-    try:
-        order = tuple(nx.lexicographical_topological_sort(graph, key=lambda name: rank[name]))
-    except nx.NetworkXUnfeasible:
-        for component in nx.strongly_connected_components(graph):
-            if len(component) > 1 or any(graph.has_edge(n, n) for n in component):
-                report.add(_loop(circuit, graph.subgraph(component), rank))
+    sources = tick_sources(_evaluated(circuit))
+    order = tick_order(sources)
+    if order is None:
+        for cycle in loops(sources):
+            report.add(_loop(circuit, cycle))
         return circuit
     return dataclasses.replace(circuit, order=order)
 
@@ -124,28 +113,19 @@ def _evaluated(circuit: ir.Circuit) -> dict[str, ir.Value]:
     return values
 
 
-def _loop(circuit: ir.Circuit, component: nx.DiGraph[str], rank: Mapping[str, int]) -> Diagnostic:
-    import networkx as nx
-
-    cycle = [a for a, _ in nx.find_cycle(component)]
-    start = min(range(len(cycle)), key=lambda i: rank[cycle[i]])
-    cycle = cycle[start:] + cycle[:start]
+def _loop(circuit: ir.Circuit, cycle: list[str]) -> Diagnostic:
     first = circuit.values[cycle[0]]
     spans: list[Label] = []
     for name in cycle[1:]:
-        span = _place(circuit, name)
+        span = circuit.values[name].span
         if span != first.span and all(label.span != span for label in spans):
             spans.append(Label(span, f"`{name}`"))
     return Diagnostic(
         code="C040",
         title=f"`{cycle[0]}` depends on itself within one tick",
-        span=_place(circuit, cycle[0]),
+        span=first.span,
         label=" -> ".join([*cycle, cycle[0]]),
         labels=tuple(spans[:5]),
         notes=("in one tick every value is computed once, after what it reads",),
         hint="read the tick before somewhere on the way (`prev(h) -> …`), or let a rate read a state",
     )
-
-
-def _place(circuit: ir.Circuit, value: str) -> Span:
-    return circuit.values[value].span

@@ -12,10 +12,24 @@ from typing import assert_never
 
 from circuitdsl.graph import ir
 from circuitdsl.graph.ir import Axis
-from circuitdsl.lower.layout import ZERO, I, Layout, real
+from circuitdsl.lower.layout import AT_I, ZERO, Layout, real
 from circuitdsl.lower.loop_ir import (
-    Assign, Buffer, Const, Define, Dtype, Expr, Load, Loop, Op, Origin, Statement, Var, When, operands, walk,
-)  # fmt: skip
+    Assign,
+    Buffer,
+    Const,
+    Define,
+    Dtype,
+    Expr,
+    Load,
+    Loop,
+    Op,
+    Origin,
+    Statement,
+    Var,
+    When,
+    operands,
+    walk,
+)
 from circuitdsl.lower.names import Locals
 
 _COMPARISONS = frozenset({"lt", "le", "gt", "ge", "eq", "ne"})
@@ -126,7 +140,7 @@ class _Reduction:
 
     def inside(self) -> Site:
         """The place of what is summed: unit `i`, in a block of its own."""
-        unit = ZERO if self.size == "1" else I
+        unit = ZERO if self.size == "1" else AT_I
         return replace(self.site, units=dict.fromkeys(Axis, unit), unit=unit, block=[])
 
     def loop(self, body: list[Statement]) -> None:
@@ -157,7 +171,7 @@ class _Reduction:
         value = site.lower(argument)
         best = self.site.number("best", at_first(value), self.origin)
         winner = self.site.number("winner", ZERO, self.origin)
-        self.loop([*site.block, larger_wins(value, best, winner, ZERO if self.size == "1" else I)])
+        self.loop([*site.block, larger_wins(value, best, winner, ZERO if self.size == "1" else AT_I)])
         return winner
 
     def accuracy(self, p: ir.Expr, y: ir.Expr) -> Expr:
@@ -175,7 +189,7 @@ def larger_wins(value: Expr, best: Var, winner: Var, index: Expr) -> Statement:
 
 def at_first(expr: Expr) -> Expr:
     """The expression with the index `i` replaced by 0."""
-    return substitute(expr, {I.name: ZERO})
+    return substitute(expr, {AT_I.name: ZERO})
 
 
 def substitute(expr: Expr, values: Mapping[str, Expr]) -> Expr:
@@ -310,9 +324,7 @@ def _level(expr: Expr, loops: tuple[frozenset[str], ...]) -> int:
     return max((n + 1 for n, names in enumerate(loops) if depends(expr, names)), default=0)
 
 
-def hoist(
-    expr: Expr, inner: frozenset[str], block: list[Statement], names: Locals, known: dict[Expr, Var]
-) -> Expr:
+def hoist(expr: Expr, inner: frozenset[str], block: list[Statement], names: Locals, known: dict[Expr, Var]) -> Expr:
     """The expression with everything that does not depend on the `inner` variables computed before, in
     `block`. `known` holds what was computed already."""
     if isinstance(expr, Const | Var):

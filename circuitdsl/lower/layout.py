@@ -10,15 +10,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, assert_never
 
+from circuitdsl.diagnostics import Span
 from circuitdsl.graph import ir
 from circuitdsl.graph.ir import Axis, Circuit, Kind, Lifetime, Read, Synapse, SynapseVar, When
 from circuitdsl.lower.extents import ONE, Extents
 from circuitdsl.lower.loop_ir import (
-    Buffer, Const, Dtype, Expr, Given, Load, Loop, Op, Origin, Role, Scalar, Statement, Var,
-)  # fmt: skip
+    Buffer,
+    Const,
+    Dtype,
+    Expr,
+    Given,
+    Load,
+    Loop,
+    Op,
+    Origin,
+    Role,
+    Scalar,
+    Statement,
+    Var,
+)
 from circuitdsl.lower.names import Names
 
-B, I, J = (Var(name, Dtype.INT) for name in "bij")
+AT_B, AT_I, AT_J = (Var(name, Dtype.INT) for name in "bij")
 ZERO = Const(0, Dtype.INT)
 TICK = Var("tick", Dtype.INT)
 EXAMPLE = Var("example", Dtype.INT)  # the data-set index of the one example (online)
@@ -50,7 +63,8 @@ class Layout:
     before: dict[str, Buffer] = field(default_factory=dict)  # values of the tick before
     after: dict[str, Buffer] = field(default_factory=dict)  # adjoints of the tick after
     taped: dict[str, Buffer] = field(default_factory=dict)  # forward values of every tick
-    fresh: dict[tuple[str, str], Buffer] = field(default_factory=dict)
+    fresh: dict[tuple[str, str], Buffer] = field(default_factory=dict)  # states of synapses, of an example
+    sums: dict[str, Buffer] = field(default_factory=dict)  # over the ticks of an example
     backward: bool = False
 
     def __post_init__(self) -> None:
@@ -101,7 +115,7 @@ class Layout:
     def ticks(self, phase: str) -> Var:
         return self.scalar(Given.TICKS, phase, self.names.of(phase, "ticks"), Dtype.INT)
 
-    def capacity(self, of: Literal["batch", "examples", "tape"]) -> str:
+    def capacity(self, of: Literal["batch", "dataset", "tape"]) -> str:
         return self.scalar(Given.CAPACITY, of, of, Dtype.INT).name
 
     def size(self, extent: str) -> str:
@@ -121,14 +135,14 @@ class Layout:
     @property
     def example(self) -> tuple[Expr, ...]:
         """The leading index of what every example of the batch has its own of."""
-        return () if self.online else (B,)
+        return () if self.online else (AT_B,)
 
     def data_index(self) -> Expr:
         """The data-set index of the present example."""
         if self.online:
             return EXAMPLE
         order = self.order()
-        return Load(order.name, (Op("add", (Var("first", Dtype.INT), B), Dtype.INT),), Dtype.INT)
+        return Load(order.name, (Op("add", (Var("first", Dtype.INT), AT_B), Dtype.INT),), Dtype.INT)
 
     def order(self) -> Buffer:
         shape = (self.scalar(Given.EXAMPLES, "", "examples", Dtype.INT).name,)
@@ -147,34 +161,28 @@ class Layout:
     def per_example(self, *shape: str) -> tuple[str, ...]:
         return shape if self.online else (self.capacity("batch"), *shape)
 
-    def work_buffer(self, entity: str, what: str, shape: tuple[str, ...], span: ir.Span | None) -> Buffer:
+    def work_buffer(self, entity: str, what: str, shape: tuple[str, ...], span: Span | None) -> Buffer:
         """Room for something that belongs to an entity; `what` says what it is."""
         name = self.names.of(entity, what)
-        return self.keep(
-            Buffer(name=name, role=Role.WORK, key=entity, shape=shape, origin=Origin(entity, span))
-        )
+        return self.keep(Buffer(name=name, role=Role.WORK, key=entity, shape=shape, origin=Origin(entity, span)))
 
     def value(self, name: str) -> Buffer:
         """The present values of a population (or scalar) that are not given, kept or constant."""
         shape = self.per_example(self.size(self.extents.of(name)))
         origin = Origin(name, self.circuit.values[name].span)
-        return self.keep(
-            Buffer(name=self.names.of(name), role=Role.VALUE, key=name, shape=shape, origin=origin)
-        )
+        return self.keep(Buffer(name=self.names.of(name), role=Role.VALUE, key=name, shape=shape, origin=origin))
 
     def reset(self, key: str, shape: tuple[str, ...]) -> Buffer:
         return self.keep(Buffer(name=self.names.of(key, "init"), role=Role.RESET, key=key, shape=shape))
 
     def data(self, name: str) -> Buffer:
-        shape = (self.capacity("examples"), self.size(self.extents.of(name)))
+        shape = (self.capacity("dataset"), self.size(self.extents.of(name)))
         return self.keep(Buffer(name=self.names.of(name, "data"), role=Role.DATA, key=name, shape=shape))
 
     def kept(self, name: str) -> Buffer:
         shape = (self.size(self.extents.of(name)),)
         origin = Origin(name, self.circuit.values[name].span)
-        return self.keep(
-            Buffer(name=self.names.of(name), role=Role.KEPT, key=name, shape=shape, origin=origin)
-        )
+        return self.keep(Buffer(name=self.names.of(name), role=Role.KEPT, key=name, shape=shape, origin=origin))
 
     # ------------------------------------------------------------ synapses
 
@@ -200,9 +208,9 @@ class Layout:
         return self.per_weight(synapse, Role.MASK, synapse.name, "mask")
 
     def synapse_state(self, synapse: Synapse, state: SynapseVar) -> Expr:
-        """A state of the synapse at weight (J, I), as its equations read it."""
+        """A state of the synapse at weight (AT_J, AT_I), as its equations read it."""
         key = f"{synapse.name}.{state.name}"
-        at = (self.at(self.post(synapse), J), self.at(self.pre(synapse), I))
+        at = (self.at(self.post(synapse), AT_J), self.at(self.pre(synapse), AT_I))
         if not state.fresh:
             return Load(self.per_weight(synapse, Role.SYNAPSE_STATE, key).name, at)
         if self.single or self.work == "twin":
@@ -220,7 +228,7 @@ class Layout:
         if coefficient.per == "weight":
             synapse = self.circuit.synapses[coefficient.owner]
             buffer = self.per_weight(synapse, Role.COEFFICIENT, coef.name)
-            extents: tuple[tuple[str, Expr], ...] = ((buffer.shape[0], J), (buffer.shape[1], I))
+            extents: tuple[tuple[str, Expr], ...] = ((buffer.shape[0], AT_J), (buffer.shape[1], AT_I))
         else:
             assert coef.axis is not None
             shape = (self.size(self.extents.of(coefficient.owner)),)
@@ -280,7 +288,7 @@ class Layout:
         if self.online:
             return Load(data.name, (EXAMPLE, unit))
         buffer = self.given.setdefault(name, self.value(name))
-        return Load(buffer.name, (B, unit))
+        return Load(buffer.name, (AT_B, unit))
 
     def _before(self, name: str, unit: Expr) -> Expr:
         if self.single:

@@ -36,8 +36,8 @@ class Origin:
 class Role(StrEnum):
     """What a buffer is bound to; its `key` says which."""
 
-    DATA = "data"  # an input's or target's data, [examples, size]
-    ORDER = "order"  # data-set indices in the order of presentation
+    DATA = "data"  # an input's or target's data, [dataset, size]
+    ORDER = "order"  # data-set indices in the order of presentation, [examples]
     WEIGHT = "weight"  # of a synapse, [post, pre]
     MASK = "mask"
     SYNAPSE_STATE = "synapse state"  # persistent; key "W.m"
@@ -73,8 +73,10 @@ class Given(StrEnum):
     FAN_IN = "fan_in"  # realised, of a synapse
     FAN_OUT = "fan_out"
     TICKS = "ticks"  # of a phase of the schedule
-    CAPACITY = "capacity"  # the largest number of something: "batch", "examples", "tape"
+    CAPACITY = "capacity"  # the largest number of something: "batch", "dataset", "tape"
     STEPS = "steps"  # the number of batches
+    FIRST = "first"  # where in the order the one batch of an evaluation begins
+    COUNT = "count"  # the number of its examples
     EXAMPLES = "examples"  # presented in this call
     SEED = "seed"
     EPOCH = "epoch"

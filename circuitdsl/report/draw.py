@@ -5,11 +5,11 @@ The layout is in `layout.py`; this module puts it on matplotlib axes.
 
 from __future__ import annotations
 
-from math import cos, hypot, radians, sin
+from math import atan2, cos, degrees, radians, sin
 from typing import TYPE_CHECKING, Literal
 
 from circuitdsl.graph.ir import Circuit, Kind, Population, Synapse, Wire
-from circuitdsl.report.layout import Layout, Point, arrange, to_loss
+from circuitdsl.report.layout import Layout, Point, arrange
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 Role = Literal["learning", "auxiliary", "fixed"]
 
 COLOURS: dict[Role, str] = {"learning": "#1f6fb4", "auxiliary": "#d9661f", "fixed": "#8a8a8a"}
-SOMA, DENDRITE, REACH = 0.2, 0.032, 0.31
+STYLES: dict[Role, str] = {"learning": "-", "auxiliary": "-", "fixed": "--"}
+WIRE, DOTS = "#555555", ":"
+#: Radius of a soma and of a dendrite's end, reach of a dendrite from the centre, bend of a synapse.
+SOMA, DENDRITE, REACH, BEND = 0.2, 0.03, 0.31, 0.08
 FILL = {Kind.INPUT: "#eef3e6", Kind.TARGET: "#f6ecd9", Kind.BIAS: "#f0f0f0", Kind.RATE: "#ffffff"}
 
 
 def roles(circuit: Circuit) -> dict[str, Role]:
-    """What each synapse is: `learning` if it is plastic and the loss depends on its dendrite,
-    `auxiliary` if it is plastic and the loss does not, `fixed` if it is not plastic."""
-    used = to_loss(circuit)
-    return {
-        s.name: "fixed" if s.dw is None else "learning" if s.dendrite in used else "auxiliary"
-        for s in circuit.synapses.values()
-    }
+    """What each synapse is to the loss, as `derive` says it."""
+    from circuitdsl.derive.paths import role
+
+    return {name: role(circuit, name) for name in circuit.synapses}
 
 
 def draw(circuit: Circuit, axes: Axes, *, legend: bool = True) -> None:
@@ -65,17 +65,24 @@ def _draw_population(axes: Axes, population: Population, layout: Layout) -> None
         end = tip((x, y), angle)
         axes.plot([x, end[0]], [y, end[1]], color="#444444", lw=2.2, zorder=2, solid_capstyle="round")
         axes.add_patch(Circle(end, DENDRITE, facecolor="#444444", edgecolor="none", zorder=4))
-        label = tip((x, y), angle - 17, REACH + 0.04)
+        label = tip((x, y), angle - 14, REACH + 0.03)
         name = dendrite.rsplit(".", 1)[1]
-        axes.text(*label, name, fontsize=6.5, color="#444444", ha="center", va="center", zorder=6)
+        side = "left" if label[0] > x + 0.05 else "right" if label[0] < x - 0.05 else "center"
+        axes.text(*label, name, fontsize=6.5, color="#444444", ha=side, va="center", zorder=6)
     fill = FILL.get(population.kind, "#ffffff")
     if population.kind is Kind.RATE:
         axes.add_patch(Circle((x, y), SOMA, facecolor=fill, edgecolor="#222222", lw=1.2, zorder=5))
     else:
         box = FancyBboxPatch(
-            (x - 0.17, y - 0.11), 0.34, 0.22, boxstyle="round,pad=0.03", facecolor=fill, edgecolor="#222222",
-            lw=1.0, zorder=5,
-        )  # fmt: skip
+            (x - 0.17, y - 0.11),
+            0.34,
+            0.22,
+            boxstyle="round,pad=0.03",
+            facecolor=fill,
+            edgecolor="#222222",
+            lw=1.0,
+            zorder=5,
+        )
         axes.add_patch(box)
     axes.text(x, y + 0.035, population.name, fontsize=8.5, ha="center", va="center", zorder=7)
     size = f"{population.size:,}"
@@ -87,19 +94,44 @@ def _draw_synapse(axes: Axes, synapse: Synapse, role: Role, layout: Layout) -> N
 
     if synapse.pre not in layout.places:
         return
-    start = layout.places[synapse.pre]
-    end = tip(layout.places[synapse.post], layout.angles[synapse.dendrite])
-    loop = synapse.pre == synapse.post
+    home, angle = layout.places[synapse.post], layout.angles[synapse.dendrite]
+    end = tip(home, angle, REACH + DENDRITE)
+    bend = BEND
+    if synapse.pre == synapse.post:
+        start, bend = tip(home, angle - 50, SOMA), -1.6
+    else:
+        start = _edge(layout.places[synapse.pre], end)
     arrow = FancyArrowPatch(
-        start, end, connectionstyle=f"arc3,rad={1.4 if loop else 0.12}", arrowstyle="-|>", mutation_scale=11,
-        color=COLOURS[role], lw=1.7, ls="-" if role != "fixed" else (0, (4, 2)), shrinkA=20, shrinkB=2, zorder=3,
-    )  # fmt: skip
+        start,
+        end,
+        connectionstyle=f"arc3,rad={bend}",
+        arrowstyle="-|>",
+        mutation_scale=11,
+        lw=1.7,
+        color=COLOURS[role],
+        ls=STYLES[role],
+        shrinkA=0,
+        shrinkB=0,
+        zorder=3,
+    )
     axes.add_patch(arrow)
-    x, y = _along(start, end, 0.55, 0.12)
+    x, y = _along(start, end, 0.5, bend)
     axes.text(
-        x, y, synapse.name.rsplit(".", 1)[-1], fontsize=8, color=COLOURS[role], ha="center", va="center",
-        zorder=8, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
-    )  # fmt: skip
+        x,
+        y,
+        synapse.name.rsplit(".", 1)[-1],
+        fontsize=8,
+        color=COLOURS[role],
+        ha="center",
+        va="center",
+        zorder=8,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
+    )
+
+
+def _edge(centre: Point, toward: Point) -> Point:
+    """Where a line from the centre of a population leaves its soma."""
+    return tip(centre, degrees(atan2(toward[1] - centre[1], toward[0] - centre[0])), SOMA)
 
 
 def _along(start: Point, end: Point, part: float, bend: float) -> Point:
@@ -116,13 +148,20 @@ def _draw_wire(axes: Axes, circuit: Circuit, wire: Wire, layout: Layout) -> None
     source = circuit.values[wire.value].population
     if source not in layout.places or wire.population not in layout.places or source == wire.population:
         return
-    start, end = layout.places[source], layout.places[wire.population]
-    shrink = 22 if hypot(start[0] - end[0], start[1] - end[1]) > 0.5 else 5
+    a, b = layout.places[source], layout.places[wire.population]
     axes.add_patch(
         FancyArrowPatch(
-            start, end, arrowstyle="-|>", mutation_scale=8, color="#555555", lw=1.0, ls=(0, (1, 1.5)),
-            shrinkA=shrink, shrinkB=shrink, zorder=1,
-        )  # fmt: skip
+            _edge(a, b),
+            _edge(b, a),
+            arrowstyle="-|>",
+            mutation_scale=8,
+            color=WIRE,
+            lw=1.0,
+            ls=DOTS,
+            shrinkA=0,
+            shrinkB=0,
+            zorder=1,
+        )
     )
 
 
@@ -135,10 +174,10 @@ def _draw_legend(axes: Axes, shown: list[Role], *, wires: bool) -> None:
         "fixed": "fixed",
     }
     lines = [
-        Line2D([], [], color=COLOURS[r], lw=1.7, ls="-" if r != "fixed" else (0, (4, 2)), label=words[r])
+        Line2D([], [], color=COLOURS[r], lw=1.7, ls=STYLES[r], label=words[r])
         for r in ("learning", "auxiliary", "fixed")
         if r in shown
     ]
     if wires:
-        lines.append(Line2D([], [], color="#555555", lw=1.0, ls=(0, (1, 1.5)), label="wired one-to-one"))
+        lines.append(Line2D([], [], color=WIRE, lw=1.0, ls=DOTS, label="wired one-to-one"))
     axes.legend(handles=lines, loc="upper center", bbox_to_anchor=(0.5, 0.0), frameon=False, fontsize=8, ncol=2)

@@ -10,10 +10,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import atan2, degrees
 
-from circuitdsl.graph.ir import Circuit, Kind, Population, flow_graph, reads
+from circuitdsl.graph.flow import flow_graph
+from circuitdsl.graph.ir import Circuit, Kind, Population, reads
 
 Edge = tuple[str, str]
 Point = tuple[float, float]
+
+#: The distance between populations that stand side by side; rows are 1 apart.
+COLUMN = 1.35
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,10 +145,10 @@ def _spread(rows: Mapping[str, int], columns: Mapping[str, int]) -> dict[str, Po
     for name, row in rows.items():
         cells.setdefault((row, columns[name]), []).append(name)
     width = [max((len(v) for (_, c), v in cells.items() if c == column), default=1) for column in range(3)]
-    left = [0.0, 1.1 * width[0], 1.1 * (width[0] + width[1])]
+    left = [0.0, COLUMN * width[0], COLUMN * (width[0] + width[1])]
     for (row, column), names in cells.items():
         for i, name in enumerate(names):
-            shift = 1.1 * (i + (width[column] - len(names)) / 2)
+            shift = COLUMN * (i + (width[column] - len(names)) / 2)
             places[name] = (left[column] + shift, float(row))
     return places
 
@@ -172,7 +176,8 @@ def _apart(a: float, b: float) -> float:
 
 
 def _toward(circuit: Circuit, dendrite: str, places: Mapping[str, Point]) -> float:
-    """The direction of the mean of the presynaptic populations; down if there are none."""
+    """The direction of the mean of the presynaptic populations; down if there are none. Turned a
+    little where two populations project to each other, so that the two ways do not coincide."""
     synapses = circuit.into(dendrite)
     others = [places[s.pre] for s in synapses if s.pre != s.post and s.pre in places]
     home = circuit.values[dendrite].population
@@ -180,4 +185,5 @@ def _toward(circuit: Circuit, dendrite: str, places: Mapping[str, Point]) -> flo
         return 160.0 if synapses else 270.0
     x = sum(p[0] for p in others) / len(others) - places[home][0]
     y = sum(p[1] for p in others) / len(others) - places[home][1]
-    return degrees(atan2(y, x)) % 360
+    mutual = any(s.pre == home and s.post in {t.pre for t in synapses} for s in circuit.synapses.values())
+    return (degrees(atan2(y, x)) + (25 if mutual else 0)) % 360

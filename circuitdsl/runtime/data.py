@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from circuitdsl.diagnostics import CircuitError, Diagnostic, Label, Span, did_you_mean
 from circuitdsl.graph.ir import Circuit, Kind, Population
 from circuitdsl.noise import rand
-from circuitdsl.runtime.missing import MissingData
+from circuitdsl.runtime.errors import MissingData
 from circuitdsl.runtime.sources import NAMED, Raw, Sizes, SourceError, from_file
 
 if TYPE_CHECKING:

@@ -197,3 +197,4 @@ def _measure(loop: Loop, run: Run) -> None:
     loop.progress.measured(run.epochs_done, found.loss, metric if loop.plan.has_metric else None)
     if found.loss is not None and not math.isfinite(loss):
         run.diverged = bad_evaluation(loop, run.epochs_done, run.state)
+        run.metric[-1] = math.nan  # what an accuracy makes of such rates means nothing

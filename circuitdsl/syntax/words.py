@@ -16,6 +16,9 @@ from lark.exceptions import UnexpectedCharacters
 from circuitdsl.diagnostics import Diagnostic, Source, Span
 from circuitdsl.syntax.grammar import parser
 
+MOST_STRAYS = 50
+"""After so many findings the rest of a text is not read: it is no text of this language."""
+
 STRAY = "STRAY"
 """The kind of a word that belongs to no language and stands for nothing known."""
 
@@ -46,6 +49,8 @@ def words(source: Source, *, layout: bool = False) -> tuple[list[Word], list[Dia
             word, diagnostic, start = _stray(source, found, at)
             found.append(word)
             wrong.append(diagnostic)
+            if len(wrong) == MOST_STRAYS:
+                return found, wrong
         else:
             return found, wrong
 

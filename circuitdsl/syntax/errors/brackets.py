@@ -9,7 +9,7 @@ from circuitdsl.syntax.errors.finding import (
     error,
     fed,
 )
-from circuitdsl.syntax.errors.machine import OPENING, Entry
+from circuitdsl.syntax.errors.machine import OPENING, Entry, Machine
 from circuitdsl.syntax.errors.trouble import ITEMS, NAMED, Trouble, described
 from circuitdsl.syntax.grammar import spellings
 from circuitdsl.syntax.words import END
@@ -75,12 +75,14 @@ def unclosed(t: Trouble) -> Finding | None:
     innermost = brackets[-1]
     closed = fed(t.machine, OPENING[innermost.symbol], t.at)
     resume = Resume(machine=closed, at=t.at)
-    if innermost.first in t.forgiven:
+    supposed = t.words[innermost.first].kind != innermost.symbol  # put there by a repair
+    if supposed or innermost.first in t.forgiven:
         return Finding(diagnostic=None, resume=resume)
     if innermost.symbol == "LBRACE":
         diagnostic, blamed = _missing_brace(t, innermost)
         return Finding(diagnostic=diagnostic, resume=Resume(machine=closed, at=t.at, forgiven=blamed))
     opening, missing = spellings()[innermost.symbol], spellings()[OPENING[innermost.symbol]]
+    resume = Resume(machine=_parentheses_closed(t), at=t.at)  # one message for all of them
     diagnostic = error(
         f"`{opening}` is not closed: `{missing}` is missing before {t.quoted()}",
         t.span(innermost.first),
@@ -89,6 +91,16 @@ def unclosed(t: Trouble) -> Finding | None:
         *([] if t.word.kind == END else [Label(t.span(t.at), f"`{missing}` is missing before this")]),
     )
     return Finding(diagnostic=diagnostic, resume=resume)
+
+
+def _parentheses_closed(t: Trouble) -> Machine:
+    """The machine with the parentheses and square brackets closed that stand in the word's way."""
+    machine = t.machine.copy()
+    for entry in reversed(t.machine.open_brackets()):
+        if entry.symbol == "LBRACE" or machine.accepts(t.word.kind):
+            break
+        machine.feed(OPENING[entry.symbol], t.at)
+    return machine
 
 
 def _fits_after_closing(t: Trouble, brackets: list[Entry]) -> bool:

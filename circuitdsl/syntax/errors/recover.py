@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from circuitdsl.diagnostics import Diagnostic, Source
+from circuitdsl.diagnostics import Diagnostic, Source, Span
+from circuitdsl.syntax.errors.finding import Resume
 from circuitdsl.syntax.errors.machine import Machine
-from circuitdsl.syntax.errors.mistakes import Resume, diagnose
+from circuitdsl.syntax.errors.mistakes import diagnose
 from circuitdsl.syntax.errors.trouble import HOMES, ITEMS, Closed, Trouble, first_on_line, indentation
 from circuitdsl.syntax.grammar import keywords
-from circuitdsl.syntax.words import END, Word, words
+from circuitdsl.syntax.words import END, MOST_STRAYS, Word, words
 
 _SIGNS = "COLON EQUAL COMMA ARROW RPAR RSQB LBRACE LPAR NAME STAR IN AS RANGE".split()
 _INSERTED = [(kind,) for kind in _SIGNS] + [
@@ -26,6 +27,9 @@ _REACH = 8
 _BELIEVED = 5
 """A repair is judged by how many of the next words it lets stand, and believed from so many on."""
 
+_DEEPEST = 3000
+"""More levels than this of the parse stack (about 1000 open parentheses) are not recovered from."""
+
 _QUIET = 4
 """So many words must stand after an error before a further one is told: what comes sooner is an echo."""
 
@@ -33,6 +37,8 @@ _QUIET = 4
 def syntax_errors(source: Source, start: str) -> list[Diagnostic]:
     """Every syntax error of the text, in the order of their places."""
     text, found = words(source)
+    if len(found) == MOST_STRAYS:
+        return found
     text.append(Word(END, "", len(source.text), len(source.text)))
     found += _Recovery(source, text, start).run()
     return sorted(found, key=lambda d: d.span.start if d.span else 0)
@@ -56,6 +62,9 @@ class _Recovery:
         while self.at < len(self.words):
             if self._advance():
                 stuck = 0
+                if len(self.machine.stack) > _DEEPEST:
+                    yield self._too_deep()
+                    return
                 continue
             before = self.at
             yield from self._handle()
@@ -76,6 +85,16 @@ class _Recovery:
         self.at += 1
         self.since_error += 1
         return True
+
+    def _too_deep(self) -> Diagnostic:
+        word = self.words[self.at - 1]
+        return Diagnostic(
+            code="C001",
+            title=f"`{word.text}` is nested too deeply",
+            span=Span(self.source, word.start, word.end),
+            label="the text is not read further",
+            hint="close the brackets that are open here",
+        )
 
     def _suspect(self, word: Word) -> None:
         """Remembers the body that a word further left than its opening leaves, or closes, too late."""

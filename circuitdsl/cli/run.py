@@ -1,0 +1,269 @@
+"""`circuitdsl run`: train a circuit and judge its metric."""
+
+from __future__ import annotations
+
+import time
+from argparse import ArgumentParser, Namespace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from circuitdsl.cli.common import (
+    INTERRUPTED,
+    OK,
+    UNFINISHED,
+    WRONG,
+    add_file,
+    add_json,
+    add_set,
+    add_task,
+    add_verbose,
+    fail_usage,
+    params_of,
+    print_json,
+    reporting,
+    say,
+    show,
+    whole_number,
+)
+from circuitdsl.diagnostics import Severity
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from circuitdsl.api import Circuit, Outcome, Request, Simulation
+    from circuitdsl.runtime.expects import Judged
+    from circuitdsl.runtime.progress import Quiet
+
+ABOUT = """Train a circuit on its task, and judge what it expects of the metric.
+
+What is not said comes from the first task (or --task); without one: 10 epochs, batch 1, seed 0.
+Expectations are judged with the task's own settings only: other params, data, epochs, batch, scale,
+dtype, weights or way to learn leave them open. The reported seconds are those spent training;
+evaluation, compilation and loading are not in them.
+
+Exit codes: 0 ok, 1 the circuit is wrong or an expectation failed, 2 usage or a missing file,
+3 it diverged (what was done is saved), 130 interrupted (likewise)."""
+
+EXAMPLES = """\
+  circuitdsl run heterosynaptic/kolen_pollack.circ
+  circuitdsl run mine.circ --seeds 5 --set eta=0.05 --out run.nc
+  circuitdsl run mine.circ --out run.nc --resume     # go on where it stopped
+  circuitdsl run mine.circ --learn backprop          # the gradient twin instead
+  circuitdsl run mine.circ --trace 0                 # one example, tick by tick"""
+
+#: Seconds between two savings of a run that goes on.
+SAVE_EVERY = 60.0
+
+
+def add_options(parser: ArgumentParser) -> None:
+    add_file(parser)
+    add_task(parser)
+    add_set(parser)
+    _add_training(parser)
+    _add_target(parser)
+    _add_results(parser)
+    add_json(parser)
+    add_verbose(parser)
+
+
+def _add_training(parser: ArgumentParser) -> None:
+    parser.add_argument("--data", metavar="NAME|PATH", help="other data: a name, an .npz, .csv or IDX file")
+    parser.add_argument("--scale", choices=("none", "center", "zscore"), help="scaling of the inputs")
+    parser.add_argument("--seed", metavar="N", type=whole_number(0), help="the seed (the task's)")
+    parser.add_argument("--seeds", metavar="N", type=whole_number(1), default=1, help="run N seeds: each, and the mean")
+    parser.add_argument("--epochs", metavar="N", type=whole_number(0), help="how often through the data")
+    parser.add_argument("--batch", metavar="N", type=whole_number(1), help="examples per update")
+    parser.add_argument(
+        "--learn", choices=("circuit", "backprop"), help="backprop: the gradient twin instead of the circuit"
+    )
+
+
+def _add_target(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--target",
+        choices=("reference", "cpu", "cuda", "cuda-emulated"),
+        default="cpu",
+        help="what it runs on (cpu); reference: the slow, obvious interpreter",
+    )
+    parser.add_argument("--dtype", choices=("float32", "float64"), help="the precision (float32)")
+
+
+def _add_results(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--out", metavar="FILE.nc", type=Path, help="write records, weights and provenance to a netCDF file"
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the file of --out, if it exists: the same bits as without a stop",
+    )
+    parser.add_argument(
+        "--weights",
+        metavar="FILE.safetensors",
+        type=Path,
+        help="start from these weights if the file exists; if not, write the final weights to it",
+    )
+    parser.add_argument(
+        "--trace",
+        metavar="EXAMPLE",
+        type=whole_number(0),
+        help="show one example of the data tick by tick, before training (after it, with --epochs N)",
+    )
+
+
+def command(options: Namespace) -> int:
+    from circuitdsl.api import Request, Simulation, load
+
+    json, trace, weights, epochs = options.json, options.trace, options.weights, options.epochs
+    if options.resume and options.out is None:
+        fail_usage("`--resume` goes on from the file that `--out` names: give both")
+    with reporting(options.file, json=json):
+        circuit = load(options.file)
+        _show_warnings(circuit, options.verbose)
+        request = Request(
+            task=options.task,
+            data=options.data,
+            epochs=0 if trace is not None and epochs is None else epochs,
+            batch=options.batch,
+            seed=options.seed,
+            scale=options.scale,
+            params=params_of(options.settings),
+            learn=options.learn,
+            weights=weights if weights is not None and weights.exists() else None,
+        )
+        simulation = Simulation(circuit, target=options.target, dtype=options.dtype or "float32")
+        if trace is not None:
+            from circuitdsl.cli.trace import show_trace
+
+            return show_trace(simulation, request, trace, json=json)
+        session = Session(
+            circuit=circuit,
+            simulation=simulation,
+            request=request,
+            own_settings=request.own_settings and options.dtype is None,
+            out=options.out,
+            save_weights=weights if request.weights is None else None,
+            saved=_saved(options.out) if options.resume else None,
+        )
+        return session.run(options.seeds, json=json)
+
+
+def _show_warnings(circuit: Circuit, verbose: bool) -> None:
+    show(w for w in circuit.warnings if verbose or w.severity is not Severity.NOTE)
+
+
+def _saved(out: Path | None) -> xr.Dataset | None:
+    if out is None or not out.exists():
+        return None
+    from circuitdsl.runtime.results import read
+
+    try:
+        return read(out)
+    except (OSError, ValueError) as problem:
+        fail_usage(f"`{out}` is not a saved run: {problem}")
+
+
+@dataclass(slots=True, kw_only=True)
+class Session:
+    """One `run` command: one outcome per seed, saved as they come."""
+
+    circuit: Circuit
+    simulation: Simulation
+    request: Request
+    own_settings: bool
+    out: Path | None
+    save_weights: Path | None
+    saved: xr.Dataset | None
+    outcomes: list[Outcome] = field(default_factory=list)
+    last_save: float = field(default_factory=time.monotonic)
+
+    def run(self, seeds: int, *, json: bool) -> int:
+        from circuitdsl.cli.summary import json_object, print_one, print_summary
+        from circuitdsl.runtime.progress import progress_line
+
+        first = self._first_seed()
+        with progress_line() as progress:
+            for seed in range(first, first + seeds):
+                outcome = self._one(replace(self.request, seed=seed), progress)
+                show(outcome.warnings)
+                if outcome.run.interrupted or (outcome.twin is not None and outcome.twin.run.interrupted):
+                    return self._interrupted(outcome)
+                if seeds > 1 and not json:
+                    print_one(outcome)
+                if outcome.run.diverged is not None:
+                    show([outcome.run.diverged])
+        self._finish()
+        judged = self._judged()
+        if json:
+            print_json(json_object(self.circuit, self.simulation, self.outcomes, judged))
+        else:
+            written = [p for p in (self.out, self.save_weights) if p is not None]
+            print_summary(self.simulation, self.outcomes, judged, written)
+        if any(o.run.diverged is not None for o in self.outcomes):
+            return UNFINISHED
+        return WRONG if any(j.ok is False for j in judged) else OK
+
+    def _first_seed(self) -> int:
+        from circuitdsl.api import settle
+
+        graph, numbers = self.circuit.with_params(self.request.params)
+        return settle(graph, self.request, numbers).seed
+
+    def _one(self, request: Request, progress: Quiet) -> Outcome:
+        from circuitdsl.runtime.expects import needs_twin
+
+        self.outcomes.append(self.simulation.prepare(request))
+        outcome = self.simulation.execute(
+            request, progress=progress, saved=self._saved_run(request.seed), after_epoch=self._save_now_and_then
+        )
+        self.outcomes[-1] = outcome
+        if self.own_settings and needs_twin(self.circuit.ir) and not outcome.run.interrupted:
+            outcome = self.outcomes[-1] = self.simulation.with_twin(outcome, request, progress=progress)
+        return outcome
+
+    def _saved_run(self, seed: int | None) -> xr.Dataset | None:
+        """The part of the saved file that belongs to a seed."""
+        if self.saved is None or "seed" not in self.saved.dims:
+            return self.saved
+        if seed not in self.saved["seed"].values:
+            return None
+        return self.saved.sel(seed=seed).assign_attrs(seed=seed)
+
+    def _judged(self) -> tuple[Judged, ...]:
+        from circuitdsl.api import judge_outcomes
+
+        return judge_outcomes(self.circuit, self.outcomes, own_settings=self.own_settings)
+
+    # ------------------------------------------------------------ saving
+
+    def _save_now_and_then(self, outcome: Outcome) -> None:
+        if self.out is not None and time.monotonic() - self.last_save > SAVE_EVERY:
+            self.outcomes[-1] = outcome
+            self._save()
+
+    def _save(self) -> None:
+        """Writes what there is of all seeds."""
+        from circuitdsl.runtime.results import joined, write
+
+        if self.out is None:
+            return
+        datasets = [self.simulation.dataset_of(o) for o in self.outcomes]
+        seeds = [o.settings.seed for o in self.outcomes]
+        write(self.out, datasets[0] if len(datasets) == 1 else joined(datasets, seeds))
+        self.last_save = time.monotonic()
+
+    def _finish(self) -> None:
+        from circuitdsl.runtime.state import save_weights
+
+        self._save()
+        if self.save_weights is not None:
+            first = self.outcomes[0].run
+            save_weights(self.save_weights, first.circuit, first.state)
+
+    def _interrupted(self, outcome: Outcome) -> int:
+        self._save()
+        done = f"interrupted after epoch {outcome.run.epochs_done}"
+        how = f"; saved to {self.out}, go on with --resume" if self.out else " (nothing saved: no --out)"
+        say(done + how)
+        return INTERRUPTED

@@ -1,0 +1,101 @@
+"""Drops numbers and buffers that nothing uses: flags of phases that no equation reads, and the like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import assert_never
+
+from circuitdsl.lower.loop_ir import (
+    Branch,
+    Control,
+    Define,
+    Expr,
+    Load,
+    Loop,
+    Phase,
+    Program,
+    Repeat,
+    Store,
+    Var,
+    expressions,
+    statements,
+    walk,
+)
+
+
+def trimmed(program: Program) -> Program:
+    """The program without uniform numbers that are never read, and without buffers that are never touched."""
+    while True:
+        used = uses(program.body)
+        body = _without(program.body, used)
+        if body == program.body:
+            break
+        program = replace(program, body=body)
+    return replace(program, buffers=tuple(b for b in program.buffers if b.name in used))
+
+
+def uses(body: tuple[Control, ...]) -> set[str]:
+    """The names of all variables, extents and buffers that are read or written (not merely defined)."""
+    found: set[str] = set()
+    for part in body:
+        match part:
+            case Define():
+                found |= _in(part.value)
+            case Branch():
+                found |= _in(part.condition) | uses(part.body)
+            case Repeat():
+                found |= {part.extent} | uses(part.body)
+            case Phase():
+                found |= set(phase_uses(part))
+            case _:
+                assert_never(part)
+    return found
+
+
+def phase_uses(phase: Phase) -> Iterator[str]:
+    """The names that a phase uses, its own variables among them, in the order of their use."""
+    for statement in statements(phase.body):
+        match statement:
+            case Loop():
+                yield statement.extent
+            case Store():
+                yield statement.buffer
+            case _:
+                pass
+        for expr in expressions(statement):
+            yield from _names(expr)
+
+
+def _names(expr: Expr) -> Iterator[str]:
+    for node in walk(expr):
+        match node:
+            case Load():
+                yield node.buffer
+            case Var():
+                yield node.name
+            case _:
+                pass
+
+
+def _in(expr: Expr) -> set[str]:
+    return set(_names(expr))
+
+
+def _without(body: tuple[Control, ...], used: set[str]) -> tuple[Control, ...]:
+    kept: list[Control] = []
+    for part in body:
+        match part:
+            case Define():
+                if part.name in used:
+                    kept.append(part)
+            case Branch() | Repeat():
+                inner = _without(part.body, used)
+                if inner:
+                    kept.append(replace(part, body=inner))
+            case Phase():
+                if part.body:
+                    kept.append(part)
+            case _:
+                assert_never(part)
+    return tuple(kept)

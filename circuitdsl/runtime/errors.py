@@ -1,0 +1,14 @@
+"""What can be wrong with a request, as opposed to the circuit."""
+
+from __future__ import annotations
+
+from circuitdsl.diagnostics import CircuitError
+
+
+class MissingData(CircuitError):
+    """Data whose file or package is not on this machine."""
+
+
+class UsageError(ValueError):
+    """A request that makes no sense for this circuit: an unknown task or param, a target that is
+    not there, a saved run of something else."""
