@@ -10,18 +10,20 @@ float(run["metric"][-1])
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from circuitdsl.diagnostics import CircuitError, Diagnostic, did_you_mean, render
+from circuitdsl.diagnostics import CircuitError, Diagnostic, render
 from circuitdsl.graph import ir
 from circuitdsl.graph.resolve import Loaded, load_file, load_text
 from circuitdsl.runtime.errors import UsageError
+from circuitdsl.runtime.request import Learn, Override, Request, Settings, check_ticks, one_of, settle, task_of
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from circuitdsl.emit.target import Target as BackEnd
     from circuitdsl.graph.machine import Engine
     from circuitdsl.runtime.data import Dataset, Scale
     from circuitdsl.runtime.expects import Judged
@@ -30,11 +32,6 @@ if TYPE_CHECKING:
 
 Target = Literal["cpu", "reference"]
 DType = Literal["float32", "float64"]
-Learn = Literal["circuit", "backprop"]
-Override = float | Sequence[float]
-
-TARGETS = ("reference", "cpu", "cuda", "cuda-emulated")
-DEFAULT_EPOCHS, DEFAULT_BATCH, DEFAULT_SEED = 10, 1, 0
 
 
 def load(path: str | Path) -> Circuit:
@@ -116,110 +113,6 @@ def _the_circuit(loaded: Loaded, path: Path | None) -> ir.Circuit:
     return loaded.circuit
 
 
-# ---------------------------------------------------------------- what to run
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What is asked of a run; what is None comes from the task (else epochs 10, batch 1, seed 0)."""
-
-    task: str | None = None
-    data: str | tuple[Any, Any] | None = None
-    epochs: int | None = None
-    batch: int | None = None
-    seed: int | None = None
-    scale: Scale | None = None
-    params: Mapping[str, Override] = field(default_factory=dict)
-    learn: Learn | None = None
-    weights: Path | None = None
-
-    @property
-    def own_settings(self) -> bool:
-        """Whether the task's own settings hold, so that its expectations can be judged."""
-        changed = (self.data, self.epochs, self.batch, self.scale, self.learn, self.weights)
-        return not self.params and all(c is None for c in changed)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """A request with everything filled in."""
-
-    task: ir.Task | None
-    data: str | tuple[Any, Any]
-    data_arguments: tuple[tuple[str, float], ...]
-    epochs: int
-    batch: int
-    seed: int
-    scale: Scale | None
-    learn: Learn
-
-    def attributes(self) -> dict[str, Any]:
-        """As they stand in a results file."""
-        arguments = ", ".join(f"{k}={v:g}" for k, v in self.data_arguments)
-        data = self.data if isinstance(self.data, str) else "arrays"
-        return {
-            "task": self.task.name if self.task else "",
-            "data": f"{data}({arguments})" if arguments else data,
-            "epochs": self.epochs,
-            "batch": self.batch,
-            "seed": self.seed,
-            "scale": self.scale or "",
-            "learn": self.learn,
-        }
-
-
-def settle(circuit: ir.Circuit, request: Request, numbers: Mapping[str, float]) -> Settings:
-    """Fills a request in from the circuit's task. Raises UsageError."""
-    task = _task(circuit, request.task)
-    one_of("scale", request.scale or "none", ("none", "center", "zscore"))
-    one_of("way to learn", request.learn or "circuit", get_args(Learn))
-    data = request.data
-    arguments: tuple[tuple[str, float], ...] = ()
-    if data is None:
-        if task is None:
-            raise UsageError(f"`{circuit.name}` has no task: say which data to run on")
-        data, arguments = task.data, task.data_arguments
-
-    def setting(name: str, given: int | None, default: int, least: int) -> int:
-        value = default if given is None else given
-        written = getattr(task, name) if task is not None and given is None else None
-        if written is not None:
-            value = _whole(written, numbers, name)
-        if not least <= value < 2**32:
-            raise UsageError(f"`{name}` is {value}: it has to be at least {least}")
-        return value
-
-    return Settings(
-        task=task,
-        data=data,
-        data_arguments=arguments,
-        epochs=setting("epochs", request.epochs, DEFAULT_EPOCHS, 0),
-        batch=setting("batch", request.batch, DEFAULT_BATCH, 1),
-        seed=setting("seed", request.seed, DEFAULT_SEED, 0),
-        scale=request.scale or (task.scale if task else None),
-        learn=request.learn or "circuit",
-    )
-
-
-def _whole(expr: ir.Expr, numbers: Mapping[str, float], name: str) -> int:
-    from circuitdsl.graph.numbers import whole
-
-    try:
-        return whole(expr, numbers, f"`{name}`")
-    except ValueError as problem:
-        raise UsageError(str(problem)) from None
-
-
-def _task(circuit: ir.Circuit, name: str | None) -> ir.Task | None:
-    if name is None:
-        return next(iter(circuit.tasks.values()), None)
-    if name not in circuit.tasks:
-        hint = did_you_mean(name, circuit.tasks)
-        known = ", ".join(f"`{t}`" for t in circuit.tasks) or "none"
-        raise UsageError(f"`{circuit.name}` has no task `{name}`; {hint or f'its tasks: {known}'}")
-    return circuit.tasks[name]
-
-
 # ---------------------------------------------------------------- running
 
 
@@ -230,7 +123,6 @@ class Outcome:
     run: Run
     loop: Loop
     settings: Settings
-    compile_seconds: float
     twin: Outcome | None = None
     warnings: tuple[Diagnostic, ...] = ()
 
@@ -249,13 +141,12 @@ class Simulation:
     seeds or data do not compile again."""
 
     def __init__(self, circuit: Circuit, *, target: str = "cpu", dtype: DType = "float32"):
-        if target.startswith("cuda"):
-            raise UsageError(f"the target `{target}` is not yet available; use cpu or reference")
-        one_of("target", target, TARGETS)
+        if target != "reference":
+            back_end(target)
         one_of("dtype", dtype, get_args(DType))
         self.circuit, self.target, self.dtype = circuit, target, dtype
         self._engines: dict[tuple[str, str], Engine] = {}
-        self._data: tuple[Any, Dataset] | None = None
+        self._data: tuple[Any, Dataset, Any] | None = None
 
     def run(
         self,
@@ -350,6 +241,7 @@ class Simulation:
 
         graph, numbers = self.circuit.with_params(request.params)
         settings = settle(graph, request, numbers)
+        check_ticks(graph, numbers)
         dataset = self._dataset(graph, settings, from_task=request.data is None)
         if settings.learn == "backprop":
             graph = _twin(graph)
@@ -375,8 +267,7 @@ class Simulation:
             progress=progress or Quiet(),
         )
         run = Run(graph, state, new_series(graph, plans, numbers))
-        seconds = float(getattr(engine, "compile_seconds", 0.0))
-        return Outcome(run=run, loop=loop, settings=settings, compile_seconds=seconds, warnings=warnings)
+        return Outcome(run=run, loop=loop, settings=settings, warnings=warnings)
 
     def with_twin(self, outcome: Outcome, request: Request, *, progress: Progress | None = None) -> Outcome:
         """The outcome beside its gradient twin's, run with the same seed and settings."""
@@ -400,7 +291,7 @@ class Simulation:
             folder=self.circuit.folder if from_task else None,
             span=settings.task.span if from_task and settings.task else None,
         )
-        self._data = (key, dataset)
+        self._data = (key, dataset, settings.data)  # keeps the arrays, so that no other takes their id
         return dataset
 
     def _engine(self, graph: ir.Circuit, probes: tuple[ir.Expr, ...]) -> Engine:
@@ -430,13 +321,6 @@ class Simulation:
             raise UsageError(f"the saved run does not fit this circuit: {problem}") from None
 
 
-def one_of(what: str, given: str, known: Sequence[str]) -> None:
-    """Raises UsageError unless `given` is one of the words that `what` can be."""
-    if given not in known:
-        hint = did_you_mean(given, known)
-        raise UsageError(f"unknown {what} `{given}`; {hint or 'known: ' + ', '.join(known)}")
-
-
 def make_engine(target: str, graph: ir.Circuit, probes: Sequence[ir.Expr], dtype: DType) -> Engine:
     """An engine of one of the targets, for a graph and what to measure."""
     if target == "reference":
@@ -445,7 +329,7 @@ def make_engine(target: str, graph: ir.Circuit, probes: Sequence[ir.Expr], dtype
         return Reference(graph, probes, dtype)
     from circuitdsl.runtime.engine import Compiled
 
-    return Compiled(graph, probes, dtype)
+    return Compiled(graph, probes, dtype, target=target)
 
 
 def _twin(graph: ir.Circuit) -> ir.Circuit:
@@ -476,18 +360,35 @@ def source_of(
     dtype: DType = "float32",
     learn: Learn = "circuit",
     task: str | None = None,
+    fused: bool = True,
 ) -> str:
-    """The source that a run with these settings compiles. Raises UsageError, CircuitError."""
-    from circuitdsl.emit.cpu import emit_source
+    """The source that a run with these settings compiles; not `fused`: with every loop apart.
+    Raises UsageError, CircuitError."""
+    from circuitdsl.lower.schedule import lower_evaluation, lower_training
     from circuitdsl.runtime.records import plan
 
-    one_of("target", target, ("cpu",))
+    printer = back_end(target)
     one_of("dtype", dtype, get_args(DType))
     one_of("way to learn", learn, get_args(Learn))
     graph, _ = circuit.with_params(params or {})
-    metric = found.metric if (found := _task(graph, task)) else None
+    metric = found.metric if (found := task_of(graph, task)) else None
     graph = _twin(graph) if learn == "backprop" else graph
-    return emit_source(graph, plan(graph, metric).probes, dtype)
+    probes = plan(graph, metric).probes
+    if fused:
+        return printer.emit_source(graph, probes, dtype)
+    programs = [lower_training(graph, online=online, fused=False) for online in (True, False)]
+    programs.append(lower_evaluation(graph, probes, fused=False))
+    return "\n\n".join(printer.print_program(program, dtype) for program in programs)
+
+
+def back_end(name: str) -> BackEnd:
+    """The back end of that name. Raises UsageError if there is none, or not yet."""
+    from circuitdsl.emit.target import UnavailableTarget, find_target
+
+    try:
+        return find_target(name)
+    except UnavailableTarget as problem:
+        raise UsageError(str(problem)) from None
 
 
 def judge_outcomes(circuit: Circuit, outcomes: Sequence[Outcome], *, own_settings: bool) -> tuple[Judged, ...]:

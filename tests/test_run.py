@@ -158,7 +158,7 @@ def test_divergence_is_placed_exactly() -> None:
     text = render(found)
     assert "dw = eta * err * pre" in text
     assert "^^^^" in text
-    assert "times" in text
+    assert "times per update over the last" in text
     assert "takes back 0.01 of each weight per update" in text
     assert "--set eta=30" in text
     assert outcome.run.epochs_done == 0
@@ -177,6 +177,13 @@ def test_what_was_done_before_divergence_is_kept() -> None:
     assert np.isfinite(data["metric"].values[:-1]).all()
     assert np.isnan(data["metric"].values[-1])
     assert int(data["diverged"]) == 1
+
+
+def test_weights_too_large_for_the_loss_are_blamed() -> None:
+    found = simulation(UNSTABLE.replace("eta = 300", "eta = 3"), dtype="float32").execute(Request()).run.diverged
+    assert found is not None
+    assert found.title.startswith("`W2` diverged in epoch 2: its norm is")
+    assert "times per update in that epoch of 30 updates" in render(found)
 
 
 def test_a_loss_that_is_not_finite_names_the_population() -> None:

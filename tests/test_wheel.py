@@ -47,9 +47,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(sys.executable, "-m", "venv", place / "venv", cwd=place)
     (wheel,) = place.glob("*.whl")
     run(place / "venv/bin/python", "-m", "pip", "install", "--quiet", "--no-deps", wheel, cwd=place)
-    site = run(
-        place / "venv/bin/python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=place
-    )
+    site = run(place / "venv/bin/python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=place)
     (Path(site.strip()) / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return place
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from circuitdsl.cli.common import (
     OK,
@@ -19,7 +20,10 @@ from circuitdsl.cli.common import (
     show,
     unreadable,
 )
-from circuitdsl.diagnostics import CircuitError, Diagnostic, Severity
+from circuitdsl.diagnostics import CircuitError, Diagnostic, Severity, did_you_mean
+
+if TYPE_CHECKING:
+    from circuitdsl.graph.ir import Circuit
 
 ABOUT = """Parse, elaborate and check circuits, and say all that is wrong with them.
 
@@ -60,7 +64,10 @@ def _check(file: str, params: dict[str, float | list[float]]) -> tuple[tuple[Dia
     from circuitdsl.shipped import find_circuit
 
     try:
-        return load_file(find_circuit(file), overrides=params or None).warnings, False
+        loaded = load_file(find_circuit(file), overrides=params or None)
+        if params:
+            _must_have(file, loaded.circuit, params)
+        return loaded.warnings, False
     except CircuitError as error:
         return error.diagnostics, False
     except OSError as problem:
@@ -69,6 +76,16 @@ def _check(file: str, params: dict[str, float | list[float]]) -> tuple[tuple[Dia
         if not params:
             raise
         fail_usage(str(problem))
+
+
+def _must_have(file: str, circuit: Circuit | None, params: Iterable[str]) -> None:
+    """Raises Stop if one of the params that were set is not there."""
+    known = {} if circuit is None else circuit.params
+    for name in params:
+        if name not in known and name.partition("[")[0] not in known:
+            listed = ", ".join(f"`{p}`" for p in known) or "none"
+            hint = did_you_mean(name, known) or f"its params are: {listed}"
+            fail_usage(f"`{file}` has no param `{name}`; {hint}")
 
 
 def _verdict(diagnostics: tuple[Diagnostic, ...]) -> str:

@@ -10,7 +10,6 @@ from circuitdsl.cli.common import (
     add_json,
     add_set,
     add_task,
-    fail_usage,
     params_of,
     print_json,
     reporting,
@@ -27,6 +26,13 @@ def add_options(parser: ArgumentParser) -> None:
     add_file(parser)
     parser.add_argument("--target", choices=("cpu", "cuda", "ptx"), default="cpu", help="for what (cpu)")
     parser.add_argument("--arch", metavar="sm_90", help="the GPU's architecture, for cuda and ptx")
+    parser.add_argument(
+        "--no-pass",
+        choices=("fuse",),
+        action="append",
+        default=[],
+        help="leave a pass of the compiler out: fuse joins loops over the same units",
+    )
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="the precision (float32)")
     parser.add_argument(
         "--learn", choices=("circuit", "backprop"), default="circuit", help="backprop: the gradient twin"
@@ -38,11 +44,10 @@ def add_options(parser: ArgumentParser) -> None:
 
 def command(options: Namespace) -> int:
     file, target, json = options.file, options.target, options.json
-    from circuitdsl.api import load, source_of
+    from circuitdsl.api import back_end, load, source_of
 
-    if target in ("cuda", "ptx"):
-        fail_usage(f"the target `{target}` is not yet available; use cpu")
     with reporting(file, json=json):
+        back_end(target)
         circuit = load(file)
         source = source_of(
             circuit,
@@ -51,6 +56,7 @@ def command(options: Namespace) -> int:
             dtype=options.dtype,
             learn=options.learn,
             task=options.task,
+            fused="fuse" not in options.no_pass,
         )
     if json:
         print_json({"circuit": circuit.name, "target": target, "dtype": options.dtype, "source": source})

@@ -132,7 +132,8 @@ def command(options: Namespace) -> int:
             learn=options.learn,
             weights=weights if weights is not None and weights.exists() else None,
         )
-        simulation = Simulation(circuit, target=options.target, dtype=options.dtype or "float32")
+        target = "reference" if request.epochs == 0 and trace is not None else options.target
+        simulation = Simulation(circuit, target=target, dtype=options.dtype or "float32")
         if trace is not None:
             from circuitdsl.cli.trace import show_trace
 
@@ -191,8 +192,9 @@ class Session:
                     return self._interrupted(outcome)
                 if seeds > 1 and not json:
                     print_one(outcome)
-                if outcome.run.diverged is not None:
-                    show([outcome.run.diverged])
+                for one in filter(None, (outcome, outcome.twin)):
+                    if one.run.diverged is not None:
+                        show([one.run.diverged])
         self._finish()
         judged = self._judged()
         if json:
@@ -205,7 +207,7 @@ class Session:
         return WRONG if any(j.ok is False for j in judged) else OK
 
     def _first_seed(self) -> int:
-        from circuitdsl.api import settle
+        from circuitdsl.runtime.request import settle
 
         graph, numbers = self.circuit.with_params(self.request.params)
         return settle(graph, self.request, numbers).seed
@@ -213,13 +215,15 @@ class Session:
     def _one(self, request: Request, progress: Quiet) -> Outcome:
         from circuitdsl.runtime.expects import needs_twin
 
-        self.outcomes.append(self.simulation.prepare(request))
         outcome = self.simulation.execute(
-            request, progress=progress, saved=self._saved_run(request.seed), after_epoch=self._save_now_and_then
+            request,
+            progress=progress,
+            saved=self._saved_run(request.seed),
+            after_epoch=self._save_now_and_then,
         )
-        self.outcomes[-1] = outcome
         if self.own_settings and needs_twin(self.circuit.ir) and not outcome.run.interrupted:
-            outcome = self.outcomes[-1] = self.simulation.with_twin(outcome, request, progress=progress)
+            outcome = self.simulation.with_twin(outcome, request, progress=progress)
+        self.outcomes.append(outcome)
         return outcome
 
     def _saved_run(self, seed: int | None) -> xr.Dataset | None:
@@ -239,17 +243,17 @@ class Session:
 
     def _save_now_and_then(self, outcome: Outcome) -> None:
         if self.out is not None and time.monotonic() - self.last_save > SAVE_EVERY:
-            self.outcomes[-1] = outcome
-            self._save()
+            self._save(outcome)
 
-    def _save(self) -> None:
-        """Writes what there is of all seeds."""
+    def _save(self, *more: Outcome) -> None:
+        """Writes what there is of all seeds, and of one that still runs."""
         from circuitdsl.runtime.results import joined, write
 
         if self.out is None:
             return
-        datasets = [self.simulation.dataset_of(o) for o in self.outcomes]
-        seeds = [o.settings.seed for o in self.outcomes]
+        outcomes = [*self.outcomes, *more]
+        datasets = [self.simulation.dataset_of(o) for o in outcomes]
+        seeds = [o.settings.seed for o in outcomes]
         write(self.out, datasets[0] if len(datasets) == 1 else joined(datasets, seeds))
         self.last_save = time.monotonic()
 

@@ -31,6 +31,7 @@ def json_object(
         "examples_per_second": rate(examples, seconds),
         "metric": mean([o.metric for o in outcomes]),
         "loss": mean([o.loss for o in outcomes]),
+        "compile_seconds": sum(o.run.compile_seconds for o in outcomes),
         "diverged": any(o.run.diverged is not None for o in outcomes),
         "expects": expects,
         "runs": runs,
@@ -46,7 +47,7 @@ def _one_object(circuit: Circuit, simulation: Simulation, outcome: Outcome) -> d
         "examples": run.examples,
         "seconds": run.seconds,
         "examples_per_second": rate(run.examples, run.seconds),
-        "compile_seconds": outcome.compile_seconds,
+        "compile_seconds": outcome.run.compile_seconds,
         "metric": outcome.metric,
         "loss": outcome.loss,
         "diverged": run.diverged is not None,
@@ -104,6 +105,10 @@ def _metric_name(outcome: Outcome) -> str:
 def _results(outcomes: Sequence[Outcome]) -> str:
     first = outcomes[0]
     parts = []
+    gone = [o for o in outcomes if o.run.diverged]
+    if gone:
+        seeds = "" if len(outcomes) == 1 else f" ({len(gone)} of {len(outcomes)} seeds)"
+        return f"diverged in epoch {len(gone[0].run.metric) - 1}{seeds}"
     if first.loop.plan.has_metric:
         parts.append(f"{_metric_name(first)} {_spread([o.metric for o in outcomes])}")
     twins = [o.twin.metric for o in outcomes if o.twin is not None]
@@ -129,7 +134,7 @@ def _times(outcomes: Sequence[Outcome]) -> str:
     said = f"{examples:,} examples in {seconds:.3g} s"
     if seconds > 0:
         said += f" ({examples / seconds:,.0f}/s)"
-    compiled = outcomes[0].compile_seconds
+    compiled = sum(o.run.compile_seconds for o in outcomes)
     return said + (f", compiled in {compiled:.2g} s" if compiled else "")
 
 

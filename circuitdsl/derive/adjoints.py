@@ -340,7 +340,9 @@ class _Tape:
         span, x = expr.span, expr.arguments[0]
         owner = next(r.value for r in reads(x) if self._frame(r.value).size == expr.size)
         frame = replace(self._frame(owner), span=span)
-        winner = self._keep("max", Over(span=span, function="onehot_max", argument=x), frame)
+        winner = self._keep(
+            f"winner of max in {inside.name}", Over(span=span, function="onehot_max", argument=x), frame
+        )
         self._pull(x, mul(g, winner, span=span), inside, None)
 
     def _cross_entropy(self, expr: Reduce, g: Expr, inside: _Frame) -> None:

@@ -87,11 +87,17 @@ class Builder(Pass):
             else:
                 value = tuple(ir.Num(value=float(v), span=written.span) for v in given)
         elif isinstance(written, ast.ListOf):
-            value = tuple(self.number(v, declared.scope, f"`{path}`") for v in written.items)
+            value = tuple(self._list_element(f"{path}[{i}]", v, declared.scope) for i, v in enumerate(written.items))
         else:
             value = self.number(written, declared.scope, f"`{path}`")
         structural = path in self.structure.symbols.structural
         return ir.Param(name=path, span=declared.span, via=declared.scope.via, value=value, structural=structural)
+
+    def _list_element(self, name: str, written: ast.Expr, scope: Scope) -> ir.Expr:
+        given = self.overrides.get(name)
+        if isinstance(given, int | float):
+            return ir.Num(value=float(given), span=written.span)
+        return self.number(written, scope, f"`{name}`")
 
     # ------------------------------------------------------------ populations
 

@@ -87,7 +87,7 @@ def _given(circuit: Circuit, overrides: Mapping[str, Override]) -> dict[str, flo
     """The overrides, checked and flattened to numbers."""
     given: dict[str, float] = {}
     for name, value in overrides.items():
-        param = _param_of(circuit, name)
+        param = param_of(circuit, name)
         if param.structural:
             raise ValueError(
                 f"`{name}` shapes the circuit (a size, a range or an index depends on it): it cannot be set"
@@ -100,8 +100,8 @@ def _given(circuit: Circuit, overrides: Mapping[str, Override]) -> dict[str, flo
     return given
 
 
-def _param_of(circuit: Circuit, name: str) -> Param:
-    """The param that `eta` or `sizes[2]` names."""
+def param_of(circuit: Circuit, name: str) -> Param:
+    """The param that `eta` or `sizes[2]` names. Raises ValueError if there is none."""
     if name in circuit.params:
         return circuit.params[name]
     base, bracket, rest = name.rpartition("[")

@@ -14,6 +14,7 @@ from circuitdsl.graph import ir
 from circuitdsl.graph.build import Builder
 from circuitdsl.graph.declare import Declarations
 from circuitdsl.graph.flow import loops, tick_order, tick_sources
+from circuitdsl.graph.numbers import param_of
 from circuitdsl.graph.scope import load_files
 from circuitdsl.graph.structure import Overrides, elaborate
 from circuitdsl.graph.tables import Tables
@@ -63,6 +64,8 @@ def load_source(source: Source, folder: Path | None, *, overrides: Overrides | N
     circuit = Builder(structure, report, overrides or {}, tables, source.text).build()
     report.stop_if_failed()
     assert circuit is not None
+    for name in overrides or {}:
+        param_of(circuit, name)
     circuit = in_order(circuit, report)
     report.stop_if_failed()
     from circuitdsl.graph.checks import check
@@ -104,13 +107,20 @@ def in_order(circuit: ir.Circuit, report: Report) -> ir.Circuit:
 
 
 def _evaluated(circuit: ir.Circuit) -> dict[str, ir.Value]:
-    """What a tick computes: all values but given and stored ones; the loss only if it is read."""
+    """What a tick computes: all values but given and stored ones; the loss only if it is read, be it by a
+    metric or a record."""
     given = {ir.Kind.INPUT, ir.Kind.TARGET, ir.Kind.BIAS, ir.Kind.STATE}
     values = {n: v for n, v in circuit.values.items() if v.kind not in given}
-    read = {r.value for v in circuit.values.values() for e in (v.expr, v.update) if e for r in ir.reads(e)}
-    if "loss" in values and values["loss"].kind is ir.Kind.LOSS and "loss" not in read:
+    if "loss" in values and values["loss"].kind is ir.Kind.LOSS and not _reads_loss(circuit):
         del values["loss"]
     return values
+
+
+def _reads_loss(circuit: ir.Circuit) -> bool:
+    equations = [e for v in circuit.values.values() for e in (v.expr, v.update)]
+    probes = [t.metric for t in circuit.tasks.values()]
+    probes += [r.what for r in circuit.records if not isinstance(r.what, str | ir.MatrixRef | ir.MatrixCall)]
+    return any(r.value == "loss" for e in (*equations, *probes) if e is not None for r in ir.reads(e))
 
 
 def _loop(circuit: ir.Circuit, cycle: list[str]) -> Diagnostic:

@@ -387,10 +387,15 @@ class StructuralNumbers:
         try:
             value = declared.item.value
             if isinstance(value, ast.ListOf):
-                return [self.number(v, declared.scope) for v in value.items]
+                return [self._list_element(path, i, v, declared.scope) for i, v in enumerate(value.items)]
             return self.number(value, declared.scope)
         finally:
             self.evaluating.pop()
+
+    def _list_element(self, path: str, index: int, expr: ast.Expr, scope: Scope) -> float:
+        """An element of a list param as written, or as `--set sizes[1]=32` has it."""
+        given = self.overrides.get(f"{path}[{index}]")
+        return float(given) if isinstance(given, int | float) else self.number(expr, scope)
 
 
 def index_out_of_range(path: str, key: int, length: int, span: Span) -> Diagnostic:

@@ -125,10 +125,10 @@ class Layout:
         return self.scalar(Given.SIZE, extent, self.names.of(extent, "n"), Dtype.INT).name
 
     def noise(self, expr: ir.Random, unit: Expr) -> Expr:
-        self.scalar(Given.SEED, "", "seed", Dtype.INT)
-        self.scalar(Given.EPOCH, "", "epoch", Dtype.INT)
-        arguments = (Const(expr.occurrence, Dtype.INT), self.data_index(), self.tick, unit)
-        return Op(expr.which, arguments)
+        seed = self.scalar(Given.SEED, "", "seed", Dtype.INT)
+        epoch = self.scalar(Given.EPOCH, "", "epoch", Dtype.INT)
+        occurrence = Const(expr.occurrence, Dtype.INT)
+        return Op(expr.which, (seed, occurrence, epoch, self.data_index(), self.tick, unit))
 
     # ------------------------------------------------------------ examples
 

@@ -132,8 +132,8 @@ _UNARY = (
 )  # fmt: skip
 _REAL, _INT, _BOOL = Dtype.REAL, Dtype.INT, Dtype.BOOL
 
-#: (function, argument types) -> result type. `rand` and `randn` take occurrence, example, tick and unit, and
-#: know seed and epoch.
+#: (function, argument types) -> result type. `rand` and `randn` take seed, occurrence, epoch, data-set index,
+#: tick and unit.
 SIGNATURES: dict[tuple[str, tuple[Dtype, ...]], Dtype] = {
     **{(f, (t, t)): t for f in _ARITHMETIC for t in (_REAL, _INT)},
     **{(f, (t, t)): _BOOL for f in _COMPARISONS for t in (_REAL, _INT)},
@@ -144,8 +144,8 @@ SIGNATURES: dict[tuple[str, tuple[Dtype, ...]], Dtype] = {
     ("where", (_BOOL, _REAL, _REAL)): _REAL,
     ("real", (_INT,)): _REAL,
     ("real", (_BOOL,)): _REAL,
-    ("rand", (_INT, _INT, _INT, _INT)): _REAL,
-    ("randn", (_INT, _INT, _INT, _INT)): _REAL,
+    ("rand", (_INT,) * 6): _REAL,
+    ("randn", (_INT,) * 6): _REAL,
 }
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 #: Variables of phases; an entity of that name (also with a number after it) gets a `_` behind.
 LOCALS = frozenset({
-    "b", "i", "j", "k", "total", "top", "best", "winner", "rank", "x", "e", "s", "w", "g", "dw", "step", "other",
+    "b", "i", "j", "k", "total", "top", "best", "winner", "rank", "mine", "e", "s", "g", "dw", "step", "other",
     "first", "count", "share", "example", "tick", "ticks", "batch", "examples", "steps", "seed", "epoch", "order",
     "start", "stop", "tape",
 })  # fmt: skip

@@ -285,14 +285,14 @@ def _onehot_max(layout: Layout, argument: Expr, target: Buffer, origin: Origin) 
 def _kwta(layout: Layout, argument: Expr, k: Expr, target: Buffer, origin: Origin) -> tuple[Statement, ...]:
     """The k largest: those that fewer than k others beat, by size or, of equals, by a lower index."""
     size = target.shape[-1]
-    x, other, rank = (Var(name, Dtype.REAL) for name in ("x", "other", "rank"))
+    mine, other, rank = (Var(name, Dtype.REAL) for name in ("mine", "other", "rank"))
     unit = layout.at(size, AT_I)
     own = layout.at(size, AT_J)
-    earlier = Op("and", (Op("eq", (other, x), Dtype.BOOL), Op("lt", (unit, own), Dtype.BOOL)), Dtype.BOOL)
-    beats = Op("real", (Op("or", (Op("gt", (other, x), Dtype.BOOL), earlier), Dtype.BOOL),))
+    earlier = Op("and", (Op("eq", (other, mine), Dtype.BOOL), Op("lt", (unit, own), Dtype.BOOL)), Dtype.BOOL)
+    beats = Op("real", (Op("or", (Op("gt", (other, mine), Dtype.BOOL), earlier), Dtype.BOOL),))
     wins = Op("lt", (rank, k), Dtype.BOOL)
     body = (
-        Define(name="x", value=argument, origin=origin),
+        Define(name="mine", value=argument, origin=origin),
         Define(name="rank", value=real(0.0)),
         *_loop(
             size,
@@ -302,7 +302,7 @@ def _kwta(layout: Layout, argument: Expr, k: Expr, target: Buffer, origin: Origi
         Store(
             buffer=target.name,
             index=(*layout.example, own),
-            value=Op("where", (wins, x, real(0.0))),
+            value=Op("where", (wins, mine, real(0.0))),
             origin=origin,
         ),
     )

@@ -71,7 +71,8 @@ def load_data(
     `data` is a name (`digits`), a name with arguments (`two_moons(noise=0.2)`), a path (relative to
     `folder`), or arrays (X, y). `span` is where the circuit asks for it.
     Raises CircuitError: C060 unknown data set or argument, C061 sizes that do not fit, C062 a file
-    or package that is missing (MissingData), C063 data that cannot be used.
+    or package that is missing, C063 data that cannot be used; MissingData, which is one, for C062 and
+    for an unknown name that does not come from the circuit.
     """
     try:
         name, raw = _raw(data, dict(arguments), circuit, folder, span)
@@ -100,7 +101,7 @@ def _raw(
     if name in NAMED:
         return data, _named(name, arguments, circuit, span)
     if not looks_like_path(name):
-        raise CircuitError([_unknown(name, span)])
+        raise (MissingData if span is None else CircuitError)([_unknown(name, span)])
     path = Path(name).expanduser()
     populations = tuple(p.name for p in (*circuit.of_kind(Kind.INPUT), *circuit.of_kind(Kind.TARGET)))
     return data, from_file(path if folder is None else folder / path, populations)

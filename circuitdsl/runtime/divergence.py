@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from circuitdsl.diagnostics import Diagnostic, Label
-from circuitdsl.graph.ir import Apply, Circuit, Expr, Num, ParamRef, Weight, walk
+from circuitdsl.graph.ir import Apply, Circuit, Expr, Num, ParamRef, Synapse, Weight, walk
 from circuitdsl.graph.numbers import evaluate
 from circuitdsl.runtime.state import state_arrays
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Over how many updates before the end a growth rate is measured.
 LOOK_BACK = 10
+#: The norm of a synapse that nothing but divergence gives.
+TOO_LARGE = 1e6
 #: How many examples are watched at a time when a population is sought.
 SLICE = 256
 
@@ -68,17 +70,12 @@ def _diagnostic(loop: Loop, epoch: int, place: _Place, examples: Indices, when: 
     synapse = circuit.synapses.get(place.name) or circuit.synapses.get(place.name.rpartition(".")[0])
     if growth is not None:
         notes.append(
-            f"before it the norm of `{place.name}` was {place.norms[-1]:.3g}: "
+            f"before that the norm of `{place.name}` was {place.norms[-1]:.3g}: "
             f"{_per_update(growth)} over the last {len(place.norms) - 1} updates"
         )
     dw = None if synapse is None else synapse.dw
     if dw is not None and synapse is not None and place.name == synapse.name:
-        decay = decay_of(dw, loop.numbers)
-        notes.append(
-            f"its rule takes back {decay:.3g} of each weight per update"
-            if decay
-            else "its rule has no decay term of its own"
-        )
+        notes.append(_decay(dw, loop))
     signal = _bad_value(loop, epoch, place.before, examples)
     if signal is not None:
         notes.append(f"at that example `{signal[0]}` is no longer finite")
@@ -100,12 +97,16 @@ def _diagnostic(loop: Loop, epoch: int, place: _Place, examples: Indices, when: 
     )
 
 
-def bad_evaluation(loop: Loop, epoch: int, state: State) -> Diagnostic:
-    """C070 for a loss that is not finite on the test set although every weight is."""
+def bad_evaluation(loop: Loop, epoch: int, state: State, before: State | None) -> Diagnostic:
+    """C070 for a loss that is not finite on the test set although every weight is: because of a
+    synapse that grew too large in the epoch that started at `before`, or of a population."""
     circuit = loop.engine.circuit
+    grown = None if before is None else _grown(loop, state, before)
+    if grown is not None:
+        return _too_large(loop, epoch, *grown)
     when = "before training" if epoch == 0 else f"after epoch {epoch}"
     found = _bad_value(loop, epoch, state, loop.dataset.test)
-    hint = "the weights are finite: look for a logarithm, a division or an exponential of a large number"
+    hint = "the weights are small: look for a logarithm, a division or an exponential of a large number"
     if found is None:
         span = circuit.loss.span if circuit.loss else circuit.span
         return Diagnostic(code="C070", title=f"the `loss` is not finite {when}", span=span, hint=hint)
@@ -113,6 +114,33 @@ def bad_evaluation(loop: Loop, epoch: int, state: State) -> Diagnostic:
     title = f"`{name}` is not finite in the evaluation {when} (example {example} of the data)"
     span = circuit.values[name].span
     return Diagnostic(code="C070", title=title, span=span, label="not finite", hint=hint)
+
+
+def _grown(loop: Loop, state: State, before: State) -> tuple[Synapse, float, float] | None:
+    """The plastic synapse with the largest norm, if that is beyond all reason, the norm, and the
+    factor per update by which it grew."""
+    plastic = [s for s in loop.engine.circuit.synapses.values() if s.dw is not None]
+    if not plastic:
+        return None
+    synapse = max(plastic, key=lambda s: _norm(state, s.name))
+    norm = _norm(state, synapse.name)
+    if norm < TOO_LARGE:
+        return None
+    growth = (norm / max(_norm(before, synapse.name), 1e-30)) ** (1 / loop.updates_per_epoch)
+    return synapse, norm, growth
+
+
+def _too_large(loop: Loop, epoch: int, synapse: Synapse, norm: float, growth: float) -> Diagnostic:
+    dw = synapse.dw
+    assert dw is not None
+    return Diagnostic(
+        code="C070",
+        title=f"`{synapse.name}` diverged in epoch {epoch}: its norm is {norm:.3g}, the loss not finite",
+        span=synapse.dw_span or synapse.span,
+        label="grows without end",
+        notes=(f"{_per_update(growth)} in that epoch of {loop.updates_per_epoch:,} updates", _decay(dw, loop)),
+        hint=_advice(loop.engine.circuit, dw, loop.numbers, bounded=synapse.bounds is not None),
+    )
 
 
 # ---------------------------------------------------------------- finding the place
@@ -189,8 +217,15 @@ def _growth(norms: list[float]) -> float | None:
 def _per_update(growth: float) -> str:
     change = growth - 1
     if abs(change) < 1:
-        return f"{100 * change:+.3g} % per update"
-    return f"times {growth:.3g} per update"
+        return f"it changed by {100 * change:+.3g} % per update"
+    return f"it grew {growth:.3g} times per update"
+
+
+def _decay(dw: Expr, loop: Loop) -> str:
+    decay = decay_of(dw, loop.numbers)
+    if not decay:
+        return "its rule has no decay term of its own"
+    return f"its rule takes back {decay:.3g} of each weight per update"
 
 
 def decay_of(dw: Expr, numbers: Numbers) -> float:
@@ -234,5 +269,6 @@ def _advice(circuit: Circuit, dw: Expr | None, numbers: Numbers, *, bounded: boo
         tries.append(f"a smaller learning rate (`--set {rates[0]}={numbers[rates[0]] / 10:.3g}`)")
     if not bounded:
         tries.append("bounds on its weights (`bounds = [-1, 1]`)")
-    tries.append("a decay term (`- eta * gamma * w`)" if not rates or not bounded else "more decay")
-    return "try " + " or ".join(tries)
+    if dw is not None:
+        tries.append("more decay" if decay_of(dw, numbers) else "a decay term (`- eta * gamma * w`)")
+    return "try " + ", or ".join(tries or ["smaller increments"])

@@ -6,7 +6,7 @@ from circuitdsl.diagnostics import CircuitError
 
 
 class MissingData(CircuitError):
-    """Data whose file or package is not on this machine."""
+    """Data that are not there: a name asked for from outside, a file, or a package."""
 
 
 class UsageError(ValueError):

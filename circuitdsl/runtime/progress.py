@@ -106,4 +106,7 @@ def progress_line() -> Quiet:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(compact=True),
     ]
-    return Line(Progress(*columns, console=Console(stderr=True), transient=True))
+    # what is printed meanwhile goes above the line, unless stdout is a file or a pipe of its own
+    together = sys.stdout.isatty()
+    console = Console(stderr=True)
+    return Line(Progress(*columns, console=console, transient=True, redirect_stdout=together))

@@ -33,7 +33,7 @@ class Run:
 
     `loss` and `metric` have one value per epoch done, the first before training; NaN where there is
     none. `seconds` is spent training `examples` examples in this process (not evaluating,
-    compiling or loading)."""
+    compiling or loading), `compile_seconds` compiling."""
 
     circuit: Circuit
     state: State
@@ -43,6 +43,7 @@ class Run:
     loss: list[float] = field(default_factory=list)
     metric: list[float] = field(default_factory=list)
     seconds: float = 0.0
+    compile_seconds: float = 0.0
     examples: int = 0
     diverged: Diagnostic | None = None
     interrupted: bool = False
@@ -66,6 +67,11 @@ class Loop:
         return train[permutation(len(train), purpose=SHUFFLE, seed=self.seed, epoch=epoch)]
 
     @property
+    def compile_seconds(self) -> float:
+        """What the engine has spent compiling so far; an interpreter compiles nothing."""
+        return float(getattr(self.engine, "compile_seconds", 0.0))
+
+    @property
     def updates_per_epoch(self) -> int:
         return math.ceil(len(self.dataset.train) / self.batch)
 
@@ -80,6 +86,7 @@ def simulate(loop: Loop, run: Run, *, after_epoch: Callable[[Run], None] | None 
     Ends early, with `run.diverged` saying why, if a weight, a state or the loss is no longer
     finite; or with `run.interrupted` on KeyboardInterrupt, put back to the last whole epoch, so
     that going on gives the same bits as never having stopped."""
+    compiled = loop.compile_seconds
     loop.progress.start(run.circuit.name, loop.epochs, len(loop.dataset.train), run.epochs_done)
     if not run.loss:
         _measure(loop, run)
@@ -87,12 +94,13 @@ def simulate(loop: Loop, run: Run, *, after_epoch: Callable[[Run], None] | None 
         before = _Mark.of(run)
         try:
             _epoch(loop, run, before)
+            if after_epoch is not None and run.diverged is None:
+                after_epoch(run)
         except KeyboardInterrupt:
             before.restore(run)
             run.interrupted = True
-            return run
-        if after_epoch is not None and run.diverged is None:
-            after_epoch(run)
+            break
+    run.compile_seconds += loop.compile_seconds - compiled
     return run
 
 
@@ -121,9 +129,9 @@ def _epoch(loop: Loop, run: Run, before: _Mark) -> None:
     done = 0
     for stop in stops(loop, run):
         examples = order[done * loop.batch : stop * loop.batch]
-        started = time.perf_counter()
+        started, compiled = time.perf_counter(), loop.compile_seconds
         _train(loop, run, examples)
-        run.seconds += time.perf_counter() - started
+        run.seconds += time.perf_counter() - started - (loop.compile_seconds - compiled)
         run.examples += len(examples)
         run.updates_done += stop - done
         done = stop
@@ -135,7 +143,7 @@ def _epoch(loop: Loop, run: Run, before: _Mark) -> None:
             return
         _record_updates(loop, run)
     run.epochs_done += 1
-    _measure(loop, run)
+    _measure(loop, run, before.state)
 
 
 def _train(loop: Loop, run: Run, examples: Indices) -> None:
@@ -180,8 +188,9 @@ def _record_updates(loop: Loop, run: Run) -> None:
             series.values.append(reader.read(record))
 
 
-def _measure(loop: Loop, run: Run) -> None:
-    """Evaluates the test set after an epoch (or before the first) and reads what is due."""
+def _measure(loop: Loop, run: Run, before: State | None = None) -> None:
+    """Evaluates the test set after an epoch that started at `before`, or before the first, and reads
+    what is due."""
     reader = loop.reader(run)
     found = reader.evaluation()
     loss = math.nan if found.loss is None else found.loss
@@ -196,5 +205,5 @@ def _measure(loop: Loop, run: Run) -> None:
         _record_updates(loop, run)
     loop.progress.measured(run.epochs_done, found.loss, metric if loop.plan.has_metric else None)
     if found.loss is not None and not math.isfinite(loss):
-        run.diverged = bad_evaluation(loop, run.epochs_done, run.state)
+        run.diverged = bad_evaluation(loop, run.epochs_done, run.state, before)
         run.metric[-1] = math.nan  # what an accuracy makes of such rates means nothing

@@ -98,6 +98,11 @@ def _too_deep(source: Source, part: Tree[Token]) -> Diagnostic:
     )
 
 
+def first_token(part: Tree[Token]) -> Token:
+    """The token with which a part of the parse tree begins."""
+    return _edge(part, 0)
+
+
 def _edge(part: Tree[Token], side: int) -> Token:
     """The first (0) or last (-1) token of a part of the tree."""
     while True:

@@ -1,0 +1,203 @@
+"""Sums of words as people write them: `η · V2 err ∘ 1[h.basal > 0] ⊗ x`, and in LaTeX (amsmath, amssymb).
+
+A column is written as a vector: matrices in front, diagonals behind it with ∘; u vᵀ is u ⊗ v. A diagonal with
+no vector behind it is diag(...). Coefficients come first, then numbers such as uᵀ v.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import assert_never
+
+from circuitdsl.derive.algebra import (
+    UNIT,
+    Coefficient,
+    Column,
+    Diagonal,
+    Expect,
+    Letter,
+    Matrix,
+    Nature,
+    Row,
+    Scalar,
+    Signal,
+    Sum,
+    Term,
+    Word,
+    blocks,
+    mirrored,
+    pieces,
+    shape,
+)
+
+GREEK = {
+    "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "eta": "η", "theta": "θ", "kappa": "κ",
+    "lambda": "λ", "mu": "μ", "rho": "ρ", "sigma": "σ", "tau": "τ", "phi": "φ", "omega": "ω",
+}  # fmt: skip
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def text(a: Sum | Term) -> str:
+    """Plain text with Unicode signs."""
+    return _written(_Printer(latex=False), a)
+
+
+def latex(a: Sum | Term) -> str:
+    """A formula for LaTeX's math mode; needs amsmath and amssymb."""
+    return _written(_Printer(latex=True), a)
+
+
+def _written(printer: _Printer, a: Sum | Term) -> str:
+    """An empty word is `I`, but a plain number where the axis is UNIT; of a term alone the axis is not known."""
+    return printer.sum((a,), unit="") if isinstance(a, Term) else printer.sum(a.terms, unit="I" if a.rows else "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Printer:
+    latex: bool
+
+    # ------------------------------------------------------------ signs of the two languages
+
+    def sign(self, unicode: str) -> str:
+        if not self.latex:
+            return unicode
+        return {
+            "ᵀ": r"^{\top}", " ∘ ": r" \circ ", " ⊗ ": r" \otimes ", " · ": r"\,", "−": "-", " ": r"\,",
+            "E[": r"\mathbb{E}\left[", "]": r"\right]", "(": r"\left(", ")": r"\right)",
+            "diag(": r"\operatorname{diag}\left(",
+        }[unicode]  # fmt: skip
+
+    def name(self, name: str) -> str:
+        """A name of the circuit; `W2` gets an index in LaTeX, other long names stand upright."""
+        if not self.latex:
+            return name
+        indexed = re.fullmatch(r"([A-Za-z])(\d*)", name)
+        if indexed:
+            return indexed[1] + (f"_{{{indexed[2]}}}" if indexed[2] else "")
+        escaped = "".join({"\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\~{}"}.get(c, _escaped(c)) for c in name)
+        return rf"\text{{{escaped}}}"
+
+    def signal(self, signal: Signal) -> str:
+        """A gate `1[h.basal > 0]` has its condition set as one."""
+        condition = re.fullmatch(r"1\[(.*)\]", signal.name)
+        if self.latex and signal.nature is Nature.GATE and condition:
+            return rf"\mathbb{{1}}\left[{self.name(condition[1])}\right]"
+        return r"\mathbf{1}" if self.latex and signal.name == "1" else self.name(signal.name)
+
+    def param(self, name: str, power: int) -> str:
+        symbol = GREEK.get(name)
+        shown = self.name(name) if symbol is None else (rf"\{name}" if self.latex else symbol)
+        if power == 1:
+            return shown
+        return f"{shown}^{{{power}}}" if self.latex else shown + str(power).translate(SUPERSCRIPTS)
+
+    # ------------------------------------------------------------ sums and terms
+
+    def sum(self, terms: tuple[Term, ...], unit: str) -> str:
+        """Positive terms first; `unit` stands for an empty word."""
+        ordered = sorted(terms, key=lambda t: t.coefficient.number < 0)
+        shown = ""
+        for term in ordered:
+            minus = term.coefficient.number < 0
+            if not shown:
+                shown = self.sign("−") if minus else ""
+            else:
+                shown += f" {self.sign('−')} " if minus else " + "
+            shown += self.term(term, unit)
+        return shown or "0"
+
+    def term(self, term: Term, unit: str = "") -> str:
+        """A term without its sign."""
+        word = self.word(term.word) if term.word else unit
+        parts = [self.coefficient(term.coefficient), *map(self.number, term.scalars), word]
+        return self.sign(" · ").join(p for p in parts if p) or "1"
+
+    def coefficient(self, c: Coefficient) -> str:
+        number = abs(c.number)
+        params = [self.param(name, power) for name, power in c.params]
+        if number != 1:
+            params.insert(0, self.fraction(number.numerator, number.denominator))
+        return self.sign(" ").join(params)
+
+    def fraction(self, top: int, bottom: int) -> str:
+        if bottom == 1:
+            return str(top)
+        if set(_factors(bottom)) <= {2, 5}:
+            return f"{top / bottom:.12g}"
+        return rf"\tfrac{{{top}}}{{{bottom}}}" if self.latex else f"{top}/{bottom}"
+
+    def number(self, word: Word) -> str:
+        """A scalar word: a name, a mean, or uᵀ A v."""
+        if len(word) == 1 and isinstance(word[0], Scalar | Expect):
+            return self.letter(word[0])
+        return self.sign("(") + self.plain(word) + self.sign(")")
+
+    # ------------------------------------------------------------ words
+
+    def word(self, word: Word) -> str:
+        found = list(pieces(word))
+        if len(found) == 2:
+            column, row = found
+            return self.vector(column) + self.sign(" ⊗ ") + self.vector(mirrored(row))
+        (piece,) = found
+        if shape(piece[-1])[1] == UNIT:
+            return self.vector(piece)
+        if shape(piece[0])[0] == UNIT:
+            return self.sign("(") + self.vector(mirrored(piece)) + self.sign(")") + self.sign("ᵀ")
+        return self.plain(piece)
+
+    def vector(self, word: Word) -> str:
+        """A word that is a column. Diagonals at its front are written behind it with ∘."""
+        first, *others = blocks(word)
+        rest = tuple(x for block in others for x in block)
+        if isinstance(first[0], Diagonal) and not isinstance(first[-1], Column):
+            return self.vector(rest) + "".join(self.sign(" ∘ ") + self.letter(x) for x in first)
+        if isinstance(first[0], Diagonal | Column):
+            return self.sign(" ∘ ").join(self.letter(x) for x in (first[-1], *first[:-1]))
+        if not rest:
+            return self.letter(first[0])
+        inner = self.vector(rest)
+        apart = isinstance(blocks(rest)[0][0], Diagonal)
+        if apart:
+            inner = self.sign("(") + inner + self.sign(")")
+        return self.letter(first[0]) + self.sign(" ") + inner
+
+    def plain(self, word: Word) -> str:
+        """A word as a product of matrices."""
+        return self.sign(" ").join(
+            self.sign("diag(") + self.letter(x) + self.sign(")") if isinstance(x, Diagonal) else self.letter(x)
+            for x in word
+        )
+
+    def letter(self, letter: Letter) -> str:
+        match letter:
+            case Matrix():
+                return self.name(letter.name) + (self.sign("ᵀ") if letter.transposed else "")
+            case Column(signal) | Diagonal(signal):
+                return self.signal(signal)
+            case Row(signal):
+                return self.signal(signal) + self.sign("ᵀ")
+            case Scalar():
+                return self.name(letter.name)
+            case Expect(scalars, word):
+                inner = self.term(Term(Coefficient(), scalars, word))
+                if word and isinstance(word[0], Diagonal) and len(blocks(word)) == 1:
+                    inner = self.plain(word)
+                return self.sign("E[") + inner + self.sign("]")
+            case _:
+                assert_never(letter)
+
+
+def _escaped(character: str) -> str:
+    return "\\" + character if character in "#$%&_{}" else character
+
+
+def _factors(n: int) -> list[int]:
+    """The prime factors 2 and 5 of n, and what is left if it is not 1."""
+    found = []
+    for p in (2, 5):
+        while n % p == 0:
+            n //= p
+            found.append(p)
+    return found + ([n] if n > 1 else [])

@@ -1,0 +1,361 @@
+"""Loop programs as Numba source: plain loops over arrays, every statement with its line of the `.circ`.
+
+Phases become functions. Phases that differ in names only share one, so that compilation takes as long as there
+are different phases, not as there are layers. What is emitted also runs as plain Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from circuitdsl.emit.target import DType, Target
+from circuitdsl.graph.ir import Circuit
+from circuitdsl.graph.ir import Expr as CircuitExpr
+from circuitdsl.lower.loop_ir import (
+    Assign,
+    Branch,
+    Const,
+    Control,
+    Define,
+    Dtype,
+    Expr,
+    Load,
+    Loop,
+    Op,
+    Origin,
+    Phase,
+    Program,
+    Repeat,
+    Scalar,
+    Statement,
+    Store,
+    Var,
+    When,
+    rename,
+    statements,
+)
+from circuitdsl.lower.trim import phase_uses, uses
+from circuitdsl.noise import SCALE_NORMAL, SCALE_UNIFORM24, SCALE_UNIFORM53, scalar_source
+
+#: Sums may be reordered and products contracted, but NaN and infinity stay what they are.
+OPTIONS = 'error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"}'
+
+
+def emit_source(circuit: Circuit, probes: Sequence[CircuitExpr] = (), dtype: DType = "float32") -> str:
+    """All that a circuit compiles to on the CPU: training online and in batches, and evaluation."""
+    from circuitdsl.lower.schedule import lower_evaluation, lower_training
+
+    programs = [
+        lower_training(circuit, online=True),
+        lower_training(circuit, online=False),
+        lower_evaluation(circuit, probes),
+    ]
+    return "\n\n".join(print_program(program, dtype) for program in programs)
+
+
+def print_program(program: Program, dtype: DType, *, comments: bool = True) -> str:
+    """The source of a module with one entry point, `program.name`, of the arguments `arguments(program)` and
+    then the program's buffers. Without comments it is the same for circuits that differ in layout only."""
+    functions = _Functions(comments)
+    body = _control(program.body, functions, 1)
+    names = [*(s.name for s in arguments(program)), *(b.name for b in program.buffers)]
+    lines = _head(program, dtype, comments)
+    lines += _helpers(program, dtype)
+    for function in functions.made:
+        lines += ["", "", *function]
+    lines += ["", "", f"@njit({OPTIONS}, cache=True)", *_signature(program.name, names)]
+    if comments:
+        lines.append(f'    """{program.title}."""')
+    return "\n".join([*lines, *body]) + "\n"
+
+
+def arguments(program: Program) -> tuple[Scalar, ...]:
+    """The runtime scalars that the entry point takes, in order: those that it uses."""
+    used = uses(program.body)
+    return tuple(s for s in program.scalars if s.name in used)
+
+
+# ---------------------------------------------------------------- the module
+
+
+def _head(program: Program, dtype: DType, comments: bool) -> list[str]:
+    lines = [f'"""{program.title}, in {dtype}. Written by circuitdsl."""', ""] if comments else []
+    return [*lines, "import numpy as np", "from numba import njit", "", f"real = np.{dtype}",
+            f"kernel = njit({OPTIONS})"]  # fmt: skip
+
+
+_HELPERS = {
+    "relu": ("x", "real(0) if x < real(0) else x"),
+    "sign": ("x", "real(1) if x > real(0) else (-real(1) if x < real(0) else x)"),
+    "square": ("x", "x * x"),
+    "sigmoid": ("x", "real(1) / (real(1) + np.exp(-x))"),
+    "softplus": ("x", "(x if x > real(0) else real(0)) + np.log1p(np.exp(-abs(x)))"),
+    "least": ("a, b", "a if a < b or a != a else b"),
+    "largest": ("a, b", "a if a > b or a != a else b"),
+    "clip": ("x, low, high", "low if x < low else (high if x > high else x)"),
+}
+"""Functions of the language that are no operator and no function of NumPy; NaN stays NaN."""
+
+_AS_HELPER = {"min": "least", "max": "largest"}
+
+
+def _helpers(program: Program, dtype: DType) -> list[str]:
+    """The functions that the program uses."""
+    used = {op.function for op in _operations(program)}
+    lines: list[str] = []
+    for name, (parameters, value) in _HELPERS.items():
+        if name in used or any(_AS_HELPER.get(f) == name for f in used):
+            lines += ["", "", "@kernel", f"def {name}({parameters}):", f"    return {value}"]
+    if used & {"rand", "randn"}:
+        lines += ["", "", *scalar_source("@kernel").rstrip().split("\n")]
+    draws = {
+        "rand": ("uniform24", SCALE_UNIFORM24) if dtype == "float32" else ("uniform53", SCALE_UNIFORM53),
+        "randn": ("normal28", SCALE_NORMAL),
+    }
+    for name, (bits, scale) in draws.items():
+        if name in used:
+            key = "seed, occurrence, epoch, index, tick, unit"
+            lines += ["", "", "@kernel", f"def {name}({key}):", f"    return real({bits}({key})) * real({scale!r})"]
+    return lines
+
+
+def _operations(program: Program) -> Iterator[Op]:
+    from circuitdsl.lower.loop_ir import expressions, phases, walk
+
+    for phase in phases(program.body):
+        for statement in statements(phase.body):
+            for expr in expressions(statement):
+                yield from (e for e in walk(expr) if isinstance(e, Op))
+
+
+def _signature(name: str, parameters: Sequence[str]) -> list[str]:
+    """The first lines of a function, wrapped."""
+    whole = f"def {name}({', '.join(parameters)}):"
+    if len(whole) <= 110:
+        return [whole]
+    return [f"def {name}(", *_wrapped(parameters, "    "), "):"]
+
+
+def _wrapped(items: Sequence[str], indent: str) -> list[str]:
+    lines, line = [], indent
+    for item in items:
+        if len(line) + len(item) + 2 > 108 and line.strip():
+            lines.append(line.rstrip())
+            line = indent
+        line += f"{item}, "
+    return [*lines, line.rstrip()]
+
+
+# ---------------------------------------------------------------- phases as functions
+
+
+@dataclass(slots=True)
+class _Functions:
+    """The functions written so far, by what they do when names are left out."""
+
+    comments: bool
+    made: list[list[str]] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)
+    taken: set[str] = field(default_factory=set)
+    heads: dict[str, int] = field(default_factory=dict)
+
+    def call(self, phase: Phase) -> str:
+        """The call of a phase's function, which is written if no phase like it was."""
+        own = {s.name for s in statements(phase.body) if isinstance(s, Define)}
+        own |= {s.var for s in statements(phase.body) if isinstance(s, Loop)}
+        free = [n for n in dict.fromkeys(phase_uses(phase)) if n not in own and n != "1"]
+        bare = {n: f"v{i}" for i, n in enumerate(dict.fromkeys(n for n in phase_uses(phase) if n != "1"))}
+        key = "\n".join(_block(rename(phase.body, bare), 0, comments=False))
+        if key not in self.names:
+            self._write(key, phase, free)
+        elif self.comments:
+            self._also(key, phase)
+        return f"{self.names[key]}({', '.join(free)})"
+
+    def _write(self, key: str, phase: Phase, free: list[str]) -> None:
+        name, count = f"{phase.name}_phase" if phase.name in free else phase.name, 1
+        while name in self.taken:
+            count += 1
+            name = f"{phase.name}_{count}"
+        self.taken.add(name)
+        self.names[key] = name
+        self.heads[key] = len(self.made)
+        head = [f"# {phase.title}{_place(phase.origin)}"] if self.comments else []
+        body = _block(phase.body, 1, comments=self.comments)
+        self.made.append([*head, "@kernel", *_signature(name, free), *body])
+
+    def _also(self, key: str, phase: Phase) -> None:
+        lines = self.made[self.heads[key]]
+        decorator = lines.index("@kernel")
+        lines.insert(decorator, f"# also {phase.title}{_place(phase.origin)}")
+
+
+def _control(body: tuple[Control, ...], functions: _Functions, depth: int) -> list[str]:
+    indent = "    " * depth
+    lines: list[str] = []
+    for part in body:
+        match part:
+            case Define():
+                lines.append(f"{indent}{part.name} = {_print(part.value)}")
+            case Phase():
+                lines += _call(functions.call(part), indent)
+            case Repeat():
+                span = f"range({part.extent} - 1, -1, -1)" if part.backward else f"range({part.extent})"
+                lines.append(f"{indent}for {part.var} in {span}:")
+                lines += _control(part.body, functions, depth + 1) or [f"{indent}    pass"]
+            case Branch():
+                lines.append(f"{indent}if {_print(part.condition)}:")
+                lines += _control(part.body, functions, depth + 1)
+            case _:
+                assert_never(part)
+    return lines or [f"{indent}pass"]
+
+
+def _call(call: str, indent: str) -> list[str]:
+    if len(indent) + len(call) <= 110:
+        return [indent + call]
+    name, _, rest = call.partition("(")
+    return [f"{indent}{name}(", *_wrapped(rest[:-1].split(", "), indent + "    "), f"{indent})"]
+
+
+# ---------------------------------------------------------------- statements
+
+
+def _block(body: tuple[Statement, ...], depth: int, *, comments: bool) -> list[str]:
+    lines: list[str] = []
+    for statement in body:
+        lines += _statement(statement, depth, comments)
+    return lines
+
+
+def _statement(statement: Statement, depth: int, comments: bool) -> list[str]:
+    indent = "    " * depth
+    match statement:
+        case Define():
+            lines = [f"{indent}{statement.name} = {_print(statement.value)}"]
+        case Assign():
+            lines = [indent + _assignment(statement)]
+        case Store():
+            sign = "+=" if statement.add else "="
+            target = _element(statement.buffer, statement.index)
+            lines = [f"{indent}{target} {sign} {_print(statement.value)}"]
+        case Loop():
+            lines = [f"{indent}for {statement.var} in range({statement.extent}):"]
+        case When():
+            lines = [f"{indent}if {_print(statement.condition)}:"]
+        case _:
+            assert_never(statement)
+    if comments and not isinstance(statement, When) and statement.origin is not None:
+        lines[-1] += f"  # {statement.origin.entity}{_place(statement.origin)}"
+    if isinstance(statement, Loop | When):
+        lines += _block(statement.body, depth + 1, comments=comments)
+    return lines
+
+
+def _assignment(statement: Assign) -> str:
+    match statement.value:
+        case Op(function="add", arguments=(Var() as first, more)) if first.name == statement.name:
+            return f"{statement.name} += {_print(more)}"
+        case _:
+            return f"{statement.name} = {_print(statement.value)}"
+
+
+def _place(origin: Origin | None) -> str:
+    """Where an entity is written, without the folder: the text must be the same on every machine."""
+    if origin is None or origin.span is None:
+        return ""
+    name = origin.span.source.name.replace("\\", "/").rpartition("/")[2]
+    return f" ({name}:{origin.span.line})"
+
+
+# ---------------------------------------------------------------- expressions
+
+_SYMBOLS = {
+    "or": ("or", 1), "and": ("and", 2), "lt": ("<", 3), "le": ("<=", 3), "gt": (">", 3), "ge": (">=", 3),
+    "eq": ("==", 3), "ne": ("!=", 3), "add": ("+", 4), "sub": ("-", 4), "mul": ("*", 5), "div": ("/", 5),
+    "pow": ("**", 7),
+}  # fmt: skip
+_CHAINING = frozenset({"<", "<=", ">", ">=", "==", "!="})
+_NUMPY = {"exp": "np.exp", "log": "np.log", "sqrt": "np.sqrt", "tanh": "np.tanh", "abs": "abs"}
+_CONDITIONAL, _NEGATION, _ATOM = 0, 6, 9
+
+
+def _print(expr: Expr, above: int = -1) -> str:
+    """The expression, in brackets if it binds less than what stands around it."""
+    text, level = _text(expr)
+    return f"({text})" if level <= above else text
+
+
+def _text(expr: Expr) -> tuple[str, int]:
+    """Source text, and how strongly it binds."""
+    match expr:
+        case Const():
+            return _number(expr), _ATOM
+        case Var():
+            return expr.name, _ATOM
+        case Load():
+            return _element(expr.buffer, expr.index), _ATOM
+        case Op():
+            return _operation(expr)
+        case _:
+            assert_never(expr)
+
+
+def _number(const: Const) -> str:
+    match const.dtype:
+        case Dtype.INT:
+            return str(int(const.value))
+        case Dtype.BOOL:
+            return str(bool(const.value))
+        case Dtype.REAL:
+            whole = const.value == int(const.value) if abs(const.value) < 1e15 else False
+            return f"real({int(const.value) if whole else repr(float(const.value))})"
+        case _:
+            assert_never(const.dtype)
+
+
+def _element(buffer: str, index: tuple[Expr, ...]) -> str:
+    return f"{buffer}[{', '.join(_print(i) for i in index)}]"
+
+
+def _operation(op: Op) -> tuple[str, int]:
+    arguments = op.arguments
+    match op.function:
+        case "neg":
+            return f"-{_print(arguments[0], _NEGATION - 1)}", _NEGATION
+        case "step":
+            return f"real({_print(arguments[0])} > real(0))", _ATOM
+        case "where":
+            condition, yes, no = (_print(a, _CONDITIONAL) for a in arguments)
+            return f"{yes} if {condition} else {no}", _CONDITIONAL
+        case "min" | "max" if op.dtype is Dtype.INT:
+            return f"{op.function}({_print(arguments[0])}, {_print(arguments[1])})", _ATOM
+        case "pow":
+            return _power(*arguments)
+        case function if function in _SYMBOLS:
+            symbol, level = _SYMBOLS[function]
+            left_above = level if symbol in _CHAINING else level - 1
+            left, right = _print(arguments[0], left_above), _print(arguments[1], level)
+            return f"{left} {symbol} {right}", level
+        case function:
+            name = _NUMPY.get(function) or _AS_HELPER.get(function, function)
+            return f"{name}({', '.join(_print(a) for a in arguments)})", _ATOM
+
+
+def _power(base: Expr, exponent: Expr) -> tuple[str, int]:
+    """Squares and cubes of something simple as products."""
+    if isinstance(exponent, Const) and exponent.value in (2, 3) and isinstance(base, Var | Load):
+        return " * ".join([_print(base)] * int(exponent.value)), _SYMBOLS["mul"][1]
+    symbol, level = _SYMBOLS["pow"]
+    return f"{_print(base, level)} {symbol} {_print(exponent, level)}", level
+
+
+CPU = Target(
+    name="cpu",
+    title="compiled for this machine's processor by Numba",
+    print_program=print_program,
+    arguments=arguments,
+    emit_source=emit_source,
+)

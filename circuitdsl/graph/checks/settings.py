@@ -1,0 +1,200 @@
+"""Settings that cannot be meant: decay, phases, ranges of numbers, memory (C021, C026, C027, C043, C054)."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+
+from circuitdsl.diagnostics import Diagnostic, Label, Severity, Span
+from circuitdsl.graph import ir
+from circuitdsl.graph.checks.common import Findings, number_of
+from circuitdsl.graph.numbers import numbers_of
+
+
+def unstable_decay(circuit: ir.Circuit) -> Findings:
+    """C054: a decay of 2 or more per update makes a weight oscillate and grow; from 1 it overshoots."""
+    numbers = numbers_of(circuit, {})
+    for synapse in circuit.synapses.values():
+        if synapse.dw is None:
+            continue
+        decay = -weight_slope(synapse.dw, numbers)
+        if decay >= 1:
+            unstable = decay >= 2
+            yield Diagnostic(
+                code="C054",
+                title=f"`{synapse.name}` decays by {decay:g} of itself per update",
+                span=synapse.dw_span or synapse.span,
+                label="each update overshoots, and by more than the last" if unstable else "each update overshoots",
+                notes=(f"without other input a weight of 1 becomes {1 - decay:g}, then {(1 - decay) ** 2:g}",),
+                hint="lower the learning rate or the decay: their product belongs well below 1",
+                severity=Severity.WARNING if unstable else Severity.NOTE,
+            )
+
+
+def weight_slope(expr: ir.Expr, numbers: dict[str, float]) -> float:
+    """The coefficient of `w` in a rule, as far as it is a number; other terms count as 0."""
+    match expr:
+        case ir.Weight():
+            return 1.0
+        case ir.Apply(function="neg", arguments=(a,)):
+            return -weight_slope(a, numbers)
+        case ir.Apply(function="add", arguments=(a, b)):
+            return weight_slope(a, numbers) + weight_slope(b, numbers)
+        case ir.Apply(function="sub", arguments=(a, b)):
+            return weight_slope(a, numbers) - weight_slope(b, numbers)
+        case ir.Apply(function="mul", arguments=(a, b)):
+            return _scaled(a, b, numbers) + _scaled(b, a, numbers)
+        case ir.Apply(function="div", arguments=(a, b)):
+            divisor = number_of(b, numbers)
+            return weight_slope(a, numbers) / divisor if divisor else 0.0
+        case _:
+            return 0.0
+
+
+def _scaled(factor: ir.Expr, rest: ir.Expr, numbers: dict[str, float]) -> float:
+    number = number_of(factor, numbers)
+    return number * weight_slope(rest, numbers) if number is not None else 0.0
+
+
+# ---------------------------------------------------------------- phases
+
+
+def unreachable_phases(circuit: ir.Circuit) -> Findings:
+    """C043: a phase without ticks, or an evaluation without any."""
+    numbers = numbers_of(circuit, {})
+    phases = circuit.schedule.phases
+    for phase in phases:
+        if number_of(phase.ticks, numbers) == 0:
+            yield Diagnostic(
+                code="C043",
+                title=f"the phase `{phase.name}` lasts 0 ticks: it is never reached",
+                span=phase.span,
+                label=f"`{phase.name}` is 0 throughout",
+                hint="give it a tick or more, or leave it out",
+                severity=Severity.WARNING,
+            )
+    if phases and all(p.train or number_of(p.ticks, numbers) == 0 for p in phases):
+        yield Diagnostic(
+            code="C043",
+            title=f"evaluation has no ticks: `{phases[0].name}`"
+            + (" and all other phases are" if len(phases) > 1 else " is")
+            + (" `train` phases or empty" if len(phases) > 1 else " a `train` phase or empty"),
+            span=phases[0].span.to(phases[-1].span),
+            label="skipped when nothing is trained",
+            hint="add a phase without `train` in which the circuit answers",
+        )
+
+
+# ---------------------------------------------------------------- numbers out of their range
+
+
+def ranges(circuit: ir.Circuit) -> Findings:
+    """C021, C027: numbers of settings that are not whole, or out of their range."""
+    numbers = numbers_of(circuit, {})
+    for param in circuit.params.values():
+        values = param.value if isinstance(param.value, tuple) else (param.value,)
+        for value in values:
+            if not math.isfinite(number_of(value, numbers) or 0.0):
+                yield out_of_range(f"`{param.name}` is {number_of(value, numbers)}", value.span, "a finite number")
+    for phase in circuit.schedule.phases:
+        yield from _whole(f"the length of phase `{phase.name}`", phase.ticks, numbers, 0)
+    for task in circuit.tasks.values():
+        yield from _whole("`epochs`", task.epochs, numbers, 0)
+        yield from _whole("`batch`", task.batch, numbers, 1)
+        yield from _whole("`seed`", task.seed, numbers, 0, 2**32 - 1)
+    for record in circuit.records:
+        yield from _whole("`every`", record.every, numbers, 1)
+    yield from _winners(circuit, numbers)
+    for synapse in circuit.synapses.values():
+        yield from _of_synapse(circuit, synapse, numbers)
+
+
+def out_of_range(title: str, span: Span, wanted: str, *labels: Label) -> Diagnostic:
+    return Diagnostic(code="C027", title=title, span=span, label=f"expected {wanted}", labels=labels)
+
+
+def _whole(what: str, expr: ir.Expr | None, numbers: dict[str, float], least: int, most: int | None = None) -> Findings:
+    """A number that has to be whole and within a range."""
+    value = None if expr is None else number_of(expr, numbers)
+    if expr is None or value is None:
+        return
+    if not math.isfinite(value) or value != int(value):
+        yield Diagnostic(
+            code="C021",
+            title=f"{what} is {value:g}, not a whole number",
+            span=expr.span,
+            label=f"expected {_range(least, most)}",
+        )
+    elif value < least or (most is not None and value > most):
+        yield out_of_range(f"{what} is {value:.0f}", expr.span, _range(least, most))
+
+
+def _range(least: int, most: int | None) -> str:
+    return f"{least} or more" if most is None else f"{least} to {most}"
+
+
+def _winners(circuit: ir.Circuit, numbers: dict[str, float]) -> Findings:
+    for value in circuit.values.values():
+        for expr in (value.expr, value.update):
+            for part in ir.walk(expr) if expr is not None else ():
+                if isinstance(part, ir.Over) and part.k is not None:
+                    yield from _whole(f"the k of `kwta` in `{value.name}`", part.k, numbers, 1, value.size)
+
+
+def _of_synapse(circuit: ir.Circuit, synapse: ir.Synapse, numbers: dict[str, float]) -> Iterator[Diagnostic]:
+    for connect in synapse.connect:
+        value = None if connect.argument is None else number_of(connect.argument, numbers)
+        if connect.argument is None or value is None:
+            continue
+        if connect.which == "sparse" and not 0 < value <= 1:
+            title = f"`{synapse.name}` is connected with probability {value:g}"
+            yield out_of_range(title, connect.argument.span, "more than 0, at most 1")
+        elif connect.which == "fan_in":
+            size = Label(circuit.populations[synapse.pre].span, f"`{synapse.pre}` has {synapse.pre_size} units")
+            for found in _whole(f"the fan-in of `{synapse.name}`", connect.argument, numbers, 1, synapse.pre_size):
+                yield Diagnostic(code=found.code, title=found.title, span=found.span, label=found.label, labels=(size,))
+    if synapse.bounds is not None:
+        low, high = (number_of(b, numbers) for b in synapse.bounds)
+        if low is not None and high is not None and low > high:
+            yield Diagnostic(
+                code="C027",
+                title=f"the bounds of `{synapse.name}` are [{low:g}, {high:g}]: the lower one is higher",
+                span=synapse.bounds[0].span.to(synapse.bounds[1].span),
+                hint=f"`bounds = [{high:g}, {low:g}]`",
+            )
+
+
+# ---------------------------------------------------------------- memory
+
+
+def memory(circuit: ir.Circuit) -> Findings:
+    """C026: weights that cannot fit."""
+    available = _memory()
+    total = 0
+    for synapse in circuit.synapses.values():
+        copies = 2 + len(synapse.states) + len(synapse.drives)
+        total += 4 * copies * synapse.pre_size * synapse.post_size
+        if total > available:
+            weights = f"{synapse.post_size:,} x {synapse.pre_size:,}"
+            yield Diagnostic(
+                code="C026",
+                title=f"with `{synapse.name}` the weights need {total / 1e9:,.0f} GB; "
+                f"this machine has {available / 1e9:,.0f} GB",
+                span=synapse.span,
+                label=f"{weights} weights, {copies} numbers each",
+                labels=tuple(
+                    Label(circuit.populations[p].span, f"{circuit.populations[p].size:,} units")
+                    for p in dict.fromkeys((synapse.pre, synapse.post))
+                ),
+                hint="make the populations smaller",
+            )
+            return
+
+
+def _memory() -> float:
+    """The bytes of memory of this machine; infinite where it does not say."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):
+        return math.inf

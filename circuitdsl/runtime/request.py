@@ -1,0 +1,136 @@
+"""What is asked of a run, and what becomes of it with the task's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from circuitdsl.diagnostics import did_you_mean
+from circuitdsl.graph import ir
+from circuitdsl.graph.numbers import whole
+from circuitdsl.runtime.errors import UsageError
+
+if TYPE_CHECKING:
+    from circuitdsl.runtime.data import Scale
+
+Learn = Literal["circuit", "backprop"]
+Override = float | Sequence[float]
+
+DEFAULT_EPOCHS, DEFAULT_BATCH, DEFAULT_SEED = 10, 1, 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is asked of a run; what is None comes from the task (else epochs 10, batch 1, seed 0)."""
+
+    task: str | None = None
+    data: str | tuple[Any, Any] | None = None
+    epochs: int | None = None
+    batch: int | None = None
+    seed: int | None = None
+    scale: Scale | None = None
+    params: Mapping[str, Override] = field(default_factory=dict)
+    learn: Learn | None = None
+    weights: Path | None = None
+
+    @property
+    def own_settings(self) -> bool:
+        """Whether the task's own settings hold, so that its expectations can be judged."""
+        changed = (self.data, self.epochs, self.batch, self.scale, self.learn, self.weights)
+        return not self.params and all(c is None for c in changed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """A request with everything filled in."""
+
+    task: ir.Task | None
+    data: str | tuple[Any, Any]
+    data_arguments: tuple[tuple[str, float], ...]
+    epochs: int
+    batch: int
+    seed: int
+    scale: Scale | None
+    learn: Learn
+
+    def attributes(self) -> dict[str, Any]:
+        """As they stand in a results file."""
+        arguments = ", ".join(f"{k}={v:g}" for k, v in self.data_arguments)
+        data = self.data if isinstance(self.data, str) else "arrays"
+        return {
+            "task": self.task.name if self.task else "",
+            "data": f"{data}({arguments})" if arguments else data,
+            "epochs": self.epochs,
+            "batch": self.batch,
+            "seed": self.seed,
+            "scale": self.scale or "",
+            "learn": self.learn,
+        }
+
+
+def settle(circuit: ir.Circuit, request: Request, numbers: Mapping[str, float]) -> Settings:
+    """Fills a request in from the circuit's task. Raises UsageError."""
+    task = task_of(circuit, request.task)
+    one_of("scale", request.scale or "none", ("none", "center", "zscore"))
+    one_of("way to learn", request.learn or "circuit", get_args(Learn))
+    data = request.data
+    arguments: tuple[tuple[str, float], ...] = ()
+    if data is None:
+        if task is None:
+            raise UsageError(f"`{circuit.name}` has no task: say which data to run on")
+        data, arguments = task.data, task.data_arguments
+
+    def setting(name: str, given: int | None, default: int, least: int) -> int:
+        value = default if given is None else given
+        written = getattr(task, name) if task is not None and given is None else None
+        if written is not None:
+            value = _whole(written, numbers, f"`{name}`")
+        if not least <= value < 2**32:
+            raise UsageError(f"`{name}` is {value}: it has to be from {least} to {2**32 - 1}")
+        return value
+
+    return Settings(
+        task=task,
+        data=data,
+        data_arguments=arguments,
+        epochs=setting("epochs", request.epochs, DEFAULT_EPOCHS, 0),
+        batch=setting("batch", request.batch, DEFAULT_BATCH, 1),
+        seed=setting("seed", request.seed, DEFAULT_SEED, 0),
+        scale=request.scale or (task.scale if task else None),
+        learn=request.learn or "circuit",
+    )
+
+
+def check_ticks(circuit: ir.Circuit, numbers: Mapping[str, float]) -> None:
+    """Raises UsageError if a phase's ticks are no whole number under these numbers, or if evaluation,
+    which skips `train` phases, has none."""
+    phases = circuit.schedule.phases
+    ticks = [_whole(p.ticks, numbers, f"the number of ticks of phase {p.name}") for p in phases]
+    if phases and not sum(n for n, phase in zip(ticks, phases, strict=True) if not phase.train):
+        raise UsageError(f"`{circuit.name}` has no tick in evaluation: every phase is empty or a `train` phase")
+
+
+def _whole(expr: ir.Expr, numbers: Mapping[str, float], name: str) -> int:
+    try:
+        return whole(expr, numbers, name)
+    except ValueError as problem:
+        raise UsageError(str(problem)) from None
+
+
+def task_of(circuit: ir.Circuit, name: str | None) -> ir.Task | None:
+    if name is None:
+        return next(iter(circuit.tasks.values()), None)
+    if name not in circuit.tasks:
+        hint = did_you_mean(name, circuit.tasks)
+        known = ", ".join(f"`{t}`" for t in circuit.tasks) or "none"
+        raise UsageError(f"`{circuit.name}` has no task `{name}`; {hint or f'its tasks: {known}'}")
+    return circuit.tasks[name]
+
+
+def one_of(what: str, given: str, known: Sequence[str]) -> None:
+    """Raises UsageError unless `given` is one of the words that `what` can be."""
+    if given not in known:
+        hint = did_you_mean(given, known)
+        raise UsageError(f"unknown {what} `{given}`; {hint or 'known: ' + ', '.join(known)}")
