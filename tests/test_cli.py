@@ -309,6 +309,12 @@ def test_resume(shell: Shell, good: str) -> None:
     for epochs in ("1", "2"):
         seeds = shell.run(good, "--epochs", epochs, "--seeds", "2", "--out", "s.nc", "--resume")[1]
     assert [run["examples"] for run in seeds["runs"]] == [120, 120]
+    more = shell.run(good, "--epochs", "2", "--seed", "1", "--seeds", "2", "--out", "s.nc", "--resume")[1]
+    assert [run["examples"] for run in more["runs"]] == [0, 240]
+    from circuitdsl.runtime.results import read
+
+    assert read(Path("s.nc"))["seed"].values.tolist() == [0, 1, 2]
+    assert shell("run", good, "--seed", "9", "--out", "s.nc", "--resume")[0] == 2
     Path("junk.nc").write_text("junk")
     assert shell("run", good, "--out", "junk.nc", "--resume")[0] == 2
 

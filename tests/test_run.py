@@ -17,7 +17,7 @@ from circuitdsl.runtime.divergence import decay_of
 from circuitdsl.runtime.expects import judge
 from circuitdsl.runtime.health import silent, warnings_of
 from circuitdsl.runtime.records import cosine
-from circuitdsl.runtime.results import joined, read, write
+from circuitdsl.runtime.results import joined, read, split, write
 from circuitdsl.runtime.state import circuit_hash, load_weights, save_weights, state_arrays
 
 TEXT = """circuit small {
@@ -273,13 +273,13 @@ def test_a_long_source_fits(tmp_path: Path) -> None:
 def test_seeds_are_joined(tmp_path: Path) -> None:
     sim = simulation()
     runs = [sim.execute(Request(seed=s, epochs=e)) for s, e in ((0, 2), (1, 1))]
-    both = joined([sim.dataset_of(o) for o in runs], [0, 1])
+    both = joined({o.settings.seed: sim.dataset_of(o) for o in runs})
     write(tmp_path / "run.nc", both)
     again = read(tmp_path / "run.nc")
     assert again["metric"].dims == ("seed", "epoch")
     assert np.isnan(again["metric"].values).tolist() == [[False] * 3, [False, False, True]]
-    one = again.sel(seed=1).assign_attrs(seed=1, epochs=1)
-    assert_same_bits(sim.execute(Request(seed=1)), sim.execute(Request(seed=1), saved=one))
+    for seed, part in split(again).items():
+        assert_same_bits(sim.execute(Request(seed=seed)), sim.execute(Request(seed=seed), saved=part))
 
 
 def test_weights_go_out_and_in(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def command(options: Namespace) -> int:
             own_settings=request.own_settings and options.dtype is None,
             out=options.out,
             save_weights=weights if request.weights is None else None,
-            saved=_saved(options.out) if options.resume else None,
+            saved=_saved(options.out) if options.resume else {},
         )
         return session.run(options.seeds, json=json)
 
@@ -154,20 +154,21 @@ def _show_warnings(circuit: Circuit, verbose: bool) -> None:
     show(w for w in circuit.warnings if verbose or w.severity is not Severity.NOTE)
 
 
-def _saved(out: Path | None) -> xr.Dataset | None:
-    if out is None or not out.exists():
-        return None
-    from circuitdsl.runtime.results import read
+def _saved(out: Path) -> dict[int, xr.Dataset]:
+    """The runs in a results file by their seeds; none if it is not there."""
+    if not out.exists():
+        return {}
+    from circuitdsl.runtime.results import read, split
 
     try:
-        return read(out)
-    except (OSError, ValueError) as problem:
+        return split(read(out))
+    except (OSError, ValueError, KeyError) as problem:
         fail_usage(f"`{out}` is not a saved run: {problem}")
 
 
 @dataclass(slots=True, kw_only=True)
 class Session:
-    """One `run` command: one outcome per seed, saved as they come."""
+    """One `run` command: one outcome per seed, saved as they come. `saved`: earlier runs by seed."""
 
     circuit: Circuit
     simulation: Simulation
@@ -175,7 +176,7 @@ class Session:
     own_settings: bool
     out: Path | None
     save_weights: Path | None
-    saved: xr.Dataset | None
+    saved: dict[int, xr.Dataset]
     outcomes: list[Outcome] = field(default_factory=list)
     last_save: float = field(default_factory=time.monotonic)
 
@@ -183,9 +184,9 @@ class Session:
         from circuitdsl.cli.summary import json_object, print_one, print_summary
         from circuitdsl.runtime.progress import progress_line
 
-        first = self._first_seed()
+        numbers = self._seeds(seeds)
         with progress_line() as progress:
-            for seed in range(first, first + seeds):
+            for seed in numbers:
                 outcome = self._one(replace(self.request, seed=seed), progress)
                 show(outcome.warnings)
                 if outcome.run.interrupted or (outcome.twin is not None and outcome.twin.run.interrupted):
@@ -206,33 +207,32 @@ class Session:
             return UNFINISHED
         return WRONG if any(j.ok is False for j in judged) else OK
 
-    def _first_seed(self) -> int:
+    def _seeds(self, count: int) -> range:
+        """So many seeds, from the one that was asked for or the task's."""
         from circuitdsl.runtime.request import settle
 
         graph, numbers = self.circuit.with_params(self.request.params)
-        return settle(graph, self.request, numbers).seed
+        first = settle(graph, self.request, numbers).seed
+        seeds = range(first, first + count)
+        if self.saved and not any(seed in self.saved for seed in seeds):
+            theirs = ", ".join(str(seed) for seed in self.saved)
+            fail_usage(f"`{self.out}` holds a run of seed {theirs}, not of {first}")
+        return seeds
 
     def _one(self, request: Request, progress: Quiet) -> Outcome:
         from circuitdsl.runtime.expects import needs_twin
 
+        assert request.seed is not None
         outcome = self.simulation.execute(
             request,
             progress=progress,
-            saved=self._saved_run(request.seed),
+            saved=self.saved.get(request.seed),
             after_epoch=self._save_now_and_then,
         )
         if self.own_settings and needs_twin(self.circuit.ir) and not outcome.run.interrupted:
             outcome = self.simulation.with_twin(outcome, request, progress=progress)
         self.outcomes.append(outcome)
         return outcome
-
-    def _saved_run(self, seed: int | None) -> xr.Dataset | None:
-        """The part of the saved file that belongs to a seed."""
-        if self.saved is None or "seed" not in self.saved.dims:
-            return self.saved
-        if seed not in self.saved["seed"].values:
-            return None
-        return self.saved.sel(seed=seed).assign_attrs(seed=seed)
 
     def _judged(self) -> tuple[Judged, ...]:
         from circuitdsl.api import judge_outcomes
@@ -246,15 +246,13 @@ class Session:
             self._save(outcome)
 
     def _save(self, *more: Outcome) -> None:
-        """Writes what there is of all seeds, and of one that still runs."""
+        """Writes what there is of all seeds, also of one that still runs and of earlier ones."""
         from circuitdsl.runtime.results import joined, write
 
         if self.out is None:
             return
-        outcomes = [*self.outcomes, *more]
-        datasets = [self.simulation.dataset_of(o) for o in outcomes]
-        seeds = [o.settings.seed for o in outcomes]
-        write(self.out, datasets[0] if len(datasets) == 1 else joined(datasets, seeds))
+        runs = {o.settings.seed: self.simulation.dataset_of(o) for o in (*self.outcomes, *more)}
+        write(self.out, joined({**self.saved, **runs}))
         self.last_save = time.monotonic()
 
     def _finish(self) -> None:

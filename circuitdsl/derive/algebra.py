@@ -459,7 +459,7 @@ def _core(word: Word) -> tuple[Word, Word, Word]:
     first, last = moving[0], moving[-1]
     before = [x for block in runs[:first] for x in block]
     after = [x for block in runs[last + 1 :] for x in block]
-    if not isinstance(runs[first][0], Row):
+    if not (isinstance(runs[first][0], Row) and varies(runs[first][0])):  # a column that varies is at its end
         before += [x for x in runs[first] if not varies(x)]
         runs[first] = tuple(x for x in runs[first] if varies(x))
     if not isinstance(runs[last][-1], Column):

@@ -57,8 +57,7 @@ class Symbols:
         if value.kind is ir.Kind.DENDRITE or value.currents:
             total = Signal() if value.expr is None else self.linear(value.expr)
             for current in value.currents:
-                letter = Letter(current.synapse, transposed=current.transposed)
-                total += self._source(current.source).under([letter])
+                total += self._source(current.source).under(self._letters(current))
             return total
         if value.kind is ir.Kind.ADJOINT:
             assert value.expr is not None
@@ -69,13 +68,25 @@ class Symbols:
                 return carried
         return atom(value.name)
 
+    def _letters(self, current: ir.Current) -> tuple[Letter, ...]:
+        """The letter of a current; none for a fixed identity, which changes nothing."""
+        synapse = self.circuit.synapses[current.synapse]
+        identity = isinstance(synapse.init, ir.InitCall) and synapse.init.which == "identity"
+        if identity and synapse.dw is None and synapse.pre_size == synapse.post_size and synapse.bounds is None:
+            return ()
+        return (Letter(current.synapse, transposed=current.transposed),)
+
     def _carrier(self, expr: ir.Expr) -> Signal | None:
         """The rate as words if it is linear in dendrites; None if it is an atom."""
         try:
             found = self.linear(expr)
         except NotLinear:
             return None
-        return found if any(letter.kind is LetterKind.MATRIX for t in found.terms for letter in t.word) else None
+        through = any(letter.kind is LetterKind.MATRIX for t in found.terms for letter in t.word)
+        return found if through or self._leads_through_dendrites(expr) else None
+
+    def _leads_through_dendrites(self, expr: ir.Expr) -> bool:
+        return any(self.circuit.values[r.value].kind is ir.Kind.DENDRITE for r in ir.reads(expr))
 
     def _source(self, read: ir.Read) -> Signal:
         if read.when is ir.When.NOW:

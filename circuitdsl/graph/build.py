@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from circuitdsl.diagnostics import Diagnostic, Label, Span, did_you_mean
 from circuitdsl.graph import ir
 from circuitdsl.graph.expressions import Equations
+from circuitdsl.graph.findings import duplicate, further
 from circuitdsl.graph.judging import Judging
 from circuitdsl.graph.passes import Pass, neuron_names, states_of
 from circuitdsl.graph.scope import (
@@ -17,10 +18,8 @@ from circuitdsl.graph.scope import (
     Member,
     Scope,
     Stop,
-    duplicate,
 )
 from circuitdsl.graph.settings import Inits
-from circuitdsl.graph.structure import further
 from circuitdsl.graph.tables import (
     OfNeuron,
     OfScalar,

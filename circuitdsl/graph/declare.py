@@ -8,17 +8,15 @@ from typing import Literal
 
 from circuitdsl.diagnostics import Label, Span, did_you_mean
 from circuitdsl.graph import ir
+from circuitdsl.graph.findings import BUILTIN_NAMES, builtin_declared, duplicate
 from circuitdsl.graph.passes import Pass, neuron_names, states_of
 from circuitdsl.graph.scope import (
-    BUILTIN_NAMES,
     Declared,
     Place,
     Rest,
     Scope,
     Stop,
-    duplicate,
 )
-from circuitdsl.graph.structure import builtin_declared, further
 from circuitdsl.graph.tables import (
     CoefficientInfo,
     PopulationInfo,

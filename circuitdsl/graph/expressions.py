@@ -14,11 +14,9 @@ from typing import Literal, NoReturn, assert_never
 from circuitdsl.diagnostics import Diagnostic, Label, Span, did_you_mean
 from circuitdsl.graph import ir
 from circuitdsl.graph.calls import resolve_call
+from circuitdsl.graph.findings import index_out_of_range
 from circuitdsl.graph.scope import Declared, Member, Place, Rest, Scope, Thunk, flatten
-from circuitdsl.graph.structure import (
-    OPERATOR_NAMES,
-    index_out_of_range,
-)
+from circuitdsl.graph.structure import OPERATOR_NAMES
 from circuitdsl.graph.tables import OfNeuron, OfNumber, OfScalar, OfSynapse, Owner, PopulationInfo, SynapseInfo, Tables
 from circuitdsl.syntax import ast
 
@@ -113,7 +111,7 @@ class Equations:
         return None
 
     def _unknown(self, place: Place, scope: Scope) -> NoReturn:
-        self.tables.symbols.unknown(place, scope, [*self.tables.phases, *self._builtin_names()])
+        self.tables.symbols.unknown(place, [*self.tables.phases, *self._builtin_names()])
 
     def _builtin_names(self) -> list[str]:
         return ["w", "pre", "post", "tick", "train"] if isinstance(self.owner, OfSynapse) else ["tick", "train"]

@@ -9,11 +9,11 @@ from typing import Literal
 from circuitdsl.diagnostics import Label, did_you_mean
 from circuitdsl.graph import ir
 from circuitdsl.graph.expressions import Equations
+from circuitdsl.graph.findings import duplicate
 from circuitdsl.graph.passes import Pass
 from circuitdsl.graph.scope import (
     Scope,
     Stop,
-    duplicate,
 )
 from circuitdsl.graph.settings import SCALES, Judgements, word
 from circuitdsl.graph.tables import (

@@ -56,7 +56,7 @@ class Pass:
         if not isinstance(found, Place):
             self.fail("C030", f"`{ref.span.text}` is a number, not something of the circuit", ref.span)
         if found.entity is None:
-            self.structure.symbols.unknown(found, scope)
+            self.structure.symbols.unknown(found)
         return found
 
     # ------------------------------------------------------------ ends of synapses

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from circuitdsl.diagnostics import Diagnostic, Report, did_you_mean
 from circuitdsl.graph import ir
 from circuitdsl.graph.expressions import Equations
-from circuitdsl.graph.scope import BUILTIN_NAMES, Binding, Declared, Member, Scope, Stop, duplicate
+from circuitdsl.graph.findings import BUILTIN_NAMES, builtin_declared, duplicate, further
+from circuitdsl.graph.scope import Binding, Declared, Member, Scope, Stop
 from circuitdsl.graph.settings import Inits, connections, word
-from circuitdsl.graph.structure import builtin_declared, further
 from circuitdsl.graph.tables import OfNumber, OfSynapse, SynapseInfo, Tables
 from circuitdsl.syntax import ast
 

@@ -15,7 +15,7 @@ from circuitdsl.graph.build import Builder
 from circuitdsl.graph.declare import Declarations
 from circuitdsl.graph.flow import loops, tick_order, tick_sources
 from circuitdsl.graph.numbers import param_of
-from circuitdsl.graph.scope import load_files
+from circuitdsl.graph.files import load_files
 from circuitdsl.graph.structure import Overrides, elaborate
 from circuitdsl.graph.tables import Tables
 from circuitdsl.syntax import ast

@@ -1,4 +1,4 @@
-"""Who is called what: files and their imports, scopes, and the names of the elaborated circuit.
+"""Who is called what: scopes, and the names of the elaborated circuit.
 
 A **path** is an elaborated name: `L[1].W`. A reference of the text is walked along its accessors until
 a path is an entity; aliases and arguments are followed on the way, what is left names a member.
@@ -8,211 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal, NoReturn, assert_never
+from typing import Literal, NoReturn
 
-from circuitdsl.diagnostics import CircuitError, Diagnostic, Label, Report, Span, did_you_mean
-from circuitdsl.shipped import shipped
+from circuitdsl.diagnostics import Diagnostic, Label, Report, Span, did_you_mean
+from circuitdsl.graph.files import FileScope
+from circuitdsl.graph.findings import listed
 from circuitdsl.syntax import ast
-from circuitdsl.syntax.parse import parse, read_source
-
-#: Names that mean something everywhere and cannot be declared.
-BUILTIN_NAMES = frozenset(
-    [
-        "w",
-        "pre",
-        "post",
-        "prev",
-        "bias",
-        "fan_in",
-        "fan_out",
-        "dt",
-        "tick",
-        "first",
-        "last",
-        "metric",
-        "backprop",
-    ]
-)
 
 
 class Stop(Exception):
     """The equation or item at hand cannot be resolved; what is wrong has been reported."""
-
-
-# ---------------------------------------------------------------- files
-
-
-@dataclass(slots=True, eq=False)
-class FileScope:
-    """The rules and motifs that a file sees: its own and those of its direct imports."""
-
-    tree: ast.File
-    rules: dict[str, tuple[ast.Rule, FileScope]] = field(default_factory=dict)
-    motifs: dict[str, tuple[ast.Motif, FileScope]] = field(default_factory=dict)
-
-
-def load_files(tree: ast.File, folder: Path | None, report: Report) -> FileScope:
-    """The file with all that it imports, each parsed once. `folder` is where the file lies."""
-    own = Path(tree.span.source.name).resolve() if folder is not None else None
-    return _Loader(report).load(tree, folder, (own,) if own else ())
-
-
-@dataclass(slots=True)
-class _Loader:
-    report: Report
-    loaded: dict[Path, FileScope | None] = field(default_factory=dict)
-
-    def load(self, tree: ast.File, folder: Path | None, above: tuple[Path, ...]) -> FileScope:
-        scope = FileScope(tree)
-        for item in deep_items(tree.items):
-            match item:
-                case ast.Rule() if self._is_new(scope.rules, item.name, "rule"):
-                    scope.rules[item.name.name] = (item, scope)
-                case ast.Motif() if self._is_new(scope.motifs, item.name, "motif"):
-                    scope.motifs[item.name.name] = (item, scope)
-                case _:
-                    pass
-        for item in deep_items(tree.items):
-            if isinstance(item, ast.Import):
-                imported = self._import(item, folder, above)
-                if imported is not None:
-                    own_rules = {k: v for k, v in imported.rules.items() if v[1] is imported}
-                    own_motifs = {k: v for k, v in imported.motifs.items() if v[1] is imported}
-                    scope.rules = own_rules | scope.rules
-                    scope.motifs = own_motifs | scope.motifs
-        for name, (rule, file) in scope.rules.items():
-            if file is scope:
-                self._no_cycle(name, rule, scope)
-        return scope
-
-    def _no_cycle(self, name: str, rule: ast.Rule, scope: FileScope) -> None:
-        """Reports a rule that reaches itself through the rules it calls."""
-        path: list[str] = []
-
-        def visit(called: str, body: ast.Expr, file: FileScope) -> bool:
-            if called in path:
-                return called == name
-            path.append(called)
-            for callee in rule_calls(body):
-                if callee in file.rules and visit(callee, file.rules[callee][0].body, file.rules[callee][1]):
-                    return True
-            path.pop()
-            return False
-
-        if visit(name, rule.body, scope):
-            self.report.add(
-                Diagnostic(
-                    code="C016",
-                    title=f"the rule `{name}` uses itself",
-                    span=rule.name.span,
-                    label=" -> ".join([*path, name]),
-                    notes=("a rule is replaced by its text, which would never end",),
-                )
-            )
-
-    def _is_new(self, table: dict[str, tuple[ast.Rule, FileScope]] | dict[str, tuple[ast.Motif, FileScope]],
-                name: ast.Name, what: str) -> bool:  # fmt: skip
-        if name.name in table:
-            self.report.add(duplicate(name.name, name.span, table[name.name][0].name.span, what))
-            return False
-        return True
-
-    def _import(self, item: ast.Import, folder: Path | None, above: tuple[Path, ...]) -> FileScope | None:
-        path = find_import(item.path.value, folder)
-        if path is None:
-            self.report.add(
-                Diagnostic(
-                    code="C006",
-                    title=f"cannot find the import `{item.path.value}`",
-                    span=item.path.span,
-                    label="no such file",
-                    notes=("an import is looked for beside the file, then in the shipped library",),
-                    hint=did_you_mean(item.path.value, library_imports()) or "`circuitdsl list` shows the library",
-                )
-            )
-            return None
-        if path in above:
-            cycle = " -> ".join(p.name for p in (*above[above.index(path) :], path))
-            self.report.add(
-                Diagnostic(
-                    code="C007",
-                    title=f"`{item.path.value}` imports itself",
-                    span=item.path.span,
-                    label=cycle,
-                    hint="move what both files need into a third one",
-                )
-            )
-            return None
-        if path not in self.loaded:
-            self.loaded[path] = self._read(path, item, above)
-        return self.loaded[path]
-
-    def _read(self, path: Path, item: ast.Import, above: tuple[Path, ...]) -> FileScope | None:
-        try:
-            tree = parse(read_source(path))
-        except CircuitError as error:
-            for diagnostic in error.diagnostics:
-                self.report.add(diagnostic)
-            return None
-        except OSError as error:
-            title = f"cannot read the import `{item.path.value}`: {error.strerror}"
-            self.report.add(Diagnostic(code="C006", title=title, span=item.path.span))
-            return None
-        return self.load(tree, path.parent, (*above, path))
-
-
-def find_import(name: str, folder: Path | None) -> Path | None:
-    """The imported file: beside the importing one, else in the shipped library."""
-    for root in (folder, shipped("circuits")):
-        if root is not None and (root / name).is_file():
-            return (root / name).resolve()
-    return None
-
-
-def library_imports() -> list[str]:
-    root = shipped("circuits")
-    return [str(p.relative_to(root)) for p in root.rglob("*.circ")]
-
-
-def deep_items(items: Iterable[ast.TopItem | ast.Item]) -> Iterator[ast.TopItem | ast.Item]:
-    """All items with those inside circuits, motifs and loops."""
-    for item in items:
-        yield item
-        if isinstance(item, ast.Circuit | ast.Motif | ast.For):
-            yield from deep_items(item.items)
-
-
-def rule_calls(expr: ast.Expr) -> Iterator[str]:
-    """The functions and rules called anywhere in an expression."""
-    match expr:
-        case ast.Call():
-            yield expr.function
-            for argument in expr.arguments:
-                yield from rule_calls(argument.value)
-        case ast.Unary():
-            yield from rule_calls(expr.operand)
-        case ast.Binary():
-            yield from rule_calls(expr.left)
-            yield from rule_calls(expr.right)
-        case ast.ListOf():
-            for item in expr.items:
-                yield from rule_calls(item)
-        case ast.Number() | ast.String() | ast.Name() | ast.Index() | ast.Member():
-            pass
-        case _:
-            assert_never(expr)
-
-
-def duplicate(name: str, span: Span, first: Span, what: str) -> Diagnostic:
-    return Diagnostic(
-        code="C011",
-        title=f"`{name}` is declared twice",
-        span=span,
-        label=f"second {what} of this name",
-        labels=(Label(first, "first declared here"),),
-        hint="give one of them another name",
-    )
 
 
 # ---------------------------------------------------------------- scopes
@@ -298,12 +103,13 @@ class Rest:
 @dataclass(frozen=True, slots=True)
 class Place:
     """How far a reference has been walked: a path, the entity it is (None: not one yet, an instance
-    perhaps), and the accessors that follow it."""
+    perhaps), and the accessors that follow it; `scope` is the one that the path was looked up in."""
 
     path: str
     entity: Declared | Member | None
     rest: tuple[Rest, ...]
     span: Span
+    scope: Scope
 
 
 @dataclass(slots=True)
@@ -317,6 +123,7 @@ class Symbols:
     structural: set[str] = field(default_factory=set)
     used: set[str] = field(default_factory=set)
     walking: list[str] = field(default_factory=list)
+    broken: set[str] = field(default_factory=set)  # names whose declaration has failed
 
     def fail(self, diagnostic: Diagnostic) -> NoReturn:
         self.report.add(diagnostic)
@@ -346,10 +153,10 @@ class Symbols:
                     self.fail(not_indexable(base, "an expression here"))
                 return binding
             case Member():
-                place = Place(base.name, binding, (), base.span)
+                place = Place(base.name, binding, (), base.span, scope)
             case None:
                 path = base.name if base.name == "bias" or scope.closed else scope.prefix + base.name
-                place = self._at(path, base.span, index, hidden=scope.closed)
+                place = self._at(path, base.span, scope, index)
         for accessor in accessors:
             place = self._step(place, accessor, scope, index)
         return place
@@ -362,13 +169,14 @@ class Symbols:
             key, text, span = accessor.name, f".{accessor.name}", accessor.name_span
         whole = Span(place.span.source, place.span.start, max(place.span.end, accessor.span.end))
         if place.entity is not None:
-            return Place(place.path, place.entity, (*place.rest, Rest(key, span)), accessor.span)
-        return self._at(place.path + text, whole if whole.start <= span.start else span, index)
+            return Place(place.path, place.entity, (*place.rest, Rest(key, span)), accessor.span, place.scope)
+        same = place.span.source is span.source and place.span.start <= span.start
+        return self._at(place.path + text, whole if same else span, place.scope, index)
 
-    def _at(self, path: str, span: Span, index: Indexer, hidden: bool = False) -> Place:
+    def _at(self, path: str, span: Span, scope: Scope, index: Indexer) -> Place:
         """The place of a path; an alias is followed."""
-        if hidden and path != "bias":
-            return Place(path, None, (), span)
+        if scope.closed and path != "bias":
+            return Place(path, None, (), span, scope)
         if path in self.aliases:
             if path in self.walking:
                 self.fail(
@@ -377,6 +185,7 @@ class Symbols:
                         title=f"the alias `{path}` stands for itself",
                         span=self.aliases[path].span,
                         label=" -> ".join([*self.walking[self.walking.index(path) :], path]),
+                        hint="let one of them stand for a population, a synapse or a modulator",
                     )
                 )
             self.walking.append(path)
@@ -387,36 +196,63 @@ class Symbols:
             finally:
                 self.walking.pop()
             if isinstance(found, Place):
-                return Place(found.path, found.entity, found.rest, span)
-        return Place(path, self.entities.get(path), (), span)
+                return Place(found.path, found.entity, found.rest, span, found.scope)
+        return Place(path, self.entities.get(path), (), span, scope)
 
     # ------------------------------------------------------------ what is known, for messages
 
-    def unknown(self, place: Place, scope: Scope, extra: Iterable[str] = ()) -> NoReturn:
+    def unknown(self, place: Place, extra: Iterable[str] = ()) -> NoReturn:
         """Reports a reference that leads nowhere, with the nearest known name."""
-        shown = place.path.removeprefix(scope.prefix) if scope.prefix else place.path
+        scope = place.scope
+        shown = place.path.removeprefix(scope.prefix)
+        if place.path in self.broken:
+            raise Stop
         if place.path in self.instances:
-            members = [p.removeprefix(f"{place.path}.") for p in self.entities if p.startswith(place.path + ".")]
-            self.fail(
-                Diagnostic(
-                    code="C010",
-                    title=f"`{shown}` is an instance of a motif, not a population",
-                    span=place.span,
-                    labels=(Label(self.instances[place.path], "made here"),),
-                    hint="name one of its members: " + ", ".join(f"`{shown}.{m}`" for m in members[:6]),
-                )
-            )
-        hint = did_you_mean(shown, [*self.visible(scope), *extra])
+            self._fail_as_instance(place, shown)
+        known = list(dict.fromkeys([*self.visible(scope), *extra]))
+        turns = [k for k in known if k.startswith(f"{shown}[")]
+        if turns:
+            title, hint = f"`{shown}` stands for several: say which one", f"there is {listed(turns)}"
+            self.fail(Diagnostic(code="C010", title=title, span=place.span, hint=hint))
+        outside = self.entities.get(shown) if scope.prefix or scope.closed else None
         self.fail(
             Diagnostic(
                 code="C010",
                 title=f"unknown name `{shown}`",
                 span=place.span,
                 label="nothing of this name can be seen from here",
-                notes=visibility(scope),
-                hint=hint,
+                labels=(Label(outside.span, "this one cannot be seen from there"),) if outside else (),
+                notes=visibility(scope, known),
+                hint=self._way_out(shown, scope, known, outside is not None),
             )
         )
+
+    def _fail_as_instance(self, place: Place, shown: str) -> NoReturn:
+        members = {p.removeprefix(f"{place.path}."): d for p, d in self.entities.items() if p.startswith(f"{place.path}.")}
+        populations = [m for m, d in members.items() if isinstance(d.item, ast.Neuron)]
+        self.fail(
+            Diagnostic(
+                code="C010",
+                title=f"`{shown}` is an instance of a motif: it stands for all its members",
+                span=place.span,
+                labels=(Label(self.instances[place.path], "made here"),),
+                hint="name one of them: " + listed(f"{shown}.{m}" for m in populations or members),
+            )
+        )
+
+    def _way_out(self, shown: str, scope: Scope, known: list[str], outside: bool) -> str | None:
+        if outside:
+            whose = "rule" if scope.closed else "motif"
+            return f"pass it as an argument: add `{shown}` in the head of the {whose}, and where it is used"
+        members = [k for k in known if k.endswith(f".{shown}")]
+        if members:
+            return f"it is seen from outside as {listed(members, 3)}"
+        base, bracket, rest = shown.partition("[")
+        member = rest.partition("]")[2]
+        siblings = [k for k in known if bracket and k.startswith(f"{base}[") and k.endswith(f"]{member}")]
+        if siblings:
+            return f"there is {listed(siblings, 3)}; the end of a chain is an alias: `alias {shown} = …`"
+        return did_you_mean(shown, known)
 
     def visible(self, scope: Scope) -> Iterator[str]:
         walk: Scope | None = scope
@@ -429,12 +265,13 @@ class Symbols:
                     yield path.removeprefix(scope.prefix)
 
 
-def visibility(scope: Scope) -> tuple[str, ...]:
+def visibility(scope: Scope, known: list[str]) -> tuple[str, ...]:
+    """What can be seen from a scope, for messages."""
     if scope.closed:
-        return ("a rule sees its arguments, built-ins and phase names: pass the name as an argument",)
+        return (f"a rule sees its arguments ({listed(scope.bindings) or 'none'}), built-ins and phase names",)
     if scope.prefix:
-        return ("the body of a motif sees its arguments and its members: pass the name as an argument",)
-    return ()
+        return ("the body of a motif sees its arguments, its members and built-ins, nothing of the circuit around it",)
+    return (f"what there is: {listed(known, 12)}",) if known else ()
 
 
 def not_indexable(base: ast.Name, what: str) -> Diagnostic:
@@ -442,6 +279,7 @@ def not_indexable(base: ast.Name, what: str) -> Diagnostic:
         code="C030",
         title=f"`{base.name}` is {what}: it has no members and no index",
         span=base.span,
+        hint=f"write `{base.name}` alone",
     )
 
 

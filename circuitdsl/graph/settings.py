@@ -162,7 +162,7 @@ def synapse_of(expr: ast.Expr, scope: Scope, tables: Tables) -> SynapseInfo:
         found = tables.symbols.walk(expr, scope, tables.numbers.integer)
         if isinstance(found, Place):
             if found.entity is None:
-                tables.symbols.unknown(found, scope, tables.synapses)
+                tables.symbols.unknown(found, tables.synapses)
             if found.path in tables.synapses and not found.rest:
                 tables.symbols.used.add(found.path)
                 return tables.synapses[found.path]

@@ -13,20 +13,19 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from circuitdsl.diagnostics import Diagnostic, Label, Report, Span, did_you_mean
+from circuitdsl.graph.files import FileScope
+from circuitdsl.graph.findings import BUILTIN_NAMES, builtin_declared, duplicate, further, index_out_of_range
 from circuitdsl.graph.ir import ELEMENTWISE
 from circuitdsl.graph.scope import (
-    BUILTIN_NAMES,
     AliasTo,
     Binding,
     Declared,
-    FileScope,
     Place,
     Rest,
     Scope,
     Stop,
     Symbols,
     Thunk,
-    duplicate,
     flatten,
 )
 from circuitdsl.syntax import ast
@@ -254,24 +253,6 @@ def bind_arguments(
     return bound
 
 
-def further(what: str, span: Span) -> Diagnostic:
-    return Diagnostic(
-        code="C004",
-        title=f"`{what}` is not yet available",
-        span=span,
-        notes=("the words of this construct are reserved for it",),
-    )
-
-
-def builtin_declared(name: ast.Name) -> Diagnostic:
-    return Diagnostic(
-        code="C015",
-        title=f"`{name.name}` is built in and cannot be declared",
-        span=name.span,
-        hint="choose another name",
-    )
-
-
 # ---------------------------------------------------------------- numbers that shape the graph
 
 
@@ -343,7 +324,7 @@ class StructuralNumbers:
 
     def _param(self, place: Place, expr: ast.Ref, scope: Scope) -> float:
         if place.entity is None:
-            self.symbols.unknown(place, scope)
+            self.symbols.unknown(place)
         if not isinstance(place.entity, Declared) or not isinstance(place.entity.item, ast.Param):
             return self._not_a_number(expr)
         value = self.param_value(place.entity)
@@ -396,12 +377,3 @@ class StructuralNumbers:
         """An element of a list param as written, or as `--set sizes[1]=32` has it."""
         given = self.overrides.get(f"{path}[{index}]")
         return float(given) if isinstance(given, int | float) else self.number(expr, scope)
-
-
-def index_out_of_range(path: str, key: int, length: int, span: Span) -> Diagnostic:
-    return Diagnostic(
-        code="C023",
-        title=f"`{path}[{key}]` is out of range: `{path}` has {length} elements",
-        span=span,
-        hint=f"indices go from 0 to {length - 1}" if length else "the list is empty",
-    )

@@ -54,7 +54,7 @@ def value_phases(layout: Layout, value: Value) -> list[Phase]:
         store = Store(buffer=target.name, index=at, value=expr, origin=origin)
         body = equation.everywhere(store)
     if target.shape[-1] != ONE:
-        body += tuple(s for c in backward for s in _columns(layout, c, target))
+        body += tuple(s for c in backward for s in _columns(layout, equation, c, target))
     title = f"{value.name}: {value.kind}"
     return [*equation.phases, Phase(name=f"{value.kind}_{target.name}", title=title, body=body, origin=origin)]
 
@@ -183,13 +183,13 @@ def _rows(
     return (Loop(var="j", extent=equation.size, body=layout.each_example(*body), threads=True),)
 
 
-def _columns(layout: Layout, current: Current, target: Buffer) -> tuple[Statement, ...]:
+def _columns(layout: Layout, equation: Equation, current: Current, target: Buffer) -> tuple[Statement, ...]:
     """A transposed current, row after row of the weights, so that memory is read in its order."""
     synapse = layout.circuit.synapses[current.synapse]
     weights = layout.weights(synapse)
     row = layout.at(weights.shape[0], AT_I)
     origin = Origin(synapse.name, synapse.span)
-    source = Var("s", Dtype.REAL)
+    source = Var(equation.site.locals.fresh("s"), Dtype.REAL)
     product = Op("mul", (Load(weights.name, (row, AT_J)), source))
     store = Store(buffer=target.name, index=(*layout.example, AT_J), value=product, add=True, origin=target.origin)
     each = layout.each_example(

@@ -127,19 +127,31 @@ def _keep_long_text_aside(dataset: xr.Dataset) -> xr.Dataset:
     return dataset
 
 
-def joined(datasets: Sequence[xr.Dataset], seeds: Sequence[int]) -> xr.Dataset:
-    """Runs of several seeds along a dimension `seed`; those that got less far end in NaN."""
+def joined(runs: Mapping[int, xr.Dataset]) -> xr.Dataset:
+    """Runs of one or several seeds in one Dataset: of several along a dimension `seed`, where those that
+    got less far end in NaN."""
     import xarray as xr
 
+    seeds = sorted(runs)
+    if len(seeds) == 1:
+        return runs[seeds[0]]
     together = xr.concat(
-        list(datasets),
+        [runs[seed] for seed in seeds],
         dim="seed",
         data_vars="all",
         coords="minimal",
         join="outer",
         combine_attrs="drop_conflicts",
     )
-    return together.assign_coords(seed=list(seeds))
+    return together.assign_coords(seed=seeds)
+
+
+def split(together: xr.Dataset) -> dict[int, xr.Dataset]:
+    """The runs in a Dataset by their seeds: the opposite of `joined`. Raises KeyError if it is no run."""
+    if "seed" not in together.dims:
+        return {int(together.attrs["seed"]): together}
+    seeds = [int(seed) for seed in together["seed"].values]
+    return {seed: together.sel(seed=seed).drop_vars("seed").assign_attrs(seed=seed) for seed in seeds}
 
 
 # ---------------------------------------------------------------- files

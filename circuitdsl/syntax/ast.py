@@ -29,7 +29,7 @@ class String(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Name(Node):
-    """A bare name; `loss`, `rate`, `train` and `target` words come as names too."""
+    """A bare name; the keywords `loss`, `rate` and `train` come as names too."""
 
     name: str
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -48,7 +49,8 @@ def _write(path: Path, made: Lark) -> None:
             made.save(file)
         temporary.replace(path)
     except OSError:  # a read-only home or a full disk costs time, not the result
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 @cache

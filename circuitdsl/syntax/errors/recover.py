@@ -19,7 +19,7 @@ from circuitdsl.syntax.words import END, MOST_STRAYS, Word, words
 
 _SIGNS = "COLON EQUAL COMMA ARROW RPAR RSQB LBRACE LPAR NAME STAR IN AS RANGE".split()
 _INSERTED = [(kind,) for kind in _SIGNS] + [
-    ("RANGE", "NUMBER"), ("COLON", "NUMBER"), ("EQUAL", "NUMBER"), ("ARROW", "NAME")
+    ("RANGE", "NUMBER"), ("COLON", "NUMBER"), ("EQUAL", "NUMBER"), ("ARROW", "NAME"), ("LBRACE", "RBRACE")
 ]  # fmt: skip
 """What may be missing, the likeliest first."""
 
