@@ -22,13 +22,15 @@ clean:
 # The package is installed from this folder as it stands, so that only a change of what it needs
 # installs it again.
 $(VENV)/installed: pyproject.toml | $(BIN)/python
-	$(PIP) install --quiet -e .
+	@echo "installing circuitdsl and what it needs into $(VENV) (a minute or so)"
+	@$(PIP) install -qq -e .
 	@touch $@
 
 $(VENV)/installed-dev: pyproject.toml | $(BIN)/python
-	$(PIP) install --quiet -e '.[dev]'
+	@echo "installing circuitdsl and its tools into $(VENV) (a minute or so)"
+	@$(PIP) install -qq -e '.[dev]'
 	@touch $@ $(VENV)/installed
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "circuitdsl needs Python 3.11 or newer: make PYTHON=python3.11")'
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV)

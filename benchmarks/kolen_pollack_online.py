@@ -229,7 +229,7 @@ def main() -> None:
     parser.add_argument("--torch-python", metavar="PATH", help="a Python that has PyTorch")
     parser.add_argument("--install-torch", action="store_true", help=f"make one in build/torch ({TORCH})")
     parser.add_argument("--rounds", type=int, default=5, help="how often each side is measured (5)")
-    parser.add_argument("--epochs", type=int, default=20, help="epochs of 1,437 examples in a round (20)")
+    parser.add_argument("--epochs", type=int, default=20, help="epochs of 1,438 examples in a round (20)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--worker", metavar="DIR", help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -155,7 +155,7 @@ class Report:
 
     found: list[Diagnostic] = field(default_factory=list)
     _places: set[tuple[str, Span]] = field(default_factory=set)
-    _around: list[Label] = field(default_factory=list)
+    _around: list[Label] = field(default_factory=list)  # outermost first
 
     def add(self, diagnostic: Diagnostic) -> None:
         if diagnostic.span is not None:
@@ -168,22 +168,21 @@ class Report:
             self.found.append(diagnostic)
 
     @contextmanager
-    def within(self, place: Label | None) -> Iterator[None]:
-        """Findings made inside carry this label too, if it stands elsewhere (the `use` of a motif)."""
-        if place is None:
-            yield
-            return
-        self._around.append(place)
+    def within(self, places: Iterable[Span], text: str) -> Iterator[None]:
+        """Findings made inside carry a label at the last of the places (the `use`s of motifs, outermost
+        first) that does not contain them."""
+        before = len(self._around)
+        self._around += [Label(place, text) for place in places]
         try:
             yield
         finally:
-            self._around.pop()
+            del self._around[before:]
 
     def _with_origin(self, diagnostic: Diagnostic, span: Span) -> Diagnostic:
-        near = [label for label in self._around[-1:] if not label.span.contains(span)]
-        taken = [label.span for label in diagnostic.labels]
-        new = [label for label in near if not any(label.span.contains(t) or t.contains(label.span) for t in taken)]
-        return replace(diagnostic, labels=(*diagnostic.labels, *new)) if new else diagnostic
+        outside = [label for label in self._around if not label.span.contains(span)]
+        if not outside or any(outside[-1].span.contains(label.span) for label in diagnostic.labels):
+            return diagnostic
+        return replace(diagnostic, labels=(*diagnostic.labels, outside[-1]))
 
     @property
     def failed(self) -> bool:
@@ -195,12 +194,12 @@ class Report:
             raise CircuitError(self.found)
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str | None:
-    """A hint with the nearest known name, or None."""
+def did_you_mean(name: str, known: Iterable[str], *, likeness: float = 0.6) -> str | None:
+    """A hint with the nearest known name, or None if none is as near as `likeness` (0 to 1)."""
     from difflib import get_close_matches
 
     candidates = sorted(set(known) - {name})
-    near = get_close_matches(name, candidates, n=1, cutoff=0.6)
+    near = get_close_matches(name, candidates, n=1, cutoff=likeness)
     if not near:  # `Apical` for `apical`: letters that differ in case only
         near = [k for k in candidates if k.lower() == name.lower()]
     return f"did you mean `{near[0]}`?" if near else None

@@ -182,6 +182,22 @@ class Reference:
                 found[synapse.name] = _masked(total / total.dtype.type(batch.size), state.masks[synapse.name])
             return found
 
+    def hold(
+        self, state: State, data: Data, order: Indices, numbers: Numbers, *, seed: int, epoch: int,
+        training: bool, given: Mapping[str, Array] | None = None,
+    ) -> list[Frame]:  # fmt: skip
+        """Every tick of the examples `order` as one batch, while everything that survives an example is held as
+        it is: nothing learns. `state` is unchanged.
+
+        With `training` the ticks of training, else those of evaluation, then with all adjoints if there are any.
+        `given` stands in for values, by name: [ticks, examples, size]."""
+        with quiet():
+            batch = self._batch(data, order, numbers, seed, epoch, train=training)
+            frames = self._frozen(state, batch, numbers, train=training, given=given or {})
+            if not training:
+                self._backward(frames, state)
+            return frames
+
     # ------------------------------------------------------------ passes over the ticks
 
     def _batch(self, data: Data, indices: Indices, numbers: Numbers, seed: int, epoch: int, *, train: bool) -> Batch:
@@ -219,18 +235,31 @@ class Reference:
                 positions.append(Position(tick=tick, phase=phase.name, first=i == 0, last=last))
         return positions
 
-    def _frozen(self, state: State, batch: Batch, numbers: Numbers) -> list[Frame]:
-        """The evaluation pass: all ticks, without learning."""
-        positions = self._positions(numbers, train=False)
+    def _frozen(
+        self, state: State, batch: Batch, numbers: Numbers, *, train: bool = False,
+        given: Mapping[str, Array] | None = None,
+    ) -> list[Frame]:  # fmt: skip
+        """All ticks without learning: those of the evaluation pass, unless `train`."""
+        positions = self._positions(numbers, train=train)
         if not positions:
             raise ValueError(f"`{self.circuit.name}` has no tick in evaluation")
         lives = self._begin(state, batch)
         frames: list[Frame] = []
         for position in positions:
-            frame = self._tick(state, lives, batch, position, frames)
+            replaced = {name: array[position.tick] for name, array in (given or {}).items()}
+            frame = self._tick(state, lives, batch, position, frames, replaced)
             frames.append(frame)
             _add(lives.neurons, self._neuron_steps(frame, state, self.passing))
         return frames
+
+    def _backward(self, frames: list[Frame], state: State) -> None:
+        """Completes the frames of an evaluation pass with the adjoints, from the last tick to the first."""
+        after: dict[str, Array] | None = None
+        for i in reversed(range(len(frames))):
+            frame = frames[i] = replace(frames[i], after=after)
+            for name in self.circuit.reverse:
+                frame.now[name] = self._value(self.circuit.values[name], frame, state)
+            after = frame.now
 
     def _learn(self, state: State, batch: Batch, numbers: Numbers) -> tuple[list[Frame], dict[str, Array]]:
         """One batch of training: the frames, and what was added to the weights before clipping."""
@@ -263,15 +292,11 @@ class Reference:
     def _learn_twin(self, state: State, batch: Batch, numbers: Numbers) -> tuple[list[Frame], dict[str, Array]]:
         """The evaluation pass, then its ticks backwards with the adjoints, then one update."""
         frames = self._frozen(state, batch, numbers)
+        self._backward(frames, state)
         lives = self._begin(state, batch)
         total = Steps()
-        after: dict[str, Array] | None = None
-        for i in reversed(range(len(frames))):
-            frame = frames[i] = replace(frames[i], after=after)
-            for name in self.circuit.reverse:
-                frame.now[name] = self._value(self.circuit.values[name], frame, state)
+        for frame in reversed(frames):
             total.add(self._fast_steps(frame, state, lives))
-            after = frame.now
         total.add(self._slow_steps(frames[0], state, lives, total))
         self._apply(total, state, lives, numbers)
         return frames, total.weights
@@ -299,17 +324,22 @@ class Reference:
             },
         )
 
-    def _tick(self, state: State, lives: Lives, batch: Batch, position: Position, earlier: Sequence[Frame]) -> Frame:
-        """All values at one tick."""
+    def _tick(
+        self, state: State, lives: Lives, batch: Batch, position: Position, earlier: Sequence[Frame],
+        given: Mapping[str, Array] | None = None,
+    ) -> Frame:  # fmt: skip
+        """All values at one tick, those that are `given` as they are given."""
         import numpy as np
 
         now = {**batch.given, **lives.neurons}
         for kept in self.keeps:
             now[kept.name] = np.broadcast_to(state.kept[kept.name], (batch.size, kept.size)).copy()
+        now.update(given or {})
         before = earlier[-1].now if earlier else None
         frame = Frame(batch=batch, position=position, now=now, before=before)
         for name in self.circuit.order:
-            now[name] = self._value(self.circuit.values[name], frame, state)
+            if given is None or name not in given:
+                now[name] = self._value(self.circuit.values[name], frame, state)
         return frame
 
     def _value(self, value: Value, frame: Frame, state: State) -> Array:

@@ -3,7 +3,7 @@
 ```circ``` blocks are written to the file named in the comment above them (`<!-- motif.circ -->`).
 ```console``` blocks hold commands after `$ ` and what they print; ```python``` blocks run one after the other
 in one namespace. All share one folder. Printed numbers may differ (they depend on the machine), the words
-may not.
+may not. `python tests/test_docs.py` puts what the commands print now into the README.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +21,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-#: Commands that install or run everything: continuous integration runs them on their own.
-NOT_HERE = ("make ", "git ", "pip ")
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Block:
 
 
 def blocks(text: str) -> list[Block]:
-    pattern = r"(?:<!-- (\S+) -->\n)?^```(\w+)\n(.*?)^```$"
+    pattern = r"(?:<!-- (\S+) -->\n)?^```([\w-]+)\n(.*?)^```$"
     return [
         Block(m[2], m[3], m[1], text.count("\n", 0, m.start(2)) + 1)
         for m in re.finditer(pattern, text, re.MULTILINE | re.DOTALL)
@@ -58,11 +56,15 @@ def words(text: str) -> str:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the files that the README writes, and the library beside them."""
     place = tmp_path_factory.mktemp("readme")
+    prepare(place)
+    return place
+
+
+def prepare(place: Path) -> None:
     for block in blocks(README):
         if block.name is not None:
             (place / block.name).write_text(block.text)
     shutil.copytree(ROOT / "circuits", place / "circuits")
-    return place
 
 
 def test_there_are_examples() -> None:
@@ -70,19 +72,27 @@ def test_there_are_examples() -> None:
     assert {"circ", "console", "python"} <= set(found)
 
 
+def output(command: str, folder: Path) -> str:
+    """What a command prints, stderr included."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = os.environ | {"PATH": path, "COLUMNS": "100", "NO_COLOR": "1"}
+    done = subprocess.run(
+        command,
+        shell=True,
+        cwd=folder,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert done.returncode in (0, 1), done.stdout
+    return done.stdout
+
+
 @pytest.mark.parametrize("block", [b for b in blocks(README) if b.language == "console"], ids=lambda b: b.line)
 def test_commands_print_what_the_readme_says(block: Block, folder: Path) -> None:
     for command, printed in commands(block):
-        if command.startswith(NOT_HERE):
-            continue
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        environment = os.environ | {"PATH": path, "COLUMNS": "100", "NO_COLOR": "1"}
-        done = subprocess.run(
-            command, shell=True, cwd=folder, env=environment, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        assert done.returncode in (0, 1), done.stdout
-        assert words(done.stdout) == words(printed), command
+        assert words(output(command, folder)) == words(printed), command
 
 
 def test_python_examples_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,3 +115,19 @@ def test_circuits_of_the_readme_are_sound(folder: Path) -> None:
 def test_links_lead_somewhere() -> None:
     for target in re.findall(r"\]\(([^)#]+)", README) + re.findall(r'src="([^"]+)"', README):
         assert target.startswith("http") or (ROOT / target).exists(), target
+
+
+def update() -> None:
+    """Puts what the commands print now into the README."""
+    with tempfile.TemporaryDirectory() as name:
+        prepare(Path(name))
+        text = README
+        for block in blocks(README):
+            if block.language == "console":
+                new = "".join(f"$ {command}\n{output(command, Path(name))}" for command, _ in commands(block))
+                text = text.replace(f"```console\n{block.text}```", f"```console\n{new.rstrip()}\n```")
+    (ROOT / "README.md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    update()

@@ -271,8 +271,9 @@ def test_fan_in_is_exact() -> None:
     rows = mask("fan_in(7)").sum(axis=1)
     assert np.array_equal(rows, np.full(30, 7))
     assert mask("fan_in(7)").sum(axis=0).std() > 0
+    circuit = load(one("zeros", more="connect = fan_in(s)"))
     with pytest.raises(ValueError, match="`W` cannot have a fan_in of 41: `x` has 40 units"):
-        mask("fan_in(41)")
+        initial_state(circuit, numbers_of(circuit, {"s": 41}), 0, dtype="float64")
 
 
 @pytest.mark.parametrize("connect", ["fan_in(5) & no_self", "no_self & fan_in(5)"])

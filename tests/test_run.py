@@ -155,7 +155,7 @@ def test_divergence_is_placed_exactly() -> None:
     expected = first_bad_update(sim, outcome)
     example = sim.prepare(Request()).loop.order(0)[4 * (expected - 1)]
     assert found.title == (f"`W2` diverged at update {expected} (epoch 1, the batch of example {example} of the data)")
-    text = render(found)
+    text = render(found, width=200)
     assert "dw = eta * err * pre" in text
     assert "^^^^" in text
     assert "times per update over the last" in text

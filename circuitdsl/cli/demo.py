@@ -105,7 +105,7 @@ def _print_alignment(results: xr.Dataset) -> None:
     print(f"\n{'cosine after epoch':<32}" + "".join(f"{c:>8}" for c in shown))
     for name, words in ROWS:
         curve = results[name].mean(["seed", "layer"]).sel(checkpoint=shown)
-        print(f"{words:<32}" + "".join(f"{v:>8.2f}" for v in curve.values))
+        print(f"{words:<32}" + "".join(f"{_two(v):>8}" for v in curve.values))
     print()
 
 
@@ -134,16 +134,21 @@ def story(circuit: Circuit, outcomes: Sequence[Outcome], results: xr.Dataset) ->
     start, end = (float(results["metric"].mean("seed")[i]) for i in (0, -1))
     twin = float(results["metric_backprop"].mean("seed")[-1])
     return [
-        f"Built:      {len(plastic)} populations of synapses, {weights:,} weights, all of them plastic; each weight "
-        "sees only the two neurons that it joins.",
-        f"From:       random weights. At first feedback and forward path have nothing to do with each other "
-        f"(cosine {abs(b_start):.2f}), and {start:.0%} of the digits are right.",
-        f"Reached:    {end:.1%} of {len(dataset.test)} digits never seen; the same network trained by "
-        f"backpropagation reaches {twin:.1%} (means of {len(outcomes)} seeds).",
-        f"Remarkable: nothing computes a gradient. The feedback wired itself (cosine {b_end:.2f}), and what each "
-        f"active neuron is told came to point along F'F times the gradient ({s_start:.2f} -> {s_end:.2f}).",
-        f"Next:       {_program()} run {CIRCUIT} --set depth=1     (or `{_program()} list` for more circuits)",
+        f"Built:      {weights:,} weights in {len(plastic)} synapse populations, all plastic; each uses only what is "
+        "present at it.",
+        f"From:       random weights. The feedback has nothing to do with the way forward (cosine {_two(b_start)}), "
+        f"and {start:.0%} of the digits are right.",
+        f"Reached:    {end:.1%} of {len(dataset.test)} digits never seen; backpropagation in the same network: "
+        f"{twin:.1%} (mean of {len(outcomes)} seeds).",
+        f"Remarkable: nothing computes a gradient, yet the feedback wired itself (cosine {_two(b_end)}) and the credit "
+        f"came to follow F'F x gradient ({_two(s_start)} -> {_two(s_end)}).",
+        f"Next:       {_program()} run {CIRCUIT} --set depth=3   (`{_program()} list` shows more circuits)",
     ]
+
+
+def _two(value: float) -> str:
+    """Two decimals, without a minus before zero."""
+    return f"{round(value, 2) + 0.0:.2f}"
 
 
 def _program() -> str:

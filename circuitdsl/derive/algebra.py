@@ -26,7 +26,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
-from typing import Any, assert_never
+from typing import Any, Literal, assert_never
 
 UNIT = 0
 
@@ -376,18 +376,57 @@ def mirrored(word: Word) -> Word:
     return _tidy(_reversed(word))
 
 
+def end_of_run(letter: Letter) -> Literal["row", "column", "diagonal"] | None:
+    """What a letter is in a run: one signal, several multiplied unit by unit, or the mean of such; None for
+    the others."""
+    match letter:
+        case Row():
+            return "row"
+        case Column():
+            return "column"
+        case Diagonal():
+            return "diagonal"
+        case Expect(word=word) if len(blocks(word)) == 1 and end_of_run(word[0]) is not None:
+            rows, cols = shape(letter)
+            return "row" if rows == UNIT else "column" if cols == UNIT else "diagonal"
+        case _:
+            return None
+
+
 def blocks(word: Word) -> list[Word]:
-    """The word as matrices and runs: neighbouring signals (row, diagonals, column), which commute."""
+    """The word as matrices and runs: neighbouring row, diagonals and column, which commute."""
     found: list[list[Letter]] = []
     in_run = False
     for letter in word:
-        is_signal = isinstance(letter, Row | Diagonal | Column)
-        if is_signal and in_run and not isinstance(letter, Row):
+        end = end_of_run(letter)
+        if in_run and end in ("diagonal", "column"):
             found[-1].append(letter)
         else:
             found.append([letter])
-        in_run = is_signal and not isinstance(letter, Column)
+        in_run = end in ("diagonal", "row")
     return [tuple(b) for b in found]
+
+
+def as_diagonal(letter: Letter) -> Letter:
+    """A letter of a run as the diagonal matrix of its entries."""
+    match letter:
+        case Row(signal) | Column(signal):
+            return Diagonal(signal)
+        case Expect(scalars, word):
+            return Expect(scalars, _arranged(list(map(as_diagonal, word)), row=False, column=False))
+        case _:
+            return letter
+
+
+def _as_end(letter: Letter, end: type[Row] | type[Column]) -> Letter:
+    """A diagonal letter as a row or a column."""
+    match letter:
+        case Diagonal(signal):
+            return end(signal)
+        case Expect(scalars, word):
+            return Expect(scalars, _arranged(list(word), row=end is Row, column=end is Column))
+        case _:
+            raise AssertionError("no diagonal")
 
 
 def _tidy(piece: Word) -> Word:
@@ -396,29 +435,44 @@ def _tidy(piece: Word) -> Word:
 
 
 def _ordered(block: Word) -> Word:
-    """A run in normal form: which of its signals are the row and the column is a matter of order only."""
-    if not isinstance(block[0], Row | Diagonal | Column):
+    """A run in normal form: which of its letters are the row and the column is a matter of order only."""
+    if end_of_run(block[0]) is None:
         return block
-    has_row, has_column = isinstance(block[0], Row), isinstance(block[-1], Column)
-    signals = _without_idle_gates([x.signal for x in block if isinstance(x, Row | Diagonal | Column)])
-    signals.sort(key=lambda s: (s.random, s.nature is not Nature.GATE, s.name))
-    size = signals[0].size if signals else shape(block[-1])[0] or shape(block[0])[1]
-    while len(signals) < has_row + has_column:
-        signals.insert(0, ones(size))
-    last = [Column(signals.pop())] if has_column else []
-    first = [Row(signals.pop())] if has_row else []
-    inner = [Diagonal(s) for s in sorted(signals, key=lambda s: s.name)]
-    return (*first, *inner, *last)
+    row, column = end_of_run(block[0]) == "row", end_of_run(block[-1]) == "column"
+    if len(block) == 1 and isinstance(block[0], Expect):
+        return block
+    return _arranged(list(map(as_diagonal, block)), row=row, column=column)
 
 
-def _without_idle_gates(signals: list[Signal]) -> list[Signal]:
-    """Signals that are multiplied, without repeated gates, gates that another implies, and ones."""
+def _arranged(factors: list[Letter], *, row: bool, column: bool) -> Word:
+    """Diagonal letters multiplied, as a run with the row and the column that are asked for.
+
+    What varies is preferred at the ends, so that means leave it there and take the others out."""
+    axis = shape(factors[0])[0]
+    kept = _without_idle(factors)
+    kept.sort(key=lambda x: (varies(x), isinstance(x, Expect), not _is_gate(x), letter_key(x)))
+    while len(kept) < row + column:
+        kept.insert(0, Diagonal(ones(axis)))
+    last = [_as_end(kept.pop(), Column)] if column else []
+    first = [_as_end(kept.pop(), Row)] if row else []
+    return (*first, *sorted(kept, key=letter_key), *last)
+
+
+def _is_gate(letter: Letter) -> bool:
+    return isinstance(letter, Diagonal) and letter.signal.nature is Nature.GATE
+
+
+def _without_idle(factors: list[Letter]) -> list[Letter]:
+    """The factors without repeated gates, gates that another implies, and ones."""
+    signals = [x.signal for x in factors if isinstance(x, Diagonal)]
     implied = frozenset(name for s in signals for name in s.gates if s.name != name)
-    kept: list[Signal] = []
-    for signal in signals:
-        idle = signal.nature is Nature.GATE and (signal.name in implied or signal in kept)
-        if not idle and signal.name != "1":
-            kept.append(signal)
+    kept: list[Letter] = []
+    for x in factors:
+        if isinstance(x, Diagonal):
+            name = x.signal.name
+            if name == "1" or (_is_gate(x) and (name in implied or x in kept)):
+                continue
+        kept.append(x)
     return kept
 
 

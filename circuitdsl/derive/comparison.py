@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import assert_never
 
 from circuitdsl.derive.algebra import (
     UNIT,
@@ -20,7 +21,9 @@ from circuitdsl.derive.algebra import (
     Sum,
     Term,
     Word,
+    as_diagonal,
     blocks,
+    end_of_run,
     expect,
     identity,
     letter_key,
@@ -149,27 +152,28 @@ def _common_suffix(words: list[Word]) -> Word:
 
 def _shared(runs: list[Word]) -> Word:
     """What runs share, up to their order: their column, which all must have, and common diagonals."""
-    if not all(isinstance(x, Diagonal | Column) for run in runs for x in run):
+    if any(end_of_run(x) not in ("diagonal", "column") for run in runs for x in run):
         return ()
-    ends = {run[-1] if isinstance(run[-1], Column) else None for run in runs}
+    ends = {run[-1] if end_of_run(run[-1]) == "column" else None for run in runs}
     if len(ends) > 1:
         return ()
-    common = Counter(x for x in runs[0] if isinstance(x, Diagonal))
-    for run in runs[1:]:
-        common &= Counter(x for x in run if isinstance(x, Diagonal))
     end = ends.pop()
+    inner = [Counter(run if end is None else run[:-1]) for run in runs]
+    common = inner[0]
+    for more in inner[1:]:
+        common &= more
     return (*sorted(common.elements(), key=letter_key), *(() if end is None else (end,)))
 
 
 def _without_suffix(word: Word, suffix: Word) -> Word:
-    """The word without the letters of the suffix, which may stand in its last runs in another order."""
-    left, parts = blocks(word), blocks(suffix)
-    for part in reversed(parts):
-        block = left.pop()
-        rest = Counter(block)
-        rest.subtract(Counter(part))
-        if any(rest.values()):
-            left.append(tuple(x for x in block if rest[x] > 0))
+    """The word without the letters of the suffix, which may stand in its last run in another order."""
+    left = blocks(word)
+    for part in reversed(blocks(suffix)):
+        rest = list(left.pop())
+        for letter in part:
+            rest.remove(letter)
+        if rest:
+            left.append(tuple(rest))
     return tuple(x for block in left for x in block)
 
 
@@ -200,16 +204,23 @@ def is_psd_word(word: Word) -> bool:
 
 
 def _is_psd_middle(block: Word) -> bool:
-    match block:
-        case (Expect(scalars, word),):
+    """Of one letter, or of a run: diagonals commute, so each may be >= 0 or come twice."""
+    counts = Counter(as_diagonal(x) if end_of_run(x) is not None else x for x in block)
+    return all(_is_psd_letter(x) or (len(block) > 1 and n % 2 == 0) for x, n in counts.items())
+
+
+def _is_psd_letter(letter: Letter) -> bool:
+    match letter:
+        case Diagonal(signal):
+            return signal.nature is not Nature.ANY
+        case Scalar():
+            return letter.positive
+        case Expect(scalars, word):
             return _nonnegative(scalars) and is_psd_word(word)
-        case (Matrix(),):
+        case Matrix() | Row() | Column():
             return False
-        case (Scalar() as number,):
-            return number.positive
         case _:
-            signals = Counter(x.signal for x in block if isinstance(x, Row | Diagonal | Column))
-            return all(s.nature is not Nature.ANY or count % 2 == 0 for s, count in signals.items())
+            assert_never(letter)
 
 
 def _nonnegative(scalars: tuple[Word, ...]) -> bool:

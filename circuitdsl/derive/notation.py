@@ -26,6 +26,7 @@ from circuitdsl.derive.algebra import (
     Term,
     Word,
     blocks,
+    end_of_run,
     mirrored,
     pieces,
     shape,
@@ -151,17 +152,25 @@ class _Printer:
         """A word that is a column. Diagonals at its front are written behind it with ∘."""
         first, *others = blocks(word)
         rest = tuple(x for block in others for x in block)
-        if isinstance(first[0], Diagonal) and not isinstance(first[-1], Column):
-            return self.vector(rest) + "".join(self.sign(" ∘ ") + self.letter(x) for x in first)
-        if isinstance(first[0], Diagonal | Column):
-            return self.sign(" ∘ ").join(self.letter(x) for x in (first[-1], *first[:-1]))
+        if end_of_run(first[-1]) == "column":
+            return self.units((first[-1], *first[:-1]))
+        if end_of_run(first[0]) == "diagonal":
+            return self.sign(" ∘ ").join([self.vector(rest), self.units(first)])
         if not rest:
             return self.letter(first[0])
         inner = self.vector(rest)
-        apart = isinstance(blocks(rest)[0][0], Diagonal)
-        if apart:
+        if end_of_run(rest[0]) == "diagonal":
             inner = self.sign("(") + inner + self.sign(")")
         return self.letter(first[0]) + self.sign(" ") + inner
+
+    def units(self, run: Word) -> str:
+        """Signals multiplied unit by unit, the last of a mean first."""
+        return self.sign(" ∘ ").join(self.mean_of_units(x) if isinstance(x, Expect) else self.letter(x) for x in run)
+
+    def mean_of_units(self, mean: Expect) -> str:
+        inner = self.units((mean.word[-1], *mean.word[:-1]))
+        parts = [*map(self.number, mean.scalars), inner]
+        return self.sign("E[") + self.sign(" · ").join(parts) + self.sign("]")
 
     def plain(self, word: Word) -> str:
         """A word as a product of matrices."""
@@ -182,8 +191,6 @@ class _Printer:
                 return self.name(letter.name)
             case Expect(scalars, word):
                 inner = self.term(Term(Coefficient(), scalars, word))
-                if word and isinstance(word[0], Diagonal) and len(blocks(word)) == 1:
-                    inner = self.plain(word)
                 return self.sign("E[") + inner + self.sign("]")
             case _:
                 assert_never(letter)

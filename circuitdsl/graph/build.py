@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from circuitdsl.diagnostics import Diagnostic, Label, Span, did_you_mean
 from circuitdsl.graph import ir
 from circuitdsl.graph.expressions import Equations
-from circuitdsl.graph.findings import duplicate, further
+from circuitdsl.graph.findings import duplicate, further, last_word
 from circuitdsl.graph.judging import Judging
 from circuitdsl.graph.passes import Pass, neuron_names, states_of
 from circuitdsl.graph.scope import (
@@ -71,7 +71,7 @@ class Builder(Pass):
         found: dict[str, ir.Param] = {}
         for declared in self.declared():
             if declared.path in self.tables.params:
-                with suppress(Stop):
+                with suppress(Stop), self.inside(declared.scope):
                     found[declared.path] = self._param(declared)
         return found
 
@@ -111,7 +111,8 @@ class Builder(Pass):
                 self._value(info.path, info.kind, info.path, info.size, info.span, declared.scope.via)
         for declared in self.declared():
             if isinstance(declared.item, ast.Neuron):
-                self._neuron(declared, declared.item)
+                with self.inside(declared.scope):
+                    self._neuron(declared, declared.item)
         return found
 
     def _population_entity(self, declared: Declared, info: PopulationInfo) -> ir.Population:
@@ -166,7 +167,8 @@ class Builder(Pass):
             self.report.add(
                 Diagnostic(
                     code="C047", title=f"`{info.path}` has no rate", span=info.span,
-                    hint="say what it sends: `rate = relu(basal)`",
+                    label="what does it send?",
+                    hint=f"give it one: `rate = relu({next(iter(info.members), '…')})`",
                 )
             )  # fmt: skip
 
@@ -176,12 +178,16 @@ class Builder(Pass):
             if info.owner == owner:
                 declared = self.structure.symbols.entities[path]
                 bare = path.removeprefix(declared.scope.prefix)
+                if bare in members:
+                    first = members[bare]
+                    place = first.span if isinstance(first, Member) else declared.span
+                    self.report.add(duplicate(bare, declared.span, place, "declaration"))
                 members.setdefault(bare, Member("coefficient", path, declared.span))
 
     def _state(self, member: ast.State, info: PopulationInfo, scope: Scope, updates: dict[str, ast.Assign]) -> None:
         if member.lifetime == "fresh":
             self.fail(
-                "C018", f"the state `{member.name.name}` of a neuron is `fresh` anyway", member.span,
+                "C018", f"the state `{member.name.name}` of a neuron is `fresh` anyway", last_word(member.span),
                 notes=("a neuron's state starts anew with every example; `keep` lets it survive",),
                 hint="leave `fresh` out",
             )  # fmt: skip
@@ -216,8 +222,9 @@ class Builder(Pass):
                 name = member.name.name
                 state = name[1:]
                 if not name.startswith("d") or len(name) == 1:
+                    self.structure.symbols.broken.add(owner.removesuffix(owner.rpartition(".")[2]) + name)
                     self.fail(
-                        "C018", f"`{name}` is no part of `{owner}`", member.name.span,
+                        "C018", f"`{name}` is no part of `{owner}`", member.name.span, label="nothing to set here",
                         hint=did_you_mean(name, ["dendrite", "state", "let", "rate", *(f"d{s}" for s in states)])
                         or f"name the value with `let {name} = …`",
                     )  # fmt: skip
@@ -232,7 +239,8 @@ class Builder(Pass):
         hint = did_you_mean(state, states)
         self.fail(
             "C014", f"`{member.name.name}` is the increment of `{state}`, but `{owner}` has no state `{state}`",
-            member.name.span, hint=hint or f"declare it: `state {state} = 0`",
+            member.name.span, label=f"no state `{state}`",
+            hint=hint or f"declare it: `state {state} = 0`",
         )  # fmt: skip
 
     # ------------------------------------------------------------ scalars
@@ -240,7 +248,8 @@ class Builder(Pass):
     def _modulators(self) -> None:
         for declared in self.declared():
             if isinstance(declared.item, ast.Modulator):
-                self._modulator(declared, declared.item)
+                with self.inside(declared.scope):
+                    self._modulator(declared, declared.item)
 
     def _modulator(self, declared: Declared, item: ast.Modulator) -> None:
         path, via, owner = declared.path, declared.scope.via, OfScalar("modulator")
@@ -267,16 +276,19 @@ class Builder(Pass):
         for ref in (item.left, item.right):
             place = self.walk(ref, scope)
             if place.path not in self.tables.populations or place.rest:
-                self.fail("C030", f"`{ref.span.text}` is not a population: `pair` joins two", ref.span)
+                self.fail(
+                    "C030", f"`{ref.span.shown}` is not a population: `pair` joins two", ref.span,
+                    label="not a population", hint="`pair h ~ g` says that each unit of `h` meets one of `g`",
+                )  # fmt: skip
             ends.append(self.tables.populations[place.path])
         left, right = ends
+        self.tables.pairs.append((left.path, right.path))
         if left.size != right.size and 1 not in (left.size, right.size):
             self.fail(
                 "C020", f"`{left.path}` has {left.size} units, `{right.path}` has {right.size}", item.span,
                 labels=(Label(left.span, f"{left.size} units"), Label(right.span, f"{right.size} units")),
-                notes=("partners are one-to-one: equal sizes, or size 1",),
+                label="not one-to-one", notes=("partners are one-to-one: equal sizes, or size 1",),
             )  # fmt: skip
-        self.tables.pairs.append((left.path, right.path))
 
     # ------------------------------------------------------------ synapses
 
@@ -308,7 +320,8 @@ class Builder(Pass):
                 info = self.tables.synapses[declared.path]
                 members: dict[str, Binding] = {}
                 self._add_coefficients(members, declared.path)
-                synapse = SynapseBuilder(self.tables, self.report, declared, declared.item, info, members).build()
+                with self.inside(declared.scope):
+                    synapse = SynapseBuilder(self.tables, self.report, declared, declared.item, info, members).build()
                 if synapse is not None:
                     found[declared.path] = synapse
         return found

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from circuitdsl.diagnostics import Label, Span, did_you_mean
+from circuitdsl.diagnostics import Diagnostic, Label, Span, did_you_mean
 from circuitdsl.graph import ir
+from circuitdsl.graph.files import FileScope, homes_of
+from circuitdsl.graph.findings import arguments as count_of
+from circuitdsl.graph.findings import further, listed
 from circuitdsl.graph.scope import Binding, Scope, Thunk
-from circuitdsl.graph.structure import OPERATOR_NAMES, bind_arguments, further
-from circuitdsl.graph.tables import OfNeuron, OfNumber, OfScalar
+from circuitdsl.graph.structure import OPERATOR_NAMES, bind_arguments
+from circuitdsl.graph.tables import OfNeuron, OfNumber, OfScalar, OfSynapse
 from circuitdsl.syntax import ast
 
 if TYPE_CHECKING:
@@ -30,6 +33,13 @@ FUNCTIONS = (
 #: Far deeper than anyone writes rules within rules; cycles are found when files are loaded.
 MAX_RULE_DEPTH = 60
 FURTHER_FUNCTIONS = frozenset({"spike", "bernoulli", "length", "sum_in"})
+#: How each function is called, for messages.
+SIGNATURES = {
+    "clip": "clip(x, low, high)", "where": "where(condition, yes, no)", "min": "min(a, b)", "max": "max(a, b)",
+    "kwta": "kwta(x, k)", "cross_entropy": "cross_entropy(p, y)", "mse": "mse(p, y)", "accuracy": "accuracy(p, y)",
+    "prev": "prev(h)", "first": "first(P)", "last": "last(P)", "rand": "rand()", "randn": "randn()",
+    "cos": "cos(V, W)", "transpose": "transpose(W)",
+}  # fmt: skip
 
 
 def resolve_call(equations: Equations, call: ast.Call, scope: Scope) -> ir.Expr:
@@ -39,7 +49,9 @@ def resolve_call(equations: Equations, call: ast.Call, scope: Scope) -> ir.Expr:
     if name not in FUNCTIONS:
         return expand_rule(equations, call, scope)
     if any(a.name is not None for a in call.arguments):
-        equations.fail("C017", f"`{name}` takes its arguments by position", call.span)
+        named = next(a for a in call.arguments if a.name is not None)
+        hint = f"`{SIGNATURES.get(name, f'{name}(x)')}`: leave `{named.name} =` out"
+        equations.fail("C017", f"`{name}` takes its arguments by position", named.span, hint=hint)
     arguments = [a.value for a in call.arguments]
     if name in ("prev", "first", "last"):
         return at_time(equations, call, arguments, scope)
@@ -50,13 +62,22 @@ def resolve_call(equations: Equations, call: ast.Call, scope: Scope) -> ir.Expr:
     if name in PAIR_REDUCTIONS or (name in REDUCTIONS and (name != "max" or len(arguments) == 1)):
         return reduction(equations, call, arguments, scope)
     if name in ("cos", "transpose"):
-        equations.fail("C030", f"`{name}` compares weights, in `record` and `expect attractor` only", call.span)
+        equations.fail(
+            "C030", f"`{name}` is about whole weight matrices, in `record` and `expect attractor` only", call.span,
+            label="not known at any synapse or neuron", hint=f"watch it: `record {call.span.shown}`",
+        )  # fmt: skip
     return elementwise(equations, call, arguments, scope)
 
 
 def arity(equations: Equations, call: ast.Call, arguments: Sequence[ast.Expr], wanted: int) -> None:
-    if len(arguments) != wanted:
-        equations.fail("C017", f"`{call.function}` takes {wanted} argument(s), not {len(arguments)}", call.span)
+    if len(arguments) == wanted:
+        return
+    name = call.function
+    hint = f"write `{SIGNATURES.get(name, f'{name}(x)')}`"
+    if name in ("rand", "randn"):
+        hint = f"write `{name}()`: every unit draws a number of its own"
+    title = f"`{name}` takes {count_of(wanted)}, not {len(arguments)}"
+    equations.fail("C017", title, call.span, label=f"{count_of(len(arguments))} here", hint=hint)
 
 
 def elementwise(equations: Equations, call: ast.Call, arguments: list[ast.Expr], scope: Scope) -> ir.Expr:
@@ -68,7 +89,7 @@ def elementwise(equations: Equations, call: ast.Call, arguments: list[ast.Expr],
             folded = ir.Apply(function=name, arguments=(folded, each), span=call.span)
         return folded
     arity(equations, call, arguments, ir.ELEMENTWISE[name])
-    return ir.Apply(function=name, arguments=tuple(equations.resolve(a, scope) for a in arguments), span=call.span)
+    return ir.Apply(function=name, arguments=equations.resolve_all(arguments, scope), span=call.span)
 
 
 def at_time(equations: Equations, call: ast.Call, arguments: list[ast.Expr], scope: Scope) -> ir.Expr:
@@ -77,18 +98,62 @@ def at_time(equations: Equations, call: ast.Call, arguments: list[ast.Expr], sco
     if call.function != "prev":
         phase = argument.name if isinstance(argument, ast.Name) else None
         if phase not in equations.tables.phases:
-            hint = did_you_mean(argument.span.text, equations.tables.phases)
-            equations.fail("C010", f"`{argument.span.text}` is not a phase of the schedule", argument.span, hint=hint)
+            equations.tables.symbols.fail(unknown_phase(argument.span, list(equations.tables.phases)))
         return equations.flag("first" if call.function == "first" else "last", phase, call.span)
     read = equations.resolve(argument, scope)
-    kinds = {ir.Kind.DENDRITE, ir.Kind.LET, ir.Kind.RATE}
-    if not isinstance(read, ir.Read) or kind(equations, read.value) not in kinds:
+    if not isinstance(read, ir.Read) or read.when is not ir.When.NOW or not has_past(equations, read.value):
         equations.fail(
             "C030",
-            f"`prev({argument.span.text})`: only a rate, a dendrite or a let has a tick before",
+            f"`{call.span.shown}`: `prev` takes a rate, a dendrite or a let",
             argument.span,
+            label=what_is(equations, read),
+            hint=past_hint(argument.span.shown, equations, read),
         )
     return ir.Read(value=read.value, axis=read.axis, when=ir.When.PREV, span=call.span)
+
+
+def has_past(equations: Equations, value: str) -> bool:
+    return kind(equations, value) in {ir.Kind.DENDRITE, ir.Kind.LET, ir.Kind.RATE}
+
+
+def what_is(equations: Equations, expr: ir.Expr) -> str:
+    """What an expression is instead of something with a tick before."""
+    match expr:
+        case ir.Read(when=ir.When.PREV):
+            return "this is of the tick before already"
+        case ir.Read(value=value) if value in equations.tables.modulators:
+            return "this is a modulator"
+        case ir.Read(value=value):
+            found = kind(equations, value)
+            return (
+                f"this is {'an' if found is ir.Kind.INPUT else 'a'} {found.value}" if found else "this is none of these"
+            )
+        case _:
+            return "this is none of these"
+
+
+def past_hint(shown: str, equations: Equations, expr: ir.Expr) -> str:
+    match expr:
+        case ir.Read(when=ir.When.PREV):
+            return f"name it first: `let before = {shown}` in the neuron, then `prev(before)`"
+        case ir.Read(value=value) if kind(equations, value) is ir.Kind.STATE:
+            return f"a state changes at the end of a tick: `{shown}` is what the tick before has left"
+        case ir.Read(value=value) if kind(equations, value) in (ir.Kind.INPUT, ir.Kind.TARGET, ir.Kind.BIAS):
+            return f"it is the same at every tick: write `{shown}`"
+        case _:
+            return f"give it a name with `let a = {shown}` in a neuron, then `prev(a)`"
+
+
+def unknown_phase(span: Span, phases: Sequence[str]) -> Diagnostic:
+    shown = span.shown
+    otherwise = f"there is {listed(phases)}" if phases else f"declare it: `schedule {{ phase {shown}: 20 }}`"
+    return Diagnostic(
+        code="C010",
+        title=f"`{shown}` is not a phase of the schedule",
+        span=span,
+        label="no such phase",
+        hint=did_you_mean(shown, phases) or otherwise,
+    )
 
 
 def kind(equations: Equations, value: str) -> ir.Kind | None:
@@ -110,7 +175,15 @@ def random_draw(equations: Equations, call: ast.Call, arguments: list[ast.Expr])
 def over_population(equations: Equations, call: ast.Call, arguments: list[ast.Expr], scope: Scope) -> ir.Expr:
     name = call.function
     if not (isinstance(equations.owner, OfNeuron) and equations.owner.what in ("rate", "let")):
-        equations.fail("C030", f"`{name}` works on a whole population, in `rate` and `let` only", call.span)
+        equations.fail(
+            "C030",
+            f"`{name}` works on a whole population, in `rate` and `let` only",
+            call.span,
+            label="an equation of single units" if isinstance(equations.owner, OfSynapse) else "",
+            hint=f"compute it in the neuron, `let a = {name}(…)`, and read `post.a` here"
+            if isinstance(equations.owner, OfSynapse)
+            else f"compute it in the neuron, `let a = {name}(…)`, and read `a`",
+        )
     arity(equations, call, arguments, 2 if name == "kwta" else 1)
     argument = equations.resolve(arguments[0], scope)
     if name == "kwta":
@@ -121,26 +194,39 @@ def over_population(equations: Equations, call: ast.Call, arguments: list[ast.Ex
 
 def reduction(equations: Equations, call: ast.Call, arguments: list[ast.Expr], scope: Scope) -> ir.Expr:
     name = call.function
+    if isinstance(equations.owner, OfNumber):
+        equations.needs_run(call.span.shown, call.span)
     if not isinstance(equations.owner, OfScalar):
         equations.fail(
             "C030",
-            f"`{name}` over a population gives one number: it stands in modulators, losses, metrics, records",
+            f"`{name}` makes one number of a population: not here, where each unit has its own",
             call.span,
-            hint=f"declare `modulator m = {call.span.text}`, and read `m`",
+            notes=("it stands in modulators, losses, metrics and records",),
+            hint=f"declare `modulator m = {call.span.shown}`, and read `m`",
         )
     if equations.reducing is not None:
-        equations.fail("C030", f"`{name}` within another reduction", call.span)
+        equations.fail(
+            "C030", f"`{name}` stands within another reduction", call.span,
+            hint=f"declare `modulator m = {call.span.shown}`, and read `m`",
+        )  # fmt: skip
     arity(equations, call, arguments, 2 if name in PAIR_REDUCTIONS else 1)
-    equations.reducing = []
-    resolved = tuple(equations.resolve(a, scope) for a in arguments)
-    seen, equations.reducing = equations.reducing, None
+    seen: list[tuple[str, int, Span]] = []
+    equations.reducing = seen
+    try:
+        resolved = equations.resolve_all(arguments, scope)
+    finally:
+        equations.reducing = None
     size = common_size(equations, call, seen)
     return ir.Reduce(function=name, arguments=resolved, size=size, span=call.span)  # type: ignore[arg-type]
 
 
 def common_size(equations: Equations, call: ast.Call, seen: list[tuple[str, int, Span]]) -> int:
     if not seen:
-        equations.fail("C030", f"`{call.span.text}` reduces no population", call.span)
+        inner = call.arguments[0].span.shown if call.arguments else ""
+        equations.fail(
+            "C030", f"`{call.span.shown}` reads no population that it could reduce", call.span,
+            hint=f"a number stands for itself: `{inner}`",
+        )  # fmt: skip
     wide = [(value, size, span) for value, size, span in seen if size != 1]
     for value, size, span in wide[1:]:
         if size != wide[0][1]:
@@ -148,7 +234,9 @@ def common_size(equations: Equations, call: ast.Call, seen: list[tuple[str, int,
                 "C020",
                 f"`{value}` has {size} units, `{wide[0][0]}` has {wide[0][1]}",
                 span,
+                label=f"{size} units",
                 labels=(Label(wide[0][2], f"{wide[0][1]} units"),),
+                notes=(f"`{call.function}` takes them unit by unit",),
             )
     return wide[0][1] if wide else 1
 
@@ -156,8 +244,7 @@ def common_size(equations: Equations, call: ast.Call, seen: list[tuple[str, int,
 def expand_rule(equations: Equations, call: ast.Call, scope: Scope) -> ir.Expr:
     found = scope.file.rules.get(call.function)
     if found is None:
-        hint = did_you_mean(call.function, [*FUNCTIONS, *scope.file.rules])
-        equations.fail("C010", f"unknown function or rule `{call.function}`", call.function_span, hint=hint)
+        equations.tables.symbols.fail(unknown_function(call, scope.file))
     rule, file = found
     equations.tables.symbols.used.add(f"rule {call.function}")
     if len(equations.expanding) > MAX_RULE_DEPTH:
@@ -171,3 +258,26 @@ def expand_rule(equations: Equations, call: ast.Call, scope: Scope) -> ir.Expr:
         return equations.resolve(rule.body, Scope(file=file, bindings=bindings, closed=True))
     finally:
         equations.expanding.pop()
+
+
+def unknown_function(call: ast.Call, file: FileScope) -> Diagnostic:
+    """C010: a call of something that is neither a function nor a rule that the file sees."""
+    name = call.function
+    homes = homes_of("rule", name, file)
+    if name in file.motifs:
+        hint: str | None = f"`{name}` is a motif: `use {name} as L(…)`"
+    elif homes:
+        hint = f'it is a rule: `import "{homes[0]}"`'
+    else:
+        # `sin` is not meant to be `sign`: short names have to be nearer
+        hint = did_you_mean(name, [*FUNCTIONS, *file.rules], likeness=0.6 if len(name) > 4 else 0.9)
+    spoken = sorted(FUNCTIONS - {"transpose", "cos"})
+    rules = f"; rules seen from here: {listed(file.rules)}" if file.rules else ""
+    return Diagnostic(
+        code="C010",
+        title=f"unknown function or rule `{name}`",
+        span=call.function_span,
+        label="no function or rule of this name",
+        notes=() if hint else (f"functions: {' '.join(spoken)}{rules}",),
+        hint=hint,
+    )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Literal
+from typing import Literal, NoReturn
 
-from circuitdsl.diagnostics import Label, Span, did_you_mean
+from circuitdsl.diagnostics import Label, Span
 from circuitdsl.graph import ir
-from circuitdsl.graph.findings import BUILTIN_NAMES, builtin_declared, duplicate
+from circuitdsl.graph.findings import BUILTIN_NAMES, builtin_declared, duplicate, nearest
 from circuitdsl.graph.passes import Pass, neuron_names, states_of
 from circuitdsl.graph.scope import (
     Declared,
@@ -16,6 +16,7 @@ from circuitdsl.graph.scope import (
     Rest,
     Scope,
     Stop,
+    flatten,
 )
 from circuitdsl.graph.tables import (
     CoefficientInfo,
@@ -34,18 +35,38 @@ class Declarations(Pass):
         self._declare_schedule()
         self.tables.has_loss = any(isinstance(i, ast.Loss) for i, _ in self.structure.items)
         for declared in self.declared():
-            with suppress(Stop):
+            with suppress(Stop), self.inside(declared.scope):
                 self._declare_one(declared)
         if self.report.failed:
             return
         for declared in self.declared():
             if isinstance(declared.item, ast.Synapse):
-                with suppress(Stop):
+                with suppress(Stop), self.inside(declared.scope):
                     self.tables.synapses[declared.path] = self._endpoints(declared, declared.item)
         for declared in self.declared():
             if isinstance(declared.item, ast.Param):
-                with suppress(Stop):
+                with suppress(Stop), self.inside(declared.scope):
                     self._declare_coefficient(declared, declared.item)
+        self._check_references()
+
+    def _check_references(self) -> None:
+        """Aliases, and arguments of motifs, that lead nowhere, be they read or not."""
+        symbols = self.structure.symbols
+        read = set(symbols.used)
+        given: list[tuple[ast.Expr, Scope]] = [(a.ref, a.scope) for a in symbols.aliases.values()]
+        for expr, scope in given + self.structure.arguments:
+            if isinstance(expr, ast.Name | ast.Index | ast.Member):
+                with suppress(Stop), self.inside(scope):
+                    self._check_reference(expr, scope)
+        symbols.used = read
+
+    def _check_reference(self, ref: ast.Ref, scope: Scope) -> None:
+        base, _ = flatten(ref)
+        if base.name in BUILTIN_NAMES or base.name in ("train", "loss", "rate") or base.name in self.tables.phases:
+            return
+        found = self.structure.symbols.walk(ref, scope, self.structure.numbers.integer)
+        if isinstance(found, Place) and found.entity is None and found.path not in self.structure.symbols.instances:
+            self.structure.symbols.unknown(found)
 
     def _declare_schedule(self) -> None:
         for item, _ in self.structure.items:
@@ -94,15 +115,22 @@ class Declarations(Pass):
 
     def _size(self, expr: ast.Expr, declared: Declared) -> int:
         if isinstance(expr, ast.ListOf):
-            self.structure.symbols.fail(further("sizes of several dimensions", expr.span))
-        size = self.structure.numbers.integer(expr, declared.scope)
-        if not 1 <= size <= MAX_SIZE:
             self.fail(
-                "C022",
-                f"`{declared.path}` has {size} units",
+                "C004",
+                f"`{expr.span.shown}`, a size of several dimensions, is not yet available",
                 expr.span,
-                notes=("a population has at least one unit",),
+                label="reserved for a later version",
+                hint=f"write the product: `{' * '.join(item.span.shown for item in expr.items)}`",
             )
+        size = self.structure.numbers.integer(expr, declared.scope)
+        if size < 1:
+            self.fail(
+                "C022", f"`{declared.path}` has {size} units", expr.span,
+                label="a population has at least one unit",
+                hint="a loop over an empty range (`1..0`) makes no population at all",
+            )  # fmt: skip
+        if size > MAX_SIZE:
+            self.fail("C026", f"`{declared.path}` has {size:,} units: more than {MAX_SIZE:,}", expr.span)
         return size
 
     def _member_name(self, name: ast.Name, span: Span, known: Iterable[str], owner: ast.Neuron) -> None:
@@ -122,8 +150,11 @@ class Declarations(Pass):
         elif place.path in self.tables.populations and not place.rest:
             per = "neuron"
         else:
-            title = f"`{item.per.span.text}` is neither a synapse nor a population"
-            self.fail("C030", title, item.per.span, hint="`param c per W`: a number for each weight of `W`")
+            title = f"`{item.per.span.shown}` is neither a synapse nor a population"
+            self.fail(
+                "C030", title, item.per.span,
+                hint="`param c per W = …` is a number for each weight of the synapse `W`, or each unit of a population",
+            )  # fmt: skip
         self.structure.symbols.used.add(place.path)
         self.tables.coefficients[declared.path] = CoefficientInfo(place.path, per)
 
@@ -132,9 +163,13 @@ class Declarations(Pass):
         place = self.walk(item.target, declared.scope)
         post = self.tables.populations.get(place.path)
         if post is None or post.kind is not ir.Kind.RATE:
+            what = (
+                "which is no neuron" if post is None else f"which is {_article(post.kind.value)}: it has no dendrites"
+            )
             self.fail(
-                "C030", f"`{declared.path}` ends on `{item.target.span.text}`, which has no dendrites",
-                item.target.span, hint="a synapse ends on a dendrite of a `neuron`",
+                "C030", f"`{declared.path}` ends on `{item.target.span.shown}`, {what}", item.target.span,
+                label="not a dendrite", labels=(Label(post.span, "declared here"),) if post else (),
+                hint="a synapse ends on a dendrite of a `neuron`",
             )  # fmt: skip
         self.structure.symbols.used |= {pre.path, post.path}
         return SynapseInfo(declared.path, source, pre, post, self._dendrite(declared, place, post, item), declared.span)
@@ -145,24 +180,35 @@ class Declarations(Pass):
             case ():
                 if len(dendrites) != 1:
                     listed = ", ".join(f"`{post.path}.{d}`" for d in dendrites)
+                    number = f"{len(dendrites)} dendrites" if dendrites else "no dendrite"
                     self.fail(
-                        "C046", f"`{declared.path}` ends on `{post.path}`, which has {len(dendrites)} dendrites",
-                        item.target.span, labels=(Label(post.span, "declared here"),),
+                        "C046", f"`{declared.path}` ends on `{post.path}`, which has {number}",
+                        item.target.span, label="on which of them?" if dendrites else "there is nothing to end on",
+                        labels=(Label(post.span, "declared here"),),
                         hint=f"say which: {listed}" if listed else f"give it one: `dendrite basal` in `{post.path}`",
                     )  # fmt: skip
                 name = dendrites[0]
             case (Rest(key=str() as name),) if name in dendrites:
                 pass
             case _:
-                shown = item.target.span.text
+                shown = item.target.span.shown
                 last = place.rest[-1]
                 self.fail(
                     "C010", f"`{shown}` is not a dendrite of `{post.path}`", last.span,
-                    labels=(Label(post.span, "declared here"),),
-                    hint=did_you_mean(str(last.key), dendrites) or f"it has {', '.join(f'`{d}`' for d in dendrites)}",
+                    label="no dendrite of this name", labels=(Label(post.span, "declared here"),),
+                    hint=nearest(str(last.key), dendrites, "its dendrites are")
+                    or f"declare it: `dendrite {last.key}` in `{post.path}`",
                 )  # fmt: skip
         self.structure.symbols.used.add(f"{post.path}.{name}")
         return f"{post.path}.{name}"
+
+    def _no_source(self, span: Span, place: Place) -> NoReturn:
+        modulator = place.path in self.tables.modulators
+        self.fail(
+            "C030", f"`{span.shown}` is not a population: a synapse starts at one", span,
+            label="this is one number for all" if modulator else "",
+            hint=f"make it a population: `neuron m: 1 {{ rate = {span.shown} }}`" if modulator else None,
+        )  # fmt: skip
 
     def _source(self, expr: ast.Expr, scope: Scope) -> tuple[ir.Read, PopulationInfo]:
         when, ref = ir.When.NOW, expr
@@ -177,7 +223,7 @@ class Declarations(Pass):
         place = self.walk(ref, scope)
         pre = self.tables.populations.get(place.path)
         if pre is None:
-            self.fail("C030", f"`{ref.span.text}` is not a population: a synapse starts at one", ref.span)
+            self._no_source(ref.span, place)
         value, kind = pre.path, pre.kind
         match place.rest:
             case ():
@@ -186,15 +232,23 @@ class Declarations(Pass):
                 value, kind = f"{pre.path}.{name}", pre.members[name]
                 self.structure.symbols.used.add(value)
             case _:
+                last = place.rest[-1]
                 self.fail(
-                    "C010", f"`{ref.span.text}`: `{pre.path}` has no dendrite, state or let of this name",
-                    place.rest[-1].span, labels=(Label(pre.span, "declared here"),),
-                    hint=did_you_mean(str(place.rest[-1].key), pre.members),
+                    "C010", f"`{pre.path}` has no dendrite, state or let `{last.key}`", last.span,
+                    label="nothing of this name", labels=(Label(pre.span, "declared here"),),
+                    hint=nearest(str(last.key), list(pre.members), "it has"),
                 )  # fmt: skip
         if when is ir.When.PREV and kind not in (ir.Kind.DENDRITE, ir.Kind.LET, ir.Kind.RATE):
+            same = "changes at the end of a tick" if kind is ir.Kind.STATE else "is the same at every tick"
             self.fail(
                 "C030",
-                f"`prev({ref.span.text})`: only a rate, a dendrite or a let has a tick before",
-                expr.span,
+                f"`{expr.span.shown}`: `prev` takes a rate, a dendrite or a let",
+                ref.span,
+                label=f"this is {_article(kind.value)}",
+                hint=f"{_article(kind.value)} {same}: start at `{ref.span.shown}` itself",
             )
         return ir.Read(value=value, axis=ir.Axis.PRE, when=when, span=expr.span), pre
+
+
+def _article(what: str) -> str:
+    return f"an {what}" if what[0] in "aeiou" else f"a {what}"

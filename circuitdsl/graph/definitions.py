@@ -1,24 +1,25 @@
-"""What the text of a file shows before anything is elaborated: its rules and motifs, also unused ones.
-
-Errors are reported of every file, warnings of the one that is checked.
-"""
+"""What the text of a file shows before anything is elaborated: its rules and motifs, also unused ones."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from circuitdsl.diagnostics import Diagnostic, Label, Report, Severity, Span
+from circuitdsl.diagnostics import Diagnostic, Label, Report, Span
 from circuitdsl.graph.calls import FUNCTIONS, FURTHER_FUNCTIONS, unknown_function
 from circuitdsl.graph.files import FileScope, calls_in, deep_items
-from circuitdsl.graph.findings import BUILTIN_NAMES, builtin_declared, duplicate, further
+from circuitdsl.graph.findings import BUILTIN_NAMES, builtin_declared, duplicate, further, shadowed, unused
 from circuitdsl.syntax import ast
 
 
 def check_definitions(file: FileScope, report: Report) -> None:
-    """Checks the rules, motifs, loops and imports of a file and of all that it imports."""
+    """Checks the rules, motifs, loops and imports of a file and of all that it imports: errors only."""
     for scope in _with_imports(file, set()):
         for found in _errors(scope):
             report.add(found)
+
+
+def check_use(file: FileScope, report: Report) -> None:
+    """Warns of what the file hides or does not use; the last check, for what is broken is often unused."""
     for found in (*_hidden(file), *_unused(file)):
         report.add(found)
 
@@ -153,17 +154,18 @@ def _clashing_imports(file: FileScope) -> Iterator[Diagnostic]:
 def _hidden(file: FileScope) -> Iterator[Diagnostic]:
     """C012: a rule or motif of the file itself hides an imported one; a loop variable that of a loop around."""
     for item, imported in file.imports:
-        both = [(r.name, file.own_rules().get(n), "rule") for n, r in imported.own_rules().items()]
-        for name, own, what in both:
-            if own is not None:
-                yield _hides(f"the {what}", own.name, name.span, f"one that `{item.path.value}` defines")
-        for n, motif in imported.own_motifs().items():
-            mine = file.own_motifs().get(n)
-            if mine is not None:
-                yield _hides("the motif", mine.name, motif.name.span, f"one that `{item.path.value}` defines")
+        other = f"one that `{item.path.value}` defines"
+        for name, rule in imported.own_rules().items():
+            if name in file.own_rules():
+                yield shadowed(f"the rule `{name}`", file.own_rules()[name].name.span, other, rule.name.span)
+        for name, motif in imported.own_motifs().items():
+            if name in file.own_motifs():
+                yield shadowed(f"the motif `{name}`", file.own_motifs()[name].name.span, other, motif.name.span)
     for inner, outer in _loops(file.tree.items, ()):
-        if inner.variable.name == outer.variable.name:
-            yield _hides("the loop variable", inner.variable, outer.variable.span, "that of the loop around it")
+        variable = inner.variable
+        if variable.name == outer.variable.name:
+            title = f"the loop variable `{variable.name}`"
+            yield shadowed(title, variable.span, "that of the loop around it", outer.variable.span)
 
 
 def _loops(items: Iterable[ast.TopItem | ast.Item], around: tuple[ast.For, ...]) -> Iterator[tuple[ast.For, ast.For]]:
@@ -177,18 +179,6 @@ def _loops(items: Iterable[ast.TopItem | ast.Item], around: tuple[ast.For, ...])
                 yield from _loops(item.items, ())
             case _:
                 pass
-
-
-def _hides(what: str, name: ast.Name, hidden: Span, other: str) -> Diagnostic:
-    return Diagnostic(
-        code="C012",
-        title=f"{what} `{name.name}` hides {other}",
-        span=name.span,
-        label="this one is meant from here on",
-        labels=(Label(hidden, "hidden there"),),
-        hint="give one of them another name",
-        severity=Severity.WARNING,
-    )
 
 
 # ---------------------------------------------------------------- unused
@@ -207,13 +197,13 @@ def _unused(file: FileScope) -> Iterator[Diagnostic]:
     used = {n.motif.name for n in _nodes(file.tree) if isinstance(n, ast.Use)}
     for name, rule in file.own_rules().items():
         if name not in called:
-            yield unused("rule", name, rule.name.span)
+            yield unused(f"the rule `{name}`", rule.name.span)
     for name, motif in file.own_motifs().items():
         if name not in used:
-            yield unused("motif", name, motif.name.span)
+            yield unused(f"the motif `{name}`", motif.name.span)
     for item, imported in file.imports:
         if not (called & imported.own_rules().keys() or used & imported.own_motifs().keys()):
-            yield unused("import", item.path.value, item.path.span)
+            yield unused(f"the import `{item.path.value}`", item.path.span)
 
 
 def _unused_arguments(
@@ -222,20 +212,7 @@ def _unused_arguments(
     read = {n.name for part in body for n in _nodes(part) if isinstance(n, ast.Name)}
     for parameter in parameters:
         if parameter.name not in read:
-            yield unused(f"argument of the {what} `{name.name}`:", parameter.name, parameter.span)
-
-
-def unused(what: str, name: str, span: Span) -> Diagnostic:
-    """C013. `what` ends in a colon where the name comes first: "argument of the rule `hebb`:"."""
-    of = what.removesuffix(":")
-    title = f"the {of} `{name}` is never used" if of == what else f"`{name}`, {_article(of)}, is never used"
-    return Diagnostic(
-        code="C013", title=title, span=span, severity=Severity.WARNING, hint="use it, or leave it out",
-    )  # fmt: skip
-
-
-def _article(what: str) -> str:
-    return f"an {what}" if what[0] in "aeiou" else f"a {what}"
+            yield unused(f"the argument `{parameter.name}` of the {what} `{name.name}`", parameter.span)
 
 
 def _nodes(node: ast.Node) -> Iterator[ast.Node]:

@@ -8,17 +8,24 @@ because it is a property of reading.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal, NoReturn, assert_never
 
-from circuitdsl.diagnostics import Diagnostic, Label, Span, did_you_mean
+from circuitdsl.diagnostics import Diagnostic, Label, Span
 from circuitdsl.graph import ir
 from circuitdsl.graph.calls import resolve_call
-from circuitdsl.graph.findings import index_out_of_range
-from circuitdsl.graph.scope import Declared, Member, Place, Rest, Scope, Thunk, flatten
+from circuitdsl.graph.findings import index_out_of_range, nearest
+from circuitdsl.graph.locality import dendrite_of_pre, foreign_coefficient, in_scalar, partner, wiring
+from circuitdsl.graph.scope import Declared, Member, Place, Rest, Scope, Stop, Thunk, flatten
 from circuitdsl.graph.structure import OPERATOR_NAMES
-from circuitdsl.graph.tables import OfNeuron, OfNumber, OfScalar, OfSynapse, Owner, PopulationInfo, SynapseInfo, Tables
+from circuitdsl.graph.tables import OfNeuron, OfNumber, OfScalar, OfSynapse, Owner, PopulationInfo, Tables
 from circuitdsl.syntax import ast
+
+#: How deep an equation may nest and how many terms all may have once their rules are expanded: far beyond
+#: what anyone writes, and within what the recursive functions of the compiler can take.
+MAX_DEPTH = 200
+MAX_NODES = 500_000
 
 
 @dataclass(slots=True)
@@ -29,6 +36,8 @@ class Equations:
     owner: Owner
     expanding: list[tuple[str, Span]] = field(default_factory=list)
     reducing: list[tuple[str, int, Span]] | None = None
+    whole: Span | None = None  # of the equation at hand
+    depth: int = 0
 
     # ------------------------------------------------------------ errors
 
@@ -51,6 +60,30 @@ class Equations:
     # ------------------------------------------------------------ expressions
 
     def resolve(self, expr: ast.Expr, scope: Scope) -> ir.Expr:
+        self.whole = self.whole or expr.span
+        self.depth += 1
+        self.tables.nodes += 1
+        if self.depth > MAX_DEPTH or self.tables.nodes > MAX_NODES:
+            self._too_large(expr.span)
+        try:
+            return self._resolved(expr, scope)
+        finally:
+            self.depth -= 1
+
+    def _too_large(self, span: Span) -> NoReturn:
+        calls = [name for name, _ in self.expanding]
+        deep = self.depth > MAX_DEPTH
+        self.fail(
+            "C026",
+            f"`{span.shown}` is nested more than {MAX_DEPTH} deep" if deep
+            else f"the equations grow beyond {MAX_NODES:,} terms at `{span.shown}`",
+            span,
+            label=" -> ".join(calls[:4] + ["…"] * (len(calls) > 4)) if calls else "",
+            notes=("a rule is replaced by its text, and so are its arguments wherever it reads them",),
+            hint="name what is used often with `let`: it is then computed once",
+        )  # fmt: skip
+
+    def _resolved(self, expr: ast.Expr, scope: Scope) -> ir.Expr:
         match expr:
             case ast.Number():
                 return ir.Num(value=expr.value, span=expr.span)
@@ -59,22 +92,46 @@ class Equations:
             case ast.Unary():
                 return ir.Apply(function="neg", arguments=(self.resolve(expr.operand, scope),), span=expr.span)
             case ast.Binary(operator="&"):
-                self.fail("C030", "`&` combines connection masks, not numbers", expr.span)
+                both = f"{expr.left.span.shown} * {expr.right.span.shown}"
+                self.fail(
+                    "C030", f"`{expr.span.shown}`: `&` combines connection masks, not numbers", expr.span,
+                    hint=f"comparisons are 0 or 1; for both, multiply: `{both}`",
+                )  # fmt: skip
             case ast.Binary():
-                arguments = (self.resolve(expr.left, scope), self.resolve(expr.right, scope))
+                arguments = self.resolve_all((expr.left, expr.right), scope)
                 return ir.Apply(function=OPERATOR_NAMES[expr.operator], arguments=arguments, span=expr.span)
             case ast.Call():
                 return resolve_call(self, expr, scope)
             case ast.String():
-                self.fail("C030", f"the text {expr.span.text} stands where a number is needed", expr.span)
+                shown, number = expr.span.shown, _is_number(expr.value)
+                self.fail(
+                    "C030", f"the text `{shown}` stands where a number is needed", expr.span,
+                    hint=f"without quotes it is a number: `{expr.value}`" if number else None,
+                )  # fmt: skip
             case ast.ListOf():
-                self.fail("C030", "a list stands where a number is needed", expr.span, hint="name one element")
+                self.fail(
+                    "C030", f"the list `{expr.span.shown}` stands where a number is needed", expr.span,
+                    hint="make it a param, `param p = […]`, and read one element, `p[0]`",
+                )  # fmt: skip
             case _:
                 assert_never(expr)
+
+    def resolve_all(self, exprs: Sequence[ast.Expr], scope: Scope) -> tuple[ir.Expr, ...]:
+        """Each of several expressions; what is wrong in any of them is reported before this stops."""
+        resolved: list[ir.Expr] = []
+        for expr in exprs:
+            with suppress(Stop):
+                resolved.append(self.resolve(expr, scope))
+        if len(resolved) < len(exprs):
+            raise Stop
+        return tuple(resolved)
 
     # ------------------------------------------------------------ references
 
     def _reference(self, ref: ast.Ref, scope: Scope) -> ir.Expr:
+        inner = self._inner_reference(ref, scope)
+        if inner is not None:
+            return self._reference(*inner)
         endpoint = self._endpoint(ref, scope)
         if endpoint is not None:
             return self._at_endpoint(*endpoint, ref)
@@ -92,10 +149,7 @@ class Equations:
                 name = path.removeprefix(scope.prefix)
                 return self.flag("phase", name, ref.span)
             case Place(entity=None):
-                inner = self._inner_reference(ref, scope)
-                if inner is not None:
-                    return self._reference(*inner)
-                self._unknown(found, scope)
+                self._unknown(found)
             case Place(entity=Member()):
                 return self._member(found, ref)
             case Place():
@@ -104,13 +158,13 @@ class Equations:
                 assert_never(found)
 
     def _inner_reference(self, ref: ast.Ref, scope: Scope) -> tuple[ast.Ref, Scope] | None:
-        """What an argument stands for, where it is a bare builtin or phase (`train`, `tick`)."""
+        """What a bare argument stands for, if that is a reference; messages then point at it."""
         binding = scope.lookup(ref.name) if isinstance(ref, ast.Name) else None
         if isinstance(binding, Thunk) and isinstance(binding.expr, ast.Name | ast.Index | ast.Member):
             return binding.expr, binding.scope
         return None
 
-    def _unknown(self, place: Place, scope: Scope) -> NoReturn:
+    def _unknown(self, place: Place) -> NoReturn:
         self.tables.symbols.unknown(place, [*self.tables.phases, *self._builtin_names()])
 
     def _builtin_names(self) -> list[str]:
@@ -131,7 +185,7 @@ class Equations:
             return None
         for accessor in accessors:
             if isinstance(accessor, ast.Index):
-                self.fail("C030", f"`{ref.span.text}`: `{side}` is one neuron, it has no index", accessor.span)
+                self.fail("C030", f"`{ref.span.shown}`: `{side}` is one neuron, it has no index", accessor.span)
             members = [*members, accessor]
         return side, members
 
@@ -141,7 +195,7 @@ class Equations:
                 "C030",
                 f"`{side}` means something only in the equations of a synapse",
                 ref.span,
-                hint="name the population",
+                hint="a neuron's own rate is `rate` in `dv`; another population is read by its name",
             )
         synapse = self.owner.synapse
         population = synapse.pre if side == "pre" else synapse.post
@@ -151,19 +205,25 @@ class Equations:
             value = synapse.source.value if side == "pre" else population.path
             return ir.Read(value=value, axis=axis, when=when, span=ref.span)
         if len(members) > 1:
-            self.fail("C010", f"`{ref.span.text}` has one name too many", members[1].span)
+            self.fail("C010", f"`{ref.span.shown}` has one name too many", members[1].name_span)
         name = self._member_of(population, members[0].name, members[0].name_span)
+        if side == "pre" and population.members[name] is ir.Kind.DENDRITE:
+            dendrite_of_pre(self, synapse, population, name, ref)
         return ir.Read(value=f"{population.path}.{name}", axis=axis, when=when, span=ref.span)
 
     def _member_of(self, population: PopulationInfo, name: str, span: Span) -> str:
         if name not in population.members:
-            known = ", ".join(f"`{m}`" for m in population.members)
+            bare = population.kind is not ir.Kind.RATE
+            hint = (
+                f"an {population.kind.value} has a rate and nothing else" if population.kind is ir.Kind.INPUT else None
+            )
             self.fail(
                 "C010",
                 f"`{population.path}` has no dendrite, state or let `{name}`",
                 span,
+                label="nothing of this name",
                 labels=(Label(population.span, "declared here"),),
-                hint=did_you_mean(name, population.members) or (f"it has {known}" if known else None),
+                hint=hint if bare else nearest(name, list(population.members), "it has"),
             )
         return name
 
@@ -171,7 +231,10 @@ class Equations:
         match ref.name:
             case "w":
                 if not isinstance(self.owner, OfSynapse):
-                    self.fail("C030", "`w` means something only in the equations of a synapse", ref.span)
+                    self.fail(
+                        "C030", "`w` means something only in the equations of a synapse", ref.span,
+                        hint="what synapses bring to a neuron is read by its dendrite",
+                    )  # fmt: skip
                 return ir.Weight(span=ref.span)
             case "tick":
                 self.needs_run("tick", ref.span)
@@ -181,7 +244,10 @@ class Equations:
                 return ir.Flag(which="train", span=ref.span)
             case "fan_in" | "fan_out":
                 if not (isinstance(self.owner, OfSynapse) or (isinstance(self.owner, OfNumber) and self.owner.fans)):
-                    self.fail("C030", f"`{ref.name}` means something only within a synapse", ref.span)
+                    self.fail(
+                        "C030", f"`{ref.name}` means something only within a synapse", ref.span,
+                        hint=f"scale the weights instead, such as `init = normal(0, 1/sqrt({ref.name}))`",
+                    )  # fmt: skip
                 return ir.Fan(which="in" if ref.name == "fan_in" else "out", span=ref.span)
             case "dt":
                 return self.tables.dt if self.tables.dt is not None else ir.Num(value=1.0, span=ref.span)
@@ -190,15 +256,23 @@ class Equations:
             case "loss":
                 return self._loss(ref)
             case "prev" | "first" | "last":
-                self.fail("C017", f"`{ref.name}` needs an argument: `{ref.name}(...)`", ref.span)
+                what = "h" if ref.name == "prev" else next(iter(self.tables.phases), "P")
+                self.fail("C017", f"`{ref.name}` needs an argument", ref.span, hint=f"write `{ref.name}({what})`")
             case "metric" | "backprop":
-                self.fail("C030", f"`{ref.name}` stands only in `expect metric`", ref.span)
+                self.fail(
+                    "C030", f"`{ref.name}` stands only in `expect metric`", ref.span,
+                    hint="what is known during a run is the loss: `modulator m = loss`",
+                )  # fmt: skip
             case _:
                 return None
 
     def needs_run(self, name: str, span: Span) -> None:
         if isinstance(self.owner, OfNumber):
-            self.fail("C024", f"`{name}` changes during a run: {self.owner.what} is a number known before", span)
+            self.fail(
+                "C024", f"`{name}` changes during a run", span,
+                label=f"{self.owner.what} is one number, known before",
+                hint="compute it where it changes: in a `modulator`, a `let`, or the equation that reads it",
+            )  # fmt: skip
 
     def _own_rate(self, ref: ast.Name) -> ir.Expr:
         if not isinstance(self.owner, OfNeuron):
@@ -206,12 +280,16 @@ class Equations:
                 "C030",
                 "`rate` means the neuron's own rate, in the equations of its states only",
                 ref.span,
-                hint="name the population, or write `post`",
+                hint="the rate of the postsynaptic neuron is `post`"
+                if isinstance(self.owner, OfSynapse)
+                else "name the population",
             )
         if self.owner.what != "update":
             self.fail(
                 "C030",
-                f"`rate` is read in its own `{self.owner.what}`",
+                f"`rate` is read in its own `{self.owner.what}`"
+                if self.owner.what == "rate"
+                else "`rate` is read in a `let`, which may enter the rate itself",
                 ref.span,
                 hint=f"its rate of the tick before is `prev({self.owner.population.path})`",
             )
@@ -223,11 +301,15 @@ class Equations:
                 "C031",
                 "`loss` is read where it is not present",
                 ref.span,
+                label="no neuron and no synapse sees the loss",
                 notes=("the loss is a value in modulators and records only",),
-                hint="declare `modulator m = loss`, and read `m`",
+                hint="broadcast it: declare `modulator m = loss`, and read `m`",
             )
         if not self.tables.has_loss:
-            self.fail("C051", "`loss` is read but the circuit declares none", ref.span, hint="declare `loss = …`")
+            self.fail(
+                "C051", "`loss` is read but the circuit declares none", ref.span,
+                label="there is nothing to read", hint="declare what learning should lower: `loss = …`",
+            )  # fmt: skip
         return ir.Read(value="loss", axis=ir.Axis.SCALAR, span=ref.span)
 
     def flag(self, which: Literal["phase", "first", "last"], name: str, span: Span) -> ir.Expr:
@@ -242,7 +324,7 @@ class Equations:
         assert isinstance(member, Member)
         self.tables.symbols.used.add(member.name)
         if place.rest:
-            self.fail("C010", f"`{ref.span.text}`: `{place.path}` has no members", place.rest[0].span)
+            self.fail("C010", f"`{ref.span.shown}`: `{place.path}` has no members", place.rest[0].span)
         match member.kind:
             case "value":
                 own = isinstance(self.owner, OfNeuron)
@@ -268,12 +350,15 @@ class Equations:
             case ast.Modulator():
                 return self._modulator(place, ref)
             case ast.Synapse():
+                own = isinstance(self.owner, OfSynapse) and self.owner.synapse.path == place.path
                 self.fail(
                     "C030",
                     f"the synapse `{place.path}` stands where a number is needed",
                     ref.span,
-                    hint="in its own equations its weight is `w`",
-                )
+                    label="a whole matrix of weights",
+                    hint="in its own equations its weight is `w`" if own
+                    else "a synapse sees its own weight only, as `w`; a dendrite brings what others transmit",
+                )  # fmt: skip
             case _:
                 # declared, but its own declaration failed: that has been reported
                 self.fail("C010", f"`{place.path}` could not be resolved", ref.span)
@@ -281,25 +366,22 @@ class Equations:
     def _param(self, place: Place, ref: ast.Ref) -> ir.Expr:
         path = place.path
         if path in self.tables.coefficients:
-            owner = self.tables.coefficients[path].owner
-            self.fail(
-                "C031",
-                f"the coefficient `{path}` belongs to `{owner}`",
-                ref.span,
-                notes=("a coefficient is read in the equations of its owner only",),
-            )
+            foreign_coefficient(self, path, ref)
         length = self.tables.params.get(path)
         match place.rest:
             case () if length is None:
                 return ir.ParamRef(name=path, span=ref.span)
             case () if length is not None:
-                self.fail("C030", f"`{path}` is a list of {length} numbers", ref.span, hint=f"`{path}[0]`")
+                self.fail("C030", f"`{path}` is a list of {length} numbers", ref.span, hint=f"say which: `{path}[0]`")
             case (Rest(key=int() as key),) if length is not None:
                 if not 0 <= key < length:
                     self.tables.symbols.fail(index_out_of_range(path, key, length, ref.span))
                 return ir.ParamRef(name=f"{path}[{key}]", span=ref.span)
             case _:
-                self.fail("C030", f"`{path}` is a number: it has no members", ref.span)
+                what = "a list of numbers" if length is not None else "a number"
+                self.fail(
+                    "C030", f"`{ref.span.shown}`: `{path}` is {what}", place.rest[-1].span, label="has no such part"
+                )
 
     def _modulator(self, place: Place, ref: ast.Ref) -> ir.Expr:
         self.needs_run(place.path, ref.span)
@@ -309,9 +391,13 @@ class Equations:
             case (Rest(key=str() as name),) if name in self.tables.modulators[place.path]:
                 value = f"{place.path}.{name}"
             case _:
-                states = self.tables.modulators[place.path]
-                hint = did_you_mean(str(place.rest[0].key), states)
-                self.fail("C010", f"`{ref.span.text}`: the modulator has no such state", ref.span, hint=hint)
+                states, last = list(self.tables.modulators[place.path]), place.rest[0]
+                self.fail(
+                    "C010", f"the modulator `{place.path}` has no state `{last.key}`", last.span,
+                    label="nothing of this name",
+                    labels=(Label(self.tables.symbols.entities[place.path].span, "declared here"),),
+                    hint=nearest(str(last.key), states, "it has") or f"its value is `{place.path}`",
+                )  # fmt: skip
         return ir.Read(value=value, axis=ir.Axis.SCALAR, span=ref.span)
 
     def _population(self, place: Place, ref: ast.Ref) -> ir.Expr:
@@ -320,11 +406,11 @@ class Equations:
         value = self._value_of(population, place, ref)
         match self.owner:
             case OfNeuron():
-                return self._wiring(self.owner, population, value, ref)
+                return wiring(self, self.owner, population, value, ref)
             case OfSynapse():
-                return self._partner(self.owner.synapse, population, value, ref)
+                return partner(self, self.owner.synapse, population, value, ref)
             case OfScalar():
-                return self._in_scalar(population, value, ref)
+                return in_scalar(self, population, value, ref)
             case OfNumber():
                 raise AssertionError("refused above")
             case _:
@@ -339,92 +425,19 @@ class Equations:
             case (Rest(key=int(), span=span), *_):
                 self.fail(
                     "C030",
-                    f"`{ref.span.text}`: units of a population have no names",
+                    f"`{ref.span.shown}`: single units of a population cannot be named",
                     span,
-                    notes=("equations are written for a population as a whole",),
+                    label="an index here would choose a unit",
+                    notes=("equations are written once, for every unit of a population",),
+                    hint=f"make it a population of its own, or reduce it: `modulator m = mean({population.path})`",
                 )
             case _:
-                self.fail("C010", f"`{ref.span.text}` has one name too many", place.rest[-1].span)
+                self.fail("C010", f"`{ref.span.shown}` has one name too many", place.rest[-1].span)
 
-    def _wiring(self, owner: OfNeuron, population: PopulationInfo, value: str, ref: ast.Ref) -> ir.Expr:
-        own = owner.population
-        if population.path != own.path:
-            if population.size not in (1, own.size):
-                self.fail(
-                    "C020",
-                    f"`{ref.span.text}` has {population.size} units, `{own.path}` has {own.size}",
-                    ref.span,
-                    labels=(
-                        Label(population.span, f"{population.size} units"),
-                        Label(own.span, f"{own.size} units"),
-                    ),
-                    notes=("wiring is one-to-one: equal sizes, or size 1, which is broadcast",),
-                    hint=f"connect them with a synapse: `synapse W: {ref.span.text} -> {own.path}`",
-                )
-            self.tables.wires.setdefault(own.path, {}).setdefault(population.path, ref.span)
-            self.tables.wired.append(ir.Wire(population=own.path, value=value, span=ref.span))
-        return ir.Read(value=value, axis=ir.Axis.OWN, span=ref.span)
 
-    def _partner(self, synapse: SynapseInfo, population: PopulationInfo, value: str, ref: ast.Ref) -> ir.Expr:
-        post, name = synapse.post, population.path
-        near = {post.path, *self.tables.partners(post.path)}
-        if population.kind is ir.Kind.TARGET and not any(name in self.tables.wires.get(p, {}) for p in near):
-            self.fail(
-                "C032",
-                f"`{synapse.path}` reads the target `{name}`, which no neuron at it receives",
-                ref.span,
-                labels=(
-                    Label(population.span, "the target"),
-                    Label(post.span, f"`{synapse.path}` ends here"),
-                ),
-                notes=("a rule may read a target only if its postsynaptic neuron, or a partner of it, does",),
-                hint=f"wire it in: a population `err` with `rate = {name} - {post.path}`, then read `err`",
-            )
-        if population.kind is not ir.Kind.TARGET and name not in near - {post.path}:
-            self._not_local(synapse, population, ref)
-        if population.size not in (1, post.size):
-            self.fail(
-                "C020",
-                f"`{name}` has {population.size} units, `{post.path}` has {post.size}",
-                ref.span,
-                labels=(Label(population.span, f"{population.size} units"),),
-                notes=("a partner is read one-to-one, or broadcast if it has size 1",),
-            )
-        return ir.Read(value=value, axis=ir.Axis.POST, span=ref.span)
-
-    def _not_local(self, synapse: SynapseInfo, population: PopulationInfo, ref: ast.Ref) -> NoReturn:
-        post, signal = synapse.post, ref.span.text
-        if population.path == post.path:
-            hint = f"its own postsynaptic neuron is `post`: write `{signal.replace(population.path, 'post', 1)}`"
-        elif population.path == synapse.pre.path:
-            hint = f"its presynaptic neuron is `pre`: write `{signal.replace(population.path, 'pre', 1)}`"
-        else:
-            hint = (
-                f"bring it in by a synapse (`synapse V: {signal} -> {post.path}.apical`) and read `post.apical`, or\n"
-                f"declare `modulator m = mean({signal})` if it is meant to be broadcast"
-            )
-        self.fail(
-            "C031",
-            f"`{synapse.path}` reads `{signal}`, which is neither its neuron nor a partner of it",
-            ref.span,
-            label="a signal of another population",
-            labels=(Label(post.span, f"{synapse.path} ends on this population"),),
-            notes=(
-                "a synapse can use only what is present at it: w, pre, post, post's dendrites, modulators, and\n"
-                f"populations wired one-to-one to {post.path}",
-            ),
-            hint=hint,
-        )
-
-    def _in_scalar(self, population: PopulationInfo, value: str, ref: ast.Ref) -> ir.Expr:
-        if self.reducing is not None:
-            self.reducing.append((value, population.size, ref.span))
-        elif population.size != 1:
-            assert isinstance(self.owner, OfScalar)
-            self.fail(
-                "C030",
-                f"`{ref.span.text}` is a population of {population.size}, a {self.owner.what} is one number",
-                ref.span,
-                hint=f"reduce it: `mean({ref.span.text})`, `sum(…)`, `max(…)` or `norm(…)`",
-            )
-        return ir.Read(value=value, axis=ir.Axis.OWN, span=ref.span)
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

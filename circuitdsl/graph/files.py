@@ -142,13 +142,13 @@ def homes_of(what: str, name: str, file: FileScope) -> list[str]:
     """The files to import for the rule or motif of this name: what the imports of the file import, and
     the shipped library. For messages only: it reads the library's files."""
     near = [
-        (item.path.value, scope)
-        for _, direct in file.imports
-        for item, scope in direct.imports
+        os.path.normpath(Path(direct.path.value).parent / item.path.value)
+        for direct, imported in file.imports
+        for item, scope in imported.imports
         if name in (scope.own_rules() if what == "rule" else scope.own_motifs())
     ]
     if near:
-        return [path for path, _ in near]
+        return near
     root, pattern = shipped("circuits"), re.compile(rf"^\s*{what}\s+{re.escape(name)}\s*\(", re.MULTILINE)
     return [path for path in sorted(library_imports()) if pattern.search((root / path).read_text("utf-8"))]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from circuitdsl.diagnostics import Diagnostic, Label, Span, did_you_mean
+from circuitdsl.diagnostics import Diagnostic, Label, Severity, Span, did_you_mean
 from circuitdsl.syntax import ast
 
 #: Names that mean something everywhere and cannot be declared, and what they mean.
@@ -88,6 +88,27 @@ def further(what: str, span: Span) -> Diagnostic:
     )
 
 
+def unused(what: str, span: Span) -> Diagnostic:
+    """C013. `what` is "the param `eta`"."""
+    return Diagnostic(
+        code="C013", title=f"{what} is never used", span=span, label="nothing reads it",
+        hint="use it, or leave it out", severity=Severity.WARNING,
+    )  # fmt: skip
+
+
+def shadowed(what: str, span: Span, hidden: str, hidden_span: Span) -> Diagnostic:
+    """C012. `what` stands at `span` and hides `hidden`, both in words with their names."""
+    return Diagnostic(
+        code="C012",
+        title=f"{what} hides {hidden}",
+        span=span,
+        label="from here on this one is meant",
+        labels=(Label(hidden_span, "hidden there"),),
+        hint="give one of them another name",
+        severity=Severity.WARNING,
+    )
+
+
 def index_out_of_range(path: str, key: int, length: int, span: Span) -> Diagnostic:
     return Diagnostic(
         code="C023",
@@ -98,9 +119,42 @@ def index_out_of_range(path: str, key: int, length: int, span: Span) -> Diagnost
     )
 
 
+def first_line(span: Span) -> Span:
+    """The part of a span on its first line."""
+    return Span(span.source, span.start, span.start + len(span.text.split("\n")[0].rstrip()))
+
+
+def last_word(span: Span) -> Span:
+    """The last word of a span, such as `keep` in `state v = 0 keep`."""
+    return Span(span.source, span.end - len(span.text.split()[-1]), span.end)
+
+
 def arguments(count: int) -> str:
     """ "no arguments", "1 argument", "2 arguments" """
     return "no arguments" if count == 0 else f"{count} argument{'' if count == 1 else 's'}"
+
+
+def wrong_count(name: str, wanted: int, given: int, span: Span) -> Diagnostic:
+    """C017: a form that takes another number of arguments."""
+    forms = {
+        "normal": "normal(m, s)", "uniform": "uniform(a, b)", "constant": "constant(c)", "sparse": "sparse(0.1)",
+        "fan_in": "fan_in(10)", "file": 'file("w.npy")', "transpose": "transpose(W)", "copy": "copy(W)",
+        "cos": "cos(V, W)", "clip": "clip(x, low, high)", "where": "where(condition, yes, no)",
+    }  # fmt: skip
+    example = forms.get(name, name if wanted == 0 else f"{name}({', '.join('abc'[:wanted])})")
+    return Diagnostic(
+        code="C017",
+        title=f"`{name}` takes {arguments(wanted)}, not {given}",
+        span=span,
+        label=f"{arguments(given)} here",
+        hint=f"write `{example}`",
+    )
+
+
+def alternatives(words: Sequence[str]) -> str:
+    """ "`a`, `b` or `c`" """
+    quoted = [f"`{word}`" for word in words]
+    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
 
 
 def listed(names: Iterable[str], most: int = 8) -> str:

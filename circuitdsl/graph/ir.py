@@ -404,9 +404,10 @@ class Phase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """`phases` empty: one tick per example. `dt` has been multiplied into `dv/dt` already."""
+    """`phases` empty: one tick per example. `dt` (None: 1) has been multiplied into `dv/dt` already."""
 
     phases: tuple[Phase, ...] = ()
+    dt: Expr | None = None
     update: Literal["tick", "example"] = "tick"
 
 

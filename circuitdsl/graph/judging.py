@@ -8,8 +8,9 @@ from typing import Literal
 
 from circuitdsl.diagnostics import Label, did_you_mean
 from circuitdsl.graph import ir
+from circuitdsl.graph.calls import unknown_phase
 from circuitdsl.graph.expressions import Equations
-from circuitdsl.graph.findings import duplicate
+from circuitdsl.graph.findings import alternatives, duplicate, listed
 from circuitdsl.graph.passes import Pass
 from circuitdsl.graph.scope import (
     Scope,
@@ -33,8 +34,10 @@ class Judging(Pass):
             return ir.Schedule()
         item, scope = schedules[0]
         update: Literal["tick", "example"] = "tick"
+        seen: dict[str, ast.Assign] = {}
         for setting in item.settings:
             with suppress(Stop):
+                self._once(setting, seen)
                 if setting.name.name == "dt":
                     self.tables.dt = self.number(setting.value, scope, "dt")
                 elif setting.name.name == "update":
@@ -47,13 +50,18 @@ class Judging(Pass):
             with suppress(Stop):
                 ticks = self.number(phase.ticks, scope, "the length of a phase")
                 phases.append(ir.Phase(name=phase.name.name, ticks=ticks, train=phase.train, span=phase.span))
-        return ir.Schedule(phases=tuple(phases), update=update)
+        return ir.Schedule(phases=tuple(phases), dt=self.tables.dt, update=update)
+
+    def _once(self, setting: ast.Assign, seen: dict[str, ast.Assign]) -> None:
+        name = setting.name.name
+        if name in seen:
+            self.structure.symbols.fail(duplicate(name, setting.name.span, seen[name].name.span, "setting"))
+        seen[name] = setting
 
     def _unknown_setting(self, setting: ast.Assign, known: Sequence[str], of: str) -> None:
-        listed = ", ".join(f"`{k}`" for k in known)
         self.fail(
-            "C018", f"{of} has no setting `{setting.name.name}`", setting.name.span, notes=(f"it has {listed}",),
-            hint=did_you_mean(setting.name.name, known),
+            "C018", f"{of} has no setting `{setting.name.name}`", setting.name.span,
+            label=f"expected {alternatives(known)}", hint=did_you_mean(setting.name.name, known),
         )  # fmt: skip
 
     # ------------------------------------------------------------ loss, tasks, records, expectations
@@ -77,15 +85,17 @@ class Judging(Pass):
 
     def _loss_phase(self, name: ast.Name) -> str:
         if name.name not in self.tables.phases:
-            hint = did_you_mean(name.name, self.tables.phases)
-            self.fail("C010", f"`{name.name}` is not a phase of the schedule", name.span, hint=hint)
+            self.structure.symbols.fail(unknown_phase(name.span, list(self.tables.phases)))
         schedule = next(i for i, _ in self.structure.items if isinstance(i, ast.Schedule))
         phase = next(p for p in schedule.phases if p.name.name == name.name)
+        others = [p.name.name for p in schedule.phases if not p.train]
         if phase.train:
             self.fail(
                 "C052", f"the loss is read in `{name.name}`, a `train` phase", name.span,
-                labels=(Label(phase.span, "does not exist in evaluation"),),
-                notes=("the loss is read in evaluation, where train phases are skipped",),
+                label="never there when the loss is read",
+                labels=(Label(phase.span, "skipped in evaluation"),),
+                notes=("the loss is read in evaluation, where `train` phases do not exist",),
+                hint=f"read it at {listed(others)}" if others else "add a phase without `train` to read it at",
             )  # fmt: skip
         self.structure.symbols.used.add(f"phase {name.name}")
         return name.name
@@ -107,12 +117,12 @@ class Judging(Pass):
         for setting in item.settings:
             if setting.name.name not in known:
                 self._unknown_setting(setting, known, "a task")
-            if setting.name.name in settings:
-                first = settings[setting.name.name].span
-                self.structure.symbols.fail(duplicate(setting.name.name, setting.span, first, "setting"))
-            settings[setting.name.name] = setting
+            self._once(setting, settings)
         if "data" not in settings:
-            self.fail("C018", f"the task `{item.name.name}` has no data", item.name.span, hint="`data = digits`")
+            self.fail(
+                "C018", f"the task `{item.name.name}` has no data", item.name.span,
+                label="`data` is missing", hint="say what it learns from, such as `data = digits`",
+            )  # fmt: skip
         data, arguments = self._data(settings["data"].value, scope)
 
         def number(name: str) -> ir.Expr | None:
@@ -142,14 +152,20 @@ class Judging(Pass):
                     if argument.name is None and expr.function == "file" and isinstance(argument.value, ast.String):
                         return argument.value.value, ()
                     if argument.name is None:
-                        self.fail("C017", f"name the arguments of `{expr.function}`: `noise = 0.1`", argument.span)
+                        shown = argument.span.shown
+                        self.fail(
+                            "C017", f"`{shown}` stands without a name in `{expr.function}(…)`", argument.span,
+                            label="which setting of the data is it?",
+                            hint=f"name it, such as `{expr.function}(noise = {shown})`",
+                        )  # fmt: skip
                     number = self.structure.numbers.number(argument.value, scope)
                     arguments.append((argument.name or "", number))
                 return expr.function, tuple(arguments)
             case _:
-                title = f"`{expr.span.text}` is not a data set"
-                self.fail("C060", title, expr.span, hint='a name (`digits`), or a file (`"mine.npz"`)')
-                raise Stop
+                self.fail(
+                    "C060", f"`{expr.span.shown}` is not a data set", expr.span, label="not data",
+                    hint='name one that is known, `data = digits`, or a file, `data = "mine.npz"`',
+                )  # fmt: skip
 
     def judgements(self) -> tuple[tuple[ir.Record, ...], tuple[ir.Expect, ...]]:
         judgements = Judgements(self.tables)

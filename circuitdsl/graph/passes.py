@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NoReturn
 
 from circuitdsl.diagnostics import Diagnostic, Label, Report, Span
 from circuitdsl.graph import ir
 from circuitdsl.graph.expressions import Equations
+from circuitdsl.graph.findings import first_line
 from circuitdsl.graph.scope import (
     Declared,
     Place,
     Scope,
 )
-from circuitdsl.graph.structure import Overrides, Structure
+from circuitdsl.graph.structure import IN_MOTIF, Overrides, Structure
 from circuitdsl.graph.tables import (
     OfNumber,
     Tables,
@@ -48,13 +50,17 @@ class Pass:
             )
         )
 
+    def inside(self, scope: Scope) -> AbstractContextManager[None]:
+        """Findings made inside show the `use` of the motif whose body they are in."""
+        return self.report.within([first_line(span) for span in scope.via], IN_MOTIF)
+
     def number(self, expr: ast.Expr, scope: Scope, what: str) -> ir.Expr:
         return Equations(self.tables, OfNumber(what)).resolve(expr, scope)
 
     def walk(self, ref: ast.Ref, scope: Scope) -> Place:
         found = self.structure.symbols.walk(ref, scope, self.structure.numbers.integer)
         if not isinstance(found, Place):
-            self.fail("C030", f"`{ref.span.text}` is a number, not something of the circuit", ref.span)
+            self.fail("C030", f"`{ref.span.shown}` is a number, not something of the circuit", ref.span)
         if found.entity is None:
             self.structure.symbols.unknown(found)
         return found

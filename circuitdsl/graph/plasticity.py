@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from circuitdsl.diagnostics import Diagnostic, Report, did_you_mean
+from circuitdsl.diagnostics import Diagnostic, Label, Report, did_you_mean
 from circuitdsl.graph import ir
 from circuitdsl.graph.expressions import Equations
-from circuitdsl.graph.findings import BUILTIN_NAMES, builtin_declared, duplicate, further
+from circuitdsl.graph.findings import BUILTIN_NAMES, builtin_declared, duplicate, further, last_word
 from circuitdsl.graph.scope import Binding, Declared, Member, Scope, Stop
 from circuitdsl.graph.settings import Inits, connections, word
 from circuitdsl.graph.tables import OfNumber, OfSynapse, SynapseInfo, Tables
@@ -80,10 +80,15 @@ class SynapseBuilder:
         if name.startswith("d") and len(name) > 1:
             title = f"`{name}` is the increment of `{name[1:]}`, but `{self.info.path}` has no state `{name[1:]}`"
             declare = hint or f"declare it: `state {name[1:]} = 0`"
-            self.tables.symbols.fail(Diagnostic(code="C014", title=title, span=member.name.span, hint=declare))
+            self.tables.symbols.fail(
+                Diagnostic(
+                    code="C014", title=title, span=member.name.span, label=f"no state `{name[1:]}`", hint=declare
+                )
+            )
         title = f"a synapse has no setting `{name}`"
-        notes = ("it has `init`, `connect`, `sign`, `bounds`, `dw`, states and drives",)
-        self.tables.symbols.fail(Diagnostic(code="C018", title=title, span=member.name.span, notes=notes, hint=hint))
+        expected = "expected `init`, `connect`, `sign`, `bounds`, `dw`, a state or a drive"
+        hint = hint or f"name a value with `drive {name} = …` or `state {name} = …`"
+        self.tables.symbols.fail(Diagnostic(code="C018", title=title, span=member.name.span, label=expected, hint=hint))
 
     def _synapse(self, scope: Scope) -> ir.Synapse:
         info = self.info
@@ -93,9 +98,10 @@ class SynapseBuilder:
         fresh = {s.name for s in states if s.fresh}
         self._slow_only(dw, fresh)
         for state in states:
-            self._slow_only(state.update, fresh)
             if state.fresh and ir.is_slow(state.update):
                 self._fresh_from_drive(state)
+            else:
+                self._slow_only(state.update, fresh)
         return ir.Synapse(
             name=info.path, span=self.declared.span, via=scope.via, doc=self.item.doc, source=info.source,
             pre=info.pre.path, post=info.post.path, dendrite=info.dendrite, pre_size=info.pre.size,
@@ -129,8 +135,10 @@ class SynapseBuilder:
             return None
         value = self.settings["bounds"].value
         if not isinstance(value, ast.ListOf) or len(value.items) != 2:
-            title = f"`{value.span.text}` is not a pair of bounds"
-            self.tables.symbols.fail(Diagnostic(code="C030", title=title, span=value.span, hint="`bounds = [-1, 1]`"))
+            title = f"`{value.span.shown}` is not a pair of bounds"
+            size = value.span.shown if isinstance(value, ast.Number | ast.Name) else "1"
+            hint = f"write the lowest and the highest weight: `bounds = [-{size}, {size}]`"
+            self.tables.symbols.fail(Diagnostic(code="C030", title=title, span=value.span, hint=hint))
         numbers = Equations(self.tables, OfNumber("a bound"))
         return numbers.resolve(value.items[0], scope), numbers.resolve(value.items[1], scope)
 
@@ -148,7 +156,7 @@ class SynapseBuilder:
             title = f"the state `{member.name.name}` of a synapse survives the example anyway"
             notes = ("`fresh` makes one per example, reset with it",)
             self.tables.symbols.fail(
-                Diagnostic(code="C018", title=title, span=member.span, notes=notes, hint="leave `keep` out")
+                Diagnostic(code="C018", title=title, span=last_word(member.span), notes=notes, hint="leave `keep` out")
             )
         return ir.SynapseVar(
             name=member.name.name, init=Inits(self.tables, self.info).resolve(member.init, scope),
@@ -158,28 +166,39 @@ class SynapseBuilder:
     def _drive(self, member: ast.Drive, scope: Scope) -> ir.SynapseDrive:
         expr = Equations(self.tables, OfSynapse(self.info)).resolve(member.value, scope)
         if ir.is_slow(expr):
-            title = f"the drive `{member.name.name}` reads a drive"
-            notes = ("a drive is evaluated per example, before any drive has been averaged",)
-            self.tables.symbols.fail(Diagnostic(code="C033", title=title, span=member.value.span, notes=notes))
+            read = next(part for part in ir.walk(expr) if isinstance(part, ir.DriveRead))
+            self.tables.symbols.fail(
+                Diagnostic(
+                    code="C033",
+                    title=f"the drive `{member.name.name}` reads the drive `{read.name}`",
+                    span=read.span,
+                    label="not averaged yet",
+                    notes=("a drive is evaluated per example, before any drive has been averaged",),
+                    hint=f"read `{read.name}` in `dw` or in the increment of a state instead",
+                )
+            )
         return ir.SynapseDrive(name=member.name.name, expr=expr, span=member.span)
 
     def _slow_only(self, expr: ir.Expr | None, fresh: set[str]) -> None:
         """An equation that reads a drive may otherwise read only what has no example."""
         if expr is None or not ir.is_slow(expr):
             return
+        drives = [part for part in ir.walk(expr) if isinstance(part, ir.DriveRead)]
         for part in ir.walk(expr):
             bad = isinstance(part, ir.Read | ir.Flag | ir.Tick | ir.Random)
             if bad or (isinstance(part, ir.SynapseState) and part.name in fresh):
                 self.report.add(
                     Diagnostic(
                         code="C033",
-                        title=f"`{part.span.text}` belongs to one example, beside a drive, which is averaged over them",
+                        title=f"`{part.span.shown}` belongs to one example, the drive beside it to all of a batch",
                         span=part.span,
+                        label="one for each example",
+                        labels=tuple(Label(d.span, "averaged over the batch") for d in drives[:1]),
                         notes=(
-                            "an equation that reads a drive is evaluated once per update: it may otherwise read\n"
+                            "an equation that reads a drive is evaluated once per update: it may otherwise read "
                             "only w, persistent states, drives, params and coefficients",
                         ),
-                        hint=f"move `{part.span.text}` into the drive",
+                        hint=f"move `{part.span.shown}` into the drive",
                     )
                 )
 

@@ -12,10 +12,12 @@ from pathlib import Path
 from circuitdsl.diagnostics import Diagnostic, Label, Report, Source
 from circuitdsl.graph import ir
 from circuitdsl.graph.build import Builder
+from circuitdsl.graph.cycles import definition_cycles
 from circuitdsl.graph.declare import Declarations
+from circuitdsl.graph.definitions import check_definitions, check_use
+from circuitdsl.graph.files import load_files
 from circuitdsl.graph.flow import loops, tick_order, tick_sources
 from circuitdsl.graph.numbers import param_of
-from circuitdsl.graph.files import load_files
 from circuitdsl.graph.structure import Overrides, elaborate
 from circuitdsl.graph.tables import Tables
 from circuitdsl.syntax import ast
@@ -52,9 +54,12 @@ def load_source(source: Source, folder: Path | None, *, overrides: Overrides | N
     tree = parse(source)
     files = load_files(tree, folder, report)
     report.stop_if_failed()
+    check_definitions(files, report)
+    report.stop_if_failed()
     circuit_tree = _only_circuit(tree, report)
     report.stop_if_failed()
     if circuit_tree is None:
+        check_use(files, report)
         return Loaded(source, None, tuple(report.found))
     structure = elaborate(circuit_tree, files, overrides or {}, report)
     report.stop_if_failed()
@@ -66,11 +71,14 @@ def load_source(source: Source, folder: Path | None, *, overrides: Overrides | N
     assert circuit is not None
     for name in overrides or {}:
         param_of(circuit, name)
+    for finding in definition_cycles(circuit):
+        report.add(finding)
     circuit = in_order(circuit, report)
     report.stop_if_failed()
     from circuitdsl.graph.checks import check
 
     check(circuit, structure, report)
+    check_use(files, report)
     report.stop_if_failed()
     return Loaded(source, circuit, tuple(report.found))
 
@@ -83,6 +91,7 @@ def _only_circuit(tree: ast.File, report: Report) -> ast.Circuit | None:
                 code="C011",
                 title=f"`{extra.name.name}` is a second circuit in one file",
                 span=extra.name.span,
+                label="a file holds one",
                 labels=(Label(circuits[0].name.span, "the first"),),
                 hint="give each circuit a file of its own, and import what they share",
             )
@@ -130,6 +139,10 @@ def _loop(circuit: ir.Circuit, cycle: list[str]) -> Diagnostic:
         span = circuit.values[name].span
         if span != first.span and all(label.span != span for label in spans):
             spans.append(Label(span, f"`{name}`"))
+    for name, before in zip(cycle, [cycle[-1], *cycle], strict=False):
+        for current in circuit.values[name].currents:
+            if current.source.value == before:
+                spans.append(Label(circuit.synapses[current.synapse].span, f"carries `{before}` to `{name}`"))
     return Diagnostic(
         code="C040",
         title=f"`{cycle[0]}` depends on itself within one tick",
@@ -137,5 +150,19 @@ def _loop(circuit: ir.Circuit, cycle: list[str]) -> Diagnostic:
         label=" -> ".join([*cycle, cycle[0]]),
         labels=tuple(spans[:5]),
         notes=("in one tick every value is computed once, after what it reads",),
-        hint="read the tick before somewhere on the way (`prev(h) -> …`), or let a rate read a state",
+        hint=_way_out(circuit, cycle),
     )
+
+
+def _way_out(circuit: ir.Circuit, cycle: list[str]) -> str:
+    """Where the loop can read the tick before: in a synapse if there is one, else by `prev`."""
+    previous = {name: cycle[i - 1] for i, name in enumerate(cycle)}
+    for name in cycle:
+        for current in circuit.values[name].currents:
+            if current.source.value == previous[name]:
+                synapse = circuit.synapses[current.synapse]
+                return f"read the tick before: `synapse {synapse.name}: prev({previous[name]}) -> {name}`"
+    for name in cycle:
+        if circuit.values[previous[name]].kind in (ir.Kind.RATE, ir.Kind.LET, ir.Kind.DENDRITE):
+            return f"let `{name}` read the tick before, `prev({previous[name]})`, or a state"
+    return "keep one of them in a state, which is read as the tick before left it"

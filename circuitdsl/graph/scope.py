@@ -178,13 +178,17 @@ class Symbols:
         if scope.closed and path != "bias":
             return Place(path, None, (), span, scope)
         if path in self.aliases:
+            if path in self.broken:
+                raise Stop
             if path in self.walking:
+                cycle = self.walking[self.walking.index(path) :]
+                self.broken.update(cycle)
                 self.fail(
                     Diagnostic(
                         code="C016",
                         title=f"the alias `{path}` stands for itself",
                         span=self.aliases[path].span,
-                        label=" -> ".join([*self.walking[self.walking.index(path) :], path]),
+                        label=" -> ".join([*cycle, path]),
                         hint="let one of them stand for a population, a synapse or a modulator",
                     )
                 )
@@ -209,12 +213,14 @@ class Symbols:
             raise Stop
         if place.path in self.instances:
             self._fail_as_instance(place, shown)
-        known = list(dict.fromkeys([*self.visible(scope), *extra]))
+        visible = list(dict.fromkeys(self.visible(scope)))
+        known = [*visible, *extra]
         turns = [k for k in known if k.startswith(f"{shown}[")]
         if turns:
-            title, hint = f"`{shown}` stands for several: say which one", f"there is {listed(turns)}"
-            self.fail(Diagnostic(code="C010", title=title, span=place.span, hint=hint))
+            title, there = f"`{shown}` stands for several: say which one", f"there is {listed(turns)}"
+            self.fail(Diagnostic(code="C010", title=title, span=place.span, hint=there))
         outside = self.entities.get(shown) if scope.prefix or scope.closed else None
+        hint = self._way_out(shown, scope, known, outside is not None)
         self.fail(
             Diagnostic(
                 code="C010",
@@ -222,13 +228,15 @@ class Symbols:
                 span=place.span,
                 label="nothing of this name can be seen from here",
                 labels=(Label(outside.span, "this one cannot be seen from there"),) if outside else (),
-                notes=visibility(scope, known),
-                hint=self._way_out(shown, scope, known, outside is not None),
+                notes=visibility(scope, [] if hint else visible),
+                hint=hint,
             )
         )
 
     def _fail_as_instance(self, place: Place, shown: str) -> NoReturn:
-        members = {p.removeprefix(f"{place.path}."): d for p, d in self.entities.items() if p.startswith(f"{place.path}.")}
+        members = {
+            p.removeprefix(f"{place.path}."): d for p, d in self.entities.items() if p.startswith(f"{place.path}.")
+        }
         populations = [m for m, d in members.items() if isinstance(d.item, ast.Neuron)]
         self.fail(
             Diagnostic(
@@ -261,8 +269,9 @@ class Symbols:
             walk = walk.parent
         if not scope.closed:
             for path in (*self.entities, *self.aliases):
-                if path.startswith(scope.prefix):
+                if path.startswith(scope.prefix) and path not in (*self.walking, "bias"):
                     yield path.removeprefix(scope.prefix)
+        yield "bias"
 
 
 def visibility(scope: Scope, known: list[str]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from circuitdsl.diagnostics import Diagnostic, Label, Span, did_you_mean
 from circuitdsl.graph import ir
 from circuitdsl.graph.calls import ELEMENTWISE_FUNCTIONS
 from circuitdsl.graph.expressions import Equations
+from circuitdsl.graph.findings import alternatives, further, nearest, wrong_count
 from circuitdsl.graph.scope import Place, Scope, Thunk
 from circuitdsl.graph.structure import OPERATOR_NAMES
 from circuitdsl.graph.tables import OfNumber, OfScalar, SynapseInfo, Tables
@@ -21,6 +22,12 @@ from circuitdsl.syntax import ast
 
 INIT_ARITY = {"zeros": 0, "constant": 1, "normal": 2, "uniform": 2, "orthogonal": 0, "identity": 0,
               "transpose": 1, "copy": 1, "file": 1}  # fmt: skip
+#: How each initial value is written, for messages.
+INIT_FORMS = {
+    "zeros": "zeros", "constant": "constant(c)", "normal": "normal(m, s)", "uniform": "uniform(a, b)",
+    "orthogonal": "orthogonal()", "identity": "identity()", "transpose": "transpose(W)", "copy": "copy(W)",
+    "file": 'file("w.npy")',
+}  # fmt: skip
 MATRIX_INITS = frozenset({"orthogonal", "identity", "transpose", "copy"})
 CONNECT_ARITY = {"dense": 0, "one_to_one": 0, "sparse": 1, "fan_in": 1, "no_self": 0, "file": 1}
 VERDICTS = ("exact", "gradient", "descent", "ascent", "inconsistent", "none")
@@ -31,14 +38,14 @@ def word(expr: ast.Expr, allowed: Sequence[str], what: str, tables: Tables) -> s
     """One of the words that `what` may be set to."""
     if isinstance(expr, ast.Name) and expr.name in allowed:
         return expr.name
-    listed = ", ".join(f"`{a}`" for a in allowed)
+    listed = alternatives(allowed)
     tables.symbols.fail(
         Diagnostic(
             code="C018",
-            title=f"`{expr.span.text}` is not a {what}",
+            title=f"`{expr.span.shown}` is not a {what}",
             span=expr.span,
-            notes=(f"it is one of {listed}",),
-            hint=did_you_mean(expr.span.text, allowed),
+            label=f"expected {listed}",
+            hint=did_you_mean(expr.span.shown, allowed),
         )
     )
 
@@ -46,8 +53,9 @@ def word(expr: ast.Expr, allowed: Sequence[str], what: str, tables: Tables) -> s
 def text_of(expr: ast.Expr, what: str, tables: Tables) -> str:
     if isinstance(expr, ast.String):
         return expr.value
-    title = f"`{expr.span.text}` is not the name of a file: {what} needs a text in quotes"
-    tables.symbols.fail(Diagnostic(code="C030", title=title, span=expr.span))
+    title = f"`{expr.span.shown}` is not the name of a file"
+    hint = f'a text in quotes: `{what}("weights.npy")`'
+    tables.symbols.fail(Diagnostic(code="C030", title=title, span=expr.span, hint=hint))
 
 
 # ---------------------------------------------------------------- initial values
@@ -74,8 +82,7 @@ class Inits:
             case ast.Call(function=name) if name in ELEMENTWISE_FUNCTIONS:
                 inner = tuple(self.resolve(a.value, scope) for a in expr.arguments)
                 if len(inner) != ir.ELEMENTWISE[name]:
-                    title = f"`{name}` takes {ir.ELEMENTWISE[name]} argument(s), not {len(inner)}"
-                    self.tables.symbols.fail(Diagnostic(code="C017", title=title, span=expr.span))
+                    self.tables.symbols.fail(wrong_count(name, ir.ELEMENTWISE[name], len(inner), expr.span))
                 return ir.InitApply(function=name, arguments=inner, span=expr.span)
             case ast.Name(name=name) if isinstance(binding := scope.lookup(name), Thunk):
                 return self.resolve(binding.expr, binding.scope)
@@ -105,20 +112,21 @@ class Inits:
                 code="C010",
                 title=f"unknown initial value `{name}`",
                 span=expr.span if isinstance(expr, ast.Name) else expr.function_span,
-                notes=("it is one of " + ", ".join(INIT_ARITY),),
-                hint=did_you_mean(name, INIT_ARITY),
+                label="neither an initial value nor a param",
+                notes=("initial values: " + " ".join(INIT_FORMS.values()),),
+                hint=did_you_mean(name, [*INIT_ARITY, *self.tables.params]),
             )
         )
 
     def _named(self, name: str, arguments: Sequence[ast.Argument], span: Span, scope: Scope) -> ir.Init:
         if len(arguments) != INIT_ARITY[name]:
-            title = f"`{name}` takes {INIT_ARITY[name]} argument(s), not {len(arguments)}"
-            self.tables.symbols.fail(Diagnostic(code="C017", title=title, span=span))
+            self.tables.symbols.fail(wrong_count(name, INIT_ARITY[name], len(arguments), span))
         if name in MATRIX_INITS and self.synapse is None:
             title = f"`{name}` makes a matrix: it is an initial value of weights, not of neurons"
-            self.tables.symbols.fail(Diagnostic(code="C030", title=title, span=span))
+            hint = "a neuron's state starts from a number, `normal(m, s)` or `uniform(a, b)`"
+            self.tables.symbols.fail(Diagnostic(code="C030", title=title, span=span, hint=hint))
         if name == "file":
-            path = text_of(arguments[0].value, "`file`", self.tables)
+            path = text_of(arguments[0].value, "file", self.tables)
             return ir.InitCall(which="file", path=path, span=span)
         if name in ("transpose", "copy"):
             return self._other(name, arguments[0].value, span, scope)
@@ -131,14 +139,21 @@ class Inits:
         other = synapse_of(argument, scope, self.tables)
         mine = (self.synapse.post.size, self.synapse.pre.size)
         theirs = (other.post.size, other.pre.size)
-        if (theirs[::-1] if name == "transpose" else theirs) != mine:
-            shape = f"{theirs[0]} x {theirs[1]}"
+        made = theirs[::-1] if name == "transpose" else theirs
+        turned = "copy" if name == "transpose" else "transpose"
+        if made != mine:
             self.tables.symbols.fail(
                 Diagnostic(
                     code="C025",
-                    title=f"`{self.synapse.path}` is {mine[0]} x {mine[1]}: {name} of `{other.path}` does not fit",
+                    title=f"`{self.synapse.path}` is {mine[0]} x {mine[1]}: the {name} of `{other.path}` does not fit",
                     span=span,
-                    labels=(Label(other.span, f"{shape} (postsynaptic x presynaptic)"),),
+                    label=f"{made[0]} x {made[1]}",
+                    labels=(
+                        Label(self.synapse.span, f"{mine[0]} x {mine[1]}"),
+                        Label(other.span, f"{theirs[0]} x {theirs[1]}"),
+                    ),
+                    notes=("a synapse's weights are as many as postsynaptic x presynaptic units",),
+                    hint=f"`{turned}({other.path})` would fit" if made[::-1] == mine else None,
                 )
             )
         return ir.InitCall(which=name, other=other.path, span=span)  # type: ignore[arg-type]
@@ -166,9 +181,11 @@ def synapse_of(expr: ast.Expr, scope: Scope, tables: Tables) -> SynapseInfo:
             if found.path in tables.synapses and not found.rest:
                 tables.symbols.used.add(found.path)
                 return tables.synapses[found.path]
-    title = f"`{expr.span.text}` is not a synapse"
-    hint = did_you_mean(expr.span.text, tables.synapses)
-    tables.symbols.fail(Diagnostic(code="C030", title=title, span=expr.span, hint=hint))
+    title = f"`{expr.span.shown}` is not a synapse"
+    hint = nearest(expr.span.shown, list(tables.synapses), "the synapses are")
+    tables.symbols.fail(
+        Diagnostic(code="C030", title=title, span=expr.span, label="a synapse is needed here", hint=hint)
+    )
 
 
 # ---------------------------------------------------------------- masks
@@ -187,18 +204,15 @@ def connections(expr: ast.Expr, scope: Scope, tables: Tables, synapse: SynapseIn
         case _:
             name = ""
     if name not in CONNECT_ARITY:
-        shown = expr.span.text
-        if shown.startswith("local"):
-            title = "`local(...)` is not yet available"
-            tables.symbols.fail(Diagnostic(code="C004", title=title, span=expr.span))
+        if name == "local":
+            tables.symbols.fail(further("connect = local(…)", expr.span))
         word(expr, tuple(CONNECT_ARITY), "connection", tables)
     if len(arguments) != CONNECT_ARITY[name]:
-        title = f"`{name}` takes {CONNECT_ARITY[name]} argument(s), not {len(arguments)}"
-        tables.symbols.fail(Diagnostic(code="C017", title=title, span=expr.span))
+        tables.symbols.fail(wrong_count(name, CONNECT_ARITY[name], len(arguments), expr.span))
     if name in ("one_to_one", "no_self") and synapse.pre.size != synapse.post.size:
         _unequal(name, expr.span, tables, synapse)
     if name == "file":
-        return (ir.Connect(which="file", path=text_of(arguments[0].value, "`file`", tables), span=expr.span),)
+        return (ir.Connect(which="file", path=text_of(arguments[0].value, "file", tables), span=expr.span),)
     argument = None
     if arguments:
         argument = Equations(tables, OfNumber("a connection")).resolve(arguments[0].value, scope)
@@ -212,6 +226,7 @@ def _unequal(name: str, span: Span, tables: Tables, synapse: SynapseInfo) -> Non
             code="C020",
             title=f"`{synapse.path}` is `{name}`, but `{pre.path}` has {pre.size} units, `{post.path}` {post.size}",
             span=span,
+            label="needs equal sizes",
             labels=(Label(pre.span, f"{pre.size} units"), Label(post.span, f"{post.size} units")),
         )
     )
@@ -260,8 +275,7 @@ class Judgements:
         if expr.function != "cos" and not (len(arguments) == 1 and self._names_synapse(arguments[0], scope)):
             return None
         if len(arguments) != (2 if expr.function == "cos" else 1):
-            title = f"`cos` takes 2 arguments, not {len(arguments)}"
-            self.tables.symbols.fail(Diagnostic(code="C017", title=title, span=expr.span))
+            self.tables.symbols.fail(wrong_count("cos", 2, len(arguments), expr.span))
         refs = tuple(self.matrix(a, scope) for a in arguments)
         self._same_shape(refs, expr.span)
         return ir.MatrixCall(function=expr.function, arguments=refs, span=expr.span)  # type: ignore[arg-type]
@@ -288,11 +302,26 @@ class Judgements:
             shapes.append(shape[::-1] if ref.transposed else shape)
         for ref, shape in zip(refs, shapes, strict=True):
             if shape != shapes[0]:
-                title = (
-                    f"`{_matrix_text(refs[0])}` is {shapes[0][0]} x {shapes[0][1]}, "
-                    f"`{_matrix_text(ref)}` is {shape[0]} x {shape[1]}"
-                )
-                self.tables.symbols.fail(Diagnostic(code="C025", title=title, span=span))
+                self._unlike(refs[0], shapes[0], ref, shape, span)
+
+    def _unlike(
+        self, one: ir.MatrixRef, shape: tuple[int, int], other: ir.MatrixRef, other_shape: tuple[int, int], span: Span
+    ) -> NoReturn:
+        first, second = f"{shape[0]} x {shape[1]}", f"{other_shape[0]} x {other_shape[1]}"
+        turned = other.synapse if other.transposed else f"transpose({other.synapse})"
+        labels = {ref.synapse: Label(self.tables.synapses[ref.synapse].span, "") for ref in (one, other)}
+        shapes = {n: (self.tables.synapses[n].post.size, self.tables.synapses[n].pre.size) for n in labels}
+        self.tables.symbols.fail(
+            Diagnostic(
+                code="C025",
+                title=f"`{_matrix_text(one)}` is {first}, `{_matrix_text(other)}` is {second}",
+                span=span,
+                label="cannot be compared",
+                labels=tuple(Label(lb.span, f"{shapes[n][0]} x {shapes[n][1]}") for n, lb in labels.items()),
+                notes=("a synapse's weights are as many as postsynaptic x presynaptic units",),
+                hint=f"`{turned}` is {first}" if other_shape[::-1] == shape else None,
+            )
+        )
 
     # ------------------------------------------------------------ expect
 
@@ -307,6 +336,8 @@ class Judgements:
         right_expr = item.right
         numbers = Equations(self.tables, OfNumber("the factor of an attractor"))
         match item.right:
+            case ast.Binary(operator="*", left=ast.Call(function="transpose") as matrix, right=number):
+                factor, right_expr = numbers.resolve(number, scope), matrix
             case ast.Binary(operator="*", left=number, right=matrix):
                 factor, right_expr = numbers.resolve(number, scope), matrix
             case ast.Unary(operand=matrix):
@@ -327,12 +358,13 @@ class Judgements:
                 self.tables.symbols.fail(
                     Diagnostic(
                         code="C018",
-                        title=f"`{item.condition.span.text}` is not an expectation",
+                        title=f"`{item.condition.span.shown}` is not an expectation",
                         span=item.condition.span,
                         notes=(
-                            "what can be expected: `W1: gradient`, `attractor V ~ transpose(W)`,\n"
-                            "`metric >= 0.95` (or `<=`), `metric >= 0.99 * backprop`",
+                            "what can be expected: `W1: gradient`, `attractor V ~ transpose(W)`, `metric >= 0.95` "
+                            "(or `<=`), `metric >= 0.99 * backprop`",
                         ),
+                        hint=_meant(item.condition),
                     )
                 )
         of_backprop, bound_expr = _backprop_factor(bound)
@@ -342,6 +374,20 @@ class Judgements:
         text = f"metric {comparison} {_flat(bound.span)}"
         side: Literal[">=", "<="] = ">=" if comparison == ">=" else "<="
         return ir.ExpectMetric(comparison=side, bound=value, of_backprop=of_backprop, text=text, span=item.span)
+
+
+def _meant(condition: ast.Expr) -> str | None:
+    """The nearest expectation to a condition that is none."""
+    if not isinstance(condition, ast.Binary):
+        return None
+    left, right = condition.left.span.shown, condition.right.span.shown
+    match condition:
+        case ast.Binary(operator=">" | "<" as sign, left=ast.Name(name="metric")):
+            return f"write `metric {sign}= {right}`"
+        case ast.Binary(operator=">=" | "<=" | ">" | "<" as sign, right=ast.Name(name="metric")):
+            return f"write `metric {'<=' if sign[0] == '>' else '>='} {left}`"
+        case _:
+            return None
 
 
 def _backprop_factor(bound: ast.Expr) -> tuple[bool, ast.Expr | None]:

@@ -13,8 +13,17 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from circuitdsl.diagnostics import Diagnostic, Label, Report, Span, did_you_mean
-from circuitdsl.graph.files import FileScope
-from circuitdsl.graph.findings import BUILTIN_NAMES, builtin_declared, duplicate, further, index_out_of_range
+from circuitdsl.graph.files import FileScope, homes_of
+from circuitdsl.graph.findings import (
+    BUILTIN_NAMES,
+    builtin_declared,
+    duplicate,
+    first_line,
+    further,
+    index_out_of_range,
+    listed,
+)
+from circuitdsl.graph.findings import arguments as count_of
 from circuitdsl.graph.ir import ELEMENTWISE
 from circuitdsl.graph.scope import (
     AliasTo,
@@ -47,6 +56,10 @@ Judged = (
 )  # fmt: skip
 
 
+#: The label at the `use` that a finding inside a motif comes from.
+IN_MOTIF = "in the motif used here"
+
+
 @dataclass(slots=True)
 class Structure:
     """The unrolled circuit: its names, and the items that are no entities, with their scopes."""
@@ -56,6 +69,7 @@ class Structure:
     symbols: Symbols
     items: list[tuple[Judged, Scope]]
     numbers: StructuralNumbers
+    arguments: list[tuple[ast.Expr, Scope]]  # of every `use`
 
 
 def elaborate(circuit: ast.Circuit, file: FileScope, overrides: Overrides, report: Report) -> Structure:
@@ -65,7 +79,7 @@ def elaborate(circuit: ast.Circuit, file: FileScope, overrides: Overrides, repor
     walker = _Walker(symbols, numbers, report)
     symbols.entities["bias"] = bias_population(circuit, top)
     walker.items(circuit.items, top)
-    return Structure(circuit, top, symbols, walker.found, numbers)
+    return Structure(circuit, top, symbols, walker.found, numbers, walker.arguments)
 
 
 def bias_population(circuit: ast.Circuit, scope: Scope) -> Declared:
@@ -86,6 +100,7 @@ class _Walker:
     report: Report
     found: list[tuple[Judged, Scope]] = field(default_factory=list)
     motifs: list[str] = field(default_factory=list)
+    arguments: list[tuple[ast.Expr, Scope]] = field(default_factory=list)
 
     def items(self, items: Iterable[ast.Item], scope: Scope) -> None:
         """Params first, so that ranges and indices may use those written below them."""
@@ -202,23 +217,34 @@ class _Walker:
         arguments = bind_arguments(item.motif, names, item.arguments, motif.name.span, self.symbols)
         bindings: dict[str, Binding] = {k: Thunk(v, scope) for k, v in arguments.items()}
         inner = Scope(file=file, prefix=f"{path}.", bindings=bindings, via=(*scope.via, item.span))
+        self.arguments += [(v, scope) for v in arguments.values()]
         self.motifs.append(item.motif.name)
-        self.items(motif.items, inner)
+        with self.report.within([first_line(item.span)], IN_MOTIF):
+            self.items(motif.items, inner)
         self.motifs.pop()
 
     def _motif(self, item: ast.Use, scope: Scope) -> tuple[ast.Motif, FileScope]:
         if item.motif.name not in scope.file.motifs:
-            hint = did_you_mean(item.motif.name, scope.file.motifs)
-            self.symbols.fail(
-                Diagnostic(
-                    code="C010",
-                    title=f"unknown motif `{item.motif.name}`",
-                    span=item.motif.span,
-                    notes=("a file sees its own motifs and those of the files it imports directly",),
-                    hint=hint or "import the file that defines it",
-                )
-            )
+            self.symbols.fail(_unknown_motif(item.motif, scope.file))
         return scope.file.motifs[item.motif.name]
+
+
+def _unknown_motif(name: ast.Name, file: FileScope) -> Diagnostic:
+    homes = homes_of("motif", name.name, file)
+    if name.name in file.rules:
+        hint: str | None = f"it is a rule: it stands in equations, `dw = {name.name}(…)`"
+    elif homes:
+        hint = f'`import "{homes[0]}"`'
+    else:
+        hint = did_you_mean(name.name, file.motifs)
+    return Diagnostic(
+        code="C010",
+        title=f"unknown motif `{name.name}`",
+        span=name.span,
+        label="no motif of this name",
+        notes=("a file sees its own motifs and those of the files it imports directly",),
+        hint=hint or "define it, or import the file that does",
+    )
 
 
 def bind_arguments(
@@ -228,28 +254,33 @@ def bind_arguments(
     bound: dict[str, ast.Expr] = {}
     where = Label(defined, f"defined here with ({', '.join(names)})")
 
-    def wrong(title: str, span: Span, hint: str | None = None) -> None:
-        symbols.fail(Diagnostic(code="C017", title=title, span=span, labels=(where,), hint=hint))
+    def wrong(title: str, span: Span, label: str = "", hint: str | None = None) -> None:
+        symbols.fail(Diagnostic(code="C017", title=title, span=span, label=label, labels=(where,), hint=hint))
 
     positional = [a for a in arguments if a.name is None]
     if len(positional) > len(names):
-        wrong(
-            f"`{callee.name}` takes {len(names)} argument(s), not {len(positional)}",
-            positional[len(names)].span,
-        )
+        title = f"`{callee.name}` takes {count_of(len(names))}, not {len(positional)}"
+        wrong(title, positional[len(names)].span, "one too many")
     for position, argument in enumerate(arguments):
         if argument.name is None and position >= len(positional):
-            wrong(f"a positional argument of `{callee.name}` after a named one", argument.span)
+            free = next((n for n in names if n not in bound), names[-1] if names else "a")
+            title = f"`{argument.span.shown}` stands without a name after a named argument of `{callee.name}`"
+            wrong(title, argument.span, "which one is it?", f"write `{free} = {argument.span.shown}`")
         name = argument.name if argument.name is not None else names[position]
         if name not in names:
-            wrong(f"`{callee.name}` has no argument `{name}`", argument.span, did_you_mean(name, names))
+            wrong(
+                f"`{callee.name}` has no argument `{name}`", argument.span, "no argument of this name",
+                did_you_mean(name, names) or (f"it takes {listed(names)}" if names else "it takes none"),
+            )  # fmt: skip
         if name in bound:
-            wrong(f"argument `{name}` of `{callee.name}` is given twice", argument.span)
+            wrong(
+                f"argument `{name}` of `{callee.name}` is given twice", argument.span, f"`{name}` has a value already"
+            )
         bound[name] = argument.value
     missing = [n for n in names if n not in bound]
     if missing:
-        listed = ", ".join(f"`{n}`" for n in missing)
-        wrong(f"`{callee.name}` is missing its argument {listed}", callee.span)
+        title = f"`{callee.name}` is missing its argument{'s' * (len(missing) > 1)} {listed(missing)}"
+        wrong(title, callee.span, "", "add " + listed(f"{n} = …" for n in missing))
     return bound
 
 
@@ -270,9 +301,9 @@ class StructuralNumbers:
             self.symbols.fail(
                 Diagnostic(
                     code="C021",
-                    title=f"`{expr.span.text}` is {value:g}, not a whole number",
+                    title=f"`{expr.span.shown}` is {value:g}, not a whole number",
                     span=expr.span,
-                    notes=("sizes, ranges and indices are whole numbers",),
+                    label="sizes, ranges and indices are whole numbers",
                 )
             )
         return int(value)
@@ -293,9 +324,16 @@ class StructuralNumbers:
                 assert_never(expr)
 
     def _not_a_number(self, expr: ast.Expr) -> float:
-        title = f"`{expr.span.text}` is not a number known before the run"
-        notes = ("sizes, ranges and indices are computed from numbers, params and loop variables",)
-        self.symbols.fail(Diagnostic(code="C024", title=title, span=expr.span, notes=notes))
+        self.symbols.fail(
+            Diagnostic(
+                code="C024",
+                title=f"`{expr.span.shown}` is not a number known before the run",
+                span=expr.span,
+                label="needed to build the circuit",
+                notes=("sizes, ranges and indices are computed from numbers, params and loop variables",),
+                hint="name the number with a param, `param n = 10`, and use it in both places",
+            )
+        )
 
     def _operation(self, expr: ast.Binary | ast.Call, scope: Scope) -> float:
         from circuitdsl.graph.numbers import FUNCTIONS
@@ -331,8 +369,9 @@ class StructuralNumbers:
         if isinstance(value, list):
             return self._element(value, place, expr)
         if place.rest:
-            title = f"`{place.path}` is a number: it has no elements"
-            self.symbols.fail(Diagnostic(code="C030", title=title, span=expr.span))
+            title = f"`{expr.span.shown}`: `{place.path}` is a number, it has no elements"
+            hint = f"write `{place.path}`, or make it a list: `param {place.path} = [{value:g}, …]`"
+            self.symbols.fail(Diagnostic(code="C030", title=title, span=expr.span, hint=hint))
         return value
 
     def _element(self, values: list[float], place: Place, expr: ast.Ref) -> float:
@@ -342,8 +381,9 @@ class StructuralNumbers:
             case (Rest(key=int() as key),):
                 self.symbols.fail(index_out_of_range(place.path, key, len(values), expr.span))
             case _:
-                title = f"`{place.path}` is a list of {len(values)} numbers: say which, `{place.path}[0]`"
-                self.symbols.fail(Diagnostic(code="C030", title=title, span=expr.span))
+                title = f"`{place.path}` is a list of {len(values)} numbers"
+                hint = f"say which: `{place.path}[0]`"
+                self.symbols.fail(Diagnostic(code="C030", title=title, span=expr.span, hint=hint))
 
     def param_value(self, declared: Declared) -> float | list[float]:
         """The value of a param, which thereby becomes structural."""
@@ -362,6 +402,7 @@ class StructuralNumbers:
                     title=f"the param `{path}` depends on itself",
                     span=declared.span,
                     label=cycle,
+                    hint="give one of them a number",
                 )
             )
         self.evaluating.append(path)

@@ -20,6 +20,11 @@ _C_KEYWORDS = frozenset(
 )
 _TAKEN = frozenset(keyword.kwlist) | frozenset(keyword.softkwlist) | frozenset(dir(builtins)) | _C_KEYWORDS
 _TAKEN |= frozenset({"np", "njit", "math", "numba", "real", "kernel", "train", "train_online", "evaluate"})
+#: Functions that the emitted text defines where it needs them.
+_TAKEN |= frozenset(
+    "relu sign square sigmoid softplus least largest clip rand randn philox uniform24 uniform53 normal28"
+    " minus_log31 sqrt27 cosine30".split()
+)
 
 
 @dataclass(slots=True)

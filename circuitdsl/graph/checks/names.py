@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from circuitdsl.diagnostics import Diagnostic, Label, Severity, Span
+from circuitdsl.diagnostics import Span
 from circuitdsl.graph import ir
 from circuitdsl.graph.checks.common import Findings, judged, plasticity, recorded, undriven
+from circuitdsl.graph.findings import shadowed, unused
 from circuitdsl.graph.scope import Declared
 from circuitdsl.graph.structure import Structure
 from circuitdsl.syntax import ast
@@ -23,10 +24,10 @@ def unused_names(circuit: ir.Circuit, structure: Structure) -> Findings:
         item = group[0].item
         if isinstance(item, ast.Param | ast.Modulator) and not any(d.path in used for d in group):
             what = "param" if isinstance(item, ast.Param) else "modulator"
-            yield unused(what, group[0].path, span)
+            yield unused(f"the {what} `{group[0].path}`", span)
     for span, paths in _by_place((alias.span, path) for path, alias in symbols.aliases.items()):
         if not used & set(paths):
-            yield unused("alias", paths[0], span)
+            yield unused(f"the alias `{paths[0]}`", span)
     yield from _unused_members(circuit, structure)
 
 
@@ -36,13 +37,6 @@ def _by_place(things: Iterable[tuple[Span, Thing]]) -> list[tuple[Span, list[Thi
     for place, thing in things:
         groups.setdefault(place, []).append(thing)
     return list(groups.items())
-
-
-def unused(what: str, name: str, span: Span) -> Diagnostic:
-    return Diagnostic(
-        code="C013", title=f"the {what} `{name}` is never used", span=span, severity=Severity.WARNING,
-        hint="use it, or leave it out",
-    )  # fmt: skip
 
 
 # ---------------------------------------------------------------- members
@@ -55,7 +49,7 @@ def _unused_members(circuit: ir.Circuit, structure: Structure) -> Findings:
     for span, group in _by_place(members):
         if not any(is_read for _, _, is_read in group):
             what, path, _ = group[0]
-            yield unused(what, path, span)
+            yield unused(f"the {what} `{path}`", span)
 
 
 def _members(structure: Structure) -> Iterator[tuple[str, ast.Name, str]]:
@@ -117,13 +111,13 @@ def shadowed_names(structure: Structure) -> Findings:
         for what, name in member_names(declared):
             hidden = entities.get(declared.scope.prefix + name.name)
             if hidden is not None:
-                owner = f"the {what} `{name.name}` of `{declared.path}`"
-                yield shadowed(owner, name.name, name.span, kind_of(hidden), hidden.span)
+                title = f"the {what} `{name.name}` of `{declared.path}`"
+                yield shadowed(title, name.span, f"the {kind_of(hidden)} `{name.name}`", hidden.span)
     for item in loops(structure.circuit.items):
         hidden = entities.get(item.variable.name)
         if hidden is not None:
             title = f"the loop variable `{item.variable.name}`"
-            yield shadowed(title, item.variable.name, item.variable.span, kind_of(hidden), hidden.span)
+            yield shadowed(title, item.variable.span, f"the {kind_of(hidden)} `{item.variable.name}`", hidden.span)
 
 
 def kind_of(declared: Declared) -> str:
@@ -135,16 +129,3 @@ def loops(items: Iterable[ast.Item]) -> Iterator[ast.For]:
         if isinstance(item, ast.For):
             yield item
             yield from loops(item.items)
-
-
-def shadowed(what: str, name: str, span: Span, hidden: str, hidden_span: Span) -> Diagnostic:
-    """`what` stands at `span` and hides something of the kind `hidden`."""
-    return Diagnostic(
-        code="C012",
-        title=f"{what} hides the {hidden} `{name}`",
-        span=span,
-        label="this one is meant from here on",
-        labels=(Label(hidden_span, "hidden there"),),
-        hint="give one of them another name",
-        severity=Severity.WARNING,
-    )

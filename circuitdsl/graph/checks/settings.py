@@ -99,6 +99,10 @@ def ranges(circuit: ir.Circuit) -> Findings:
                 yield out_of_range(f"`{param.name}` is {number_of(value, numbers)}", value.span, "a finite number")
     for phase in circuit.schedule.phases:
         yield from _whole(f"the length of phase `{phase.name}`", phase.ticks, numbers, 0)
+    dt = circuit.schedule.dt
+    length = None if dt is None else number_of(dt, numbers)
+    if dt is not None and length is not None and length <= 0:
+        yield out_of_range(f"`dt` is {length:g}", dt.span, "more than 0")
     for task in circuit.tasks.values():
         yield from _whole("`epochs`", task.epochs, numbers, 0)
         yield from _whole("`batch`", task.batch, numbers, 1)
@@ -111,6 +115,7 @@ def ranges(circuit: ir.Circuit) -> Findings:
 
 
 def out_of_range(title: str, span: Span, wanted: str, *labels: Label) -> Diagnostic:
+    title = f"{title}, which is out of its range"
     return Diagnostic(code="C027", title=title, span=span, label=f"expected {wanted}", labels=labels)
 
 
@@ -124,7 +129,7 @@ def _whole(what: str, expr: ir.Expr | None, numbers: dict[str, float], least: in
             code="C021",
             title=f"{what} is {value:g}, not a whole number",
             span=expr.span,
-            label=f"expected {_range(least, most)}",
+            label=f"expected a whole number, {_range(least, most)}",
         )
     elif value < least or (most is not None and value > most):
         yield out_of_range(f"{what} is {value:.0f}", expr.span, _range(least, most))
@@ -147,12 +152,12 @@ def _of_synapse(circuit: ir.Circuit, synapse: ir.Synapse, numbers: dict[str, flo
         value = None if connect.argument is None else number_of(connect.argument, numbers)
         if connect.argument is None or value is None:
             continue
-        if connect.which == "sparse" and not 0 < value <= 1:
-            title = f"`{synapse.name}` is connected with probability {value:g}"
-            yield out_of_range(title, connect.argument.span, "more than 0, at most 1")
+        if connect.which == "sparse" and not 0 <= value <= 1:
+            title = f"`{synapse.name}` is connected with the probability {value:g}"
+            yield out_of_range(title, connect.argument.span, "0 to 1")
         elif connect.which == "fan_in":
             size = Label(circuit.populations[synapse.pre].span, f"`{synapse.pre}` has {synapse.pre_size} units")
-            for found in _whole(f"the fan-in of `{synapse.name}`", connect.argument, numbers, 1, synapse.pre_size):
+            for found in _whole(f"the fan-in of `{synapse.name}`", connect.argument, numbers, 0, synapse.pre_size):
                 yield Diagnostic(code=found.code, title=found.title, span=found.span, label=found.label, labels=(size,))
     if synapse.bounds is not None:
         low, high = (number_of(b, numbers) for b in synapse.bounds)

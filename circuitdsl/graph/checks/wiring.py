@@ -93,7 +93,8 @@ def rules_without_effect(circuit: ir.Circuit) -> Findings:
             continue
         why = None
         if _known(synapse.dw, silent, circuit, numbers) == 0:
-            why = "always 0"
+            zero = [n for n in _params_of(synapse.dw) if numbers[n] == 0]
+            why = f"always 0: `{zero[0]}` is 0" if zero else "always 0"
         elif synapse.bounds is not None:
             low, high = (number_of(b, numbers) for b in synapse.bounds)
             why = f"its bounds leave no value but {low:g}" if low is not None and low == high else None
@@ -106,6 +107,10 @@ def rules_without_effect(circuit: ir.Circuit) -> Findings:
                 hint="leave `dw` out if the synapse is meant to be fixed",
                 severity=Severity.WARNING,
             )
+
+
+def _params_of(expr: ir.Expr) -> list[str]:
+    return [part.name for part in ir.walk(expr) if isinstance(part, ir.ParamRef)]
 
 
 def _always_silent(circuit: ir.Circuit, numbers: dict[str, float]) -> set[str]:

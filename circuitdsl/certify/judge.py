@@ -1,0 +1,219 @@
+"""From readings over training and seeds to one certificate for each synapse, and whether it bears out `derive`.
+
+theory.md, section 4: a verdict is `descent` if the descent rate is positive beyond its interval and more than under
+the control, `ascent` if it is negative likewise, `none` if it cannot be told from the control. `gradient` is never
+claimed by measurement alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from circuitdsl.certify.certificate import Moment, SynapseCertificate
+from circuitdsl.certify.measure import Reading
+from circuitdsl.certify.relations import REACHED
+from circuitdsl.certify.statistics import Interval, interval
+from circuitdsl.derive.verdict import Finding, Verdict
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.floating[Any]]
+
+#: A cosine above this one, and norms in a ratio that varies less than that, are those of the gradient itself.
+EXACT, CONSTANT = 0.9999, 1e-3
+#: Checkpoints count as late from this part of the updates on.
+LATE = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """The readings of one synapse: [seeds][checkpoints], and the residuals of the relations that it needs."""
+
+    finding: Finding
+    at: tuple[int, ...]
+    readings: list[list[Reading]]
+    residuals: list[list[float | None]]
+    realised: float | None = None
+
+    def late(self) -> list[int]:
+        """The checkpoints that count, by their numbers."""
+        return [i for i, update in enumerate(self.at) if update >= LATE * self.at[-1]]
+
+    def array(self, of: Callable[[Reading], Array], chosen: Sequence[int]) -> Array:
+        """Something of every example, averaged over checkpoints at which it is known: [seeds, examples]."""
+        import numpy as np
+
+        rows = []
+        for readings in self.readings:
+            found = [a for i in chosen if np.isfinite(a := of(readings[i])).all()]
+            if found:
+                rows.append(np.mean(found, axis=0))
+        return np.array(rows)
+
+    def numbers(self, of: Callable[[Reading], float]) -> Array:
+        """Something of every reading: [seeds, checkpoints]."""
+        import numpy as np
+
+        return np.array([[of(r) for r in readings] for readings in self.readings])
+
+
+# ---------------------------------------------------------------- one synapse
+
+
+def certify_synapse(record: Record) -> SynapseCertificate:
+    """What the readings of one synapse come to, without regard to the others."""
+    late = record.late()
+    along, control = record.array(lambda r: r.along, late), record.array(lambda r: r.control, late)
+    descent, difference = interval(along), interval(along - control)
+    agreement, power = record.array(lambda r: r.agreement, late), record.array(lambda r: r.power, late)
+    phis = record.numbers(lambda r: r.phi)
+    found = SynapseCertificate(
+        name=record.finding.synapse,
+        cos=_last(record.numbers(lambda r: r.cos)),
+        norm_ratio=_last(record.numbers(lambda r: r.ratio)),
+        phi=interval(agreement, power),
+        phi_positive=float((phis > 0).mean()) if phis.size else float("nan"),
+        r2=_last(record.numbers(lambda r: r.response.r2)),
+        h_min=_last(record.numbers(lambda r: r.response.low)),
+        h_max=_last(record.numbers(lambda r: r.response.high)),
+        descent=descent,
+        control=float(control.mean()) if control.size else float("nan"),
+        difference=difference,
+        verdict=_verdict(record, descent, difference) if record.readings else None,
+        derived=record.finding.verdict,
+        reached=_reached(record),
+        agrees=None,
+        objection=None,
+        realised=record.realised,
+        course=tuple(_moment(record, i) for i in range(len(record.at))) if record.readings else (),
+    )
+    return found
+
+
+def _last(numbers: Array) -> float:
+    """The mean over the seeds at the last checkpoint at which it is known."""
+    import numpy as np
+
+    known = [column[np.isfinite(column)] for column in numbers.T] if numbers.size else []
+    return next((float(c.mean()) for c in reversed(known) if c.size), float("nan"))
+
+
+def _verdict(record: Record, descent: Interval, difference: Interval) -> Verdict:
+    if is_exact(record):
+        return "exact"
+    if descent.sign == difference.sign != 0:
+        return "descent" if descent.sign > 0 else "ascent"
+    return "none"
+
+
+def is_exact(record: Record) -> bool:
+    """Whether the drive was the gradient at every checkpoint, times one number."""
+    import numpy as np
+
+    cos, ratio = record.numbers(lambda r: r.cos), record.numbers(lambda r: r.ratio)
+    known = np.isfinite(cos)
+    if not known.any() or not (cos[known] > EXACT).all():
+        return False
+    return bool(np.ptp(ratio[known]) <= CONSTANT * ratio[known].mean())
+
+
+def _reached(record: Record) -> bool | None:
+    needed = [[r for r in seed if r is not None] for seed in record.residuals]
+    if not any(needed):
+        return None
+    return all(seed and min(seed) < REACHED for seed in needed)
+
+
+def _moment(record: Record, i: int) -> Moment:
+    import numpy as np
+
+    residuals = [r for seed in record.residuals if (r := seed[i]) is not None]
+    control = record.array(lambda r: r.control, [i])
+    ratios = record.numbers(lambda r: r.ratio)[:, i]
+    known = ratios[np.isfinite(ratios)]
+    return Moment(
+        update=record.at[i],
+        cos=interval(record.array(lambda r: r.along, [i])),
+        control=float(control.mean()) if control.size else float("nan"),
+        phi=interval(record.array(lambda r: r.agreement, [i]), record.array(lambda r: r.power, [i])),
+        norm_ratio=float(known.mean()) if known.size else float("nan"),
+        residual=max(residuals) if residuals else None,
+    )
+
+
+# ---------------------------------------------------------------- together
+
+
+def together(found: dict[str, SynapseCertificate]) -> tuple[dict[str, SynapseCertificate], bool | None]:
+    """Dynamical consistency of the measured signs; where they differ, the synapses that go up are `inconsistent`."""
+    judged = [s for s in found.values() if s.verdict is not None]
+    signs = {s.name: s.phi.sign if s.verdict != "none" else 0 for s in judged}
+    up, down = -1 in signs.values(), 1 in signs.values()
+    if up and down:
+        return {n: replace(s, verdict="inconsistent") if signs.get(n) == -1 else s for n, s in found.items()}, False
+    return found, True if judged and all(signs.values()) else None
+
+
+def agreed(found: SynapseCertificate, record: Record) -> SynapseCertificate:
+    """The certificate with whether it bears out what was derived."""
+    if found.verdict is None or found.derived is None:
+        return found
+    objection = _objection(found, record)
+    return replace(found, agrees=objection is None, objection=objection)
+
+
+def _objection(found: SynapseCertificate, record: Record) -> str | None:
+    """Why the measurement contradicts the derived verdict; None if it does not."""
+    claim = f"`{found.name}` is derived to be {found.derived} ({record.finding.evidence})"
+    match found.derived:
+        case "exact":
+            worst = _least(record.numbers(lambda r: r.cos))
+            return None if is_exact(record) else f"{claim}, but its cosine falls to {worst:.6f}"
+        case "none":
+            low, mean, high = found.difference
+            seen = f"{claim}, but differs from the control by {mean:.3g} [{low:.3g}, {high:.3g}]"
+            return seen if found.difference.sign else None
+        case "gradient" | "descent":
+            return _wrong_way(found, record, claim, 1)
+        case "ascent" | "inconsistent":
+            return _wrong_way(found, record, claim, -1)
+        case _:
+            return None
+
+
+def _wrong_way(found: SynapseCertificate, record: Record, claim: str, sign: int) -> str | None:
+    """The sign of phi and of the descent rate, where the relations that the verdict needs hold."""
+    readings = _settled(record)
+    if not readings:
+        return None
+    phi = sum(r.agreement.sum() for r in readings) / sum(r.power.sum() for r in readings)
+    rate = sum(r.along.mean() for r in readings) / len(readings)
+    control = sum(r.control.mean() for r in readings) / len(readings)
+    if found.derived in ("gradient", "inconsistent", "ascent") and sign * phi <= 0:
+        return f"{claim}, but its phi is {phi:.3g}"
+    if sign * (rate - control) <= 0:
+        return f"{claim}, but its descent rate is {rate:.3g}, and {control:.3g} with permuted errors"
+    return None
+
+
+def _settled(record: Record) -> list[Reading]:
+    """The readings at which the relations that the verdict needs hold; the late ones if it needs none."""
+    import numpy as np
+
+    chosen: list[Reading] = []
+    for readings, residuals in zip(record.readings, record.residuals, strict=True):
+        if all(r is None for r in residuals):
+            chosen += [readings[i] for i in record.late()]
+        else:
+            held = zip(readings, residuals, strict=True)
+            chosen += [reading for reading, r in held if r is not None and r < REACHED]
+    return [r for r in chosen if np.isfinite(r.along).all()]
+
+
+def _least(numbers: Array) -> float:
+    import numpy as np
+
+    return float(np.nanmin(numbers)) if np.isfinite(numbers).any() else float("nan")
