@@ -320,7 +320,7 @@ class _Page:
         if block is not None and block.span.line == number and text[: block.span.column - 1].strip():
             marks.append(self.mark(Label(block.span, ""), text, column, self.sign_of(block), self.style_of(block)))
         last = column[min(block.span.end_column - 1, len(text))] if block is not None and ends_here else 0
-        seen = [(m.start, m.end) for m in marks] + ([(last - 1, last)] if ends_here else [])
+        seen = [(m.start, m.end, len(m.text)) for m in marks] + ([(last - 1, last, 0)] if ends_here else [])
         room = self.room - (2 if block is not None else 0)
         left, right = _window(seen, len(cells), room)
         here, below = self.margins(number, block)
@@ -371,16 +371,18 @@ def _block_lines(span: Span) -> set[int]:
     return {first, first + 1, last - 1, last}
 
 
-def _window(seen: Sequence[tuple[int, int]], length: int, room: int) -> tuple[int, int]:
-    """The columns of a line to show: all if they fit, else those around the first thing to be seen."""
+def _window(seen: Sequence[tuple[int, int, int]], length: int, room: int) -> tuple[int, int]:
+    """The columns of a line to show: all if they fit, else those around what is to be seen, with room for
+    the text beside the last mark. `seen` holds starts, ends and lengths of texts."""
     if length <= room or not seen:
-        return 0, max(length, room) if length <= room else room
-    start, end = min(seen)[0], max(e for _, e in seen)
+        return 0, room
+    start, end = min(s for s, _, _ in seen), max(e for _, e, _ in seen)
     if end - start > room - 8:
-        start, end = seen[0]
-    left = (start + min(end, start + room) - room) // 2
-    left = max(0, min(left, max(length, end) - room))
-    return left, left + room
+        start, end = seen[0][:2]
+    text = next((t for _, e, t in seen if e == end), 0)
+    centred = (start + min(end, start + room) - room) // 2
+    left = min(max(centred, end + 1 + text - room), start - 10)
+    return max(0, left), max(0, left) + room
 
 
 def _cut(cells: list[str], left: int, right: int) -> list[str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.certify.measure import Sample
-from circuitdsl.certify.passes import in_float64
-from circuitdsl.derive.gradient import adjoints, learning_synapses
+from circuitdsl.certify.pairing import mean_descent
+from circuitdsl.certify.passes import Still, in_float64
+from circuitdsl.derive.gradient import learning_synapses
 from circuitdsl.derive.paths import alive_values, settle
-from circuitdsl.graph.ir import Circuit, Kind
+from circuitdsl.graph.ir import Kind
 from circuitdsl.reference import Reference
 
 if TYPE_CHECKING:
@@ -19,12 +21,15 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.floating[Any]]
 
-#: The gradient is tested in so many directions, on so many examples, with these steps in units of the weights' norm.
-DIRECTIONS, EXAMPLES = 5, 32
-STEPS = (1e-3, 5e-4, 2.5e-4, 1.25e-4)
+#: The gradient is tested in so many directions without kinks, of at most so many, on so many examples, with these steps
+#: in units of the weights' norm. A direction has a kink if its order varies more than that from step to step.
+DIRECTIONS, MOST, EXAMPLES, KINK = 5, 15, 32, 0.1
+STEPS = (1e-4, 5e-5, 2.5e-5, 1.25e-5)
+#: What is smaller than this part of the loss may be rounding.
+ROUNDING = 1e-13
 
 
-def taylor_slope(circuit: Circuit, state: State, sample: Sample, *, seed: int, epoch: int) -> float | None:
+def taylor_slope(still: Still, state: State, sample: Sample, *, seed: int, epoch: int) -> float | None:
     """The order of |loss(w + h u) - loss(w) - h <grad, u>| in h: the median over random directions u in the space
     of all learning weights, in float64. 2 for a right gradient, 1 for a wrong one.
 
@@ -32,9 +37,9 @@ def taylor_slope(circuit: Circuit, state: State, sample: Sample, *, seed: int, e
     linear along every direction)."""
     import numpy as np
 
-    engine, wide = Reference(circuit, (), "float64"), in_float64(state)
+    circuit, wide = still.circuit, in_float64(state)
+    engine = Reference(circuit, (), "float64")
     some = sample.examples[:EXAMPLES]
-    learning = learning_synapses(circuit)
 
     def loss(weights: dict[str, Array]) -> float:
         moved = wide.copy()
@@ -43,22 +48,23 @@ def taylor_slope(circuit: Circuit, state: State, sample: Sample, *, seed: int, e
         assert found is not None
         return found
 
-    twin = Reference(adjoints(circuit), (), "float64")
-    all_gradients = twin.gradient(wide, sample.data, some, sample.numbers, seed=seed, epoch=epoch)
-    gradient = {name: all_gradients[name] for name in learning}
-    start = loss({})
-    size = np.sqrt(sum((wide.weights[n] ** 2).sum() for n in learning)) or 1.0
-    slopes = [
-        slope
-        for number in range(DIRECTIONS)
-        if (slope := _order(loss, start, gradient, wide, size, np.random.default_rng(number))) is not None
-    ]
-    return float(np.median(slopes)) if slopes else None
+    frames = still.evaluation(wide, sample.data, some, sample.numbers, seed=seed, epoch=epoch)
+    learning = [circuit.synapses[name] for name in learning_synapses(circuit)]
+    gradient = {s.name: -mean_descent(s, frames, wide) for s in learning}
+    found: list[float] = []
+    for number in range(MOST):
+        slope = _order(loss, gradient, wide, np.random.default_rng(number))
+        found += [] if slope is None else [slope]
+        if len(found) == DIRECTIONS:
+            break
+    return float(np.median(found)) if found else None
 
 
 def _order(
-    loss: Any, start: float, gradient: dict[str, Array], state: State, size: float, generator: np.random.Generator
+    loss: Callable[[dict[str, Array]], float], gradient: dict[str, Array], state: State, generator: np.random.Generator
 ) -> float | None:
+    """The order along one direction, drawn among the weights that are there. None where the remainder is lost in
+    rounding, or follows no power: there is a kink (a gate that opens) on the way."""
     import numpy as np
 
     direction = {}
@@ -69,29 +75,30 @@ def _order(
     length = np.sqrt(sum((d**2).sum() for d in direction.values()))
     if not length > 0:
         return None
+    size = np.sqrt(sum((state.weights[n] ** 2).sum() for n in gradient)) or 1.0
     along = sum(float((gradient[n] * d).sum()) for n, d in direction.items()) / length
+    start = loss({})
     rests = []
     for step in STEPS:
         h = step * size
         moved = loss({n: state.weights[n] + h / length * d for n, d in direction.items()})
         rests.append(abs(moved - start - h * along))
-    rounding = 1e-14 * max(abs(start), 1e-300)
-    if not np.isfinite(rests).all() or min(rests) < 10 * rounding:
+    if not np.isfinite(rests).all() or min(rests) < ROUNDING * abs(start):
         return None
-    return float(np.polyfit(np.log(STEPS), np.log(rests), 1)[0])
+    orders = np.diff(np.log(rests)) / np.diff(np.log(STEPS))
+    return float(np.mean(orders)) if np.ptp(orders) < KINK else None
 
 
-def relaxation(circuit: Circuit, state: State, sample: Sample, *, seed: int, epoch: int) -> float | None:
+def relaxation(still: Still, state: State, sample: Sample, *, seed: int, epoch: int) -> float | None:
     """|r(last tick) - r(the tick before)| / |r(last tick)| over the rates on the way to the loss, in evaluation.
 
     None for circuits of a single tick."""
     import numpy as np
 
+    circuit = still.circuit
     alive = alive_values(settle(circuit)).now
     rates = [p.name for p in circuit.of_kind(Kind.RATE) if p.name in alive]
-    frames = Reference(circuit, (), "float64").hold(
-        in_float64(state), sample.data, sample.examples, sample.numbers, seed=seed, epoch=epoch, training=False
-    )
+    frames = still.evaluation(in_float64(state), sample.data, sample.examples, sample.numbers, seed=seed, epoch=epoch)
     if len(frames) < 2:
         return None
     last, before = frames[-1].now, frames[-2].now

@@ -30,12 +30,14 @@ LATE = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """The readings of one synapse: [seeds][checkpoints], and the residuals of the relations that it needs."""
+    """The readings of one synapse: [seeds][checkpoints], and the residuals of the relations that it needs.
+    `filtered`: its drive passes through states or a function, so that it is not the update."""
 
     finding: Finding
     at: tuple[int, ...]
     readings: list[list[Reading]]
     residuals: list[list[float | None]]
+    filtered: bool = False
     realised: float | None = None
 
     def late(self) -> list[int]:
@@ -66,11 +68,11 @@ class Record:
 def certify_synapse(record: Record) -> SynapseCertificate:
     """What the readings of one synapse come to, without regard to the others."""
     late = record.late()
-    along, control = record.array(lambda r: r.along, late), record.array(lambda r: r.control, late)
-    descent, difference = interval(along), interval(along - control)
+    each, control = record.array(lambda r: r.descent, late), record.array(lambda r: r.control, late)
+    descent, difference = interval(each).within(-1, 1), interval(each - control)
     agreement, power = record.array(lambda r: r.agreement, late), record.array(lambda r: r.power, late)
     phis = record.numbers(lambda r: r.phi)
-    found = SynapseCertificate(
+    return SynapseCertificate(
         name=record.finding.synapse,
         cos=_last(record.numbers(lambda r: r.cos)),
         norm_ratio=_last(record.numbers(lambda r: r.ratio)),
@@ -90,7 +92,6 @@ def certify_synapse(record: Record) -> SynapseCertificate:
         realised=record.realised,
         course=tuple(_moment(record, i) for i in range(len(record.at))) if record.readings else (),
     )
-    return found
 
 
 def _last(numbers: Array) -> float:
@@ -102,7 +103,7 @@ def _last(numbers: Array) -> float:
 
 
 def _verdict(record: Record, descent: Interval, difference: Interval) -> Verdict:
-    if is_exact(record):
+    if is_exact(record) and not record.filtered:
         return "exact"
     if descent.sign == difference.sign != 0:
         return "descent" if descent.sign > 0 else "ascent"
@@ -136,7 +137,7 @@ def _moment(record: Record, i: int) -> Moment:
     known = ratios[np.isfinite(ratios)]
     return Moment(
         update=record.at[i],
-        cos=interval(record.array(lambda r: r.along, [i])),
+        cos=interval(record.array(lambda r: r.descent, [i])).within(-1, 1),
         control=float(control.mean()) if control.size else float("nan"),
         phi=interval(record.array(lambda r: r.agreement, [i]), record.array(lambda r: r.power, [i])),
         norm_ratio=float(known.mean()) if known.size else float("nan"),
@@ -190,7 +191,7 @@ def _wrong_way(found: SynapseCertificate, record: Record, claim: str, sign: int)
     if not readings:
         return None
     phi = sum(r.agreement.sum() for r in readings) / sum(r.power.sum() for r in readings)
-    rate = sum(r.along.mean() for r in readings) / len(readings)
+    rate = sum(r.descent.mean() for r in readings) / len(readings)
     control = sum(r.control.mean() for r in readings) / len(readings)
     if found.derived in ("gradient", "inconsistent", "ascent") and sign * phi <= 0:
         return f"{claim}, but its phi is {phi:.3g}"
@@ -210,7 +211,7 @@ def _settled(record: Record) -> list[Reading]:
         else:
             held = zip(readings, residuals, strict=True)
             chosen += [reading for reading, r in held if r is not None and r < REACHED]
-    return [r for r in chosen if np.isfinite(r.along).all()]
+    return [r for r in chosen if np.isfinite(r.descent).all()]
 
 
 def _least(numbers: Array) -> float:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.certify.drive import Rule
-from circuitdsl.certify.pairing import Pair, pair
+from circuitdsl.certify.pairing import Pair, mean_descent, pair
 from circuitdsl.certify.passes import Passes, Still, in_float64
 from circuitdsl.certify.statistics import Response, response
 from circuitdsl.graph.functions import quiet
 from circuitdsl.graph.initial import fans_of
+from circuitdsl.graph.ir import Synapse
 from circuitdsl.graph.numbers import evaluate
+from circuitdsl.reference import Reference
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,12 +30,13 @@ class Reading:
     """One learning synapse at one state of one seed.
 
     `cos` of mean drive and descent direction; `ratio` of their norms, in units of the rule's rate. For each example
-    of the sample: `along`, its part in that cosine, `control`, the same with permuted errors, `agreement`, s . delta
-    in units of the rate, and `power`, |delta|^2. NaN where the gradient is 0."""
+    of the sample: `descent`, whose mean is that cosine and whose spread is what the example does to it; `control`,
+    the same with the drive under permuted errors, in the same unit; `agreement`, s . delta in units of the rate, and
+    `power`, |delta|^2. NaN where the gradient is 0."""
 
     cos: float
     ratio: float
-    along: Array
+    descent: Array
     control: Array
     agreement: Array
     power: Array
@@ -65,22 +68,37 @@ def _reading(found: Pair, rate: float) -> Reading:
     import numpy as np
 
     drive, descent = float(np.linalg.norm(found.drive)), float(np.linalg.norm(found.descent))
-    scale = drive * descent
-    if scale > 0:
-        along, control = found.along / scale, found.control / scale
-        cos = float(np.vdot(found.drive, found.descent)) / scale
+    examples = len(found.power)
+    cos = float(np.vdot(found.drive, found.descent)) / (drive * descent) if drive * descent > 0 else float("nan")
+    if drive * descent > 0:
+        each, control = _influences(found, drive, descent)
     else:
-        along = control = np.zeros(len(found.along)) if descent > 0 else np.full(len(found.along), np.nan)
-        cos = float("nan")
+        each = control = np.zeros(examples) if descent > 0 else np.full(examples, np.nan)
     return Reading(
         cos=cos,
         ratio=drive / rate / descent if descent > 0 else float("nan"),
-        along=along,
+        descent=each,
         control=control,
         agreement=found.agreement / rate,
         power=found.power,
         response=response(found.credit / rate, found.delta),
     )
+
+
+def _influences(found: Pair, drive: float, descent: float) -> tuple[Array, Array]:
+    """a / sqrt(b c) plus what each example does to it (its influence function), for a the product of the two means
+    and b, c their squares; with the real drive, and with that of permuted errors in the same unit."""
+    import numpy as np
+
+    scale = drive * descent
+    spread = (found.drive_drive / drive**2 - 1) + (found.descent_descent / descent**2 - 1)
+
+    def each(forth: Array, back: Array) -> Array:
+        mean = forth.mean()
+        return np.asarray((forth + back - back.mean() - mean * spread) / scale)
+
+    real = each(found.drive_descent, found.descent_drive)
+    return real, each(found.control_descent, found.descent_control)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,3 +117,22 @@ def look(
     wide = in_float64(state)
     passes = still.look(wide, sample.data, sample.examples, sample.numbers, seed=seed, epoch=epoch)
     return {rule.synapse.name: read(rule, passes, still, wide, sample.numbers) for rule in rules}
+
+
+def realised_cosine(
+    still: Still, synapses: Sequence[Synapse], sample: Sample, state: State, *, seed: int, epoch: int
+) -> dict[str, float]:
+    """The cosine of what the next update would really add, states and decay included, with the descent direction."""
+    import numpy as np
+
+    wide = in_float64(state)
+    where = (wide, sample.data, sample.examples, sample.numbers)
+    with quiet():
+        frames = still.evaluation(*where, seed=seed, epoch=epoch)
+        steps = Reference(still.circuit, (), "float64").increments(*where, seed=seed, epoch=epoch)
+    found = {}
+    for synapse in synapses:
+        step, descent = steps[synapse.name], mean_descent(synapse, frames, wide)
+        norms = float(np.linalg.norm(step) * np.linalg.norm(descent))
+        found[synapse.name] = float(np.vdot(step, descent)) / norms if norms > 0 else float("nan")
+    return found

@@ -28,10 +28,12 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.floating[Any]]
 
-#: Beyond so many products of a tick of the rule with a tick of the gradient, arrays are written out.
+#: With more terms and ticks than this the drive is written out.
 FEW = 6
-#: How many numbers are written out at a time.
-ROOM = 2_000_000
+#: Of so many examples it is always written out, however large the synapse.
+FEWEST = 16
+#: How many numbers an array of all examples may hold, and how many of them are made at a time.
+ROOM, PORTION = 8_000_000, 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +49,19 @@ class Outer:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
     """Means over the sample [post size, pre size]: `drive` and `descent`, which is minus the gradient. For each
-    example: `along`, the product of its drive with the mean descent; `control`, the same with permuted errors;
-    `credit` and `delta`, [examples, post size], what the drive and the descent say to each neuron; `agreement` and
-    `power`, whose means have the consistency score as their ratio."""
+    example, [examples]: the products of its drive with both means (`drive_descent`, `drive_drive`), of its descent
+    with both (`descent_drive`, `descent_descent`), and, for the drive under permuted errors, `control_descent` and
+    `descent_control`; `credit` and `delta`, [examples, post size], what drive and descent say to each neuron;
+    `agreement` and `power`, whose means have the consistency score as their ratio."""
 
     drive: Array
     descent: Array
-    along: Array
-    control: Array
+    drive_descent: Array
+    drive_drive: Array
+    descent_drive: Array
+    descent_descent: Array
+    control_descent: Array
+    descent_control: Array
     credit: Array
     delta: Array
     agreement: Array
@@ -63,19 +70,27 @@ class Pair:
 
 def pair(rule: Rule, passes: Passes, errors: Errors, state: State) -> Pair:
     """The drive of a rule and the descent at the state that was looked at."""
-    synapse, mask = rule.synapse, state.masks[rule.synapse.name]
-    descents = _descents(synapse, passes.evaluation)
+    mask = state.masks[rule.synapse.name]
+    descents = _descents(rule.synapse, passes.evaluation)
     direct = reads_labels(list(rule.reads()), errors)
-    if not rule.dense:
+    if not rule.dense and len(descents) == 1:
         found = _outers(rule, passes.training, state)
-        if len(found) * len(descents) <= FEW and len(descents) == 1:
-            control = [replace(o, post=_roll(o.post)) for o in found] if direct else None
-            if control is None:
-                same = passes.permuted is passes.training
-                control = found if same else _outers(rule, passes.permuted, state)
+        if len(found) <= FEW:
+            if direct:
+                control = [replace(o, post=_roll(o.post)) for o in found]
+            elif passes.permuted is passes.training:
+                control = found
+            else:
+                control = _outers(rule, passes.permuted, state)
             return _by_factors(found, control, descents[0], mask)
-    permuted = with_permuted_labels(passes.permuted, errors) if direct else passes.permuted
-    return _written_out(rule, passes.training, permuted, descents, state)
+    few = slice(0, max(FEWEST, ROOM // (rule.synapse.post_size * rule.synapse.pre_size)))
+    training, permuted = passes.training, passes.permuted
+    if few.stop < training[0].batch.size:
+        training, permuted = ([_some(f, few) for f in frames] for frames in (training, permuted))
+        descents = [replace(d, post=d.post[few], pre=d.pre[few]) for d in descents]
+    if direct:
+        permuted = with_permuted_labels(permuted, errors)
+    return _written_out(rule, training, permuted, descents, state)
 
 
 # ---------------------------------------------------------------- factors
@@ -127,6 +142,12 @@ def _descents(synapse: Synapse, frames: Sequence[Frame]) -> list[Outer]:
     return found
 
 
+def mean_descent(synapse: Synapse, evaluation: Sequence[Frame], state: State) -> Array:
+    """-d loss / d W over the sample, [post size, pre size]."""
+    shape = (synapse.post_size, synapse.pre_size)
+    return _mean(_descents(synapse, evaluation), shape, state.masks[synapse.name])
+
+
 def _roll(array: Array) -> Array:
     import numpy as np
 
@@ -142,32 +163,34 @@ def _mean(outers: Sequence[Outer], shape: tuple[int, int], mask: NDArray[np.bool
     return found if mask is None else np.where(mask, found, 0.0)
 
 
-def _along(outers: Sequence[Outer], direction: Array) -> Array:
+def _along(outers: Sequence[Outer], direction: Array, examples: int) -> Array:
     """The product of each example's sum with one direction, [examples]."""
     import numpy as np
 
-    found = np.zeros(len(outers[0].post)) if outers else np.zeros(1)
+    found = np.zeros(examples)
     for outer in outers:
         found += np.einsum("ei,ei->e", outer.post @ (outer.coefficient * direction), outer.pre)
     return found
 
 
-def _by_factors(
-    drives: list[Outer], control: list[Outer], descent: Outer, mask: NDArray[np.bool_] | None
-) -> Pair:
+def _by_factors(drives: list[Outer], control: list[Outer], descent: Outer, mask: NDArray[np.bool_] | None) -> Pair:
     import numpy as np
 
     shape = (descent.post.shape[1], descent.pre.shape[1])
-    mean = _mean([descent], shape, mask)
+    wanted = [descent]
+    drive, mean, shuffled = (_mean(outers, shape, mask) for outers in (drives, wanted, control))
     credit = np.zeros_like(descent.post)
     for outer in drives:
         credit += _credit(outer, descent.pre)
-    empty = np.zeros(len(descent.post))
     return Pair(
-        drive=_mean(drives, shape, mask),
+        drive=drive,
         descent=mean,
-        along=_along(drives, mean) if drives else empty,
-        control=_along(control, mean) if control else empty,
+        drive_descent=_along(drives, mean, len(credit)),
+        drive_drive=_along(drives, drive, len(credit)),
+        descent_drive=_along(wanted, drive, len(credit)),
+        descent_descent=_along(wanted, mean, len(credit)),
+        control_descent=_along(control, mean, len(credit)),
+        descent_control=_along(wanted, shuffled, len(credit)),
         credit=credit,
         delta=descent.post,
         agreement=np.einsum("ej,ej->e", credit, descent.post),
@@ -183,7 +206,8 @@ def _credit(outer: Outer, source: Array) -> Array:
         return np.asarray(outer.coefficient * outer.post)
     inverse = _inverse_square(source)
     if np.ndim(outer.coefficient) == 0:
-        return outer.coefficient * outer.post * (np.einsum("ei,ei->e", outer.pre, source) * inverse)[:, None]
+        factor = np.einsum("ei,ei->e", outer.pre, source) * inverse
+        return np.asarray(outer.coefficient * outer.post * factor[:, None])
     coefficient = np.broadcast_to(outer.coefficient, (outer.post.shape[1], source.shape[1]))
     return np.asarray(outer.post * ((outer.pre * source) @ coefficient.T) * inverse[:, None])
 
@@ -193,7 +217,7 @@ def _inverse_square(source: Array) -> Array:
     import numpy as np
 
     square = np.einsum("ei,ei->e", source, source)
-    return np.divide(1.0, square, out=np.zeros_like(square), where=square > 0)
+    return np.asarray(np.divide(1.0, square, out=np.zeros_like(square), where=square > 0))
 
 
 # ---------------------------------------------------------------- written out
@@ -205,35 +229,35 @@ def _written_out(
     import numpy as np
 
     synapse, mask = rule.synapse, state.masks[rule.synapse.name]
-    shape = (synapse.post_size, synapse.pre_size)
     examples = len(descents[0].post)
-    mean = _mean(descents, shape, mask)
+    wanted = np.concatenate([_sum_of(descents, rows, mask) for rows in _portions(examples, synapse)])
+    drives = _drives(rule, training, state)
+    shuffled = drives if permuted is training else _drives(rule, permuted, state)
+    drive, descent, control = (a.mean(axis=0) for a in (drives, wanted, shuffled))
     source = np.mean([d.pre for d in descents], axis=0)
-    inverse = _inverse_square(source)
-    drive = np.zeros(shape)
-    along, control, agreement, power = (np.zeros(examples) for _ in range(4))
-    credit, delta = np.zeros((examples, shape[0])), np.zeros((examples, shape[0]))
-    real = _Written(rule, training, state)
-    shuffled = real if permuted is training else _Written(rule, permuted, state)
-    for rows in _portions(examples, shape):
-        found = real.of(rows)
-        wanted = _sum_of(descents, rows, mask)
-        drive += found.sum(axis=0) / examples
-        along[rows] = np.einsum("eji,ji->e", found, mean)
-        control[rows] = along[rows] if shuffled is real else np.einsum("eji,ji->e", shuffled.of(rows), mean)
-        agreement[rows] = np.einsum("eji,eji->e", found, wanted)
-        power[rows] = np.einsum("eji,eji->e", wanted, wanted)
-        projection = (source[rows] * inverse[rows, None])[:, :, None]
-        credit[rows] = np.matmul(found, projection)[:, :, 0]
-        delta[rows] = np.matmul(wanted, projection)[:, :, 0]
+    projection = (source * _inverse_square(source)[:, None])[:, :, None]
+
+    def along(array: Array, direction: Array) -> Array:
+        return np.asarray(array.reshape(examples, -1) @ direction.ravel())
+
     return Pair(
-        drive=drive, descent=mean, along=along, control=control, credit=credit, delta=delta,
-        agreement=agreement, power=power,
-    )  # fmt: skip
+        drive=drive,
+        descent=descent,
+        drive_descent=along(drives, descent),
+        drive_drive=along(drives, drive),
+        descent_drive=along(wanted, drive),
+        descent_descent=along(wanted, descent),
+        control_descent=along(shuffled, descent),
+        descent_control=along(wanted, control),
+        credit=np.matmul(drives, projection)[:, :, 0],
+        delta=np.matmul(wanted, projection)[:, :, 0],
+        agreement=np.einsum("eji,eji->e", drives, wanted),
+        power=np.einsum("eji,eji->e", wanted, wanted),
+    )
 
 
-def _portions(examples: int, shape: tuple[int, int]) -> Iterator[slice]:
-    step = max(1, ROOM // (shape[0] * shape[1]))
+def _portions(examples: int, synapse: Synapse) -> Iterator[slice]:
+    step = max(1, PORTION // (synapse.post_size * synapse.pre_size))
     for start in range(0, examples, step):
         yield slice(start, min(start + step, examples))
 
@@ -253,32 +277,38 @@ def _sum_of(outers: Sequence[Outer], rows: slice, mask: NDArray[np.bool_] | None
     return found if mask is None else found * mask
 
 
-class _Written:
-    """The drive of a rule, [examples, post size, pre size], summed over the ticks, for some examples at a time."""
+def _drives(rule: Rule, frames: Sequence[Frame], state: State) -> Array:
+    """The drive of each example, [examples, post size, pre size], summed over the ticks."""
+    import numpy as np
 
-    def __init__(self, rule: Rule, frames: Sequence[Frame], state: State):
-        self.rule, self.frames, self.state = rule, frames, state
-        self.outers = None if rule.dense else _outers(rule, frames, state)
+    examples, synapse = frames[0].batch.size, rule.synapse
+    found = np.zeros((examples, synapse.post_size, synapse.pre_size))
+    outers = None if rule.dense else _outers(rule, frames, state)
+    for rows in _portions(examples, synapse):
+        if outers is None:
+            found[rows] = _interpreted(rule, [_some(f, rows) for f in frames], state)
+        elif outers:
+            found[rows] = _sum_of(outers, rows, state.masks[synapse.name])
+    return found
 
-    def of(self, rows: slice) -> Array:
-        import numpy as np
 
-        synapse = self.rule.synapse
-        mask = self.state.masks[synapse.name]
-        shape = (rows.stop - rows.start, synapse.post_size, synapse.pre_size)
-        if self.outers is not None:
-            return np.broadcast_to(_sum_of(self.outers, rows, mask), shape)
-        expr = total([t.expr() for t in self.rule.terms], span=synapse.span)
-        fresh = {
-            v.name: np.repeat(self.state.resets[f"{synapse.name}.{v.name}"][None], shape[0], axis=0)
-            for v in synapse.states
-            if v.fresh
-        }
-        found = np.zeros(shape)
-        for frame in (_some(f, rows) for f in self.frames):
-            found += evaluate(expr, frame, _site(synapse, self.state, fresh, {}))
-            fresh = _advanced(synapse, self.state, fresh, frame)
-        return found if mask is None else found * mask
+def _interpreted(rule: Rule, frames: Sequence[Frame], state: State) -> Array:
+    """The drive of each example as the rule says it, fresh states and all."""
+    import numpy as np
+
+    synapse, mask = rule.synapse, state.masks[rule.synapse.name]
+    examples = frames[0].batch.size
+    expr = total([t.expr() for t in rule.terms], span=synapse.span)
+    fresh = {
+        v.name: np.repeat(state.resets[f"{synapse.name}.{v.name}"][None], examples, axis=0)
+        for v in synapse.states
+        if v.fresh
+    }
+    found = np.zeros((examples, synapse.post_size, synapse.pre_size))
+    for frame in frames:
+        found += evaluate(expr, frame, _site(synapse, state, fresh, {}))
+        fresh = _advanced(synapse, state, fresh, frame)
+    return found if mask is None else found * mask
 
 
 def _advanced(synapse: Synapse, state: State, fresh: dict[str, Array], frame: Frame) -> dict[str, Array]:

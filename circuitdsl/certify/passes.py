@@ -86,7 +86,7 @@ class Still:
     def look(self, state: State, data: Data, sample: Indices, numbers: Numbers, *, seed: int, epoch: int) -> Passes:
         """All passes over the examples `sample`. Permuted means: each example has the errors of the one before
         it in the sample. Raises ValueError if a phase's ticks are no whole number."""
-        evaluation = self._backward.hold(state, data, sample, numbers, seed=seed, epoch=epoch, training=False)
+        evaluation = self.evaluation(state, data, sample, numbers, seed=seed, epoch=epoch)
         if self._same:
             training = evaluation
         else:
@@ -98,6 +98,12 @@ class Still:
                 state, data, sample, numbers, seed=seed, epoch=epoch, training=True, given=given
             )
         return Passes(training=training, permuted=permuted, evaluation=evaluation)
+
+    def evaluation(
+        self, state: State, data: Data, sample: Indices, numbers: Numbers, *, seed: int, epoch: int
+    ) -> list[Frame]:
+        """The ticks of evaluation with the adjoints of the loss."""
+        return self._backward.hold(state, data, sample, numbers, seed=seed, epoch=epoch, training=False)
 
     def _given(self, training: Sequence[Frame], evaluation: Sequence[Frame]) -> dict[str, Array]:
         """The permuted errors, and everything that does not depend on them."""

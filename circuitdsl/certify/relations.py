@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.derive.relations import Relation
+from circuitdsl.derive.verdict import Derivation
 from circuitdsl.derive.words import LetterKind, Word
 
 if TYPE_CHECKING:
@@ -47,3 +48,21 @@ def worst(relations: Sequence[Relation], state: State, numbers: Numbers) -> floa
     """The largest residual of the relations that are not there from the start; None if there is no such one."""
     found = [residual(r, state, numbers) for r in relations if not r.tied]
     return max(found) if found else None
+
+
+def needed(derivation: Derivation, synapse: str) -> tuple[Relation, ...]:
+    """The relations that have to come about before a derived verdict holds: those between a weight and its mirror
+    image that it stands on, directly or through another relation's weights. What holds only on average at rest is
+    left out where there is such a pair: it says how good the approximation is, not whether the circuit has got there.
+    """
+    match = derivation.findings[synapse].match
+    if match is None:
+        return ()
+    loose = tuple(r for r in match.relations if not r.tied)
+    weights = {letter.name for r in loose for letter in (*r.left, *r.right)}
+    pairs = tuple(r for r in derivation.relations if _is_pair(r) and weights & set(r.synapses))
+    return pairs or loose
+
+
+def _is_pair(relation: Relation) -> bool:
+    return (relation.exact or relation.kind == "pair") and relation.kind != "quadratic" and not relation.tied

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ class Interval(NamedTuple):
     mean: float
     high: float
 
+    def within(self, low: float, high: float) -> Interval:
+        """Cut to what can be."""
+        return Interval(*(min(max(x, low), high) for x in self))
+
     @property
     def sign(self) -> int:
         """1 or -1 if the interval is on one side of 0, else 0."""
@@ -39,9 +44,7 @@ def interval(values: Array, over: Array | None = None) -> Interval:
     if values.size == 0:
         return Interval(np.nan, np.nan, np.nan)
     seeds, examples = values.shape
-    generator = np.random.default_rng(0)
-    of_examples = generator.multinomial(examples, np.full(examples, 1 / examples), size=DRAWS) / examples
-    of_seeds = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=DRAWS) / seeds
+    of_seeds, of_examples = _draws(seeds), _draws(examples)
 
     def drawn(array: Array) -> Array:
         return np.asarray(((array @ of_examples.T).T * of_seeds).sum(axis=1))
@@ -51,6 +54,15 @@ def interval(values: Array, over: Array | None = None) -> Interval:
         mean = float(values.mean() if over is None else values.mean() / over.mean())
         low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Interval(float(low), mean, float(high))
+
+
+@lru_cache(maxsize=8)
+def _draws(count: int) -> Array:
+    """How much of each of `count` things is in each draw, [draws, count]."""
+    import numpy as np
+
+    generator = np.random.default_rng(count)
+    return generator.multinomial(count, np.full(count, 1 / count), size=DRAWS) / count
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ equal matrices whatever their letters are; what makes equal matrices equal objec
 
 - A word is cut where its axis is UNIT; what is a number there (`uᵀ A v`) is put in front, the smaller of it
   and its transpose.
-- Neighbouring diagonals commute, also with the column or row at the end of their run: diag(u) v = diag(v) u.
+- Neighbouring diagonals (of signals, and means of such) commute, also with the column or row at the end of
+  their run: diag(u) v = diag(v) u.
   They are sorted; gates are idempotent, and vanish beside a signal that is 0 wherever they are (`Signal.gates`).
 - The expectation over examples is linear, and what does not depend on the example is taken out of it on
   both sides. Of a mean of a product of several numbers nothing is taken out, so there, and there only, equal

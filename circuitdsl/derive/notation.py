@@ -49,6 +49,12 @@ def latex(a: Sum | Term) -> str:
     return _written(_Printer(latex=True), a)
 
 
+def coefficient_text(c: Coefficient, *, sign: bool = True) -> str:
+    """A number as text: `−0.1 η`, `1`."""
+    shown = _Printer(latex=False).coefficient(c) or "1"
+    return f"−{shown}" if sign and c.number < 0 else shown
+
+
 def _written(printer: _Printer, a: Sum | Term) -> str:
     """An empty word is `I`, but a plain number where the axis is UNIT; of a term alone the axis is not known."""
     return printer.sum((a,), unit="") if isinstance(a, Term) else printer.sum(a.terms, unit="I" if a.rows else "")

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from circuitdsl.emit.copies import driver
 from circuitdsl.emit.target import DType, Target
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.graph.ir import Expr as CircuitExpr
@@ -33,14 +34,21 @@ from circuitdsl.lower.loop_ir import (
     Store,
     Var,
     When,
+    expressions,
+    phases,
     rename,
     statements,
+    walk,
 )
 from circuitdsl.lower.trim import phase_uses, uses
 from circuitdsl.noise import SCALE_NORMAL, SCALE_UNIFORM24, SCALE_UNIFORM53, scalar_source
 
 #: Sums may be reordered and products contracted, but NaN and infinity stay what they are.
 OPTIONS = 'error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"}'
+#: Functions that only the entry point calls need no way in from Python: a third of the time to compile.
+INNER = f"{OPTIONS}, no_cpython_wrapper=True, no_cfunc_wrapper=True"
+#: Beyond so many calls of phases they are kept out of line: LLVM's work would grow with the square of them.
+INLINE_CALLS = 24
 
 
 def emit_source(circuit: Circuit, probes: Sequence[CircuitExpr] = (), dtype: DType = "float32") -> str:
@@ -58,17 +66,25 @@ def emit_source(circuit: Circuit, probes: Sequence[CircuitExpr] = (), dtype: DTy
 def print_program(program: Program, dtype: DType, *, comments: bool = True) -> str:
     """The source of a module with one entry point, `program.name`, of the arguments `arguments(program)` and
     then the program's buffers. Without comments it is the same for circuits that differ in layout only."""
-    functions = _Functions(comments)
+    apart = sum(1 for _ in phases(program.body)) > INLINE_CALLS
+    functions = _Functions(comments, apart)
     body = _control(program.body, functions, 1)
     names = [*(s.name for s in arguments(program)), *(b.name for b in program.buffers)]
-    lines = _head(program, dtype, comments)
+    lines = _head(program, dtype, comments, apart)
+    lines += _APART.split("\n") if apart else []
     lines += _helpers(program, dtype)
     for function in functions.made:
         lines += ["", "", *function]
-    lines += ["", "", f"@njit({OPTIONS}, cache=True)", *_signature(program.name, names)]
+    lines += ["", "", f"@njit({OPTIONS}, nogil=True, cache=True)", *_signature(program.name, names)]
     if comments:
         lines.append(f'    """{program.title}."""')
     return "\n".join([*lines, *body]) + "\n"
+
+
+def print_copies(program: Program, dtype: DType, *, comments: bool = True) -> str:
+    """The same module, and in it the driver of many copies (emit/copies.py)."""
+    lines = driver(program, arguments(program), OPTIONS)
+    return print_program(program, dtype, comments=comments) + "\n".join(["", "", *lines]) + "\n"
 
 
 def arguments(program: Program) -> tuple[Scalar, ...]:
@@ -80,11 +96,31 @@ def arguments(program: Program) -> tuple[Scalar, ...]:
 # ---------------------------------------------------------------- the module
 
 
-def _head(program: Program, dtype: DType, comments: bool) -> list[str]:
+def _head(program: Program, dtype: DType, comments: bool, apart: bool) -> list[str]:
     lines = [f'"""{program.title}, in {dtype}. Written by circuitdsl."""', ""] if comments else []
-    return [*lines, "import numpy as np", "from numba import njit", "", f"real = np.{dtype}",
-            f"kernel = njit({OPTIONS})"]  # fmt: skip
+    more = ["from numba import config, njit, types", "from numba.extending import intrinsic"]
+    return [*lines, "import numpy as np", *(more if apart else ["from numba import njit"]), "", f"real = np.{dtype}",
+            f"kernel = njit({INNER})"]  # fmt: skip
 
+
+_APART = '''
+if config.DISABLE_JIT:
+
+    def apart():
+        pass
+
+else:
+
+    @intrinsic
+    def apart(context):
+        """Called in a function that is to be compiled on its own."""
+
+        def lower(context, builder, signature, arguments):
+            builder.function.attributes.add("noinline")
+            return context.get_dummy_value()
+
+        return types.void(), lower
+'''.rstrip()
 
 _HELPERS = {
     "relu": ("x", "real(0) if x < real(0) else x"),
@@ -122,8 +158,6 @@ def _helpers(program: Program, dtype: DType) -> list[str]:
 
 
 def _operations(program: Program) -> Iterator[Op]:
-    from circuitdsl.lower.loop_ir import expressions, phases, walk
-
     for phase in phases(program.body):
         for statement in statements(phase.body):
             for expr in expressions(statement):
@@ -156,6 +190,7 @@ class _Functions:
     """The functions written so far, by what they do when names are left out."""
 
     comments: bool
+    apart: bool
     made: list[list[str]] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
@@ -184,7 +219,8 @@ class _Functions:
         self.heads[key] = len(self.made)
         head = [f"# {phase.title}{_place(phase.origin)}"] if self.comments else []
         body = _block(phase.body, 1, comments=self.comments)
-        self.made.append([*head, "@kernel", *_signature(name, free), *body])
+        first = ["    apart()"] if self.apart else []
+        self.made.append([*head, "@kernel", *_signature(name, free), *first, *body])
 
     def _also(self, key: str, phase: Phase) -> None:
         lines = self.made[self.heads[key]]
@@ -358,4 +394,5 @@ CPU = Target(
     print_program=print_program,
     arguments=arguments,
     emit_source=emit_source,
+    print_copies=print_copies,
 )

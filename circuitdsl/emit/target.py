@@ -30,13 +30,15 @@ class SourceOf(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """One back end. `print_program` gives what the runtime compiles, whose entry point takes the scalars
-    `arguments` and then the program's buffers; `emit_source` is what `emit` shows."""
+    `arguments` and then the program's buffers; `emit_source` is what `emit` shows. `print_copies` adds the driver
+    of many copies (emit/copies.py); None: this back end has none."""
 
     name: str
     title: str
     print_program: Printer
     arguments: Callable[[Program], tuple[Scalar, ...]]
     emit_source: SourceOf
+    print_copies: Printer | None = None
 
 
 class UnavailableTarget(Exception):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from circuitdsl.diagnostics import Diagnostic, Label, Span, did_you_mean
 from circuitdsl.graph import ir
 from circuitdsl.graph.expressions import Equations
-from circuitdsl.graph.findings import duplicate, further, last_word
+from circuitdsl.graph.findings import duplicate, further, last_word, units
 from circuitdsl.graph.judging import Judging
 from circuitdsl.graph.passes import Pass, neuron_names, states_of
 from circuitdsl.graph.scope import (
@@ -282,11 +282,13 @@ class Builder(Pass):
                 )  # fmt: skip
             ends.append(self.tables.populations[place.path])
         left, right = ends
+        if left.path == right.path:
+            self.fail("C030", f"`{item.span.shown}` joins a population with itself", item.span, label="one population")
         self.tables.pairs.append((left.path, right.path))
         if left.size != right.size and 1 not in (left.size, right.size):
             self.fail(
-                "C020", f"`{left.path}` has {left.size} units, `{right.path}` has {right.size}", item.span,
-                labels=(Label(left.span, f"{left.size} units"), Label(right.span, f"{right.size} units")),
+                "C020", f"`{left.path}` has {units(left.size)}, `{right.path}` has {right.size}", item.span,
+                labels=(Label(left.span, units(left.size)), Label(right.span, units(right.size))),
                 label="not one-to-one", notes=("partners are one-to-one: equal sizes, or size 1",),
             )  # fmt: skip
 

@@ -9,7 +9,7 @@ from circuitdsl.diagnostics import Diagnostic, Label, Span, did_you_mean
 from circuitdsl.graph import ir
 from circuitdsl.graph.files import FileScope, homes_of
 from circuitdsl.graph.findings import arguments as count_of
-from circuitdsl.graph.findings import further, listed
+from circuitdsl.graph.findings import further, listed, units
 from circuitdsl.graph.scope import Binding, Scope, Thunk
 from circuitdsl.graph.structure import OPERATOR_NAMES, bind_arguments
 from circuitdsl.graph.tables import OfNeuron, OfNumber, OfScalar, OfSynapse
@@ -232,10 +232,10 @@ def common_size(equations: Equations, call: ast.Call, seen: list[tuple[str, int,
         if size != wide[0][1]:
             equations.fail(
                 "C020",
-                f"`{value}` has {size} units, `{wide[0][0]}` has {wide[0][1]}",
+                f"`{value}` has {units(size)}, `{wide[0][0]}` has {wide[0][1]}",
                 span,
-                label=f"{size} units",
-                labels=(Label(wide[0][2], f"{wide[0][1]} units"),),
+                label=units(size),
+                labels=(Label(wide[0][2], units(wide[0][1])),),
                 notes=(f"`{call.function}` takes them unit by unit",),
             )
     return wide[0][1] if wide else 1

@@ -8,7 +8,7 @@ from typing import Literal, NoReturn
 
 from circuitdsl.diagnostics import Label, Span
 from circuitdsl.graph import ir
-from circuitdsl.graph.findings import BUILTIN_NAMES, builtin_declared, duplicate, nearest
+from circuitdsl.graph.findings import BUILTIN_NAMES, builtin_declared, duplicate, last_word, nearest, units
 from circuitdsl.graph.passes import Pass, neuron_names, states_of
 from circuitdsl.graph.scope import (
     Declared,
@@ -96,7 +96,11 @@ class Declarations(Pass):
                     self._member_name(name, span, info.members, item)
                     info.members[name.name] = member_kind
             case ast.Modulator():
-                self.tables.modulators[declared.path] = {s.name.name for s in states_of(item.members)}
+                states: set[str] = set()
+                self.tables.modulators[declared.path] = states
+                for state in states_of(item.members):
+                    self._modulator_state(state, states, item)
+                    states.add(state.name.name)
             case ast.Param():
                 if item.per is None:
                     given = self.overrides.get(declared.path)
@@ -125,7 +129,7 @@ class Declarations(Pass):
         size = self.structure.numbers.integer(expr, declared.scope)
         if size < 1:
             self.fail(
-                "C022", f"`{declared.path}` has {size} units", expr.span,
+                "C022", f"`{declared.path}` has {units(size)}", expr.span,
                 label="a population has at least one unit",
                 hint="a loop over an empty range (`1..0`) makes no population at all",
             )  # fmt: skip
@@ -139,6 +143,19 @@ class Declarations(Pass):
         if name.name in known:
             first = next(s for n, _, s in neuron_names(owner) if n.name == name.name)
             self.structure.symbols.fail(duplicate(name.name, span, first, "member"))
+
+    def _modulator_state(self, state: ast.State, known: set[str], owner: ast.Modulator) -> None:
+        name = state.name
+        if name.name in BUILTIN_NAMES:
+            self.structure.symbols.fail(builtin_declared(name))
+        if name.name in known:
+            first = next(s.name.span for s in states_of(owner.members) if s.name.name == name.name)
+            self.structure.symbols.fail(duplicate(name.name, name.span, first, "member"))
+        if state.lifetime == "fresh":
+            self.fail(
+                "C018", f"the state `{name.name}` of a modulator is `fresh` anyway", last_word(state.span),
+                notes=("it starts anew with every example; `keep` lets it survive",), hint="leave `fresh` out",
+            )  # fmt: skip
 
     def _declare_coefficient(self, declared: Declared, item: ast.Param) -> None:
         if item.per is None:

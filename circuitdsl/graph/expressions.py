@@ -15,17 +15,17 @@ from typing import Literal, NoReturn, assert_never
 from circuitdsl.diagnostics import Diagnostic, Label, Span
 from circuitdsl.graph import ir
 from circuitdsl.graph.calls import resolve_call
-from circuitdsl.graph.findings import index_out_of_range, nearest
+from circuitdsl.graph.findings import BUILTIN_NAMES, index_out_of_range, nearest
 from circuitdsl.graph.locality import dendrite_of_pre, foreign_coefficient, in_scalar, partner, wiring
 from circuitdsl.graph.scope import Declared, Member, Place, Rest, Scope, Stop, Thunk, flatten
 from circuitdsl.graph.structure import OPERATOR_NAMES
 from circuitdsl.graph.tables import OfNeuron, OfNumber, OfScalar, OfSynapse, Owner, PopulationInfo, Tables
 from circuitdsl.syntax import ast
 
-#: How deep an equation may nest and how many terms all may have once their rules are expanded: far beyond
+#: How deep an equation may nest and how many terms it may have once its rules are expanded: far beyond
 #: what anyone writes, and within what the recursive functions of the compiler can take.
 MAX_DEPTH = 200
-MAX_NODES = 500_000
+MAX_NODES = 20_000
 
 
 @dataclass(slots=True)
@@ -38,6 +38,7 @@ class Equations:
     reducing: list[tuple[str, int, Span]] | None = None
     whole: Span | None = None  # of the equation at hand
     depth: int = 0
+    nodes: int = 0
 
     # ------------------------------------------------------------ errors
 
@@ -62,9 +63,9 @@ class Equations:
     def resolve(self, expr: ast.Expr, scope: Scope) -> ir.Expr:
         self.whole = self.whole or expr.span
         self.depth += 1
-        self.tables.nodes += 1
-        if self.depth > MAX_DEPTH or self.tables.nodes > MAX_NODES:
-            self._too_large(expr.span)
+        self.nodes += 1
+        if self.depth > MAX_DEPTH or self.nodes > MAX_NODES:
+            self._too_large(self.whole)
         try:
             return self._resolved(expr, scope)
         finally:
@@ -72,16 +73,17 @@ class Equations:
 
     def _too_large(self, span: Span) -> NoReturn:
         calls = [name for name, _ in self.expanding]
-        deep = self.depth > MAX_DEPTH
-        self.fail(
-            "C026",
-            f"`{span.shown}` is nested more than {MAX_DEPTH} deep" if deep
-            else f"the equations grow beyond {MAX_NODES:,} terms at `{span.shown}`",
-            span,
-            label=" -> ".join(calls[:4] + ["…"] * (len(calls) > 4)) if calls else "",
-            notes=("a rule is replaced by its text, and so are its arguments wherever it reads them",),
-            hint="name what is used often with `let`: it is then computed once",
-        )  # fmt: skip
+        what = f"nests more than {MAX_DEPTH} deep" if self.depth > MAX_DEPTH else f"grows beyond {MAX_NODES:,} terms"
+        self.tables.symbols.fail(
+            Diagnostic(
+                code="C026",
+                title=f"`{span.shown}` {what} once its rules are written out",
+                span=span,
+                label=" -> ".join(calls[:4] + ["…"] * (len(calls) > 4)) if calls else "",
+                notes=("a rule is replaced by its text, and so are its arguments wherever it reads them",),
+                hint="name what is used often with `let`: it is then computed once",
+            )
+        )
 
     def _resolved(self, expr: ast.Expr, scope: Scope) -> ir.Expr:
         match expr:
@@ -139,6 +141,13 @@ class Equations:
             builtin = self._builtin(ref)
             if builtin is not None:
                 return builtin
+        else:
+            base, accessors = flatten(ref)
+            if base.name in BUILTIN_NAMES and base.name != "bias":
+                self.fail(
+                    "C030", f"`{ref.span.shown}`: `{base.name}` has no parts", accessors[0].span,
+                    label=BUILTIN_NAMES[base.name], hint=f"write `{base.name}` alone",
+                )  # fmt: skip
         found = self.tables.symbols.walk(ref, scope, self.tables.numbers.integer)
         match found:
             case int():
@@ -268,10 +277,12 @@ class Equations:
 
     def needs_run(self, name: str, span: Span) -> None:
         if isinstance(self.owner, OfNumber):
+            param = self.owner.what.strip("`") in self.tables.params
             self.fail(
                 "C024", f"`{name}` changes during a run", span,
-                label=f"{self.owner.what} is one number, known before",
-                hint="compute it where it changes: in a `modulator`, a `let`, or the equation that reads it",
+                label=f"{self.owner.what} has to be known before it",
+                hint="compute it where it changes: in a `modulator`, a `let`, or the equation that reads it"
+                if param else None,
             )  # fmt: skip
 
     def _own_rate(self, ref: ast.Name) -> ir.Expr:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import assert_never
@@ -77,7 +78,7 @@ class _Loader:
             self.report.add(
                 Diagnostic(
                     code="C006",
-                    title=f"cannot find the import `{item.path.value}`",
+                    title=f"cannot find the import `{item.path.value or item.path.span.text}`",
                     span=item.path.span,
                     label="no such file",
                     notes=(f"an import is looked for {beside}",),
@@ -119,8 +120,9 @@ class _Loader:
 def find_import(name: str, folder: Path | None) -> Path | None:
     """The imported file: beside the importing one, else in the shipped library."""
     for root in (folder, shipped("circuits")):
-        if root is not None and (root / name).is_file():
-            return (root / name).resolve()
+        with suppress(OSError, ValueError):  # a name that no file can have
+            if root is not None and (root / name).is_file():
+                return (root / name).resolve()
     return None
 
 

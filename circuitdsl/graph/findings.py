@@ -44,12 +44,13 @@ INSTEAD = {
 def duplicate(name: str, span: Span, first: Span, what: str) -> Diagnostic:
     """C011. `what` is what it is called a second time: a declaration, a setting, an equation, ..."""
     if span == first:
+        whole = what in ("loss", "schedule", "task", "rate", "phase")
         return Diagnostic(
             code="C011",
             title=f"`{name}` is declared again at every turn of the loop",
             span=span,
             label="the same name each time",
-            hint=f"give it the loop variable as an index, such as `{name}[l]`",
+            hint="move it out of the loop" if whole else f"give it the loop variable as an index, such as `{name}[l]`",
         )
     given = what in ("rate", "loss", "schedule", "setting", "equation")
     keep = {
@@ -155,6 +156,11 @@ def alternatives(words: Sequence[str]) -> str:
     """ "`a`, `b` or `c`" """
     quoted = [f"`{word}`" for word in words]
     return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
+
+
+def units(size: int) -> str:
+    """ "1 unit", "4 units" """
+    return f"{size:,} unit{'' if size == 1 else 's'}"
 
 
 def listed(names: Iterable[str], most: int = 8) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 
 from circuitdsl.diagnostics import Label
 from circuitdsl.graph import ir
+from circuitdsl.graph.findings import units
 from circuitdsl.graph.tables import OfNeuron, OfScalar, OfSynapse, PopulationInfo, SynapseInfo
 from circuitdsl.syntax import ast
 
@@ -19,12 +20,12 @@ def wiring(equations: Equations, owner: OfNeuron, population: PopulationInfo, va
         if population.size not in (1, own.size):
             equations.fail(
                 "C020",
-                f"`{value}` has {population.size} units, `{own.path}` has {own.size}",
+                f"`{value}` has {units(population.size)}, `{own.path}` has {own.size}",
                 ref.span,
                 label="wired one-to-one",
                 labels=(
-                    Label(population.span, f"{population.size} units"),
-                    Label(own.span, f"{own.size} units"),
+                    Label(population.span, units(population.size)),
+                    Label(own.span, units(own.size)),
                 ),
                 notes=("reading another population by its name is a one-to-one wire: it has as many units, or one",),
                 hint=synapse_instead(value, own),
@@ -69,10 +70,10 @@ def partner(
     if population.size not in (1, post.size):
         equations.fail(
             "C020",
-            f"`{name}` has {population.size} units, `{post.path}` has {post.size}",
+            f"`{name}` has {units(population.size)}, `{post.path}` has {post.size}",
             ref.span,
             label="read one-to-one",
-            labels=(Label(population.span, f"{population.size} units"), Label(post.span, f"{post.size} units")),
+            labels=(Label(population.span, units(population.size)), Label(post.span, units(post.size))),
             notes=("a partner is read one-to-one, or broadcast if it has size 1",),
         )
     return ir.Read(value=value, axis=ir.Axis.POST, span=ref.span)

@@ -15,6 +15,7 @@ from circuitdsl.graph.scope import (
     Declared,
     Place,
     Scope,
+    Thunk,
 )
 from circuitdsl.graph.structure import IN_MOTIF, Overrides, Structure
 from circuitdsl.graph.tables import (
@@ -60,7 +61,10 @@ class Pass:
     def walk(self, ref: ast.Ref, scope: Scope) -> Place:
         found = self.structure.symbols.walk(ref, scope, self.structure.numbers.integer)
         if not isinstance(found, Place):
-            self.fail("C030", f"`{ref.span.shown}` is a number, not something of the circuit", ref.span)
+            shown = found.expr.span if isinstance(found, Thunk) else ref.span
+            used = (Label(ref.span, "used as one here"),) if shown != ref.span else ()
+            self.fail("C030", f"`{shown.shown}` stands where a population or a synapse is needed", shown,
+                      label="a number" if isinstance(found, int) else "", labels=used)  # fmt: skip
         if found.entity is None:
             self.structure.symbols.unknown(found)
         return found

@@ -14,7 +14,7 @@ from circuitdsl.diagnostics import Diagnostic, Label, Span, did_you_mean
 from circuitdsl.graph import ir
 from circuitdsl.graph.calls import ELEMENTWISE_FUNCTIONS
 from circuitdsl.graph.expressions import Equations
-from circuitdsl.graph.findings import alternatives, further, nearest, wrong_count
+from circuitdsl.graph.findings import alternatives, further, nearest, units, wrong_count
 from circuitdsl.graph.scope import Place, Scope, Thunk
 from circuitdsl.graph.structure import OPERATOR_NAMES
 from circuitdsl.graph.tables import OfNumber, OfScalar, SynapseInfo, Tables
@@ -74,6 +74,15 @@ class Inits:
                 return self._named(name, (), expr.span, scope)
             case ast.Call(function=name) if name in INIT_ARITY:
                 return self._named(name, expr.arguments, expr.span, scope)
+            case ast.String():
+                self.tables.symbols.fail(
+                    Diagnostic(
+                        code="C030",
+                        title=f"the text `{expr.span.shown}` is not an initial value",
+                        span=expr.span,
+                        hint=f"weights from a file: `file({expr.span.shown})`",
+                    )
+                )
             case ast.Unary():
                 return ir.InitApply(function="neg", arguments=(self.resolve(expr.operand, scope),), span=expr.span)
             case ast.Binary() if expr.operator in OPERATOR_NAMES:
@@ -224,10 +233,10 @@ def _unequal(name: str, span: Span, tables: Tables, synapse: SynapseInfo) -> Non
     tables.symbols.fail(
         Diagnostic(
             code="C020",
-            title=f"`{synapse.path}` is `{name}`, but `{pre.path}` has {pre.size} units, `{post.path}` {post.size}",
+            title=f"`{synapse.path}` is `{name}`, but `{pre.path}` has {units(pre.size)}, `{post.path}` {post.size}",
             span=span,
             label="needs equal sizes",
-            labels=(Label(pre.span, f"{pre.size} units"), Label(post.span, f"{post.size} units")),
+            labels=(Label(pre.span, units(pre.size)), Label(post.span, units(post.size))),
         )
     )
 

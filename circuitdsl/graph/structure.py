@@ -349,6 +349,9 @@ class StructuralNumbers:
         return FUNCTIONS[name](*(self.number(o, scope) for o in operands))
 
     def _reference(self, expr: ast.Ref, scope: Scope) -> float:
+        binding = scope.lookup(expr.name) if isinstance(expr, ast.Name) else None
+        if isinstance(binding, Thunk) and isinstance(binding.expr, ast.Name | ast.Index | ast.Member):
+            return self._reference(binding.expr, binding.scope)
         found = self.symbols.walk(expr, scope, self.integer)
         match found:
             case int():
@@ -364,6 +367,8 @@ class StructuralNumbers:
         if place.entity is None:
             self.symbols.unknown(place)
         if not isinstance(place.entity, Declared) or not isinstance(place.entity.item, ast.Param):
+            return self._not_a_number(expr)
+        if place.entity.item.per is not None:  # a coefficient: an array
             return self._not_a_number(expr)
         value = self.param_value(place.entity)
         if isinstance(value, list):

@@ -54,7 +54,6 @@ class Tables:
     wired: list[ir.Wire] = field(default_factory=list)
     pairs: list[tuple[str, str]] = field(default_factory=list)
     draws: int = 0
-    nodes: int = 0  # of all equations so far, once rules are expanded
 
     def partners(self, population: str) -> set[str]:
         """Populations wired one-to-one to this one, or declared a pair: one hop, either way."""

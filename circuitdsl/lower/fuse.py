@@ -21,6 +21,7 @@ from circuitdsl.lower.loop_ir import (
     Phase,
     Program,
     Repeat,
+    Role,
     Statement,
     Store,
     Var,
@@ -33,18 +34,19 @@ from circuitdsl.lower.loop_ir import (
 
 def fuse(program: Program) -> Program:
     """The program with fewer phases and loops."""
-    return replace(program, body=_controls(program.body))
+    private = frozenset(b.name for b in program.buffers if b.role is Role.ROW)
+    return replace(program, body=_controls(program.body, private))
 
 
-def _controls(body: Sequence[Control]) -> tuple[Control, ...]:
+def _controls(body: Sequence[Control], private: frozenset[str]) -> tuple[Control, ...]:
     result: list[Control] = []
     for part in body:
         last = result[-1] if result else None
         match part:
             case Repeat() | Branch():
-                result.append(replace(part, body=_controls(part.body)))
+                result.append(replace(part, body=_controls(part.body, private)))
             case Phase():
-                joined = _joined(last, part) if isinstance(last, Phase) else None
+                joined = _joined(last, part, private) if isinstance(last, Phase) else None
                 if joined is not None:
                     result[-1] = joined
                 else:
@@ -56,12 +58,12 @@ def _controls(body: Sequence[Control]) -> tuple[Control, ...]:
     return tuple(result)
 
 
-def _joined(a: Phase, b: Phase) -> Phase | None:
+def _joined(a: Phase, b: Phase, private: frozenset[str]) -> Phase | None:
     """One phase that does both, if threads allow and it saves a loop."""
     body = _apart(b.body, {s.name for s in statements(a.body) if isinstance(s, Define)})
     if len(a.body) != 1 or len(body) != 1:
         return None
-    merged = _merged(a.body[0], body[0])
+    merged = _merged(a.body[0], body[0], private)
     if merged is None:
         return None
     return replace(a, title=f"{a.title}; {b.title}", body=(merged,))
@@ -79,16 +81,16 @@ def _apart(body: tuple[Statement, ...], taken: set[str]) -> tuple[Statement, ...
     return rename(body, names)
 
 
-def _merged(a: Statement, b: Statement) -> Loop | None:
+def _merged(a: Statement, b: Statement, private: frozenset[str]) -> Loop | None:
     """One loop for two, if they are alike and no round needs what another one writes."""
     if not isinstance(a, Loop) or not isinstance(b, Loop):
         return None
     if (a.var, a.extent, a.threads) != (b.var, b.extent, b.threads):
         return None
-    if not _independent((a, b), a.var):
+    if not _independent((a, b), private):
         return None
     if len(a.body) == 1 and len(b.body) == 1:
-        inner = _merged(a.body[0], b.body[0])
+        inner = _merged(a.body[0], b.body[0], private)
         if inner is not None:
             return replace(a, body=(inner,))
         if not a.threads:
@@ -96,10 +98,12 @@ def _merged(a: Statement, b: Statement) -> Loop | None:
     return replace(a, body=(*a.body, *b.body)) if a.threads else None
 
 
-def _independent(loops: tuple[Loop, Loop], var: str) -> bool:
-    """Whether whatever is written is only touched by the round (of `var`) that it belongs to."""
-    accesses = [access for loop in loops for access in _accesses(loop.body, var)]
-    for buffer in {name for name, write, _ in accesses if write}:
+def _independent(loops: tuple[Loop, Loop], private: frozenset[str]) -> bool:
+    """Whether whatever is written is only touched by the round of the loop that it belongs to. Rows that
+    are `private` to a thread are no matter between rounds of a thread loop: they are set before they are read."""
+    own = private if loops[0].threads else frozenset()
+    accesses = [access for loop in loops for access in _accesses(loop.body, loops[0].var)]
+    for buffer in {name for name, write, _ in accesses if write} - own:
         axes = {axis for name, _, axis in accesses if name == buffer}
         if len(axes) > 1 or -1 in axes:
             return False

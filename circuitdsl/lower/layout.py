@@ -166,6 +166,11 @@ class Layout:
         name = self.names.of(entity, what)
         return self.keep(Buffer(name=name, role=Role.WORK, key=entity, shape=shape, origin=Origin(entity, span)))
 
+    def row(self, size: str, number: int) -> Buffer:
+        """A row for sums, of which every thread has its own; synapses with as many columns share it."""
+        name = self.names.of(f"{size}_{number}".removesuffix("_1"), "row")
+        return self.keep(Buffer(name=name, role=Role.ROW, key="", shape=(size,)))
+
     def value(self, name: str) -> Buffer:
         """The present values of a population (or scalar) that are not given, kept or constant."""
         shape = self.per_example(self.size(self.extents.of(name)))

@@ -45,6 +45,7 @@ class Role(StrEnum):
     COEFFICIENT = "coefficient"
     RESET = "reset"  # what a state of an example starts from
     VALUE = "value"  # a value of the circuit at the present tick
+    ROW = "row"  # room for sums that every thread has of its own; set before it is read
     WORK = "work"  # anything else
     RESULT = "result"  # one number per example: "loss", "probe 0"
 

@@ -57,10 +57,13 @@ def lower_training(circuit: Circuit, *, online: bool, fused: bool = True) -> Pro
     return _finished(_twin(layout) if circuit.reverse else _learning(layout), fused)
 
 
-def lower_evaluation(circuit: Circuit, probes: Sequence[ir.Expr] = (), *, fused: bool = True) -> Program:
-    """The program of `Engine.evaluate`: one batch. The values stand as they were at the last tick; results
-    are the loss ("loss"; a sum over ticks for `loss over P`) and the probes ("probe 0") of each example."""
-    return _finished(_evaluation(Layout(circuit, "free", online=False), probes), fused)
+def lower_evaluation(
+    circuit: Circuit, probes: Sequence[ir.Expr] = (), *, watched: bool = True, fused: bool = True
+) -> Program:
+    """The program of `Engine.evaluate`: one batch. Results are the loss ("loss"; a sum over ticks for `loss
+    over P`) and the probes ("probe 0") of each example. If `watched`, all values are evaluated, and stand as
+    they were at the last tick; else only what the results need."""
+    return _finished(_evaluation(Layout(circuit, "free", online=False), probes, watched), fused)
 
 
 def _finished(program: Program, fused: bool) -> Program:
@@ -118,11 +121,13 @@ def _twin(layout: Layout) -> Program:
     return _batches(layout, "train", body)
 
 
-def _evaluation(layout: Layout, probes: Sequence[ir.Expr]) -> Program:
+def _evaluation(layout: Layout, probes: Sequence[ir.Expr], watched: bool) -> Program:
     circuit = layout.circuit
-    states = [v for v in circuit.values.values() if v.kind is Kind.STATE and v.lifetime is Lifetime.EXAMPLE]
+    judged = [*probes, *([] if circuit.loss is None else [circuit.loss.expr])]
+    values = set(circuit.values) if watched else _needed(circuit, judged)
+    states = _states(circuit, values)
     tick: list[Control] = []
-    for name in circuit.order:
+    for name in _ordered(circuit.order, values):
         tick += value_phases(layout, circuit.values[name])
     tick += _results(layout, probes)
     advance = _advance(layout, states)

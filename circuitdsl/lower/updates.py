@@ -85,6 +85,7 @@ class _Rule:
     items: list[_Item] = field(init=False)
     fresh: list[tuple[SynapseVar, Expr]] = field(init=False)
     slow: list[tuple[str, ir.Expr, SynapseVar | None]] = field(init=False)
+    rows_used: int = 0
 
     def __post_init__(self) -> None:
         layout, synapse = self.layout, self.synapse
@@ -122,13 +123,20 @@ class _Rule:
         needs_sum = summed_over_ticks(self.layout) or (
             not self.layout.online and any(depends(t, _EXAMPLES) for t in terms(lowered))
         )
-        buffer = None
-        if needs_sum:
-            shape = (self.layout.post(self.synapse), self.layout.pre(self.synapse))
-            buffer = self.layout.work_buffer(f"{self.synapse.name}.{what}", "sum", shape, span)
-            if summed_over_ticks(self.layout) and (state is None or self.layout.work == "twin"):
-                self.layout.sums[buffer.name] = buffer
+        buffer = self._room(what, span, state) if needs_sum else None
         return _Item(what, lowered, span, state, buffer)
+
+    def _room(self, what: str, span: Span, state: SynapseVar | None) -> Buffer:
+        """Room for a sum: a row that the thread keeps for itself, or, over ticks, a number per weight."""
+        layout = self.layout
+        if not summed_over_ticks(layout):
+            self.rows_used += 1
+            return layout.row(layout.pre(self.synapse), self.rows_used)
+        shape = (layout.post(self.synapse), layout.pre(self.synapse))
+        buffer = layout.work_buffer(f"{self.synapse.name}.{what}", "sum", shape, span)
+        if state is None or layout.work == "twin":
+            layout.sums[buffer.name] = buffer
+        return buffer
 
     # ------------------------------------------------------------ places
 
@@ -185,7 +193,12 @@ class _Rule:
         )
 
     def store(self, buffer: Buffer, value: Expr, *, add: bool, what: str, span: Span | None = None) -> Store:
-        return Store(buffer=buffer.name, index=self.at, value=value, add=add, origin=self.origin(what, span))
+        index = self.index(buffer)
+        return Store(buffer=buffer.name, index=index, value=value, add=add, origin=self.origin(what, span))
+
+    def index(self, buffer: Buffer) -> tuple[Expr, ...]:
+        """The place of the weight in a matrix, or in the thread's own row."""
+        return (self.i,) if buffer.role is Role.ROW else self.at
 
     # ------------------------------------------------------------ phases
 
@@ -213,7 +226,7 @@ class _Rule:
         for item in self.items:
             common = [t for t in terms(item.expr) if not depends(t, _EXAMPLES)]
             if item.buffer is not None:
-                common.insert(0, Op("mul", (Load(item.buffer.name, self.at), SHARE)))
+                common.insert(0, Op("mul", (Load(item.buffer.name, self.index(item.buffer)), SHARE)))
             values[item.what] = self._defined(total(common), item.what, item.span, inner, names)
         return before, inner, values
 
@@ -271,7 +284,7 @@ class _Rule:
     def _mean(self, item: _Item) -> Expr:
         """A sum over ticks, averaged over the batch."""
         assert item.buffer is not None
-        held = Load(item.buffer.name, self.at)
+        held = Load(item.buffer.name, self.index(item.buffer))
         return held if self.layout.online else Op("mul", (held, SHARE))
 
     # ------------------------------------------------------------ statements

@@ -28,6 +28,7 @@ from circuitdsl.lower.loop_ir import (
     Phase,
     Program,
     Repeat,
+    Role,
     Statement,
     Store,
     Var,
@@ -132,12 +133,24 @@ class _Checker:
         inner.where = phase.title
         inner.accesses = []
         inner.statements(phase.body)
+        inner.rows_are_set()
         for buffer in {a.buffer for a in inner.accesses if a.write}:
+            if self.buffers[buffer].role is Role.ROW:
+                continue
             axes = {a.axis for a in inner.accesses if a.buffer == buffer}
             if axes == {-1}:
                 inner.fail(f"every thread writes the same places of `{buffer}`")
             if len(axes) > 1 or -1 in axes:
                 inner.fail(f"a thread reads or writes places of `{buffer}` that another thread writes")
+
+    def rows_are_set(self) -> None:
+        """A thread's own row holds what another round left in it until it is set."""
+        first: dict[str, _Access] = {}
+        for access in self.accesses:
+            first.setdefault(access.buffer, access)
+        for name, access in first.items():
+            if self.buffers[name].role is Role.ROW and not access.write:
+                self.fail(f"`{name}` is read before it is set")
 
     # ------------------------------------------------------------ statements
 
@@ -183,6 +196,8 @@ class _Checker:
             self.fail(f"`{buffer.name}` is only to be read")
         self._index(buffer, statement.index)
         self._expect(statement.value, buffer.dtype, f"what is stored in `{buffer.name}`")
+        if statement.add:
+            self.accesses.append(_Access(buffer.name, False, self._axis(statement.index)))
         self.accesses.append(_Access(buffer.name, True, self._axis(statement.index)))
 
     def _loop(self, loop: Loop) -> None:

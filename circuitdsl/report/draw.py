@@ -37,6 +37,9 @@ def draw(circuit: Circuit, axes: Axes, *, legend: bool = True) -> None:
     kinds = roles(circuit)
     for wire in circuit.wires:
         _draw_wire(axes, circuit, wire, layout)
+    for pair in _declared_pairs(circuit):
+        ends = [layout.places[name] for name in pair]
+        axes.plot(*zip(*ends, strict=True), color=WIRE, lw=1.0, ls=DOTS, zorder=1)
     for synapse in circuit.synapses.values():
         _draw_synapse(axes, synapse, kinds[synapse.name], layout)
     for population in circuit.populations.values():
@@ -45,7 +48,7 @@ def draw(circuit: Circuit, axes: Axes, *, legend: bool = True) -> None:
     if legend:
         _draw_legend(axes, sorted(set(kinds.values())), wires=bool(circuit.wires))
     xs, ys = zip(*layout.places.values(), strict=True)
-    axes.set_xlim(min(xs) - 0.55, max(xs) + 0.55)
+    axes.set_xlim(min(xs) - 0.75, max(xs) + 0.6)
     axes.set_ylim(min(ys) - 0.5, max(ys) + 0.5)
     axes.set_aspect("equal")
     axes.axis("off")
@@ -91,31 +94,30 @@ def _draw_population(axes: Axes, population: Population, layout: Layout) -> None
 
 def _draw_synapse(axes: Axes, synapse: Synapse, role: Role, layout: Layout) -> None:
     from matplotlib.patches import FancyArrowPatch
+    from matplotlib.path import Path
 
     if synapse.pre not in layout.places:
         return
     home, angle = layout.places[synapse.post], layout.angles[synapse.dendrite]
     end = tip(home, angle, REACH + DENDRITE)
-    bend = BEND
-    if synapse.pre == synapse.post:
-        start, bend = tip(home, angle - 50, SOMA), -1.6
+    if synapse.pre == synapse.post:  # around, and in from outside
+        curve = [tip(home, angle + 55, SOMA), tip(home, angle + 55, 0.75), tip(home, angle + 5, 0.75), end]
     else:
         start = _edge(layout.places[synapse.pre], end)
+        dx, dy = end[0] - start[0], end[1] - start[1]
+        middle = ((start[0] + end[0]) / 2 + BEND * dy, (start[1] + end[1]) / 2 - BEND * dx)
+        curve = [start, middle, middle, end]
     arrow = FancyArrowPatch(
-        start,
-        end,
-        connectionstyle=f"arc3,rad={bend}",
+        path=Path(curve, [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4]),
         arrowstyle="-|>",
         mutation_scale=11,
         lw=1.7,
         color=COLOURS[role],
         ls=STYLES[role],
-        shrinkA=0,
-        shrinkB=0,
         zorder=3,
     )
     axes.add_patch(arrow)
-    x, y = _along(start, end, 0.5, bend)
+    x, y = (sum(k * p[axis] for k, p in zip((1, 3, 3, 1), curve, strict=True)) / 8 for axis in (0, 1))
     axes.text(
         x,
         y,
@@ -134,19 +136,12 @@ def _edge(centre: Point, toward: Point) -> Point:
     return tip(centre, degrees(atan2(toward[1] - centre[1], toward[0] - centre[0])), SOMA)
 
 
-def _along(start: Point, end: Point, part: float, bend: float) -> Point:
-    """A point on the quadratic curve that `arc3,rad=bend` draws from start to end."""
-    dx, dy = end[0] - start[0], end[1] - start[1]
-    middle = ((start[0] + end[0]) / 2 + bend * dy, (start[1] + end[1]) / 2 - bend * dx)
-    a, b, c = (1 - part) ** 2, 2 * part * (1 - part), part**2
-    return a * start[0] + b * middle[0] + c * end[0], a * start[1] + b * middle[1] + c * end[1]
-
-
 def _draw_wire(axes: Axes, circuit: Circuit, wire: Wire, layout: Layout) -> None:
     from matplotlib.patches import FancyArrowPatch
 
     source = circuit.values[wire.value].population
-    if source not in layout.places or wire.population not in layout.places or source == wire.population:
+    shown = source is not None and source in layout.places and wire.population in layout.places
+    if source is None or not shown or source == wire.population:
         return
     a, b = layout.places[source], layout.places[wire.population]
     axes.add_patch(
@@ -163,6 +158,12 @@ def _draw_wire(axes: Axes, circuit: Circuit, wire: Wire, layout: Layout) -> None
             zorder=1,
         )
     )
+
+
+def _declared_pairs(circuit: Circuit) -> list[list[str]]:
+    """Partners that are so by a `pair` alone, not by a wire."""
+    wired = {frozenset((w.population, circuit.values[w.value].population)) for w in circuit.wires}
+    return sorted(sorted(pair) for pair in circuit.partners if len(pair) == 2 and pair not in wired)
 
 
 def _draw_legend(axes: Axes, shown: list[Role], *, wires: bool) -> None:

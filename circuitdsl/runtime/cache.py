@@ -12,9 +12,12 @@ import os
 import re
 import sys
 import tempfile
+import threading
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+
+_IMPORTING = threading.Lock()
 
 
 def cache_folder() -> Path:
@@ -52,9 +55,10 @@ def load_module(name: str, source: str, key: str) -> ModuleType:
     if not path.exists():
         _write(path, source)
     module_name = f"circuitdsl_emitted_{digest}"
-    if module_name in sys.modules:
-        return sys.modules[module_name]
-    return _import(module_name, path)
+    with _IMPORTING:  # a module that another thread is importing already stands in sys.modules, half made
+        if module_name in sys.modules:
+            return sys.modules[module_name]
+        return _import(module_name, path)
 
 
 def _write(path: Path, source: str) -> None:

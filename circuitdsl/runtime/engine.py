@@ -75,9 +75,9 @@ class Compiled:
         """See `Engine.evaluate`. Raises ValueError if evaluation has no tick."""
         import numpy as np
 
-        if self._ticks(numbers, evaluation=True) == 0:
+        if ticks_of(self.circuit, numbers, evaluation=True) == 0:
             raise ValueError(f"`{self.circuit.name}` has no tick in evaluation")
-        kernel = self._kernel("evaluate")
+        kernel = self._kernel("evaluate" if not watch else "watch")
         call = Call(self, state, data, order, numbers, seed=seed, epoch=epoch, batch=CHUNK)
         results: dict[str, list[AnyArray]] = {}
         watched: dict[str, list[AnyArray]] = {name: [] for name in watch}
@@ -91,25 +91,12 @@ class Compiled:
                 for name, arrays in watched.items():
                     arrays.append(self._watched(name, kernel, call, order[first : first + count]))
         return Evaluation(
-            loss=self._loss(_mean(results.get("loss", ())), numbers),
+            loss=final_loss(self.circuit, _mean(results.get("loss", ())), numbers),
             probes=[_mean(results.get(f"probe {i}", ())) for i in range(len(self.probes))],
             watched={name: np.concatenate(arrays) for name, arrays in watched.items() if arrays},
         )
 
     # ------------------------------------------------------------ evaluation
-
-    def _loss(self, mean: float, numbers: Numbers) -> float | None:
-        """The loss from the mean of what the program leaves; nan if its phase has no tick."""
-        loss = self.circuit.loss
-        if loss is None:
-            return None
-        if loss.when == "last":
-            return mean
-        phase = next(p for p in self.circuit.schedule.phases if p.name == loss.phase)
-        ticks = self._whole_ticks(phase.name, numbers)
-        if phase.train or ticks == 0:
-            return float("nan")
-        return mean / ticks if loss.when == "over" else mean
 
     def _watched(self, name: str, kernel: Kernel, call: Call, order: Indices) -> AnyArray:
         """A value as it stood at the last tick, [examples, size]."""
@@ -131,6 +118,9 @@ class Compiled:
     # ------------------------------------------------------------ code
 
     def _kernel(self, which: str) -> Kernel:
+        """One of the programs; that of `watch` serves for `evaluate` too, once it is there."""
+        if which == "evaluate" and "watch" in self._kernels:
+            which = "watch"
         if which not in self._kernels:
             start = perf_counter()
             program = self._program(which)
@@ -139,8 +129,8 @@ class Compiled:
         return self._kernels[which]
 
     def _program(self, which: str) -> Program:
-        if which == "evaluate":
-            return lower_evaluation(self.circuit, self.probes)
+        if which in ("evaluate", "watch"):
+            return lower_evaluation(self.circuit, self.probes, watched=which == "watch")
         return lower_training(self.circuit, online=which == "train_online")
 
     def _warm(self, kernel: Kernel, call: Call) -> None:
@@ -152,16 +142,6 @@ class Compiled:
             self.compile_seconds += perf_counter() - start
 
     # ------------------------------------------------------------ numbers
-
-    def _ticks(self, numbers: Numbers, *, evaluation: bool) -> int:
-        phases = self.circuit.schedule.phases
-        if not phases:
-            return 1
-        return sum(self._whole_ticks(p.name, numbers) for p in phases if not (evaluation and p.train))
-
-    def _whole_ticks(self, phase: str, numbers: Numbers) -> int:
-        found = next(p for p in self.circuit.schedule.phases if p.name == phase)
-        return whole(found.ticks, numbers, f"the number of ticks of phase `{phase}`")
 
     def scalar(self, scalar: Scalar, call: Call, given: Mapping[Given, int]) -> Any:
         """The value of a runtime scalar, a NumPy number of the engine's dtype or an int."""
@@ -178,7 +158,7 @@ class Compiled:
                 fans = fans_of(synapse, call.state.masks[scalar.key])
                 return real(fans.fan_in if scalar.given is Given.FAN_IN else fans.fan_out)
             case Given.TICKS:
-                return self._whole_ticks(scalar.key, call.numbers)
+                return whole_ticks(self.circuit, scalar.key, call.numbers)
             case Given.CAPACITY:
                 return self._capacity(scalar.key, call)
             case Given.EXAMPLES:
@@ -197,7 +177,7 @@ class Compiled:
             return call.batch
         if of == "dataset":
             return next((len(array) for array in call.data.values()), 0)
-        return self._ticks(call.numbers, evaluation=True) + 1
+        return ticks_of(self.circuit, call.numbers, evaluation=True) + 1
 
     def converted(self, name: str, array: AnyArray) -> AnyArray:
         """Data in the engine's dtype and C order, converted once."""
@@ -208,6 +188,34 @@ class Compiled:
             found = array, np.ascontiguousarray(array, dtype=self.dtype)
             self._converted[name] = found
         return found[1]
+
+
+def whole_ticks(circuit: Circuit, phase: str, numbers: Numbers) -> int:
+    """The ticks of a phase. Raises ValueError if they are no whole number."""
+    found = next(p for p in circuit.schedule.phases if p.name == phase)
+    return whole(found.ticks, numbers, f"the number of ticks of phase `{phase}`")
+
+
+def ticks_of(circuit: Circuit, numbers: Numbers, *, evaluation: bool) -> int:
+    """The ticks of an example. Raises ValueError as `whole_ticks`."""
+    phases = circuit.schedule.phases
+    if not phases:
+        return 1
+    return sum(whole_ticks(circuit, p.name, numbers) for p in phases if not (evaluation and p.train))
+
+
+def final_loss(circuit: Circuit, mean: float, numbers: Numbers) -> float | None:
+    """The loss from the mean of what an evaluation program leaves; nan if its phase has no tick."""
+    loss = circuit.loss
+    if loss is None:
+        return None
+    if loss.when == "last":
+        return mean
+    phase = next(p for p in circuit.schedule.phases if p.name == loss.phase)
+    ticks = whole_ticks(circuit, phase.name, numbers)
+    if phase.train or ticks == 0:
+        return float("nan")
+    return mean / ticks if loss.when == "over" else mean
 
 
 def _mean(arrays: Sequence[AnyArray]) -> float:
@@ -273,7 +281,7 @@ class Call:
 
     def _array(self, buffer: Buffer, kernel: Kernel, scalars: Mapping[str, int]) -> AnyArray:
         shape = tuple(1 if extent == "1" else int(scalars[extent]) for extent in buffer.shape)
-        if buffer.role in (Role.VALUE, Role.WORK, Role.RESULT):
+        if buffer.role in (Role.VALUE, Role.ROW, Role.WORK, Role.RESULT):
             array = kernel.room(buffer, shape, self.engine.dtype)
             if buffer.role is Role.RESULT:
                 array[...] = 0
@@ -306,7 +314,7 @@ class Call:
                 array = self.engine.converted(buffer.key, self.data[buffer.key])
             case Role.ORDER:
                 array = np.ascontiguousarray(self.order, np.int64)
-            case Role.VALUE | Role.WORK | Role.RESULT:
+            case Role.VALUE | Role.ROW | Role.WORK | Role.RESULT:
                 raise AssertionError("work space is not bound")
             case _:
                 assert_never(buffer.role)

@@ -154,9 +154,9 @@ def cosine(a: NDArray[Any], b: NDArray[Any]) -> float:
     """The mean over rows of the cosine between two arrays' rows; rows of zeros do not count."""
     import numpy as np
 
-    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    lengths: NDArray[Any] = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     there = lengths > 0
-    products = np.sum(a * b, axis=1, dtype=np.float64)
+    products: NDArray[Any] = (a * b).sum(axis=1)
     return float(np.mean(products[there] / lengths[there])) if there.any() else 0.0
 
 

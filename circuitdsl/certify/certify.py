@@ -1,0 +1,334 @@
+"""`certify`: measure what a circuit's plasticity does to its loss, over its own learning, in several seeds.
+
+theory.md, section 4. The circuit is trained as `run` trains it, by compiled code; at checkpoints its state is held
+still and looked at over a fixed sample of its training examples, in float64 (measure.py), and what is seen is held
+against what `derive` says (judge.py). The whole costs about as much as the training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from circuitdsl.certify.certificate import Certificate
+from circuitdsl.certify.checks import relaxation, taylor_slope
+from circuitdsl.certify.drive import Rule, rule_of
+from circuitdsl.certify.judge import Record, agreed, certify_synapse, together
+from circuitdsl.certify.measure import Reading, Sample, look, realised_cosine
+from circuitdsl.certify.passes import Still
+from circuitdsl.certify.relations import needed, worst
+from circuitdsl.certify.trajectory import Course, checkpoints
+from circuitdsl.derive.drives import Drive
+from circuitdsl.derive.gradient import learning_synapses
+from circuitdsl.derive.verdict import Derivation, derive
+from circuitdsl.graph.ir import Circuit, Num, Param, Random, Synapse, walk
+from circuitdsl.graph.machine import Numbers
+from circuitdsl.graph.numbers import numbers_of
+from circuitdsl.runtime.data import Dataset, load_data, permutation
+from circuitdsl.runtime.errors import UsageError
+from circuitdsl.runtime.request import Request, Settings, check_ticks, settle
+
+if TYPE_CHECKING:
+    from circuitdsl.graph.initial import DType
+    from circuitdsl.graph.machine import Engine, Indices, State
+    from circuitdsl.runtime.data import Scale
+    from circuitdsl.runtime.progress import Progress
+
+#: How many examples a circuit is looked at with, more where noise hides the drive, and at how many checkpoints.
+EXAMPLES, NOISY, MOMENTS = 256, 4, 10
+#: What the permutation that picks the sample is for (runtime/data.py).
+SAMPLE = 0xFFFF_FFFD
+#: After how many updates the gradient is checked.
+TAYLOR_UPDATES = 10
+#: The short certificate: seeds, checkpoints, and about how many weights it may read in one seed's training.
+SHORT_SEEDS, SHORT_MOMENTS, SHORT_WORK = 3, 6, 1_500_000_000
+
+
+def certify(
+    circuit: Circuit,
+    *,
+    numbers: Numbers | None = None,
+    task: str | None = None,
+    data: str | tuple[Any, Any] | None = None,
+    seeds: int = 5,
+    seed: int | None = None,
+    epochs: int | None = None,
+    batch: int | None = None,
+    scale: Scale | None = None,
+    folder: Path | None = None,
+    engine: Literal["cpu", "reference"] = "cpu",
+    dtype: DType = "float32",
+    examples: int = EXAMPLES,
+    moments: int = MOMENTS,
+    progress: Progress | None = None,
+) -> Certificate:
+    """The certificate of a circuit that declares a loss.
+
+    `numbers` are its params (default: as written), `folder` is where its data and weight files are looked for; what
+    else is not said comes from the task. Training runs on `engine` in `dtype`; it is measured in float64 on
+    `examples` training examples at about `moments` checkpoints, spaced geometrically. Deterministic.
+    Raises UsageError for a circuit without loss or learning weights and for impossible settings, CircuitError for
+    data that do not fit."""
+    values = numbers_of(circuit, {}) if numbers is None else dict(numbers)
+    request = Request(task=task, data=data, epochs=epochs, batch=batch, seed=seed, scale=scale)
+    plan = _plan(circuit, values, request, folder, engine, dtype, examples)
+    return _certify(plan, learning_synapses(circuit), seeds, moments, progress, thorough=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A verdict that was measured, with its figures in words."""
+
+    verdict: str | None
+    evidence: str
+
+
+def measure(
+    circuit: Circuit,
+    synapses: Iterable[str],
+    *,
+    numbers: Numbers | None = None,
+    task: str | None = None,
+    data: str | tuple[Any, Any] | None = None,
+    folder: Path | None = None,
+) -> dict[str, Measured]:
+    """A short certificate for some learning synapses, where no relation decides: verdict, and a text such as
+    `descent, cos 0.83 [0.80, 0.85], control 0.00`.
+
+    The first task's data, three seeds, and no more of its epochs than take a few seconds. Deterministic. Nothing
+    is measured (an empty dict) of a circuit without loss, task or data given. Raises as `certify` does."""
+    values = numbers_of(circuit, {}) if numbers is None else dict(numbers)
+    wanted = [name for name in learning_synapses(circuit) if name in set(synapses)]
+    if not wanted or (data is None and not circuit.tasks):
+        return {}
+    plan = _plan(circuit, values, Request(task=task, data=data), folder, "cpu", "float32", EXAMPLES)
+    plan = _shortened(plan)
+    found = _certify(plan, wanted, SHORT_SEEDS, SHORT_MOMENTS, None, thorough=False)
+    return {name: Measured(s.verdict, s.evidence) for name, s in found.synapses.items()}
+
+
+# ---------------------------------------------------------------- what is needed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A circuit with everything that a certificate needs before the first example."""
+
+    course: Course
+    settings: Settings
+    sample: Sample
+    still: Still
+    derivation: Derivation
+
+
+def _plan(
+    circuit: Circuit, numbers: Mapping[str, float], request: Request, folder: Path | None, engine: str, dtype: DType,
+    examples: int,
+) -> Plan:  # fmt: skip
+    if circuit.loss is None:
+        raise UsageError(f"`{circuit.name}` declares no loss: there is no gradient to hold its plasticity against")
+    if not learning_synapses(circuit):
+        raise UsageError(f"`{circuit.name}` has no plastic weight with a differentiable path to its loss")
+    settings = settle(circuit, request, numbers)
+    check_ticks(circuit, numbers)
+    dataset = load_data(
+        settings.data,
+        settings.data_arguments,
+        circuit,
+        scale=settings.scale,
+        dtype=dtype,
+        folder=folder if request.data is None else None,
+        span=settings.task.span if request.data is None and settings.task else None,
+    )
+    count = examples * (NOISY if _is_noisy(circuit) else 1)
+    return Plan(
+        course=Course(
+            engine=_engine(engine, circuit, dtype),
+            dataset=dataset,
+            numbers=numbers,
+            epochs=settings.epochs,
+            batch=settings.batch,
+            dtype=dtype,
+            folder=folder,
+        ),
+        settings=settings,
+        sample=Sample(data=dataset.arrays, examples=_sample(dataset, count), numbers=numbers),
+        still=Still(circuit),
+        derivation=derive(_with_numbers(circuit, numbers)),
+    )
+
+
+def _engine(target: str, circuit: Circuit, dtype: DType) -> Engine:
+    if target == "reference":
+        from circuitdsl.reference import Reference
+
+        return Reference(circuit, (), dtype)
+    from circuitdsl.emit.target import UnavailableTarget
+    from circuitdsl.runtime.engine import Compiled
+
+    try:
+        return Compiled(circuit, (), dtype, target=target)
+    except UnavailableTarget as problem:
+        raise UsageError(str(problem)) from None
+
+
+def _with_numbers(circuit: Circuit, numbers: Mapping[str, float]) -> Circuit:
+    """The circuit with its number params as they are set: signs and decays decide what is derived."""
+
+    def settled(param: Param) -> Param:
+        if isinstance(param.value, tuple):
+            values = tuple(Num(span=e.span, value=numbers[f"{param.name}[{i}]"]) for i, e in enumerate(param.value))
+            return replace(param, value=values)
+        return replace(param, value=Num(span=param.value.span, value=numbers[param.name]))
+
+    return replace(circuit, params={name: settled(p) for name, p in circuit.params.items()})
+
+
+def _sample(dataset: Dataset, count: int) -> Indices:
+    order = permutation(len(dataset.train), purpose=SAMPLE)
+    return dataset.train[order[:count]]
+
+
+def _is_noisy(circuit: Circuit) -> bool:
+    """Whether something draws random numbers while it learns."""
+    expressions = [e for v in circuit.values.values() for e in (v.expr, v.update) if e is not None]
+    for synapse in circuit.synapses.values():
+        expressions += [e for e in (synapse.dw, *(d.expr for d in synapse.drives)) if e is not None]
+        expressions += [s.update for s in synapse.states if s.update is not None]
+    return any(isinstance(part, Random) for e in expressions for part in walk(e))
+
+
+def _shortened(plan: Plan) -> Plan:
+    """With fewer epochs, so that training takes about a second for each seed."""
+    circuit = plan.course.engine.circuit
+    ticks = max(1, sum(round(_ticks(p.ticks, plan.course.numbers)) for p in circuit.schedule.phases))
+    weights = sum(s.post_size * s.pre_size for s in circuit.synapses.values())
+    an_epoch = len(plan.course.dataset.train) * weights * ticks
+    epochs = max(1, min(plan.course.epochs, SHORT_WORK // max(1, an_epoch)))
+    return replace(plan, course=replace(plan.course, epochs=epochs))
+
+
+# ---------------------------------------------------------------- measuring
+
+
+def _certify(
+    plan: Plan, names: Sequence[str], seeds: int, moments: int, progress: Progress | None, *, thorough: bool
+) -> Certificate:
+    circuit, course = plan.still.circuit, plan.course
+    rules = [rule_of(circuit.synapses[name]) for name in names]
+    at = checkpoints(course.updates, moments)
+    first = plan.settings.seed
+    with one_thread():
+        if progress is not None:
+            progress.start(circuit.name, course.epochs * seeds, len(course.dataset.train), 0)
+        watched = [_watch(plan, rules, seed, at, progress) for seed in range(first, first + seeds)]
+        whole = [w for w in watched if len(w.readings) == len(at)]
+        realised = _realised(plan, rules, whole[0], first) if thorough and whole else {}
+        records = {r.synapse.name: _record(plan, r, whole, at, realised.get(r.synapse.name)) for r in rules}
+        found, dc = together({name: certify_synapse(record) for name, record in records.items()})
+        return Certificate(
+            circuit=circuit.name,
+            seeds=seeds,
+            updates=course.updates,
+            examples=len(plan.sample.examples),
+            synapses={name: agreed(s, records[name]) for name, s in found.items()},
+            dc=dc,
+            decay=_decay(plan.derivation, names),
+            taylor_slope=_slope(plan, first) if thorough else None,
+            relaxation=_relaxation(plan, whole[0], first) if thorough and whole else None,
+            diverged=len(whole) < len(watched),
+            derivation=plan.derivation,
+        )
+
+
+def _slope(plan: Plan, seed: int) -> float | None:
+    """The Taylor slope after a few updates: later the loss may be flat, and its third order large."""
+    for _, state in plan.course.states(seed, (min(TAYLOR_UPDATES, plan.course.updates),)):
+        return taylor_slope(plan.still, state, plan.sample, seed=seed, epoch=0)
+    return None
+
+
+def _relaxation(plan: Plan, last: Watched, seed: int) -> float | None:
+    assert last.state is not None
+    return relaxation(plan.still, last.state, plan.sample, seed=seed, epoch=plan.course.epochs)
+
+
+@dataclass(slots=True)
+class Watched:
+    """One seed: its readings at every checkpoint, the residuals beside them, and the last state."""
+
+    readings: list[dict[str, Reading]]
+    residuals: list[dict[str, float | None]]
+    state: State | None
+
+
+def _watch(plan: Plan, rules: Sequence[Rule], seed: int, at: Sequence[int], progress: Progress | None) -> Watched:
+    """One seed's learning, looked at on the way. It ends early if the circuit diverges."""
+    course, found = plan.course, Watched([], [], None)
+    done = 0
+    try:
+        for update, state in course.states(seed, at):
+            epoch = update // course.updates_per_epoch
+            found.readings.append(look(plan.still, rules, plan.sample, state, seed=seed, epoch=epoch))
+            found.residuals.append({r.synapse.name: _residual(plan, r.synapse, state) for r in rules})
+            found.state = state
+            if progress is not None:
+                progress.advance((update - done) * course.batch)
+            done = update
+    except (ValueError, OSError) as problem:
+        raise UsageError(str(problem)) from None
+    return found
+
+
+def _residual(plan: Plan, synapse: Synapse, state: State) -> float | None:
+    return worst(needed(plan.derivation, synapse.name), state, plan.course.numbers)
+
+
+def _record(plan: Plan, rule: Rule, whole: Sequence[Watched], at: tuple[int, ...], realised: float | None) -> Record:
+    name = rule.synapse.name
+    return Record(
+        finding=plan.derivation.findings[name],
+        at=at,
+        readings=[[r[name] for r in w.readings] for w in whole],
+        residuals=[[r[name] for r in w.residuals] for w in whole],
+        filtered=rule.filtered,
+        realised=realised,
+    )
+
+
+def _realised(plan: Plan, rules: Sequence[Rule], last: Watched, seed: int) -> dict[str, float]:
+    """The cosines of whole increments, for rules that pass their drive through states."""
+    filtered = [rule.synapse for rule in rules if rule.filtered]
+    if not filtered:
+        return {}
+    assert last.state is not None
+    return realised_cosine(plan.still, filtered, plan.sample, last.state, seed=seed, epoch=plan.course.epochs)
+
+
+def _decay(derivation: Derivation, names: Sequence[str]) -> float | None:
+    """What the slowest relation, or else the slowest learning weight, loses per update."""
+    numbers = numbers_of(derivation.circuit, {})
+    used = [r for name in names for r in needed(derivation, name) if r.rate is not None]
+    rates = [r.rate.value(numbers) for r in used if r.rate is not None]
+    if not rates:
+        drives = [derivation.findings[name].drive for name in names]
+        rates = [d.decay.value(numbers) for d in drives if isinstance(d, Drive) and d.decay is not None]
+    return min((rate for rate in rates if rate > 0), default=None)
+
+
+def _ticks(expr: Any, numbers: Numbers) -> float:
+    from circuitdsl.graph.numbers import evaluate
+
+    return evaluate(expr, numbers)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Linear algebra on one thread: for matrices of this size more threads only wait for each other."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield

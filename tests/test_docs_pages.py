@@ -1,0 +1,145 @@
+"""Every example of the pages in docs/ is what it says: circuits load, wrong ones are refused with the code that
+the page names, commands print what the page shows, Python runs.
+
+As in the README (tests/test_docs.py), whose tools these are, with two more words in the comment above a
+```circ``` block: `<!-- fragment -->` for items of a circuit, of which the test supplies the rest, and
+`<!-- error:C031 -->` for a fragment that is refused. What a command measured may differ a little from
+the page. `python tests/test_docs_pages.py` puts what the commands print now into the pages.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from test_docs import ROOT, Block, blocks, commands, output, words
+
+import circuitdsl as cd
+
+#: Written by commands of their own, which have their own tests.
+GENERATED = {"errors.md", "verdicts.md"}
+PAGES = {p.name: p.read_text(encoding="utf-8") for p in sorted((ROOT / "docs").glob("*.md")) if p.name not in GENERATED}
+BLOCKS = [(page, block) for page, text in PAGES.items() for block in blocks(text)]
+
+#: What a fragment finds around it, unless it declares the name itself.
+AROUND = {
+    "eta": "param eta = 0.05",
+    "gamma": "param gamma = 0.01",
+    "x": "input x: 64",
+    "y": "target y: 10",
+    "h": "neuron h: 64 { dendrite basal, apical   rate = relu(basal) }",
+    "out": "neuron out: 10 { dendrite basal   rate = softmax(basal) }",
+    "err": "neuron err: 10 { rate = y - out }",
+    "W1": "synapse W1: x -> h.basal { dw = eta * post.apical * step(post.basal) * pre - eta * gamma * w }",
+    "W2": "synapse W2: h -> out.basal { dw = eta * err * pre }",
+    "V2": "synapse V2: err -> h.apical",
+}
+DECLARATION = re.compile(r"\b(?:param|input|target|neuron|synapse|modulator)\s+(\w+)")
+
+#: What a run measured, and by how much it may differ from the page: the random numbers are the same everywhere, the
+#: last bits of exp() are not.
+MEASURED = re.compile(r"(?:\w+\([^()]*\)|metric|backprop|loss|ratio|first,|[<>]= [\d.]+)\s+(-?\d\.\d+)")
+TOLERANCE = 0.04
+
+
+def whole(fragment: str) -> str:
+    """A circuit around the items of a fragment."""
+    declared = set(DECLARATION.findall(fragment))
+    rest = [text for name, text in AROUND.items() if name not in declared]
+    loss = [] if re.search(r"\bloss\s*=", fragment) else ["loss = cross_entropy(out, y)"]
+    return "\n".join(["circuit fragment {", fragment, *rest, *loss, "}"])
+
+
+def prepare(place: Path, page: str) -> None:
+    """The files that a page writes, and the library beside them."""
+    for block in blocks(PAGES[page]):
+        if block.name is not None and "." in block.name:
+            (place / block.name).write_text(block.text, encoding="utf-8")
+    shutil.copytree(ROOT / "circuits", place / "circuits")
+
+
+def of_kind(language: str) -> list[object]:
+    return [pytest.param(p, b, id=f"{p}:{b.line}") for p, b in BLOCKS if b.language == language]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A folder for each page."""
+    made = {page: tmp_path_factory.mktemp(page.partition(".")[0]) for page in PAGES}
+    for page, place in made.items():
+        prepare(place, page)
+    return made
+
+
+def test_there_are_pages_and_examples() -> None:
+    assert {"language.md", "tutorial.md"} <= set(PAGES)
+    assert {"circ", "console", "python"} <= {block.language for _, block in BLOCKS}
+
+
+@pytest.mark.parametrize(("page", "block"), of_kind("circ"))
+def test_circuits_are_what_the_page_says(page: str, block: Block, folders: dict[str, Path]) -> None:
+    what, _, code = (block.name or "").partition(":")
+    match what:
+        case "fragment":
+            assert [d.title for d in cd.loads(whole(block.text)).warnings] == []
+        case "error":
+            with pytest.raises(cd.CircuitError) as refused:
+                cd.loads(whole(block.text))
+            assert {d.code for d in refused.value.diagnostics} == {code}
+        case _:
+            assert what.endswith(".circ"), "a circuit is a named file, a fragment or an error"
+            assert [d.title for d in cd.load(folders[page] / what).warnings] == []
+
+
+@pytest.mark.parametrize(("page", "block"), of_kind("console"))
+def test_commands_print_what_the_page_says(page: str, block: Block, folders: dict[str, Path]) -> None:
+    for command, printed in commands(block):
+        now = output(command, folders[page])
+        assert words(now) == words(printed), command
+        then = [float(v) for v in MEASURED.findall(printed)]
+        assert [float(v) for v in MEASURED.findall(now)] == pytest.approx(then, abs=TOLERANCE), command
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_python_runs(page: str, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folders[page])
+    namespace: dict[str, object] = {}
+    for block in blocks(PAGES[page]):
+        if block.language == "python":
+            exec(compile(block.text, f"{page}:{block.line}", "exec"), namespace)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    headings = {anchor(h) for h in re.findall(r"^#+ (.*)$", PAGES[page], re.MULTILINE)}
+    for target in re.findall(r"\]\(([^)]+)\)", PAGES[page]):
+        place, _, part = target.partition("#")
+        if not place:
+            assert part in headings, target
+        elif not place.startswith("http"):
+            assert (ROOT / "docs" / place).exists(), target
+
+
+def anchor(heading: str) -> str:
+    """A heading as a link names it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def update(page: str) -> None:
+    """Puts what the commands print now into a page."""
+    text = PAGES[page]
+    with tempfile.TemporaryDirectory() as name:
+        prepare(Path(name), page)
+        for block in blocks(text):
+            if block.language == "console":
+                new = "".join(f"$ {command}\n{output(command, Path(name))}" for command, _ in commands(block))
+                text = text.replace(f"```console\n{block.text}```", f"```console\n{new.rstrip()}\n```", 1)
+    (ROOT / "docs" / page).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    for each in PAGES:
+        update(each)
