@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test clean
+.PHONY: demo test studies clean
 
 demo: $(VENV)/installed ## a circuit that assembles itself, on handwritten digits
 	$(BIN)/circuitdsl demo --out demo
@@ -16,8 +16,11 @@ test: $(VENV)/installed-dev ## style, types and tests
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2
 
+studies: $(VENV)/installed ## all studies in full, with docs/studies.md and its figures (many minutes)
+	$(BIN)/circuitdsl study all --out study --docs docs
+
 clean:
-	rm -rf $(VENV) demo dist
+	rm -rf $(VENV) demo study dist
 
 # The package is installed from this folder as it stands, so that only a change of what it needs
 # installs it again.

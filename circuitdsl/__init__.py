@@ -13,8 +13,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from circuitdsl.api import Circuit, Simulation, UsageError, load, loads
     from circuitdsl.diagnostics import CircuitError, Diagnostic
+    from circuitdsl.explore.evolve import evolve
+    from circuitdsl.explore.sweep import sweep
 
-__all__ = ["Circuit", "CircuitError", "Diagnostic", "Simulation", "UsageError", "load", "loads"]
+__all__ = ["Circuit", "CircuitError", "Diagnostic", "Simulation", "UsageError", "evolve", "load", "loads", "sweep"]
+
+#: Where a name is, if it is not in the API module.
+_HOMES = {
+    "CircuitError": "circuitdsl.diagnostics",
+    "Diagnostic": "circuitdsl.diagnostics",
+    "evolve": "circuitdsl.explore.evolve",
+    "sweep": "circuitdsl.explore.sweep",
+}
 
 
 def __getattr__(name: str) -> object:
@@ -22,8 +32,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module `circuitdsl` has no attribute `{name}`")
     from importlib import import_module
 
-    home = "circuitdsl.diagnostics" if name in ("CircuitError", "Diagnostic") else "circuitdsl.api"
-    return getattr(import_module(home), name)
+    return getattr(import_module(_HOMES.get(name, "circuitdsl.api")), name)
 
 
 def __dir__() -> list[str]:

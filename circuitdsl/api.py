@@ -23,6 +23,8 @@ from circuitdsl.runtime.request import Learn, Override, Request, Settings, check
 if TYPE_CHECKING:
     import xarray as xr
 
+    from circuitdsl.certify.certificate import Certificate
+    from circuitdsl.derive.findings import Derivation
     from circuitdsl.emit.target import Target as BackEnd
     from circuitdsl.graph.machine import Engine
     from circuitdsl.runtime.data import Dataset, Scale
@@ -59,6 +61,7 @@ class Circuit:
         loaded = load(None)
         self.warnings: tuple[Diagnostic, ...] = tuple(loaded.warnings)
         self.ir = _the_circuit(loaded, path)
+        self._elaborated: dict[str, ir.Circuit] = {}
 
     @property
     def name(self) -> str:
@@ -90,12 +93,54 @@ class Circuit:
 
         structural = {k: v for k, v in params.items() if is_structural(k)}
         try:
-            graph = self.ir
-            if structural:
-                graph = _the_circuit(self._load(structural), self.path)
+            graph = self._with_structure(structural) if structural else self.ir
             return graph, numbers_of(graph, {k: v for k, v in params.items() if k not in structural})
         except ValueError as problem:
             raise UsageError(str(problem)) from None
+
+    def _with_structure(self, params: Mapping[str, Override]) -> ir.Circuit:
+        """The graph elaborated with other structural params; kept, because a sweep asks for the same ones again."""
+        key = repr(sorted(params.items()))
+        if key not in self._elaborated:
+            self._elaborated[key] = _the_circuit(self._load(params), self.path)
+        return self._elaborated[key]
+
+    def derive(
+        self,
+        *,
+        params: Mapping[str, Override] | None = None,
+        measure: bool = True,
+        task: str | None = None,
+        data: str | tuple[Any, Any] | None = None,
+    ) -> Derivation:
+        """What the circuit's own plasticity amounts to (theory.md, sections 3 and 4).
+
+        Where algebra does not decide, and there is a task or data, a short certificate does, unless `measure` is
+        False. Raises UsageError for a param that is not there, CircuitError if the circuit is wrong with it."""
+        from circuitdsl.derive.verdict import derive
+
+        graph, _ = self.with_params(params or {})
+        if params:
+            graph = _the_circuit(self._load(params), self.path)
+        found = derive(graph)
+        open_ones = [f.synapse for f in found.findings.values() if f.role == "learning" and f.verdict is None]
+        if not measure or not open_ones:
+            return found
+        from circuitdsl.certify.certify import measure as measured
+        from circuitdsl.derive.findings import with_measured
+
+        return with_measured(found, measured(graph, open_ones, task=task, data=data, folder=self.folder))
+
+    def certify(
+        self, *, data: str | tuple[Any, Any] | None = None, seeds: int = 5,
+        params: Mapping[str, Override] | None = None, **request: Any,
+    ) -> Certificate:
+        """The measured certificate, held against the derivation; `request`: task, epochs, batch, seed, scale,
+        dtype, examples."""
+        from circuitdsl.certify.certify import certify
+
+        graph, numbers = self.with_params(params or {})
+        return certify(graph, numbers=numbers, data=data, seeds=seeds, folder=self.folder, **request)
 
     def compile(self, target: Target = "cpu", *, dtype: DType = "float32") -> Simulation:
         """The circuit made ready to run. The code is generated at the first run, when it is known

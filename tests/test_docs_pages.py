@@ -18,6 +18,7 @@ import pytest
 from test_docs import ROOT, Block, blocks, commands, output, words
 
 import circuitdsl as cd
+from circuitdsl.api import UsageError
 
 #: Written by commands of their own, which have their own tests.
 GENERATED = {"errors.md", "verdicts.md"}
@@ -112,10 +113,35 @@ def test_python_runs(page: str, folders: dict[str, Path], monkeypatch: pytest.Mo
             exec(compile(block.text, f"{page}:{block.line}", "exec"), namespace)
 
 
+# ---------------------------------------------------------------- what language.md says in prose
+
+
+LISTED = """
+param sizes = [64, 32, 10]
+neuron g: sizes[1] { dendrite basal   rate = relu(basal) }
+synapse G: x -> g { dw = 0.01 * post * pre }
+record loss, norm(G)
+"""
+
+
+def test_one_element_of_a_structural_list_can_be_set() -> None:
+    graph, numbers = cd.loads(whole(LISTED)).with_params({"sizes[1]": 16})
+    assert graph.populations["g"].size == 16
+    assert numbers["sizes[1]"] == 16
+    with pytest.raises(UsageError, match=r"`sizes\[9\]`"):
+        cd.loads(whole(LISTED)).with_params({"sizes[9]": 16})
+
+
+def test_the_loss_can_be_recorded() -> None:
+    run = cd.loads(whole(LISTED)).run(target="reference", data="digits", epochs=1, batch=64)
+    assert run["loss"].values == pytest.approx(run["loss_"].values)
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
     headings = {anchor(h) for h in re.findall(r"^#+ (.*)$", PAGES[page], re.MULTILINE)}
-    for target in re.findall(r"\]\(([^)]+)\)", PAGES[page]):
+    prose = re.sub(r"^```.*?^```$|`[^`\n]*`", "", PAGES[page], flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)]+)\)", prose):
         place, _, part = target.partition("#")
         if not place:
             assert part in headings, target

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "circuitdsl"
 
 #: The rooms from the bottom up; those on one floor do not know each other.
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"codes", "diagnostics", "noise", "shipped"}),
+    frozenset({"diagnostics", "noise", "shipped"}),
     frozenset({"syntax"}),
     frozenset({"graph"}),
     frozenset({"reference", "derive", "lower"}),
@@ -23,7 +23,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"certify"}),
     frozenset({"api"}),
     frozenset({"explore"}),
-    frozenset({"studies", "report"}),
+    frozenset({"studies", "report", "codes"}),
     frozenset({"cli"}),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from circuitdsl.certify.statistics import Interval
-from circuitdsl.derive.verdict import Derivation, Verdict
+from circuitdsl.derive.findings import Derivation, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,10 +29,11 @@ class Moment:
 class SynapseCertificate:
     """One learning synapse (theory.md, section 4).
 
-    `cos`, `norm_ratio` (|drive| / |gradient|, in units of the rule's rate), `r2`, `h_min` and `h_max` are means over
-    the seeds after the last update; `phi`, `descent` and `control` are over the late checkpoints (from a quarter of
-    the updates on). `descent` is E<drive, -grad> / (|drive| |grad|), 1 for the gradient itself; `control` the same
-    with permuted errors, in the same unit; `difference` is between the two, example by example.
+    Means over the seeds after the last update: `cos`; `norm_ratio`, |drive| / |gradient| in units of the rule's rate;
+    `aligned`, the cosine of credit and H delta, H as it was derived, else the identity; `r2`, `h_min` and `h_max`. Over
+    the late checkpoints (from a fifteenth of the updates on): `phi`, `descent` and `control`. `descent` is
+    E<drive, -grad> / (|drive| |grad|), 1 for the gradient itself; `control` the same with permuted errors, in the same
+    unit; `difference` is between the two, example by example.
     `phi_positive`: the part of checkpoints and seeds with phi > 0. `reached`: the relations that the derived
     verdict needs came under 0.1 in all seeds; None if it needs none. `verdict`: by measurement; None if every seed
     diverged. `agrees`: with what was `derived`; None if nothing was. `realised`: where the drive passes through states
@@ -41,6 +42,7 @@ class SynapseCertificate:
     name: str
     cos: float
     norm_ratio: float
+    aligned: float
     phi: Interval
     phi_positive: float
     r2: float
@@ -75,8 +77,8 @@ class SynapseCertificate:
     @property
     def evidence(self) -> str:
         """The verdict with its figures, as `derive` shows it."""
-        low, mean, high = self.descent
-        return f"{self.verdict}, cos {mean:.2f} [{low:.2f}, {high:.2f}], control {self.control:.2f}"
+        low, mean, high, control = (f"{x:.2f}".replace("-0.00", "0.00") for x in (*self.descent, self.control))
+        return f"{self.verdict}, cos {mean} [{low}, {high}], control {control}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

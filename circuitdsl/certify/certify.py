@@ -7,13 +7,14 @@ against what `derive` says (judge.py). The whole costs about as much as the trai
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any, Literal
 
-from circuitdsl.certify.certificate import Certificate
+from circuitdsl.certify.certificate import Certificate, SynapseCertificate
 from circuitdsl.certify.checks import relaxation, taylor_slope
 from circuitdsl.certify.drive import Rule, rule_of
 from circuitdsl.certify.judge import Record, agreed, certify_synapse, together
@@ -22,23 +23,28 @@ from circuitdsl.certify.passes import Still
 from circuitdsl.certify.relations import needed, worst
 from circuitdsl.certify.trajectory import Course, checkpoints
 from circuitdsl.derive.drives import Drive
+from circuitdsl.derive.findings import Derivation, Measured, Verdict
 from circuitdsl.derive.gradient import learning_synapses
-from circuitdsl.derive.verdict import Derivation, derive
+from circuitdsl.derive.verdict import derive
 from circuitdsl.graph.ir import Circuit, Num, Param, Random, Synapse, walk
 from circuitdsl.graph.machine import Numbers
 from circuitdsl.graph.numbers import numbers_of
-from circuitdsl.runtime.data import Dataset, load_data, permutation
+from circuitdsl.runtime.data import load_data, permutation
 from circuitdsl.runtime.errors import UsageError
+from circuitdsl.runtime.population import cores
 from circuitdsl.runtime.request import Request, Settings, check_ticks, settle
 
 if TYPE_CHECKING:
     from circuitdsl.graph.initial import DType
-    from circuitdsl.graph.machine import Engine, Indices, State
+    from circuitdsl.graph.machine import Engine, State
     from circuitdsl.runtime.data import Scale
     from circuitdsl.runtime.progress import Progress
 
-#: How many examples a circuit is looked at with, more where noise hides the drive, and at how many checkpoints.
-EXAMPLES, NOISY, MOMENTS = 256, 4, 10
+#: How many examples a circuit is looked at with (where noise hides the drive: examples and draws), and at how many
+#: checkpoints; fewer examples, if looking so closely would take longer than the training, but some.
+EXAMPLES, NOISY_EXAMPLES, MOMENTS, LEAST = 512, 4096, 10, 64
+#: How much more an example costs that is looked at than one that is learnt.
+COST = 3
 #: What the permutation that picks the sample is for (runtime/data.py).
 SAMPLE = 0xFFFF_FFFD
 #: After how many updates the gradient is checked.
@@ -61,29 +67,23 @@ def certify(
     folder: Path | None = None,
     engine: Literal["cpu", "reference"] = "cpu",
     dtype: DType = "float32",
-    examples: int = EXAMPLES,
+    examples: int | None = None,
     moments: int = MOMENTS,
     progress: Progress | None = None,
 ) -> Certificate:
     """The certificate of a circuit that declares a loss.
 
     `numbers` are its params (default: as written), `folder` is where its data and weight files are looked for; what
-    else is not said comes from the task. Training runs on `engine` in `dtype`; it is measured in float64 on
-    `examples` training examples at about `moments` checkpoints, spaced geometrically. Deterministic.
+    else is not said comes from the task. Training runs on `engine` in `dtype`; it is measured in float64 at
+    about `moments` checkpoints, spaced geometrically, on `examples` training examples (default: 512, or as many as
+    take no longer than the training; more draws of them where a rule has noise). Deterministic.
     Raises UsageError for a circuit without loss or learning weights and for impossible settings, CircuitError for
     data that do not fit."""
     values = numbers_of(circuit, {}) if numbers is None else dict(numbers)
     request = Request(task=task, data=data, epochs=epochs, batch=batch, seed=seed, scale=scale)
-    plan = _plan(circuit, values, request, folder, engine, dtype, examples)
+    plan = _plan(circuit, values, request, folder, engine, dtype)
+    plan = replace(plan, sample=_sample(plan, moments, examples))
     return _certify(plan, learning_synapses(circuit), seeds, moments, progress, thorough=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """A verdict that was measured, with its figures in words."""
-
-    verdict: str | None
-    evidence: str
 
 
 def measure(
@@ -95,8 +95,8 @@ def measure(
     data: str | tuple[Any, Any] | None = None,
     folder: Path | None = None,
 ) -> dict[str, Measured]:
-    """A short certificate for some learning synapses, where no relation decides: verdict, and a text such as
-    `descent, cos 0.83 [0.80, 0.85], control 0.00`.
+    """A short certificate for some learning synapses, where no relation decides: verdict, sign of phi, and a text such
+    as `descent, cos 0.83 [0.80, 0.85], control 0.00`.
 
     The first task's data, three seeds, and no more of its epochs than take a few seconds. Deterministic. Nothing
     is measured (an empty dict) of a circuit without loss, task or data given. Raises as `certify` does."""
@@ -104,10 +104,19 @@ def measure(
     wanted = [name for name in learning_synapses(circuit) if name in set(synapses)]
     if not wanted or (data is None and not circuit.tasks):
         return {}
-    plan = _plan(circuit, values, Request(task=task, data=data), folder, "cpu", "float32", EXAMPLES)
-    plan = _shortened(plan)
+    plan = _shortened(_plan(circuit, values, Request(task=task, data=data), folder, "cpu", "float32"))
+    plan = replace(plan, sample=_sample(plan, SHORT_MOMENTS, None))
     found = _certify(plan, wanted, SHORT_SEEDS, SHORT_MOMENTS, None, thorough=False)
-    return {name: Measured(s.verdict, s.evidence) for name, s in found.synapses.items()}
+    return {name: m for name, s in found.synapses.items() if (m := _measured(s)) is not None}
+
+
+def _measured(found: SynapseCertificate) -> Measured | None:
+    """A measurement never shows more than descent; nothing if every seed diverged."""
+    if found.verdict is None:
+        return None
+    verdict: Verdict = "descent" if found.verdict == "exact" else found.verdict
+    sign = 0 if verdict == "none" else found.phi.sign or None
+    return Measured(verdict=verdict, phi_sign=sign, because=replace(found, verdict=verdict).evidence)
 
 
 # ---------------------------------------------------------------- what is needed
@@ -122,11 +131,12 @@ class Plan:
     sample: Sample
     still: Still
     derivation: Derivation
+    engine: Callable[[], Engine]  # another one like the course's
+    parallel: bool
 
 
 def _plan(
-    circuit: Circuit, numbers: Mapping[str, float], request: Request, folder: Path | None, engine: str, dtype: DType,
-    examples: int,
+    circuit: Circuit, numbers: Mapping[str, float], request: Request, folder: Path | None, engine: str, dtype: DType
 ) -> Plan:  # fmt: skip
     if circuit.loss is None:
         raise UsageError(f"`{circuit.name}` declares no loss: there is no gradient to hold its plasticity against")
@@ -143,7 +153,6 @@ def _plan(
         folder=folder if request.data is None else None,
         span=settings.task.span if request.data is None and settings.task else None,
     )
-    count = examples * (NOISY if _is_noisy(circuit) else 1)
     return Plan(
         course=Course(
             engine=_engine(engine, circuit, dtype),
@@ -155,9 +164,11 @@ def _plan(
             folder=folder,
         ),
         settings=settings,
-        sample=Sample(data=dataset.arrays, examples=_sample(dataset, count), numbers=numbers),
+        sample=Sample(data=dataset.arrays, examples=dataset.train, numbers=numbers),
         still=Still(circuit),
         derivation=derive(_with_numbers(circuit, numbers)),
+        engine=lambda: _engine(engine, circuit, dtype),
+        parallel=engine != "reference",
     )
 
 
@@ -187,9 +198,20 @@ def _with_numbers(circuit: Circuit, numbers: Mapping[str, float]) -> Circuit:
     return replace(circuit, params={name: settled(p) for name, p in circuit.params.items()})
 
 
-def _sample(dataset: Dataset, count: int) -> Indices:
-    order = permutation(len(dataset.train), purpose=SAMPLE)
-    return dataset.train[order[:count]]
+def _sample(plan: Plan, moments: int, examples: int | None) -> Sample:
+    """The training examples that a circuit is looked at with, always the same. Where something is random, the same
+    examples come again as others, with other noise."""
+    import numpy as np
+
+    course, noisy = plan.course, _is_noisy(plan.still.circuit)
+    train = course.dataset.train
+    if examples is None:
+        afford = max(LEAST, course.epochs * len(train) // (COST * moments))
+        examples = min(NOISY_EXAMPLES if noisy else EXAMPLES, afford)
+    order = train[permutation(len(train), purpose=SAMPLE)]
+    chosen = order[np.arange(examples if noisy else min(examples, len(order))) % len(order)]
+    data = {name: array[chosen] for name, array in course.dataset.arrays.items()}
+    return Sample(data=data, examples=np.arange(len(chosen)), numbers=course.numbers)
 
 
 def _is_noisy(circuit: Circuit) -> bool:
@@ -224,7 +246,7 @@ def _certify(
     with one_thread():
         if progress is not None:
             progress.start(circuit.name, course.epochs * seeds, len(course.dataset.train), 0)
-        watched = [_watch(plan, rules, seed, at, progress) for seed in range(first, first + seeds)]
+        watched = _watch_all(plan, rules, range(first, first + seeds), at, progress)
         whole = [w for w in watched if len(w.readings) == len(at)]
         realised = _realised(plan, rules, whole[0], first) if thorough and whole else {}
         records = {r.synapse.name: _record(plan, r, whole, at, realised.get(r.synapse.name)) for r in rules}
@@ -265,16 +287,41 @@ class Watched:
     state: State | None
 
 
-def _watch(plan: Plan, rules: Sequence[Rule], seed: int, at: Sequence[int], progress: Progress | None) -> Watched:
-    """One seed's learning, looked at on the way. It ends early if the circuit diverges."""
+def _watch_all(
+    plan: Plan, rules: Sequence[Rule], seeds: Sequence[int], at: Sequence[int], progress: Progress | None
+) -> list[Watched]:
+    """Every seed, several at a time: compiled code and linear algebra let other threads run."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    threads = min(cores(), len(seeds)) if plan.parallel else 1
+    plans = [plan, *(replace(plan, course=replace(plan.course, engine=plan.engine())) for _ in seeds[1:])]
+    stop = Event()
+    with ThreadPoolExecutor(threads, thread_name_prefix="certify") as pool:
+        runs = [
+            pool.submit(_watch, own, rules, seed, at, progress, stop) for own, seed in zip(plans, seeds, strict=True)
+        ]
+        try:
+            return [run.result() for run in runs]
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _watch(
+    plan: Plan, rules: Sequence[Rule], seed: int, at: Sequence[int], progress: Progress | None, stop: Event
+) -> Watched:
+    """One seed's learning, looked at on the way. It ends early if the circuit diverges, or it is told to stop."""
     course, found = plan.course, Watched([], [], None)
     done = 0
     try:
         for update, state in course.states(seed, at):
             epoch = update // course.updates_per_epoch
-            found.readings.append(look(plan.still, rules, plan.sample, state, seed=seed, epoch=epoch))
+            found.readings.append(look(plan.still, rules, plan.sample, plan.derivation, state, seed=seed, epoch=epoch))
             found.residuals.append({r.synapse.name: _residual(plan, r.synapse, state) for r in rules})
             found.state = state
+            if stop.is_set():
+                break
             if progress is not None:
                 progress.advance((update - done) * course.batch)
             done = update
@@ -284,7 +331,7 @@ def _watch(plan: Plan, rules: Sequence[Rule], seed: int, at: Sequence[int], prog
 
 
 def _residual(plan: Plan, synapse: Synapse, state: State) -> float | None:
-    return worst(needed(plan.derivation, synapse.name), state, plan.course.numbers)
+    return worst(plan.derivation, needed(plan.derivation, synapse.name), state)
 
 
 def _record(plan: Plan, rule: Rule, whole: Sequence[Watched], at: tuple[int, ...], realised: float | None) -> Record:
@@ -310,12 +357,12 @@ def _realised(plan: Plan, rules: Sequence[Rule], last: Watched, seed: int) -> di
 
 def _decay(derivation: Derivation, names: Sequence[str]) -> float | None:
     """What the slowest relation, or else the slowest learning weight, loses per update."""
-    numbers = numbers_of(derivation.circuit, {})
+    value = derivation.symbols.constants.value
     used = [r for name in names for r in needed(derivation, name) if r.rate is not None]
-    rates = [r.rate.value(numbers) for r in used if r.rate is not None]
+    rates = [value(r.rate) for r in used if r.rate is not None]
     if not rates:
         drives = [derivation.findings[name].drive for name in names]
-        rates = [d.decay.value(numbers) for d in drives if isinstance(d, Drive) and d.decay is not None]
+        rates = [value(d.decay) for d in drives if isinstance(d, Drive) and d.decay is not None]
     return min((rate for rate in rates if rate > 0), default=None)
 
 

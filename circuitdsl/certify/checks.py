@@ -75,7 +75,7 @@ def _order(
     length = np.sqrt(sum((d**2).sum() for d in direction.values()))
     if not length > 0:
         return None
-    size = np.sqrt(sum((state.weights[n] ** 2).sum() for n in gradient)) or 1.0
+    size = max(1.0, float(np.sqrt(sum((state.weights[n] ** 2).sum() for n in gradient))))
     along = sum(float((gradient[n] * d).sum()) for n, d in direction.items()) / length
     start = loss({})
     rests = []

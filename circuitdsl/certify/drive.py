@@ -21,21 +21,21 @@ class Rule:
     """The drive of one synapse as a sum of terms.
 
     `rate`: the size of the first term's coefficient, which is not counted as part of the credit. `filtered`: the
-    drive is taken before the states or the function it passes through. `dense`: some term is no postsynaptic
-    factor times a presynaptic one, so that the drive of an example has to be written out weight by weight."""
+    drive is taken before the states or the function it passes through."""
 
     synapse: Synapse
     terms: tuple[Term, ...]
     rate: Expr
     filtered: bool
-    dense: bool
 
     def reads(self) -> Iterator[Read]:
-        """What the drive reads of the circuit, through its fresh states too."""
-        expressions = [f for t in self.terms for f in t.factors()]
-        if self.dense:
-            expressions += [s.update for s in self.synapse.states if s.fresh and s.update is not None]
-        return (e for expr in expressions for e in walk(expr) if isinstance(e, Read))
+        """What the drive reads of the circuit at the tick that it is added."""
+        return (e for t in self.terms for f in t.factors() for e in walk(f) if isinstance(e, Read))
+
+    def remembers(self) -> Iterator[Read]:
+        """What the synapse's fresh states (its traces) read."""
+        updates = (s.update for s in self.synapse.states if s.fresh and s.update is not None)
+        return (e for update in updates for e in walk(update) if isinstance(e, Read))
 
 
 def rule_of(synapse: Synapse) -> Rule:
@@ -55,7 +55,6 @@ def rule_of(synapse: Synapse) -> Rule:
         terms=tuple(found),
         rate=found[0].magnitude() if found else Num(span=synapse.span, value=1.0),
         filtered=filtered,
-        dense=any(_is_dense(synapse, t) for t in found),
     )
 
 
@@ -135,9 +134,3 @@ def _polarities(synapse: Synapse) -> dict[str, int]:
             if part.name in equations and not (known and signs[part.name] == 0):
                 waiting.append((equations[part.name], signs[part.name]))
     return signs
-
-
-def _is_dense(synapse: Synapse, term: Term) -> bool:
-    fresh = any(_is_fresh(synapse, name) for f in term.factors() for name in _names(f))
-    noise = any(isinstance(e, Random) for f in term.factors() for e in walk(f))
-    return bool(term.mixed) or fresh or noise

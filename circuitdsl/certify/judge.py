@@ -14,7 +14,7 @@ from circuitdsl.certify.certificate import Moment, SynapseCertificate
 from circuitdsl.certify.measure import Reading
 from circuitdsl.certify.relations import REACHED
 from circuitdsl.certify.statistics import Interval, interval
-from circuitdsl.derive.verdict import Finding, Verdict
+from circuitdsl.derive.findings import Finding, Verdict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 #: A cosine above this one, and norms in a ratio that varies less than that, are those of the gradient itself.
 EXACT, CONSTANT = 0.9999, 1e-3
 #: Checkpoints count as late from this part of the updates on.
-LATE = 0.25
+LATE = 1 / 15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +76,7 @@ def certify_synapse(record: Record) -> SynapseCertificate:
         name=record.finding.synapse,
         cos=_last(record.numbers(lambda r: r.cos)),
         norm_ratio=_last(record.numbers(lambda r: r.ratio)),
+        aligned=_last(record.numbers(lambda r: r.aligned)),
         phi=interval(agreement, power),
         phi_positive=float((phis > 0).mean()) if phis.size else float("nan"),
         r2=_last(record.numbers(lambda r: r.response.r2)),

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from circuitdsl.certify.drive import Rule
 from circuitdsl.certify.pairing import Pair, mean_descent, pair
 from circuitdsl.certify.passes import Passes, Still, in_float64
+from circuitdsl.certify.relations import derived_h
 from circuitdsl.certify.statistics import Response, response
+from circuitdsl.derive.findings import Derivation
 from circuitdsl.graph.functions import quiet
 from circuitdsl.graph.initial import fans_of
 from circuitdsl.graph.ir import Synapse
@@ -32,7 +34,8 @@ class Reading:
     `cos` of mean drive and descent direction; `ratio` of their norms, in units of the rule's rate. For each example
     of the sample: `descent`, whose mean is that cosine and whose spread is what the example does to it; `control`,
     the same with the drive under permuted errors, in the same unit; `agreement`, s . delta in units of the rate, and
-    `power`, |delta|^2. NaN where the gradient is 0."""
+    `power`, |delta|^2; `aligned`, the mean cosine of s and H delta, H as it was derived (else the identity). NaN
+    where the gradient is 0."""
 
     cos: float
     ratio: float
@@ -40,19 +43,21 @@ class Reading:
     control: Array
     agreement: Array
     power: Array
+    aligned: float
     response: Response
 
     @property
     def phi(self) -> float:
-        """The consistency score E[s . delta] / E|delta|^2."""
-        return float(self.agreement.mean() / self.power.mean())
+        """The consistency score E[s . delta] / E|delta|^2; NaN without gradient."""
+        power = float(self.power.mean())
+        return float(self.agreement.mean()) / power if power > 0 else float("nan")
 
 
-def read(rule: Rule, passes: Passes, still: Still, state: State, numbers: Numbers) -> Reading:
+def read(rule: Rule, passes: Passes, still: Still, derivation: Derivation, state: State, numbers: Numbers) -> Reading:
     """What the passes at a state say about a rule."""
     with quiet():
-        found = pair(rule, passes, still.errors, state)
-        return _reading(found, _rate(rule, state, numbers))
+        found = pair(rule, passes, still, state)
+        return _reading(found, _rate(rule, state, numbers), derived_h(derivation, rule.synapse.name, state))
 
 
 def _rate(rule: Rule, state: State, numbers: Numbers) -> float:
@@ -64,7 +69,7 @@ def _rate(rule: Rule, state: State, numbers: Numbers) -> float:
     return rate if rate > 0 else 1.0
 
 
-def _reading(found: Pair, rate: float) -> Reading:
+def _reading(found: Pair, rate: float, h: Array | None) -> Reading:
     import numpy as np
 
     drive, descent = float(np.linalg.norm(found.drive)), float(np.linalg.norm(found.descent))
@@ -81,8 +86,19 @@ def _reading(found: Pair, rate: float) -> Reading:
         control=control,
         agreement=found.agreement / rate,
         power=found.power,
+        aligned=_aligned(found.credit, found.delta if h is None else found.delta @ h.T),
         response=response(found.credit / rate, found.delta),
     )
+
+
+def _aligned(credit: Array, wanted: Array) -> float:
+    """The mean cosine of credits and what they should be, over the examples that have both."""
+    import numpy as np
+
+    norms = np.linalg.norm(credit, axis=1) * np.linalg.norm(wanted, axis=1)
+    there = norms > 0
+    products = np.einsum("ej,ej->e", credit, wanted)
+    return float((products[there] / norms[there]).mean()) if there.any() else float("nan")
 
 
 def _influences(found: Pair, drive: float, descent: float) -> tuple[Array, Array]:
@@ -111,12 +127,12 @@ class Sample:
 
 
 def look(
-    still: Still, rules: Sequence[Rule], sample: Sample, state: State, *, seed: int, epoch: int
+    still: Still, rules: Sequence[Rule], sample: Sample, derivation: Derivation, state: State, *, seed: int, epoch: int
 ) -> dict[str, Reading]:
     """Every rule at one state; the state may be of any precision."""
     wide = in_float64(state)
     passes = still.look(wide, sample.data, sample.examples, sample.numbers, seed=seed, epoch=epoch)
-    return {rule.synapse.name: read(rule, passes, still, wide, sample.numbers) for rule in rules}
+    return {rule.synapse.name: read(rule, passes, still, derivation, wide, sample.numbers) for rule in rules}
 
 
 def realised_cosine(

@@ -2,8 +2,8 @@
 
 A drive is a sum over ticks of `C * (post ⊗ pre)`, C a number or a matrix that is the same for all examples; so is
 the descent direction, `delta ⊗ r` summed over the ticks of evaluation (theory.md, section 2). Inner products
-of such sums need no array per example and weight. Where a rule is no such sum (traces, noise in the synapse), or has
-many ticks, drive and descent are written out for a few examples at a time.
+of such sums need no array per example and weight. Where a rule is no such sum (traces of products, noise in the
+synapse), drive and descent are written out.
 """
 
 from __future__ import annotations
@@ -13,7 +13,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.certify.drive import Rule
-from circuitdsl.certify.passes import Errors, Passes, reads_labels, with_permuted_labels
+from circuitdsl.certify.passes import (
+    Passes,
+    Still,
+    is_from_bias,
+    permuted,
+    with_permuted_labels,
+)
 from circuitdsl.derive.folding import product, total
 from circuitdsl.derive.gradient import adjoint_name
 from circuitdsl.graph.initial import fans_of
@@ -28,8 +34,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.floating[Any]]
 
-#: With more terms and ticks than this the drive is written out.
-FEW = 6
 #: Of so many examples it is always written out, however large the synapse.
 FEWEST = 16
 #: How many numbers an array of all examples may hold, and how many of them are made at a time.
@@ -52,7 +56,8 @@ class Pair:
     example, [examples]: the products of its drive with both means (`drive_descent`, `drive_drive`), of its descent
     with both (`descent_drive`, `descent_descent`), and, for the drive under permuted errors, `control_descent` and
     `descent_control`; `credit` and `delta`, [examples, post size], what drive and descent say to each neuron;
-    `agreement` and `power`, whose means have the consistency score as their ratio."""
+    `agreement` and `power`, s . delta and |delta|^2, whose means have the consistency score as their ratio (where the
+    gradient comes from several ticks: the same products of the whole drive and descent)."""
 
     drive: Array
     descent: Array
@@ -68,29 +73,29 @@ class Pair:
     power: Array
 
 
-def pair(rule: Rule, passes: Passes, errors: Errors, state: State) -> Pair:
+def pair(rule: Rule, passes: Passes, still: Still, state: State) -> Pair:
     """The drive of a rule and the descent at the state that was looked at."""
-    mask = state.masks[rule.synapse.name]
-    descents = _descents(rule.synapse, passes.evaluation)
-    direct = reads_labels(list(rule.reads()), errors)
-    if not rule.dense and len(descents) == 1:
-        found = _outers(rule, passes.training, state)
-        if len(found) <= FEW:
-            if direct:
-                control = [replace(o, post=_roll(o.post)) for o in found]
-            elif passes.permuted is passes.training:
-                control = found
-            else:
-                control = _outers(rule, passes.permuted, state)
-            return _by_factors(found, control, descents[0], mask)
-    few = slice(0, max(FEWEST, ROOM // (rule.synapse.post_size * rule.synapse.pre_size)))
-    training, permuted = passes.training, passes.permuted
+    synapse, labels = rule.synapse, still.errors.labels
+    turn = is_from_bias(still.circuit, synapse)
+    shuffled = passes.turned if turn else passes.permuted
+    if any(r.value in labels for r in rule.remembers()):
+        shuffled = with_permuted_labels(shuffled, still.errors)
+    direct = any(r.value in labels for r in rule.reads())
+    descents = _descents(synapse, passes.evaluation)
+    found = factors(rule, passes.training, state)
+    control = found if direct or shuffled is passes.training else factors(rule, shuffled, state)
+    if found is not None and control is not None:
+        if direct:
+            control = [replace(o, post=permuted(o.post, turn=turn)) for o in found]
+        return _by_factors(found, control, descents, state.masks[synapse.name])
+    few = slice(0, max(FEWEST, ROOM // (synapse.post_size * synapse.pre_size)))
+    training = passes.training
     if few.stop < training[0].batch.size:
-        training, permuted = ([_some(f, few) for f in frames] for frames in (training, permuted))
+        training, shuffled = ([_some(f, few) for f in frames] for frames in (training, shuffled))
         descents = [replace(d, post=d.post[few], pre=d.pre[few]) for d in descents]
     if direct:
-        permuted = with_permuted_labels(permuted, errors)
-    return _written_out(rule, training, permuted, descents, state)
+        shuffled = with_permuted_labels(shuffled, still.errors)
+    return _written_out(rule, training, shuffled, descents, state)
 
 
 # ---------------------------------------------------------------- factors
@@ -108,25 +113,56 @@ def _site(synapse: Synapse, state: State, fresh: Mapping[str, Array], drives: Ma
     )
 
 
-def _outers(rule: Rule, frames: Sequence[Frame], state: State) -> list[Outer]:
-    """The drive as factors; those that are 0 for all examples are left out."""
+def factors(rule: Rule, frames: Sequence[Frame], state: State) -> list[Outer] | None:
+    """The drive as a sum over terms and ticks, without those that are 0 for all examples; None if some term is no
+    postsynaptic factor times a presynaptic one."""
     import numpy as np
 
     synapse = rule.synapse
-    site = _site(synapse, state, {}, {})
+    fresh = _resets(synapse, state)
     found: list[Outer] = []
     for frame in frames:
-        n = frame.batch.size
+        site = _site(synapse, state, fresh, {})
         for term in rule.terms:
-            constant = (term.coefficient(), *term.weights, *term.states)
-            post = evaluate(product(term.signals, span=term.span), frame, site)
-            post = np.broadcast_to(post, (n, synapse.post_size, 1))[:, :, 0]
-            if not post.any():
-                continue
-            pre = evaluate(product(term.pre, span=term.span), frame, site)
-            pre = np.broadcast_to(pre, (n, 1, synapse.pre_size))[:, 0, :]
-            found.append(Outer(evaluate(product(constant, span=term.span), frame, site), post, pre))
+            parts = [evaluate(product(part, span=term.span), frame, site)
+                     for part in (term.signals, term.pre, (*term.weights, *term.states, *term.mixed))]  # fmt: skip
+            shapes = [np.shape(part) for part in parts]
+            if any(len(s) == 3 and s[1] > 1 and s[2] > 1 for s in shapes):
+                return None
+            outer = _outer(parts, frame.batch.size, synapse)
+            if outer.post.any():
+                coefficient = evaluate(term.coefficient(), frame, site)
+                found.append(replace(outer, coefficient=coefficient * outer.coefficient))
+        fresh = _advanced(synapse, state, fresh, frame)
     return found
+
+
+def _outer(parts: Sequence[Array], examples: int, synapse: Synapse) -> Outer:
+    """The product of parts each of which varies along one side only, or is the same for all examples."""
+    import numpy as np
+
+    constant: Any = 1.0
+    post, pre = np.ones((1, 1, 1)), np.ones((1, 1, 1))
+    for part in parts:
+        if np.ndim(part) < 3:
+            constant = constant * part
+        elif part.shape[1] > 1 or (part.shape[2] == 1 and synapse.pre_size > 1):
+            post = post * part
+        else:
+            pre = pre * part
+    return Outer(
+        constant,
+        np.broadcast_to(post, (examples, synapse.post_size, 1))[:, :, 0],
+        np.broadcast_to(pre, (examples, 1, synapse.pre_size))[:, 0, :],
+    )
+
+
+def _resets(synapse: Synapse, state: State) -> dict[str, Array]:
+    """What the fresh states start from, as a number where it is one: what does not differ is not written out."""
+    import numpy as np
+
+    found = {v.name: state.resets[f"{synapse.name}.{v.name}"] for v in synapse.states if v.fresh}
+    return {name: np.asarray(a.flat[0]) if (a == a.flat[0]).all() else a for name, a in found.items()}
 
 
 def _descents(synapse: Synapse, frames: Sequence[Frame]) -> list[Outer]:
@@ -148,12 +184,6 @@ def mean_descent(synapse: Synapse, evaluation: Sequence[Frame], state: State) ->
     return _mean(_descents(synapse, evaluation), shape, state.masks[synapse.name])
 
 
-def _roll(array: Array) -> Array:
-    import numpy as np
-
-    return np.roll(array, 1, axis=0)
-
-
 def _mean(outers: Sequence[Outer], shape: tuple[int, int], mask: NDArray[np.bool_] | None) -> Array:
     import numpy as np
 
@@ -173,29 +203,63 @@ def _along(outers: Sequence[Outer], direction: Array, examples: int) -> Array:
     return found
 
 
-def _by_factors(drives: list[Outer], control: list[Outer], descent: Outer, mask: NDArray[np.bool_] | None) -> Pair:
+def _by_factors(
+    drives: list[Outer], control: list[Outer], descents: list[Outer], mask: NDArray[np.bool_] | None
+) -> Pair:
     import numpy as np
 
-    shape = (descent.post.shape[1], descent.pre.shape[1])
-    wanted = [descent]
-    drive, mean, shuffled = (_mean(outers, shape, mask) for outers in (drives, wanted, control))
-    credit = np.zeros_like(descent.post)
-    for outer in drives:
-        credit += _credit(outer, descent.pre)
+    shape = (descents[0].post.shape[1], descents[0].pre.shape[1])
+    drive, descent, shuffled = (_mean(outers, shape, mask) for outers in (drives, descents, control))
+    source = np.mean([d.pre for d in descents], axis=0) if len(descents) > 1 else descents[0].pre
+    n = len(source)
+    credit, delta = _credits(drives, source, shape[0]), _credits(descents, source, shape[0])
+    if len(descents) == 1:
+        agreement, power = np.einsum("ej,ej->e", credit, delta), np.einsum("ej,ej->e", delta, delta)
+    else:
+        agreement, power = _products(drives, descents), _products(descents, descents)
     return Pair(
         drive=drive,
-        descent=mean,
-        drive_descent=_along(drives, mean, len(credit)),
-        drive_drive=_along(drives, drive, len(credit)),
-        descent_drive=_along(wanted, drive, len(credit)),
-        descent_descent=_along(wanted, mean, len(credit)),
-        control_descent=_along(control, mean, len(credit)),
-        descent_control=_along(wanted, shuffled, len(credit)),
+        descent=descent,
+        drive_descent=_along(drives, descent, n),
+        drive_drive=_along(drives, drive, n),
+        descent_drive=_along(descents, drive, n),
+        descent_descent=_along(descents, descent, n),
+        control_descent=_along(control, descent, n),
+        descent_control=_along(descents, shuffled, n),
         credit=credit,
-        delta=descent.post,
-        agreement=np.einsum("ej,ej->e", credit, descent.post),
-        power=np.einsum("ej,ej->e", descent.post, descent.post),
+        delta=delta,
+        agreement=agreement,
+        power=power,
     )
+
+
+def _products(left: Sequence[Outer], right: Sequence[Outer]) -> Array:
+    """The product of two sums, example by example, [examples]."""
+    import numpy as np
+
+    found = np.zeros(len(right[0].post))
+    plain = [o for o in left if np.ndim(o.coefficient) == 0]
+    if plain:
+        posts = np.matmul(np.stack([o.coefficient * o.post for o in plain], 1), np.stack([r.post for r in right], 2))
+        pres = np.matmul(np.stack([o.pre for o in plain], 1), np.stack([r.pre for r in right], 2))
+        found += np.einsum("eab,eab->e", posts, pres)
+    for outer in left:
+        if np.ndim(outer.coefficient) > 0:
+            for other in right:
+                weighted = (outer.post * other.post) @ np.broadcast_to(
+                    outer.coefficient, (outer.post.shape[1], outer.pre.shape[1])
+                )
+                found += np.einsum("ei,ei->e", weighted, outer.pre * other.pre)
+    return found
+
+
+def _credits(outers: Sequence[Outer], source: Array, size: int) -> Array:
+    import numpy as np
+
+    found = np.zeros((len(source), size))
+    for outer in outers:
+        found += _credit(outer, source)
+    return found
 
 
 def _credit(outer: Outer, source: Array) -> Array:
@@ -224,7 +288,7 @@ def _inverse_square(source: Array) -> Array:
 
 
 def _written_out(
-    rule: Rule, training: Sequence[Frame], permuted: Sequence[Frame], descents: Sequence[Outer], state: State
+    rule: Rule, training: Sequence[Frame], control: Sequence[Frame], descents: Sequence[Outer], state: State
 ) -> Pair:
     import numpy as np
 
@@ -232,14 +296,16 @@ def _written_out(
     examples = len(descents[0].post)
     wanted = np.concatenate([_sum_of(descents, rows, mask) for rows in _portions(examples, synapse)])
     drives = _drives(rule, training, state)
-    shuffled = drives if permuted is training else _drives(rule, permuted, state)
-    drive, descent, control = (a.mean(axis=0) for a in (drives, wanted, shuffled))
+    shuffled = drives if control is training else _drives(rule, control, state)
+    drive, descent, control_drive = (a.mean(axis=0) for a in (drives, wanted, shuffled))
     source = np.mean([d.pre for d in descents], axis=0)
     projection = (source * _inverse_square(source)[:, None])[:, :, None]
 
     def along(array: Array, direction: Array) -> Array:
         return np.asarray(array.reshape(examples, -1) @ direction.ravel())
 
+    credit, delta = (np.matmul(array, projection)[:, :, 0] for array in (drives, wanted))
+    left, right = (credit, delta) if len(descents) == 1 else (drives, wanted)
     return Pair(
         drive=drive,
         descent=descent,
@@ -248,11 +314,11 @@ def _written_out(
         descent_drive=along(wanted, drive),
         descent_descent=along(wanted, descent),
         control_descent=along(shuffled, descent),
-        descent_control=along(wanted, control),
-        credit=np.matmul(drives, projection)[:, :, 0],
-        delta=np.matmul(wanted, projection)[:, :, 0],
-        agreement=np.einsum("eji,eji->e", drives, wanted),
-        power=np.einsum("eji,eji->e", wanted, wanted),
+        descent_control=along(wanted, control_drive),
+        credit=credit,
+        delta=delta,
+        agreement=(left * right).reshape(examples, -1).sum(axis=1),
+        power=(right * right).reshape(examples, -1).sum(axis=1),
     )
 
 
@@ -263,33 +329,21 @@ def _portions(examples: int, synapse: Synapse) -> Iterator[slice]:
 
 
 def _sum_of(outers: Sequence[Outer], rows: slice, mask: NDArray[np.bool_] | None) -> Array:
-    """The sum for some examples, [examples, post size, pre size]."""
+    """The sum for some examples, [examples, post size, pre size]; coefficients are numbers."""
     import numpy as np
 
-    plain = [o for o in outers if np.ndim(o.coefficient) == 0]
-    found: Array = np.zeros(1)
-    if plain:
-        post = np.stack([o.coefficient * o.post[rows] for o in plain], axis=2)
-        found = np.matmul(post, np.stack([o.pre[rows] for o in plain], axis=1))
-    for outer in outers:
-        if np.ndim(outer.coefficient) > 0:
-            found = found + outer.coefficient * (outer.post[rows, :, None] * outer.pre[rows, None, :])
-    return found if mask is None else found * mask
+    post = np.stack([o.coefficient * o.post[rows] for o in outers], axis=2)
+    found = np.matmul(post, np.stack([o.pre[rows] for o in outers], axis=1))
+    return found if mask is None else np.asarray(found * mask)
 
 
 def _drives(rule: Rule, frames: Sequence[Frame], state: State) -> Array:
     """The drive of each example, [examples, post size, pre size], summed over the ticks."""
     import numpy as np
 
-    examples, synapse = frames[0].batch.size, rule.synapse
-    found = np.zeros((examples, synapse.post_size, synapse.pre_size))
-    outers = None if rule.dense else _outers(rule, frames, state)
-    for rows in _portions(examples, synapse):
-        if outers is None:
-            found[rows] = _interpreted(rule, [_some(f, rows) for f in frames], state)
-        elif outers:
-            found[rows] = _sum_of(outers, rows, state.masks[synapse.name])
-    return found
+    examples = frames[0].batch.size
+    portions = _portions(examples, rule.synapse)
+    return np.concatenate([_interpreted(rule, [_some(f, rows) for f in frames], state) for rows in portions])
 
 
 def _interpreted(rule: Rule, frames: Sequence[Frame], state: State) -> Array:
@@ -297,14 +351,9 @@ def _interpreted(rule: Rule, frames: Sequence[Frame], state: State) -> Array:
     import numpy as np
 
     synapse, mask = rule.synapse, state.masks[rule.synapse.name]
-    examples = frames[0].batch.size
     expr = total([t.expr() for t in rule.terms], span=synapse.span)
-    fresh = {
-        v.name: np.repeat(state.resets[f"{synapse.name}.{v.name}"][None], examples, axis=0)
-        for v in synapse.states
-        if v.fresh
-    }
-    found = np.zeros((examples, synapse.post_size, synapse.pre_size))
+    fresh = _resets(synapse, state)
+    found = np.zeros((frames[0].batch.size, synapse.post_size, synapse.pre_size))
     for frame in frames:
         found += evaluate(expr, frame, _site(synapse, state, fresh, {}))
         fresh = _advanced(synapse, state, fresh, frame)
@@ -315,6 +364,8 @@ def _advanced(synapse: Synapse, state: State, fresh: dict[str, Array], frame: Fr
     """The fresh states after a tick."""
     import numpy as np
 
+    if not fresh:
+        return fresh
     drives: dict[str, Array] = {}
     if any(v.fresh and is_slow(v.update) for v in synapse.states):
         site = _site(synapse, state, fresh, {})

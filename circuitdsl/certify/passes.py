@@ -4,7 +4,9 @@ The control of the certificate (theory.md, section 4): the same states with the 
 examples, rates and weights fixed. An error vector is a value at which a target meets something else (`err = y - out`,
 a reward, the loss as a value). Where that value is itself on the way to the answer, because training clamps
 or nudges it, the error vector is what the target adds to the value of the free network. What depends on the error
-vectors is computed again, all else is kept, so that a rule that cannot see the error differs by exactly 0.
+vectors is computed again, all else is kept, so that a rule that cannot see the error differs by exactly 0. To a
+synapse from `bias`, whose rate is the same for all examples, permuting says nothing: there every other error vector
+is also turned round.
 """
 
 from __future__ import annotations
@@ -13,11 +15,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from circuitdsl.derive.gradient import adjoints
+from circuitdsl.derive.gradient import adjoints, learning_synapses
 from circuitdsl.derive.paths import alive_values, settle
 from circuitdsl.graph.flow import all_sources, reached_from
 from circuitdsl.graph.interpret import Frame
-from circuitdsl.graph.ir import Circuit, Flag, Kind, Read, walk
+from circuitdsl.graph.ir import Circuit, Flag, Kind, Synapse, walk
 from circuitdsl.graph.machine import State
 from circuitdsl.reference import Reference
 
@@ -59,11 +61,12 @@ def find_errors(circuit: Circuit) -> Errors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passes:
-    """The frames of one sample at one state, [examples, size] each: `training` and, with permuted errors,
-    `permuted`; `evaluation` with the adjoints."""
+    """The frames of one sample at one state, [examples, size] each: `training`; with permuted errors, `permuted`; if a
+    learning synapse needs it, with errors that are also turned round, `turned`; `evaluation` with the adjoints."""
 
     training: list[Frame]
     permuted: list[Frame]
+    turned: list[Frame]
     evaluation: list[Frame]
 
 
@@ -76,12 +79,15 @@ class Still:
     _forward: Reference = field(init=False)
     _backward: Reference = field(init=False)
     _same: bool = field(init=False)
+    _from_bias: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.errors = find_errors(self.circuit)
         self._forward = Reference(_unplastic(self.circuit), (), "float64")
         self._backward = Reference(_unplastic(adjoints(self.circuit)), (), "float64")
         self._same = not self.circuit.schedule.phases and not _tells_training(self.circuit)
+        learning = [self.circuit.synapses[name] for name in learning_synapses(self.circuit)]
+        self._from_bias = any(is_from_bias(self.circuit, synapse) for synapse in learning)
 
     def look(self, state: State, data: Data, sample: Indices, numbers: Numbers, *, seed: int, epoch: int) -> Passes:
         """All passes over the examples `sample`. Permuted means: each example has the errors of the one before
@@ -91,13 +97,18 @@ class Still:
             training = evaluation
         else:
             training = self._forward.hold(state, data, sample, numbers, seed=seed, epoch=epoch, training=True)
-        permuted = training
+        permuted = turned = training
         if self.errors.entries:
-            given = self._given(training, evaluation)
-            permuted = self._forward.hold(
-                state, data, sample, numbers, seed=seed, epoch=epoch, training=True, given=given
-            )
-        return Passes(training=training, permuted=permuted, evaluation=evaluation)
+
+            def held(turn: bool) -> list[Frame]:
+                given = self._given(training, evaluation, turn=turn)
+                return self._forward.hold(
+                    state, data, sample, numbers, seed=seed, epoch=epoch, training=True, given=given
+                )
+
+            permuted = held(turn=False)
+            turned = held(turn=True) if self._from_bias else permuted
+        return Passes(training=training, permuted=permuted, turned=turned, evaluation=evaluation)
 
     def evaluation(
         self, state: State, data: Data, sample: Indices, numbers: Numbers, *, seed: int, epoch: int
@@ -105,8 +116,8 @@ class Still:
         """The ticks of evaluation with the adjoints of the loss."""
         return self._backward.hold(state, data, sample, numbers, seed=seed, epoch=epoch, training=False)
 
-    def _given(self, training: Sequence[Frame], evaluation: Sequence[Frame]) -> dict[str, Array]:
-        """The permuted errors, and everything that does not depend on them."""
+    def _given(self, training: Sequence[Frame], evaluation: Sequence[Frame], *, turn: bool) -> dict[str, Array]:
+        """The permuted errors, every other one turned round if `turn`, and all that does not depend on them."""
         import numpy as np
 
         given: dict[str, Array] = {}
@@ -116,16 +127,31 @@ class Still:
             found = np.stack([f.now[name] for f in training]) if len(training) > 1 else training[0].now[name][None]
             if name in self.errors.clamped:
                 free = evaluation[-1].now[name][None]
-                found = free + np.roll(found - free, 1, axis=1)
+                found = free + permuted(found - free, turn=turn, axis=1)
             elif name in self.errors.entries:
-                found = np.roll(found, 1, axis=1)
+                found = permuted(found, turn=turn, axis=1)
             given[name] = found
         return given
 
 
+def permuted(errors: Array, *, turn: bool, axis: int = 0) -> Array:
+    """Each example's error vector from the example before it; every other one turned round if `turn`."""
+    import numpy as np
+
+    found = np.roll(errors, 1, axis=axis)
+    if turn:
+        found[(slice(None),) * axis + (slice(0, None, 2),)] *= -1
+    return found
+
+
+def is_from_bias(circuit: Circuit, synapse: Synapse) -> bool:
+    """Whether the presynaptic rate is the same for all examples."""
+    return circuit.values[synapse.source.value].kind is Kind.BIAS
+
+
 def with_permuted_labels(frames: Sequence[Frame], errors: Errors) -> list[Frame]:
-    """The frames with the targets themselves permuted: for rules that read a target directly and are not
-    the product of two factors."""
+    """The frames with the targets themselves permuted: for rules that remember a target, or read one and are not the
+    product of two factors."""
     import numpy as np
 
     def now(frame: Frame) -> dict[str, Array]:
@@ -144,11 +170,6 @@ def _tells_training(circuit: Circuit) -> bool:
     """Whether some value reads `train`."""
     expressions = [e for v in circuit.values.values() for e in (v.expr, v.update) if e is not None]
     return any(isinstance(part, Flag) for e in expressions for part in walk(e))
-
-
-def reads_labels(reads: Sequence[Read], errors: Errors) -> bool:
-    """Whether a rule reads a target, or what is made of targets alone."""
-    return any(r.value in errors.labels for r in reads)
 
 
 def in_float64(state: State) -> State:

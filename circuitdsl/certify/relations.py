@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from circuitdsl.derive.algebra import names
+from circuitdsl.derive.findings import Derivation
+from circuitdsl.derive.numeric import instantiate
 from circuitdsl.derive.relations import Relation
-from circuitdsl.derive.verdict import Derivation
-from circuitdsl.derive.words import LetterKind, Word
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from circuitdsl.graph.machine import Numbers, State
+    from circuitdsl.graph.machine import State
 
     Array = NDArray[np.floating[Any]]
 
@@ -21,32 +22,36 @@ if TYPE_CHECKING:
 REACHED = 0.1
 
 
-def residual(relation: Relation, state: State, numbers: Numbers) -> float:
-    """|left - factor * right| / |left|, in the Frobenius norm; NaN where a word holds more than weights."""
+def residual(derivation: Derivation, relation: Relation, state: State) -> float:
+    """|left - factor * right| / |left|, in the Frobenius norm."""
     import numpy as np
 
-    left, right = product_of(relation.left, state.weights), product_of(relation.right, state.weights)
-    if left is None or right is None:
-        return float("nan")
+    env = _env(derivation, state)
+    left: Array = instantiate(relation.left, env)
+    right: Array = instantiate(relation.right, env)
     norm = float(np.linalg.norm(left))
-    off = float(np.linalg.norm(left - relation.factor.value(numbers) * right))
+    off = float(np.linalg.norm(left - derivation.symbols.constants.value(relation.factor) * right))
     return off / norm if norm > 0 else float("nan") if off > 0 else 0.0
 
 
-def product_of(word: Word, weights: Mapping[str, Array]) -> Array | None:
-    """The product of the matrices of a word."""
-    found: Array | None = None
-    for letter in word:
-        if letter.kind is not LetterKind.MATRIX:
-            return None
-        matrix = weights[letter.name].T if letter.transposed else weights[letter.name]
-        found = matrix if found is None else found @ matrix
-    return found
+def derived_h(derivation: Derivation, synapse: str, state: State) -> Array | None:
+    """The H of the derived verdict, [post size, post size]; None if there is none that is the same for all examples."""
+    import numpy as np
+
+    form = derivation.findings[synapse].form
+    if form is None or not form.constant:
+        return None
+    env = _env(derivation, state)
+    return np.asarray(np.linalg.solve(instantiate(form.over, env), instantiate(form.h, env)))
 
 
-def worst(relations: Sequence[Relation], state: State, numbers: Numbers) -> float | None:
+def _env(derivation: Derivation, state: State) -> dict[str, Any]:
+    return {**state.weights, **state.coefficients, **derivation.symbols.constants.derived}
+
+
+def worst(derivation: Derivation, relations: Sequence[Relation], state: State) -> float | None:
     """The largest residual of the relations that are not there from the start; None if there is no such one."""
-    found = [residual(r, state, numbers) for r in relations if not r.tied]
+    found = [residual(derivation, r, state) for r in relations if r.holds != "tied"]
     return max(found) if found else None
 
 
@@ -55,14 +60,14 @@ def needed(derivation: Derivation, synapse: str) -> tuple[Relation, ...]:
     image that it stands on, directly or through another relation's weights. What holds only on average at rest is
     left out where there is such a pair: it says how good the approximation is, not whether the circuit has got there.
     """
-    match = derivation.findings[synapse].match
-    if match is None:
+    grounds = derivation.findings[synapse].grounds
+    if grounds is None:
         return ()
-    loose = tuple(r for r in match.relations if not r.tied)
-    weights = {letter.name for r in loose for letter in (*r.left, *r.right)}
+    loose = tuple(r for r in grounds.all_relations() if r.holds != "tied")
+    weights = {name for r in loose for name in names(r.left) | names(r.right)}
     pairs = tuple(r for r in derivation.relations if _is_pair(r) and weights & set(r.synapses))
     return pairs or loose
 
 
 def _is_pair(relation: Relation) -> bool:
-    return (relation.exact or relation.kind == "pair") and relation.kind != "quadratic" and not relation.tied
+    return (relation.holds == "exact" or relation.kind == "pair") and relation.holds != "tied"

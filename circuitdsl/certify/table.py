@@ -60,13 +60,15 @@ def _block(certificate: Certificate, synapse: SynapseCertificate) -> Iterator[st
     for moment in _chosen(synapse.course):
         time = f"{moment.update:>10,}" + (f"{moment.update * unit:>9.3f}" if unit is not None else "")
         yield (
-            f"{time}   {_shown(moment.cos):<22}{_figure(moment.control):>8}   {_shown(moment.phi):<22}"
+            f"{time}   {_shown(moment.cos):<22}{_figure(moment.control):>8}   {_small(moment.phi):<22}"
             + (f"{_figure(moment.norm_ratio):>12}")
             + (f"{_figure(moment.residual):>10}" if residuals else "")
         )
-    yield f"     H: R² {_figure(synapse.r2)}, eigenvalues of its symmetric part {_figure(synapse.h_min)} to " + (
-        f"{_figure(synapse.h_max)}; φ > 0 in {100 * synapse.phi_positive:.0f} % of checkpoints and seeds"
-    )
+    h = derived.H if derived.H is not None and derived.form is not None and derived.form.constant else None
+    name = "δ" if h in (None, "I") else f"{h} δ"
+    span = f"sym(H) from {_figure(synapse.h_min)} to {_figure(synapse.h_max)}"
+    always = f"φ > 0 in {100 * synapse.phi_positive:.0f} % of all"
+    yield f"     credit: cos with {name} {_figure(synapse.aligned)}; R² of Hδ {_figure(synapse.r2)}, {span}; {always}"
     if synapse.realised is not None:
         yield f"     the whole increment, states included: cos {_figure(synapse.realised)} after the last update"
 
@@ -86,12 +88,19 @@ def _shown(found: Interval) -> str:
 
 
 def _figure(value: float | None) -> str:
-    """Two decimals, or three digits if it is large."""
+    """Two decimals; three digits if it is large."""
     if value is None or value != value:
         return "–"
     if abs(value) >= 100:
         return f"{value:.3g}"
-    return f"{0.0 if abs(value) < 0.005 else value:.2f}"
+    return f"{value:.2f}".replace("-0.00", "0.00")
+
+
+def _small(found: Interval) -> str:
+    """A score, which has no scale of its own: two digits where two decimals would be 0."""
+    if found.mean != found.mean or abs(found.mean) >= 0.05:
+        return _shown(found)
+    return f"{found.mean:.2g} [{found.low:.2g}, {found.high:.2g}]"
 
 
 # ---------------------------------------------------------------- the sentence

@@ -18,14 +18,19 @@ from circuitdsl.cli.common import INTERRUPTED, OK, UNFINISHED, USAGE, Stop, colo
 #: What there is, in the order in which it is shown.
 COMMANDS = {
     "check": "is the circuit right?",
+    "derive": "what does its plasticity amount to?",
     "run": "train it and judge its metric",
+    "certify": "measure what its plasticity does to the loss",
+    "sweep": "a grid of params times seeds",
+    "evolve": "rules by mutation and selection",
     "emit": "the code that runs",
     "fmt": "one layout for all circuits",
     "explain": "what a code such as C012 means",
     "list": "the shipped circuits, motifs and rules",
     "demo": "a circuit that assembles itself",
+    "study": "a claim of the papers, put to the test",
 }
-LATER = ("derive", "certify", "sweep", "evolve", "study", "graph", "report", "lsp")
+LATER = ("graph", "report", "lsp")
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

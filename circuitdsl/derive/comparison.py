@@ -117,6 +117,20 @@ def ratio(a: Sum, b: Sum) -> Coefficient | None:
     return None
 
 
+def may_end_with(a: Sum, b: Sum) -> bool:
+    """Whether the matrices of each word of b end some word of a: else a is no `m b` with m in front. Quick."""
+    ends = [_matrices(t.word) for t in a.terms]
+    return all(any(end[len(end) - len(part) :] == part for end in ends) for part in map(_matrices, _words(b)))
+
+
+def _words(a: Sum) -> list[Word]:
+    return [t.word for t in a.terms]
+
+
+def _matrices(word: Word) -> Word:
+    return tuple(x for x in word if isinstance(x, Matrix))
+
+
 def strip_suffix(a: Sum, b: Sum) -> tuple[Sum, Sum, Sum]:
     """(a', b', s) with a = a' s and b = b' s, s one word, as long as it can be.
 

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from circuitdsl.derive.algebra import Coefficient, Sum, matrix, transpose
+from circuitdsl.derive.comparison import ratio
+from circuitdsl.derive.findings import Derivation
 from circuitdsl.derive.rewriting import rewritten, steps_of
-from circuitdsl.derive.verdict import Derivation, is_single_tick
-from circuitdsl.derive.words import Letter
 from circuitdsl.graph import ir
-from circuitdsl.graph.numbers import evaluate, numbers_of
 
+#: From weaker to stronger: a stronger verdict satisfies a weaker one, others only themselves.
 STRENGTH = ("descent", "gradient", "exact")
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """`ok` is None where nothing could be said; such an expectation does not fail."""
+    """One expectation. `ok` is None where nothing could be said; such an expectation does not fail. `value` is what
+    was found instead of, or as, what is expected."""
 
     text: str
     ok: bool | None
     value: str | None
     line: int
+
+    def as_json(self) -> dict[str, object]:
+        return {"text": self.text, "ok": self.ok, "value": self.value, "line": self.line}
 
 
 def judge(derivation: Derivation) -> list[Judgement]:
@@ -38,7 +43,6 @@ def judge(derivation: Derivation) -> list[Judgement]:
 
 
 def satisfies(verdict: str, wanted: str) -> bool:
-    """A stronger verdict satisfies a weaker one: exact > gradient > descent; others exactly."""
     if verdict in STRENGTH and wanted in STRENGTH:
         return STRENGTH.index(verdict) >= STRENGTH.index(wanted)
     return verdict == wanted
@@ -50,21 +54,28 @@ def _verdict(derivation: Derivation, expect: ir.ExpectVerdict) -> Judgement:
     ok: bool | None = all(satisfies(v, expect.verdict) for v in known)
     if ok and len(known) < len(verdicts):
         ok = None
-    value = ", ".join(f"{s}: {v}" for s, v in zip(expect.synapses, verdicts, strict=True))
+    value = ", ".join(f"{s}: {v or 'open'}" for s, v in zip(expect.synapses, verdicts, strict=True))
     return Judgement(f"expect {expect.text}", ok, value, expect.span.line)
 
 
 def _attractor(derivation: Derivation, expect: ir.ExpectAttractor) -> Judgement:
-    circuit = derivation.circuit
-    steps = steps_of(derivation.relations, frozenset({expect.left.synapse}))
-    left, c1, used = rewritten((Letter(expect.left.synapse, transposed=expect.left.transposed),), steps)
-    right, c2, used_too = rewritten((Letter(expect.right.synapse, transposed=expect.right.transposed),), steps)
+    """Left and right are rewritten until they are multiples of one letter."""
     text, line = f"expect {expect.text}", expect.span.line
-    if left != right or not (used or used_too):
-        unknown = not is_single_tick(circuit)
-        return Judgement(text, None if unknown else False, None, line)
-    numbers = numbers_of(circuit, {})
-    factor = (c1 * c2.inverse()).value(numbers)
-    wanted = None if expect.factor is None else evaluate(expect.factor, numbers)
-    ok = factor > 0 if wanted is None else abs(factor - wanted) <= 1e-6 * abs(wanted)
-    return Judgement(text, ok, f"factor {factor:g}", line)
+    steps = steps_of(derivation.relations, frozenset({expect.left.synapse}))
+    left, used = rewritten(_letter(derivation, expect.left), steps)
+    right, used_too = rewritten(_letter(derivation, expect.right), steps)
+    factor = ratio(left, right)
+    if factor is None or not (used or used_too):
+        open_ = not derivation.symbols.opened.one_tick
+        return Judgement(text, None if open_ else False, None if open_ else "nothing brings it about", line)
+    constants = derivation.symbols.constants
+    value = constants.value(factor)
+    wanted: Coefficient | None = None if expect.factor is None else constants.of(expect.factor)
+    ok = value > 0 if wanted is None else constants.equal(factor, wanted)
+    return Judgement(text, ok, f"factor {value:g}".replace("-", "−"), line)
+
+
+def _letter(derivation: Derivation, ref: ir.MatrixRef) -> Sum:
+    synapse = derivation.circuit.synapses[ref.synapse]
+    found = matrix(synapse.name, synapse.post_size, synapse.pre_size)
+    return transpose(found) if ref.transposed else found

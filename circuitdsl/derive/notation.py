@@ -7,6 +7,7 @@ no vector behind it is diag(...). Coefficients come first, then numbers such as 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -39,57 +40,61 @@ GREEK = {
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def text(a: Sum | Term) -> str:
-    """Plain text with Unicode signs."""
-    return _written(_Printer(latex=False), a)
+LATEX_SIGNS = {
+    "ᵀ": r"^{\top}", " ∘ ": r" \circ ", " ⊗ ": r" \otimes ", " · ": r"\,", "−": "-", " ": r"\,",
+    "E[": r"\mathbb{E}\left[", "]": r"\right]", "(": r"\left(", ")": r"\right)",
+    "diag(": r"\operatorname{diag}\left(", "→": r"\to", "Δ": r"\Delta ", "⊗": r"\otimes", "∘": r"\circ",
+    "⁻¹": "^{-1}", "½": r"\tfrac{1}{2} ", "²": "^2",
+}  # fmt: skip
 
 
-def latex(a: Sum | Term) -> str:
-    """A formula for LaTeX's math mode; needs amsmath and amssymb."""
-    return _written(_Printer(latex=True), a)
-
-
-def coefficient_text(c: Coefficient, *, sign: bool = True) -> str:
-    """A number as text: `−0.1 η`, `1`."""
-    shown = _Printer(latex=False).coefficient(c) or "1"
-    return f"−{shown}" if sign and c.number < 0 else shown
-
-
-def _written(printer: _Printer, a: Sum | Term) -> str:
-    """An empty word is `I`, but a plain number where the axis is UNIT; of a term alone the axis is not known."""
-    return printer.sum((a,), unit="") if isinstance(a, Term) else printer.sum(a.terms, unit="I" if a.rows else "")
+def _same(name: str) -> str:
+    return name
 
 
 @dataclass(frozen=True, slots=True)
-class _Printer:
-    latex: bool
+class Notation:
+    """How formulas are written: as text with Unicode signs, or for LaTeX's math mode (amsmath, amssymb). `rename`
+    may shorten the circuit's names."""
+
+    latex: bool = False
+    rename: Callable[[str], str] = _same
+
+    def of(self, a: Sum | Term) -> str:
+        """An empty word is `I`, but a plain number where the axis is UNIT; of a term alone the axis is not known."""
+        if isinstance(a, Term):
+            return self.sum((a,), unit="")
+        return self.sum(a.terms, unit="I" if a.rows else "")
+
+    def number_of(self, c: Coefficient, *, sign: bool = True) -> str:
+        """A number with its params: `−0.1·ηγ`, `1`."""
+        shown = self.coefficient(c) or "1"
+        return f"{self.sign('−')}{shown}" if sign and c.number < 0 else shown
 
     # ------------------------------------------------------------ signs of the two languages
 
     def sign(self, unicode: str) -> str:
         if not self.latex:
             return unicode
-        return {
-            "ᵀ": r"^{\top}", " ∘ ": r" \circ ", " ⊗ ": r" \otimes ", " · ": r"\,", "−": "-", " ": r"\,",
-            "E[": r"\mathbb{E}\left[", "]": r"\right]", "(": r"\left(", ")": r"\right)",
-            "diag(": r"\operatorname{diag}\left(",
-        }[unicode]  # fmt: skip
+        return LATEX_SIGNS[unicode]
 
     def name(self, name: str) -> str:
         """A name of the circuit; `W2` gets an index in LaTeX, other long names stand upright."""
+        name = self.rename(name)
         if not self.latex:
             return name
+        if name.startswith("δ_"):
+            return rf"\delta_{{{self.name(name[2:])}}}"
         indexed = re.fullmatch(r"([A-Za-z])(\d*)", name)
         if indexed:
             return indexed[1] + (f"_{{{indexed[2]}}}" if indexed[2] else "")
-        escaped = "".join({"\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\~{}"}.get(c, _escaped(c)) for c in name)
-        return rf"\text{{{escaped}}}"
+        return rf"\text{{{escaped(name)}}}"
 
     def signal(self, signal: Signal) -> str:
         """A gate `1[h.basal > 0]` has its condition set as one."""
         condition = re.fullmatch(r"1\[(.*)\]", signal.name)
         if self.latex and signal.nature is Nature.GATE and condition:
-            return rf"\mathbb{{1}}\left[{self.name(condition[1])}\right]"
+            return rf"\mathbf{{1}}\left[{self.name(condition[1])}\right]"
         return r"\mathbf{1}" if self.latex and signal.name == "1" else self.name(signal.name)
 
     def param(self, name: str, power: int) -> str:
@@ -125,7 +130,14 @@ class _Printer:
         params = [self.param(name, power) for name, power in c.params]
         if number != 1:
             params.insert(0, self.fraction(number.numerator, number.denominator))
-        return self.sign(" ").join(params)
+        if self.latex:
+            return r"\,".join(params)
+        shown, letters = "", False
+        for param in params:
+            is_letter = len(param) == 1 and not param.isascii()
+            shown += param if not shown or (is_letter and (letters or shown[-1].isdigit())) else f"·{param}"
+            letters = is_letter
+        return shown
 
     def fraction(self, top: int, bottom: int) -> str:
         if bottom == 1:
@@ -161,7 +173,10 @@ class _Printer:
         if end_of_run(first[-1]) == "column":
             return self.units((first[-1], *first[:-1]))
         if end_of_run(first[0]) == "diagonal":
-            return self.sign(" ∘ ").join([self.vector(rest), self.units(first)])
+            front = self.vector(rest)
+            if isinstance(rest[0], Matrix):
+                front = self.sign("(") + front + self.sign(")")
+            return self.sign(" ∘ ").join([front, self.units(first)])
         if not rest:
             return self.letter(first[0])
         inner = self.vector(rest)
@@ -202,8 +217,19 @@ class _Printer:
                 assert_never(letter)
 
 
-def _escaped(character: str) -> str:
-    return "\\" + character if character in "#$%&_{}" else character
+#: Characters that LaTeX's text mode does not know by themselves.
+ESCAPES = {
+    "\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\~{}", "′": "$'$", "·": r"$\cdot$", "−": "$-$", "≠": r"$\neq$",
+    "<": "$<$", ">": "$>$", "|": "$|$", "≤": r"$\leq$", "≥": r"$\geq$", "²": "$^2$", "→": r"$\to$",
+    "←": r"$\leftarrow$", "⇒": r"$\Rightarrow$", "∘": r"$\circ$", "⊗": r"$\otimes$", "ᵀ": r"$^{\top}$",
+    "½": r"$\tfrac{1}{2}$", "Σ": r"$\Sigma$", "Δ": r"$\Delta$", "∂": r"$\partial$", "⁻": "$^{-}$", "¹": "$^{1}$",
+    "…": r"\ldots{}", **{sign: rf"$\{name}$" for name, sign in GREEK.items()},
+}  # fmt: skip
+
+
+def escaped(text: str) -> str:
+    """Text for LaTeX's text mode."""
+    return "".join("\\" + c if c in "#$%&_{}" else ESCAPES.get(c, c) for c in text)
 
 
 def _factors(n: int) -> list[int]:
@@ -214,3 +240,18 @@ def _factors(n: int) -> list[int]:
             n //= p
             found.append(p)
     return found + ([n] if n > 1 else [])
+
+
+def text(a: Sum | Term) -> str:
+    """Plain text with Unicode signs."""
+    return Notation().of(a)
+
+
+def latex(a: Sum | Term) -> str:
+    """A formula for LaTeX's math mode; needs amsmath and amssymb."""
+    return Notation(latex=True).of(a)
+
+
+def coefficient_text(c: Coefficient, *, sign: bool = True) -> str:
+    """A number as text: `−0.1·η`, `1`."""
+    return Notation().number_of(c, sign=sign)

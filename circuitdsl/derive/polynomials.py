@@ -22,6 +22,7 @@ from circuitdsl.derive.constants import Constants
 from circuitdsl.derive.notation import coefficient_text
 from circuitdsl.graph import ir
 
+
 def signals_of(term: Term) -> list[Signal]:
     """The signals whose product the term is, numbers aside."""
     return [x.signal for x in term.word if isinstance(x, Diagonal)]
@@ -80,7 +81,7 @@ def normalized(a: Sum) -> tuple[Coefficient, Sum]:
     they can, so that a slope such as 0.2 + 0.8 gate stays as it is."""
     plain = [t.coefficient.number for t in a.terms if not t.coefficient.params]
     if len(plain) == len(a.terms) and sum(plain) != 0:
-        scale = Coefficient(Fraction(abs(sum(plain))))
+        scale = Coefficient(abs(sum(plain, Fraction(0))))
     elif plain:
         scale = Coefficient(abs(plain[0]))
     else:
@@ -104,6 +105,10 @@ def written(a: Sum) -> str:
 
 # ---------------------------------------------------------------- ranges
 
+#: The ranges of the two functions whose slopes are letters of their own: open at both ends.
+SIGMOID, TANH = (0.0, 1.0), (-1.0, 1.0)
+#: The range of these slopes: tanh' reaches 1.
+SLOPE = (0.0, 1.0 + 1e-9)
 #: With more gates than this, a polynomial is not evaluated for each of their states.
 MAX_GATES = 6
 
@@ -146,18 +151,21 @@ class Known:
         return _times(least, most, number, number)
 
     def nature_of(self, a: Sum) -> Nature:
-        """What is known of the values of the polynomial. Ranges are open where their ends are not gates."""
-        low, high = self.range_of(a)
-        moving = any(s.nature is not Nature.GATE for s in signals_of_sum(a))
-        positive = all(s.nature is not Nature.NONNEGATIVE for s in signals_of_sum(a))
-        if low > 0 or (low == 0 and high > 0 and moving and positive and len(a.terms) <= 2 and _is_open(a)):
+        """What is known of the values of the polynomial."""
+        low, _ = self.range_of(a)
+        if low > 0 or (low == 0 and (any(map(self._is_positive, a.terms)) or self._below_one(a))):
             return Nature.POSITIVE
         return Nature.NONNEGATIVE if low >= 0 else Nature.ANY
 
+    def _is_positive(self, term: Term) -> bool:
+        """Whether a term, and with it a sum of terms that are 0 or more, is above 0."""
+        plain = not term.scalars and self.constants.value(term.coefficient) > 0
+        return plain and all(s.nature is Nature.POSITIVE for s in signals_of(term))
 
-def _is_open(a: Sum) -> bool:
-    """Whether the polynomial does not reach the ends of its range: one positive signal, or one below a bound."""
-    return all(s.nature is Nature.POSITIVE for s in signals_of_sum(a))
+    def _below_one(self, a: Sum) -> bool:
+        """1 - s of a sigmoid s, which stays below 1."""
+        found = affine(a)
+        return found is not None and self.ranges.get(found[1].name) == SIGMOID
 
 
 _RANGES = {

@@ -1,12 +1,16 @@
 """Relations between plastic weights that their own rules bring about (theory.md, section 3).
 
+With `u` and `v` two signals and E the mean over examples:
+
 1. **pair**: drives equal up to transposition and a factor, equal decay: `V - c transpose(W)` shrinks by the decay at
    every update, whatever the data; with unequal decay it holds at rest only.
-2. **intertwiner**: drives `X: (P u) v^T` and `Y: (Q v) u^T` give `X Q^T -> P Y^T` at rest; exactly, if also
-   `dP Y^T = X dQ^T`.
-3. **quadratic**: `A A^T - B B^T` of the two-signal motif. Printed, not used for rewriting.
+2. **intertwiner**: drives `X: (P u) (R v)^T` and `Y: (Q v) u^T` with R or Q the identity: both are made of E[u v^T], so
+   that at rest `X Q^T = P Y^T R^T`. Exactly at every update where P, Q and R are fixed, and in the limit of small
+   steps where they move along: `dP Y^T = X dQ^T`.
+3. **quadratic**: `A A^T - B B^T` of the two-signal motif, in the limit of small steps; with a shared gate its diagonal
+   only. Printed, not used for rewriting.
 
-Each says what it needs and whether gates were dropped on the way (a mean-field statement).
+Gates within P, Q, R are dropped: the relation is then a mean-field statement.
 """
 
 from __future__ import annotations
@@ -15,228 +19,265 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from circuitdsl.derive.algebra import (
+    UNIT,
+    Coefficient,
+    Diagonal,
+    Letter,
+    Matrix,
+    Nature,
+    Sum,
+    Word,
+    depends_on_example,
+    expect,
+    make_sum,
+    matrix,
+    scaled,
+    times,
+    transpose,
+)
+from circuitdsl.derive.comparison import may_end_with, ratio, strip_suffix, substitute
+from circuitdsl.derive.constants import Constants
+from circuitdsl.derive.constraints import (
+    is_dense,
+    is_free,
+    keep_multiple,
+    start_at_zero,
+    start_factor,
+    states_start_at_zero,
+)
 from circuitdsl.derive.drives import Drive
 from circuitdsl.derive.symbols import Symbols
-from circuitdsl.derive.words import Letter, Scalar, Signal, Word, transpose, without_gates
 from circuitdsl.graph import ir
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Relation:
-    """`left -> factor * right`. `rate`: what the difference loses per update where the relation is `exact`,
-    None at rest. `tied`: it holds from the start. `mean_field`: gates were dropped."""
+    """`left = factor * right`, brought about by the two `synapses`.
+
+    `holds`: "tied" from the start and for ever; "exact": the difference shrinks by `rate` at every update; "slow": so
+    in the limit of small steps; "rest": where the weights are at rest (`rate` is None). `mean_field`: gates were
+    dropped; `diagonal`: of both sides the diagonal only. `left` is one word."""
 
     kind: Literal["pair", "intertwiner", "quadratic"]
-    left: Word
-    right: Word
-    factor: Scalar
-    rate: Scalar | None
-    exact: bool
-    tied: bool
+    left: Sum
+    right: Sum
+    factor: Coefficient
+    holds: Literal["tied", "exact", "slow", "rest"]
+    rate: Coefficient | None
     mean_field: bool
+    diagonal: bool = False
     synapses: tuple[str, str]
+
+    @property
+    def word(self) -> Word:
+        return self.left.terms[0].word
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """The relations of one circuit while they are looked for."""
+
+    symbols: Symbols
+    drives: dict[str, Drive]
+    learning: frozenset[str]
+
+    def synapse(self, drive: Drive) -> ir.Synapse:
+        return self.symbols.circuit.synapses[drive.synapse]
+
+    def letter(self, drive: Drive) -> Sum:
+        synapse = self.synapse(drive)
+        return matrix(synapse.name, synapse.post_size, synapse.pre_size)
+
+    def value(self, c: Coefficient) -> float:
+        return self.symbols.constants.value(c)
+
+    def settles(self, drive: Drive) -> bool:
+        """Whether the weight has a rest: a linear decay and nothing else, that does not overshoot without end."""
+        if drive.decay is None or drive.uneven is not None:
+            return False
+        return 0 < self.value(drive.decay) < 2
 
 
 def find_relations(symbols: Symbols, drives: Sequence[Drive], learning: frozenset[str]) -> list[Relation]:
-    """All relations between two plastic synapses, pairs first."""
-    pairs = [r for i, x in enumerate(drives) for y in drives[i + 1 :] if (r := _pair(symbols, x, y, learning))]
-    by_pre: dict[str, list[Drive]] = {}
-    for drive in drives:
-        for term in drive.pre.terms[:1]:
-            by_pre.setdefault(term.atom, []).append(drive)
-    paired = {frozenset(r.synapses) for r in pairs}
+    """All relations between two plastic synapses: pairs first, then for each other auxiliary its shortest
+    intertwiners."""
+    search = _Search(symbols, {d.synapse: d for d in drives}, learning)
+    pairs = list(_pairs(search))
+    paired = {r.word[0].name for r in pairs if isinstance(r.word[0], Matrix)}
     found: list[Relation] = []
     for x in drives:
-        if x.synapse in learning and not _quadratic_candidate(x):
-            continue
-        for y in _candidates(x, by_pre):
-            if y is not x and frozenset((x.synapse, y.synapse)) not in paired:
-                found += _intertwiner(symbols, x, y, drives, learning)
-    return [*pairs, *_unique(found)]
+        if x.synapse not in learning and x.synapse not in paired:
+            candidates = [r for y in drives if y.synapse in learning for r in _intertwiner(search, x, y)]
+            least = min(map(_length, candidates), default=0)
+            found += [r for r in candidates if _length(r) == least]
+    return [*pairs, *found]
 
 
-def _unique(relations: Sequence[Relation]) -> Iterator[Relation]:
-    seen: set[tuple[str, frozenset[str]]] = set()
-    for relation in relations:
-        key = (relation.kind, frozenset(relation.synapses))
-        if relation.kind != "quadratic" or key not in seen:
-            seen.add(key)
-            yield relation
-
-
-def _quadratic_candidate(x: Drive) -> bool:
-    return any(letter.name != x.synapse for term in x.credit.terms for letter in term.word)
-
-
-def _candidates(x: Drive, by_pre: dict[str, list[Drive]]) -> Iterator[Drive]:
-    """Drives whose presynaptic signal can end x's credit: those over the same atom."""
-    for term in x.credit.terms[:1]:
-        yield from by_pre.get(term.atom, ())
+def _length(relation: Relation) -> int:
+    return len(relation.word) + max(len(t.word) for t in relation.right.terms)
 
 
 # ---------------------------------------------------------------- pairs
 
 
-def _pair(symbols: Symbols, x: Drive, y: Drive, learning: frozenset[str]) -> Relation | None:
-    for transposed in (True, False):
-        a = x.credit.ratio(y.pre if transposed else y.credit)
-        b = x.pre.ratio(y.credit if transposed else y.pre)
-        if a is not None and b is not None:
-            return _paired(symbols, x, y, a * b * x.rate * y.rate.inverse(), transposed, learning)
-    return None
+def _pairs(search: _Search) -> Iterator[Relation]:
+    """Every pair of drives that are multiples of each other, as they stand or transposed."""
+    groups: dict[object, list[tuple[Drive, bool]]] = {}
+    for drive in search.drives.values():
+        whole = drive.matrix
+        for turned, found in ((False, whole), (True, transpose(whole))):
+            groups.setdefault(_shape(found), []).append((drive, turned))
+    seen: set[frozenset[str]] = set()
+    for group in groups.values():
+        for i, (x, turned) in enumerate(group):
+            for y, turned_too in group[i + 1 :]:
+                names = frozenset({x.synapse, y.synapse})
+                if len(names) == 2 and names not in seen:
+                    seen.add(names)
+                    yield from _pair(search, x, y, turned != turned_too)
 
 
-def _paired(
-    symbols: Symbols, x: Drive, y: Drive, factor: Scalar, transposed: bool, learning: frozenset[str]
-) -> Relation | None:
-    """The relation x -> factor * y (transposed), oriented from the auxiliary to the learning weight."""
-    if x.synapse in learning and y.synapse not in learning:
-        x, y, factor = y, x, factor.inverse()
-    elif x.synapse in learning:
-        return None
-    one, two = symbols.circuit.synapses[x.synapse], symbols.circuit.synapses[y.synapse]
-    if x.signature != y.signature or not same_constraints(symbols, one, two, factor, transposed):
-        return None
-    tied = _tied(one, two, transposed) and factor == Scalar() and _equal(symbols, x.decay, y.decay)
-    equal = _equal(symbols, x.decay, y.decay)
-    if not tied and (x.decay is None or y.decay is None or x.decay.sign <= 0 or y.decay.sign <= 0):
-        return None
-    if not equal:
-        assert x.decay is not None
-        assert y.decay is not None
-        if one.bounds is not None or x.signature:
-            return None
-        factor = factor * y.decay * x.decay.inverse()
-    right = Letter(y.synapse, transposed=transposed)
-    return Relation(
-        kind="pair", left=(Letter(x.synapse),), right=(right,), factor=factor, rate=x.decay if equal else None,
-        exact=equal, tied=tied, mean_field=False, synapses=(x.synapse, y.synapse),
+def _shape(a: Sum) -> object:
+    """Equal for multiples of each other."""
+    return a.rows, a.cols, tuple((t.scalars, t.word) for t in a.terms)
+
+
+def _pair(search: _Search, x: Drive, y: Drive, transposed: bool) -> Iterator[Relation]:
+    """The relation x = factor * y (transposed), oriented from the auxiliary to the learning weight."""
+    if x.synapse in search.learning and y.synapse not in search.learning:
+        x, y = y, x
+    if x.synapse in search.learning:
+        return
+    other = transpose(y.matrix) if transposed else y.matrix
+    factor = ratio(x.matrix, other)
+    if factor is None or (not search.symbols.constants.equal(x.decay, y.decay) and not _both_settle(search, x, y)):
+        return
+    found = _pair_holds(search, x, y, factor, transposed)
+    if found is None:
+        return
+    holds, factor = found
+    right = search.letter(y)
+    yield Relation(
+        kind="pair", left=search.letter(x), right=transpose(right) if transposed else right, factor=factor,
+        holds=holds, rate=x.decay if holds == "exact" else None, mean_field=False, synapses=(x.synapse, y.synapse),
     )  # fmt: skip
 
 
-def same_constraints(symbols: Symbols, one: ir.Synapse, two: ir.Synapse, factor: Scalar, transposed: bool) -> bool:
-    """Whether masks, signs and bounds act alike on both weights, so that they keep the relation."""
-    if [c.which for c in one.connect] != [c.which for c in two.connect]:
-        return False
-    if any(c.which not in ("one_to_one", "no_self") for c in one.connect):
-        return False  # drawn for each synapse by itself, or read from a file
-    if one.sign is not two.sign:
-        return False
-    low_high = [_bounds(symbols, s) for s in (one, two)]
-    if low_high[0] != low_high[1]:
-        return False
-    if low_high[0] is None and one.sign is ir.Sign.FREE:
-        return True
-    symmetric = low_high[0] is not None and low_high[0][0] == -low_high[0][1] and one.sign is ir.Sign.FREE
-    value = factor.value(symbols.numbers)
-    return value == 1 or (value == -1 and symmetric)
+def _both_settle(search: _Search, x: Drive, y: Drive) -> bool:
+    return search.settles(x) and search.settles(y)
 
 
-def _bounds(symbols: Symbols, synapse: ir.Synapse) -> tuple[float, float] | None:
-    from circuitdsl.graph.numbers import evaluate
-
-    if synapse.bounds is None:
+def _pair_holds(
+    search: _Search, x: Drive, y: Drive, factor: Coefficient, transposed: bool
+) -> tuple[Literal["tied", "exact", "rest"], Coefficient] | None:
+    """In which way the pair holds, and with which factor; None if it does not."""
+    constants = search.symbols.constants
+    one, two = search.synapse(x), search.synapse(y)
+    if x.lockstep is None or x.lockstep != y.lockstep or x.uneven or y.uneven:
         return None
-    low, high = synapse.bounds
-    return evaluate(low, symbols.numbers), evaluate(high, symbols.numbers)
-
-
-def _tied(one: ir.Synapse, two: ir.Synapse, transposed: bool) -> bool:
-    """Whether one starts as a copy of the other."""
-    which = "transpose" if transposed else "copy"
-    return any(
-        isinstance(a.init, ir.InitCall) and a.init.which == which and a.init.other == b.name
-        for a, b in ((one, two), (two, one))
-    )
-
-
-def _equal(symbols: Symbols, a: Scalar | None, b: Scalar | None) -> bool:
-    if a is None or b is None:
-        return a is b
-    return abs(a.value(symbols.numbers) - b.value(symbols.numbers)) <= 1e-12 * abs(a.value(symbols.numbers))
+    linear = x.passage.scale is None and (x.passage.is_open or states_start_at_zero(one, constants))
+    if not linear and not constants.equal(factor, Coefficient()):
+        return None
+    if constants.equal(x.decay, y.decay):
+        if not keep_multiple(one, two, search.value(factor), constants):
+            return None
+        start = start_factor(one, two, transposed, constants)
+        zeros = start_at_zero(one, constants) and start_at_zero(two, constants)
+        if zeros or (start is not None and constants.equal(start, factor)):
+            return "tied", factor
+        return ("exact", factor) if search.settles(x) and not x.passage.weight else None
+    if not x.passage.is_open or not _both_settle(search, x, y):
+        return None
+    assert x.decay is not None
+    assert y.decay is not None
+    factor = factor * y.decay * x.decay.inverse()
+    return ("rest", factor) if keep_multiple(one, two, search.value(factor), constants) else None
 
 
 # ---------------------------------------------------------------- intertwiners
 
 
-def _intertwiner(
-    symbols: Symbols, x: Drive, y: Drive, drives: Sequence[Drive], learning: frozenset[str]
-) -> Iterator[Relation]:
-    p, q = front(x.credit, y.pre), front(y.credit, x.pre)
-    if p is None or q is None or x.signature or y.signature:
+def _intertwiner(search: _Search, x: Drive, y: Drive) -> Iterator[Relation]:
+    """X Q^T = factor * P Y^T R^T."""
+    if not (x.passage.is_open and y.passage.is_open and _both_settle(search, x, y)):
         return
-    if x.decay is None or y.decay is None or x.decay.sign <= 0 or y.decay.sign <= 0:
+    one, two = search.synapse(x), search.synapse(y)
+    if not (is_dense(one) and is_dense(two) and one.sign is two.sign is ir.Sign.FREE):
         return
-    (p_factor, p_word), (q_factor, q_word) = p, q
-    one, two = symbols.circuit.synapses[x.synapse], symbols.circuit.synapses[y.synapse]
-    if one.connect or two.connect or one.sign is not ir.Sign.FREE or two.sign is not ir.Sign.FREE:
+    if not may_end_with(x.credit, y.pre) or not (may_end_with(x.pre, y.credit) or may_end_with(y.credit, x.pre)):
         return
-    factor = p_factor * q_factor.inverse() * x.rate * y.rate.inverse() * y.decay * x.decay.inverse()
-    mean_field = without_gates(p_word) != p_word or without_gates(q_word) != q_word
-    p_word, q_word = without_gates(p_word), without_gates(q_word)
-    own = (Letter(y.synapse),) == p_word and (Letter(x.synapse),) == q_word
-    if own:
-        kind: Literal["intertwiner", "quadratic"] = "quadratic"
-        exact = not mean_field and _equal(symbols, x.decay, y.decay) and factor.value(symbols.numbers) == 1
-    elif x.synapse in learning or y.synapse not in learning:
+    p, s, u = strip_suffix(x.credit, y.pre)
+    r, q, v = strip_suffix(x.pre, y.credit)
+    if not _is_plain(s) or u.cols != UNIT or v.cols != UNIT or len(q.terms) != 1 or not (_is_plain(q) or _is_plain(r)):
         return
-    else:
-        kind = "intertwiner"
-        exact = not mean_field and _moves_along(symbols, x, y, p_word, q_word, drives)
-    rate = None
-    if exact:
-        rate = _sum_of_decays(symbols, x, y, p_word, drives)
-    left = (Letter(x.synapse), *transpose(q_word))
-    right = (*p_word, Letter(y.synapse, transposed=True))
+    mean_field = any(map(depends_on_example, (p, q, r)))
+    p, q, r = (without_gates(a) for a in (p, q, r))
+    if any(map(depends_on_example, (p, q, r))) or x.synapse in _names(p) | _names(q) | _names(r):
+        return
+    assert x.decay is not None
+    assert y.decay is not None
+    scale = q.terms[0].coefficient.inverse()
+    p, q = scaled(p, s.terms[0].coefficient.inverse()), scaled(q, scale)
+    factor = x.rate * y.rate.inverse() * y.decay * x.decay.inverse() * scale
+    holds, rate = ("rest", None) if mean_field else _along(search, x, y, (p, q, r), factor)
     yield Relation(
-        kind=kind, left=left, right=right, factor=factor, rate=rate, exact=exact and rate is not None, tied=False,
+        kind="intertwiner", left=times(search.letter(x), transpose(q)),
+        right=times(times(p, transpose(search.letter(y))), transpose(r)), factor=factor, holds=holds, rate=rate,
         mean_field=mean_field, synapses=(x.synapse, y.synapse),
     )  # fmt: skip
 
 
-def front(whole: Signal, end: Signal) -> tuple[Scalar, Word] | None:
-    """c and M with whole = c * M end, for signals of one term."""
-    if len(whole.terms) != 1 or len(end.terms) != 1:
-        return None
-    one, two = whole.terms[0], end.terms[0]
-    cut = len(one.word) - len(two.word)
-    if one.atom != two.atom or cut < 0 or one.word[cut:] != two.word:
-        return None
-    return one.coefficient * two.coefficient.inverse(), one.word[:cut]
+def _is_plain(a: Sum) -> bool:
+    """Whether the matrix is a multiple of the identity."""
+    return len(a.terms) == 1 and not a.terms[0].word and not a.terms[0].scalars
 
 
-def _moves_along(symbols: Symbols, x: Drive, y: Drive, p: Word, q: Word, drives: Sequence[Drive]) -> bool:
-    """Whether dP Y^T = X dQ^T, so that the relation holds while P and Q learn too."""
-    if not p and not q:
-        return True
-    by_name = {d.synapse: d for d in drives}
-    if len(p) != 1 or len(q) != 1 or p[0].name not in by_name or q[0].name not in by_name:
-        return False
-    dp, dq = by_name[p[0].name], by_name[q[0].name]
-    if p[0].transposed or q[0].transposed or dp.decay is None or dq.decay is None:
-        return False
+def without_gates(a: Sum) -> Sum:
+    """The matrix with every gate left out."""
+    raw = [(t.coefficient, t.scalars, tuple(x for x in t.word if not is_gate(x))) for t in a.terms]
+    return make_sum(a.rows, a.cols, raw)
+
+
+def is_gate(letter: Letter) -> bool:
+    return isinstance(letter, Diagonal) and letter.signal.nature is Nature.GATE
+
+
+def _names(a: Sum) -> set[str]:
+    return {x.name for t in a.terms for x in t.word if isinstance(x, Matrix)}
+
+
+def _along(
+    search: _Search, x: Drive, y: Drive, around: tuple[Sum, Sum, Sum], factor: Coefficient
+) -> tuple[Literal["exact", "slow", "rest"], Coefficient | None]:
+    """Whether `X Q^T - c P Y^T R^T` shrinks at every step while all of them learn, and by how much."""
+    constants = search.symbols.constants
+    p, q, r = around
+    moving = [search.drives[n] for n in sorted(_names(p) | _names(q) | _names(r)) if n in search.drives]
+    if not constants.equal(x.decay, y.decay) or not all(is_free(search.synapse(d)) for d in (x, y, *moving)):
+        return "rest", None
     assert x.decay is not None
-    assert y.decay is not None
-    numbers = symbols.numbers
-    sums = [
-        x.decay.value(numbers) + dq.decay.value(numbers),
-        dp.decay.value(numbers) + y.decay.value(numbers),
-    ]
-    same_rates = x.rate == y.rate and dp.rate == dq.rate
-    unbounded = all(symbols.circuit.synapses[n.synapse].bounds is None for n in (x, y, dp, dq))
-    moved = dq.pre.under([Letter(x.synapse)]) == dp.credit and dp.pre.under([Letter(y.synapse)]) == dq.credit
-    return same_rates and unbounded and moved and abs(sums[0] - sums[1]) < 1e-15
+    if not moving:
+        return "exact", x.decay
+    dp, dq = _moved(search, p), _moved(search, q)
+    if dp is None or dq is None or not _is_plain(r) or not constants.equal(dp.decay, dq.decay):
+        return "rest", None
+    assert dp.decay is not None
+    left = times(search.letter(x), transpose(substitute(q, {dq.synapse: dq.matrix})))
+    right = times(substitute(p, {dp.synapse: dp.matrix}), transpose(search.letter(y)))
+    pushed = expect(left - scaled(right, factor * r.terms[0].coefficient))
+    return ("slow", constants.total([x.decay, dp.decay])) if vanishes(pushed, constants) else ("rest", None)
 
 
-def _sum_of_decays(symbols: Symbols, x: Drive, y: Drive, p: Word, drives: Sequence[Drive]) -> Scalar | None:
-    """What `X Q^T - P Y^T` loses per update: the decay of one factor plus that of the other."""
-    from fractions import Fraction
+def _moved(search: _Search, a: Sum) -> Drive | None:
+    """The drive of the one plastic letter that the matrix is linear in."""
+    found = [x.name for t in a.terms for x in t.word if isinstance(x, Matrix) and x.name in search.drives]
+    return search.drives[found[0]] if len(found) == 1 and len(a.terms) == 1 else None
 
-    assert y.decay is not None
-    partner = next((d for d in drives if p and d.synapse == p[0].name), None)
-    if partner is None or partner.decay is None:
-        return y.decay
-    if partner.decay.powers == y.decay.powers:
-        return Scalar(partner.decay.number + y.decay.number, y.decay.powers)
-    total = partner.decay.value(symbols.numbers) + y.decay.value(symbols.numbers)
-    return Scalar(Fraction(repr(total)))
+
+def vanishes(a: Sum, constants: Constants) -> bool:
+    """Whether the matrix is 0 for the values that its params have."""
+    totals: dict[object, list[float]] = {}
+    for term in a.terms:
+        totals.setdefault((term.scalars, term.word), []).append(constants.value(term.coefficient))
+    return all(abs(sum(v)) <= 1e-12 * max(map(abs, v)) for v in totals.values())

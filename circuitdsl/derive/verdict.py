@@ -6,336 +6,189 @@ theory.md, sections 3 and 4. Symbols only: no data is seen here. Where no relati
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from circuitdsl.derive.drives import Drive, Filter, Unread, read_rule
-from circuitdsl.derive.gradient import adjoint_name, adjoints, learning_synapses, role
+from circuitdsl.derive.algebra import Matrix
+from circuitdsl.derive.arithmetic import NotLinear
+from circuitdsl.derive.constants import sign
+from circuitdsl.derive.drives import Drive, Unread, read_rule
+from circuitdsl.derive.findings import Derivation, Evidence, Finding, Role, Verdict, consistent
+from circuitdsl.derive.matching import Form, divided, forms
+from circuitdsl.derive.missing import Search, missing
+from circuitdsl.derive.motifs import find_motifs, quadratics
+from circuitdsl.derive.notation import text
+from circuitdsl.derive.paths import learning_synapses
 from circuitdsl.derive.relations import Relation, find_relations
-from circuitdsl.derive.rewriting import Match, Step, compare, rewrite, steps_of
-from circuitdsl.derive.symbols import NotLinear, Symbols
-from circuitdsl.derive.wording import (
-    matrix_word,
-    missing_transport,
-    relation_text,
-    scalar_text,
-    show,
-)
-from circuitdsl.derive.words import Letter, LetterKind, Signal
+from circuitdsl.derive.rewriting import Step, steps_of
+from circuitdsl.derive.roles import cannot_see_error, rule_kind, unsettled
+from circuitdsl.derive.symbols import Symbols, symbols_of
+from circuitdsl.derive.transport import Grounds, Transport
+from circuitdsl.derive.wording import Wording, neglected
 from circuitdsl.graph import ir
-from circuitdsl.graph.flow import all_sources, path, reached_from
-
-Verdict = Literal["exact", "gradient", "descent", "ascent", "inconsistent", "none"]
-Evidence = Literal["proved", "derived", "measured"]
-RuleKind = Literal["heterosynaptic", "homosynaptic", "partner", "three-factor", "other"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """What was derived about one synapse; see language.md, "Command line", `derive`."""
-
-    synapse: str
-    role: Literal["learning", "auxiliary", "fixed"]
-    rule: RuleKind
-    credit: str | None = None
-    gradient: str | None = None
-    implied: str | None = None
-    phi_sign: int | None = None
-    H: str | None = None
-    verdict: Verdict | None = None
-    evidence: Evidence | None = None
-    because: tuple[str, ...] = ()
-    drive: Drive | Unread | None = field(default=None, repr=False)
-    match: Match | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Derivation:
-    """Everything derived about a circuit. `dc`: all phi have one sign (None: not known)."""
-
-    circuit: ir.Circuit = field(repr=False)
-    findings: dict[str, Finding]
-    relations: tuple[Relation, ...]
-    meta_objective: str | None
-    dc: bool | None
-
-    def __getitem__(self, synapse: str) -> Finding:
-        return self.findings[synapse]
 
 
 def derive(circuit: ir.Circuit) -> Derivation:
     """What the circuit's plasticity amounts to, symbolically. A circuit without a loss gets no verdicts."""
-    differentiated = adjoints(circuit) if circuit.loss is not None else circuit
-    symbols = Symbols(differentiated)
-    learning = frozenset(learning_synapses(circuit)) if circuit.loss is not None else frozenset()
+    symbols = symbols_of(circuit)
+    learning = frozenset(learning_synapses(circuit))
     rules = {s.name: read_rule(symbols, s) for s in circuit.synapses.values() if s.dw is not None}
     drives = [d for d in rules.values() if isinstance(d, Drive)]
-    relations = find_relations(symbols, drives, learning) if is_single_tick(circuit) else []
-    steps = steps_of(relations, readouts(drives, learning))
-    findings: dict[str, Finding] = {}
-    for synapse in circuit.synapses.values():
-        base = Finding(
-            synapse=synapse.name,
-            role=role(circuit, synapse.name) if circuit.loss is not None else without_loss(synapse),
-            rule=rule_kind(circuit, synapse),
-            drive=rules.get(synapse.name),
-        )
-        findings[synapse.name] = judged(base, symbols, circuit, steps, relations)
-    findings, dc = consistent(findings)
+    relations = find_relations(symbols, drives, learning) if symbols.opened.one_tick else []
+    court = _Court(
+        circuit, symbols, learning, rules, relations, tuple(_transports(symbols, relations, rules, learning))
+    )
+    findings, dc = consistent({name: court.finding(s) for name, s in circuit.synapses.items()})
+    motifs = find_motifs(symbols, drives) if symbols.opened.one_tick else []
     return Derivation(
-        circuit=circuit, findings=findings, relations=tuple(relations),
-        meta_objective=meta_objective(symbols, drives), dc=dc,
-    )  # fmt: skip
+        circuit=circuit,
+        symbols=symbols,
+        findings=findings,
+        relations=(*relations, *quadratics(symbols, motifs)),
+        motifs=tuple(motifs),
+        meta_objective=court.words.objective(motifs),
+        dc=dc,
+    )
 
 
-def without_loss(synapse: ir.Synapse) -> Literal["auxiliary", "fixed"]:
-    return "fixed" if synapse.dw is None else "auxiliary"
+def _transports(
+    symbols: Symbols, relations: Sequence[Relation], rules: Mapping[str, Drive | Unread], learning: frozenset[str]
+) -> Iterator[Transport]:
+    """The way down by more and more relations: tied ones, exact ones, those at rest, those without gates."""
+    first = _readouts(rules, learning)
+    exact = [r for r in relations if r.holds in ("tied", "exact")]
+    kept = [r for r in relations if not r.mean_field]
+    tied = [r for r in exact if r.holds == "tied"]
+    before: tuple[Step, ...] | None = None
+    for chosen, mean_field in ((tied, False), (exact, False), (kept, False), (relations, True)):
+        steps = steps_of(chosen, first)
+        if steps != before or mean_field:
+            yield Transport(symbols, steps, mean_field)
+        before = steps
 
 
-def is_single_tick(circuit: ir.Circuit) -> bool:
-    """Relations are claimed only where an example is one tick: states are then constants of the example."""
-    return not circuit.schedule.phases
-
-
-def readouts(drives: Sequence[Drive], learning: frozenset[str]) -> frozenset[str]:
-    """The auxiliaries that stand first in the credit of a learning weight."""
+def _readouts(rules: Mapping[str, Drive | Unread], learning: frozenset[str]) -> frozenset[str]:
+    """The weights that stand first in the credit of a learning weight."""
     found: set[str] = set()
-    for drive in drives:
-        if drive.synapse in learning:
-            for term in drive.credit.terms:
-                first = next((x for x in term.word if x.kind is LetterKind.MATRIX), None)
-                if first is not None:
-                    found.add(first.name)
+    for name, rule in rules.items():
+        if name in learning and isinstance(rule, Drive):
+            for term in rule.credit.terms:
+                first = next((x for x in term.word if isinstance(x, Matrix)), None)
+                found |= {first.name} if first is not None else set()
     return frozenset(found)
 
 
-# ---------------------------------------------------------------- kinds of rules
+@dataclass(frozen=True, slots=True)
+class _Court:
+    """All that verdicts on one circuit's synapses need."""
 
+    circuit: ir.Circuit
+    symbols: Symbols
+    learning: frozenset[str]
+    rules: Mapping[str, Drive | Unread]
+    relations: Sequence[Relation]
+    transports: tuple[Transport, ...]
 
-def rule_kind(circuit: ir.Circuit, synapse: ir.Synapse) -> RuleKind:
-    """By what the rule reads: modulators, another dendrite of its neuron, a partner, its own dendrite."""
-    expressions = [e for e in (synapse.dw, *(d.expr for d in synapse.drives), *(s.update for s in synapse.states)) if e]
-    found = [r for e in expressions for r in ir.reads(e) if r.axis is not ir.Axis.PRE]
-    if not found:
-        return "other"
-    if any(r.axis is ir.Axis.SCALAR for r in found):
-        return "three-factor"
-    sources = all_sources(circuit)
-    own = [r.value for r in found if circuit.values[r.value].population == synapse.post]
-    others = {d for d in circuit.populations[synapse.post].dendrites if d != synapse.dendrite}
-    if any(others & ({v} | direct_sources(sources, circuit, v)) for v in own):
-        return "heterosynaptic"
-    if any(circuit.values[r.value].population != synapse.post for r in found):
-        return "partner"
-    return "homosynaptic"
+    @property
+    def words(self) -> Wording:
+        return Wording(self.symbols.constants)
 
+    def finding(self, synapse: ir.Synapse) -> Finding:
+        rule = self.rules.get(synapse.name)
+        role: Role = "fixed" if rule is None else "learning" if synapse.name in self.learning else "auxiliary"
+        found = Finding(synapse=synapse.name, role=role, rule=rule_kind(self.circuit, synapse), drive=rule)
+        if isinstance(rule, Drive):
+            found = replace(found, credit=text(rule.shown[0]), implied=self.words.update(rule))
+        match role:
+            case "fixed":
+                return replace(found, because=("it has no rule",))
+            case "auxiliary":
+                return replace(found, because=self._about_auxiliary(synapse))
+            case "learning":
+                return self._judged(self._with_gradient(found, synapse), synapse)
 
-def direct_sources(sources: object, circuit: ir.Circuit, value: str) -> set[str]:
-    """What a value of a neuron is made of within the neuron."""
-    population = circuit.values[value].population
-    seen: set[str] = set()
-    waiting = [value]
-    while waiting:
-        name = waiting.pop()
-        made = circuit.values[name]
-        for expr in (made.expr, made.update):
-            for read in ir.reads(expr) if expr is not None else ():
-                if circuit.values[read.value].population == population and read.value not in seen:
-                    seen.add(read.value)
-                    waiting.append(read.value)
-    return seen
+    def _about_auxiliary(self, synapse: ir.Synapse) -> tuple[str, ...]:
+        rule = self.rules[synapse.name]
+        own = [self.words.relation(r) for r in self.relations if synapse.name in r.synapses]
+        if not own and isinstance(rule, Unread):
+            return (f"not shown: {rule.why}",)
+        return tuple(own)
 
+    def _with_gradient(self, found: Finding, synapse: ir.Synapse) -> Finding:
+        try:
+            level = self.transports[-1].level(synapse.dendrite)
+        except NotLinear:
+            return found
+        named = self.transports[0].named_errors(level)
+        name = self.transports[-1].delta(synapse.dendrite).name
+        return replace(found, gradient=text(named), delta=named, delta_name=name)
 
-# ---------------------------------------------------------------- one synapse
+    # ------------------------------------------------------------ one learning synapse
 
+    def _judged(self, found: Finding, synapse: ir.Synapse) -> Finding:
+        rule = self.rules[synapse.name]
+        blind = cannot_see_error(self.circuit, synapse)
+        if blind is None and isinstance(rule, Unread) and rule.idle:
+            blind = rule.why
+        if blind is not None:
+            return replace(found, phi_sign=0, verdict="none", evidence="proved", because=(blind,))
+        try:
+            return self._compared(found, synapse, rule)
+        except NotLinear as reason:
+            return replace(found, because=(f"not shown: the gradient is no sum of words: {reason}",))
 
-def judged(
-    base: Finding, symbols: Symbols, circuit: ir.Circuit, steps: Sequence[Step], relations: Sequence[Relation]
-) -> Finding:
-    synapse = circuit.synapses[base.synapse]
-    drive = base.drive
-    credit = show(drive.credit) if isinstance(drive, Drive) else None
-    found = replace(base, credit=credit, implied=implied(symbols, synapse, drive))
-    if base.role != "learning":
-        return replace(found, because=about_auxiliary(base, relations, symbols))
-    blind = cannot_see_error(circuit, synapse)
-    if blind is not None:
-        return replace(found, gradient=gradient_text(symbols, synapse), phi_sign=0, verdict="none",
-                       evidence="proved", because=(blind,))  # fmt: skip
-    if isinstance(drive, Unread):
-        why = f"not shown: {drive.why}"
-        return replace(found, gradient=gradient_text(symbols, synapse), because=(why,))
-    assert drive is not None
-    return compared(found, symbols, circuit, synapse, drive, steps)
+    def _compared(self, found: Finding, synapse: ir.Synapse, rule: Drive | Unread) -> Finding:
+        obstacle = self._obstacle(synapse, rule)
+        if obstacle is not None or isinstance(rule, Unread):
+            return replace(found, because=(f"not shown: {obstacle}",))
+        source = divided(rule.pre, self.symbols.source(synapse.source))
+        pre = next(iter(forms(source, mean_field=False)), None) if source is not None else None
+        if pre is None:
+            taken = text(rule.shown[1])
+            return replace(found, because=(f"not shown: the rule takes {taken} for its presynaptic rate",))
+        best = self._best(rule, synapse.dendrite)
+        if best is None:
+            why = missing(Search(self.symbols, self.rules, self.transports[-1]), rule, synapse.dendrite)
+            return replace(found, because=(f"not shown: {why}",))
+        return self._decided(found, rule, pre, *best)
 
+    def _obstacle(self, synapse: ir.Synapse, rule: Drive | Unread) -> str | None:
+        """What keeps a rule from being compared with the gradient at all."""
+        if isinstance(rule, Unread):
+            return rule.why
+        if not self.symbols.opened.one_tick:
+            return "with several ticks relations hold at best tick by tick; the gradient runs through all"
+        return unsettled(self.circuit, synapse)
 
-def delta_of(symbols: Symbols, synapse: ir.Synapse) -> Signal:
-    """-d loss / d current of the synapse's dendrite. Raises NotLinear."""
-    name = adjoint_name(synapse.dendrite)
-    if name not in symbols.circuit.values:
-        raise NotLinear("the loss reaches this dendrite through several ticks only")
-    return -symbols.value(name)
+    def _best(self, rule: Drive, dendrite: str) -> tuple[Form, Grounds] | None:
+        """The surest way to see the credit as the gradient: with few relations, and an H that is the same for all
+        examples."""
+        varying: tuple[Form, Grounds] | None = None
+        for transport in self.transports:
+            for form, grounds in transport.compare(rule.signal, dendrite):
+                if form.constant:
+                    return form, grounds
+                varying = varying or (form, grounds)
+        return varying
 
-
-def gradient_text(symbols: Symbols, synapse: ir.Synapse) -> str | None:
-    try:
-        return show(delta_of(symbols, synapse))
-    except NotLinear:
-        return None
-
-
-def compared(
-    found: Finding, symbols: Symbols, circuit: ir.Circuit, synapse: ir.Synapse, drive: Drive, steps: Sequence[Step]
-) -> Finding:
-    try:
-        delta = delta_of(symbols, synapse)
-    except NotLinear as reason:
-        return replace(found, because=(f"not shown: the gradient is no sum of words: {reason}",))
-    found = replace(found, gradient=show(delta))
-    if not is_single_tick(circuit):
-        why = "not shown: with several ticks relations hold at best tick by tick; the gradient runs through all"
-        return replace(found, because=(why,))
-    source = symbols.value(synapse.source.value)
-    ratio = drive.pre.ratio(source)
-    if ratio is None:
-        return replace(found, because=(f"not shown: the rule takes {show(drive.pre)} for its presynaptic rate",))
-    credit = drive.credit.times(ratio)
-    match = compare(credit, delta, steps)
-    if match is None:
-        return replace(found, because=(missing_transport(symbols, circuit, credit, delta, steps),))
-    return with_match(found, symbols, drive, match)
-
-
-def with_match(found: Finding, symbols: Symbols, drive: Drive, match: Match) -> Finding:
-    sign = match.factor.sign * drive.rate.sign
-    used = list(match.relations)
-    loose = [r for r in used if not r.tied]
-    at_rest = [r for r in loose if not r.exact]
-    because = [relation_text(symbols, r) for r in used]
-    approximate = match.mean_field or bool(at_rest) or drive.filter in (Filter.TRACE, Filter.BOTH)
-    approximate = approximate or drive.filter is Filter.DIAGONAL
-    evidence: Evidence = "derived" if approximate else "proved"
-    if match.mean_field:
-        because.append("gates dropped on both sides, which begin with the same one: mean-field")
-    if drive.filter is not Filter.NONE:
-        because.append(f"between drive and weight stands a {drive.filter.value}: gradients slow against it")
-    h = h_text(match, drive)
-    verdict: Verdict
-    if not match.constant:
-        verdict = "descent" if sign > 0 else "ascent"
-        evidence = "derived"
-        because.append(f"credit = {h} δ with a factor that changes from example to example")
-    elif not loose and not match.h and not match.mean_field and drive.filter is Filter.NONE:
-        verdict = "exact" if sign > 0 else "ascent"
-        because.append(f"credit = {scalar_text(match.factor)}δ in every state")
-    else:
-        verdict = "gradient" if sign > 0 else "ascent"
-        because.append(f"then credit = {scalar_text(match.factor)}{'' if h == 'I' else h + ' '}δ")
-    return replace(found, phi_sign=sign, H=h, verdict=verdict, evidence=evidence, because=tuple(because), match=match)
-
-
-def h_text(match: Match, drive: Drive) -> str:
-    inner = matrix_word(match.h)
-    shown = "I" if not match.h else f"({inner})⁻¹" if match.inverse else inner
-    match drive.filter:
-        case Filter.NONE:
-            return shown
-        case Filter.TRACE:
-            return f"low-pass · {shown}"
-        case Filter.DIAGONAL:
-            return f"diag(vec W) · {shown}"
-        case Filter.BOTH:
-            return f"diag(vec W) · low-pass · {shown}"
-
-
-def implied(symbols: Symbols, synapse: ir.Synapse, drive: Drive | Unread | None) -> str | None:
-    """The update as a formula."""
-    if not isinstance(drive, Drive):
-        return None
-    decay = "" if drive.decay is None else f" − {scalar_text(drive.decay)}w"
-    inner = f"({show(drive.credit)}) ⊗ {show(drive.pre)}" if len(drive.credit.terms) > 1 else (
-        f"{show(drive.credit)} ⊗ {show(drive.pre)}"
-    )  # fmt: skip
-    through = "" if drive.filter is Filter.NONE else f" through a {drive.filter.value}"
-    return f"Δw = {scalar_text(drive.rate)}{inner}{through}{decay}"
-
-
-def about_auxiliary(base: Finding, relations: Sequence[Relation], symbols: Symbols) -> tuple[str, ...]:
-    if base.role == "fixed":
-        return ("it has no rule",)
-    own = [r for r in relations if base.synapse in r.synapses]
-    return tuple(relation_text(symbols, r) for r in own)
-
-
-def cannot_see_error(circuit: ir.Circuit, synapse: ir.Synapse) -> str | None:
-    """Why no target reaches anything that the rule reads, or None if one does."""
-    targets = [p.name for p in circuit.of_kind(ir.Kind.TARGET)]
-    if not targets:
-        return None
-    expressions = [e for e in (synapse.dw, *(d.expr for d in synapse.drives), *(s.update for s in synapse.states)) if e]
-    reached = reached_from(all_sources(circuit), targets)
-    read = {r.value for e in expressions for r in ir.reads(e)}
-    if read & reached:
-        return None
-    listed = ", ".join(sorted(read))
-    return f"the rule reads {listed}: no path leads there from {', '.join(targets)}, so it cannot see the error"
-
-
-# ---------------------------------------------------------------- together
-
-
-def consistent(findings: dict[str, Finding]) -> tuple[dict[str, Finding], bool | None]:
-    """Dynamical consistency: the phi of all patches have one sign."""
-    learning = [f for f in findings.values() if f.role == "learning"]
-    signs = [f.phi_sign for f in learning]
-    positive, negative = any(s == 1 for s in signs), any(s == -1 for s in signs)
-    if positive and negative:
-        return {name: _inconsistent(f) for name, f in findings.items()}, False
-    known = bool(signs) and all(s is not None and s != 0 for s in signs)
-    return findings, True if known else None
-
-
-def _inconsistent(found: Finding) -> Finding:
-    note = "not dynamically consistent: other patches have the opposite sign"
-    if found.phi_sign == -1:
-        return replace(found, verdict="inconsistent", because=(*found.because, note))
-    if found.phi_sign == 1 and found.verdict == "gradient":
-        return replace(found, verdict="descent", because=(*found.because, note))
-    return found
-
-
-def meta_objective(symbols: Symbols, drives: Sequence[Drive]) -> str | None:
-    """J = E[p . q] - ..., which the two-signal motifs climb with the external signals held fixed."""
-    parts: list[str] = []
-    for x in drives:
-        one = symbols.circuit.synapses[x.synapse]
-        for y in drives:
-            two = symbols.circuit.synapses[y.synapse]
-            if x.synapse >= y.synapse or one.post != two.post or one.dendrite == two.dendrite:
-                continue
-            if x.rate.sign < 0 or y.rate.sign < 0:
-                continue
-            if _reads_dendrite(one, two.dendrite, symbols) and _reads_dendrite(two, one.dendrite, symbols):
-                p, q = sorted((one.dendrite, two.dendrite))
-                parts.append(f"E[{p} · {q}] − ½ ({_decays(x)} + {_decays(y)})")
-    return "J = " + " + ".join(parts) if parts else None
-
-
-def _decays(drive: Drive) -> str:
-    if drive.decay is None:
-        return f"0|{drive.synapse}|²"
-    return f"{scalar_text(drive.decay * drive.rate.inverse())}|{drive.synapse}|²"
-
-
-def _reads_dendrite(synapse: ir.Synapse, dendrite: str, symbols: Symbols) -> bool:
-    assert synapse.dw is not None
-    for read in ir.reads(synapse.dw):
-        if read.axis is ir.Axis.POST:
-            made = {read.value} | direct_sources(None, symbols.circuit, read.value)
-            if dendrite in made:
-                return True
-    return False
-
-
-__all__ = ["Derivation", "Finding", "Letter", "derive", "path", "rewrite"]
+    def _decided(self, found: Finding, rule: Drive, pre: Form, form: Form, grounds: Grounds) -> Finding:
+        phi = sign(form.factor) * sign(pre.factor)
+        loose = [r for r in grounds.all_relations() if r.holds != "tied"]
+        left_out = neglected(grounds, rule.passage)
+        plain = form.is_identity and pre.is_identity and rule.passage.is_open
+        assert found.delta_name is not None
+        verdict: Verdict
+        evidence: Evidence = "derived" if left_out else "proved"
+        if not (form.constant and pre.constant):
+            verdict, evidence = "descent", "derived"
+        elif plain and not loose and not left_out:
+            verdict = "exact"
+        else:
+            verdict = "gradient"
+        if phi < 0:
+            verdict = "ascent"
+        return replace(
+            found, phi_sign=phi, H=self.words.h(form, pre, rule.passage), verdict=verdict, evidence=evidence,
+            because=tuple(self.words.reasons(rule, form, pre, grounds, found.delta_name)), form=form, pre=pre,
+            grounds=grounds,
+        )  # fmt: skip

@@ -1,95 +1,256 @@
-"""Derivations in words: signals, relations and what is missing, for a reader who knows the circuit."""
+"""Derivations in words, for a reader who knows the circuit: relations, updates, what a verdict rests on.
+
+The same sentences in plain text and in LaTeX: formulas are made by a `Notation` and, in LaTeX, set in math mode.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
+from circuitdsl.derive.algebra import Coefficient, Sum, column, ones, times
+from circuitdsl.derive.constants import Constants
+from circuitdsl.derive.drives import Drive, Passage
+from circuitdsl.derive.matching import Form, plain_factor
+from circuitdsl.derive.motifs import Motif
+from circuitdsl.derive.notation import Notation
 from circuitdsl.derive.relations import Relation
-from circuitdsl.derive.rewriting import Step, rewrite
-from circuitdsl.derive.symbols import Symbols
-from circuitdsl.derive.words import DIAGONAL, LetterKind, Scalar, Signal, Term, Word
-from circuitdsl.graph import ir
+from circuitdsl.derive.transport import Grounds, Lemma
+
+#: Approximations, named once, so that all pages say the same, with what they mean.
+AT_REST = "at rest"
+MEAN_FIELD = "mean-field"
+SMALL_STEPS = "small steps"
+SLOW = "slow gradients"
+LAG = "lagging factors"
+EXPLAINED = {
+    AT_REST: "the weights are taken where they would come to rest, E[drive] = decay · w, away from their bounds",
+    MEAN_FIELD: "gates are left out, as if independent of the signals that they gate",
+    SMALL_STEPS: "terms of second order in the learning rate are left out",
+    SLOW: "the gradient changes slowly against the traces that it passes through",
+    LAG: "the positive factor of each synapse is made of its past drives, and taken as independent of this one",
+}
 
 
-def scalar_text(scalar: Scalar) -> str:
-    """`η·γ·` style prefix: empty for 1, `−` for -1."""
-    number = float(scalar.number)
-    top = [n if p == 1 else f"{n}^{p}" for n, p in scalar.powers if p > 0]
-    bottom = [n if p == -1 else f"{n}^{-p}" for n, p in scalar.powers if p < 0]
-    digits = "" if abs(number) == 1 else f"{abs(number):g}"
-    parts = [*([digits] if digits else []), *top]
-    shown = "·".join(parts) or ("1" if bottom else "")
-    if bottom:
-        shown += "/" + "/".join(bottom)
-    return ("−" if number < 0 else "") + (shown + "·" if shown else "")
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """Sentences about one circuit."""
 
+    constants: Constants
+    notation: Notation = field(default_factory=Notation)
 
-def number_text(scalar: Scalar) -> str:
-    return scalar_text(scalar).rstrip("·") or "1"
+    # ------------------------------------------------------------ formulas
 
+    def math(self, formula: str) -> str:
+        return f"${formula}$" if self.notation.latex else formula
 
-def matrix_word(word: Word) -> str:
-    return " ".join(x.name + ("ᵀ" if x.transposed else "") if x.kind is LetterKind.MATRIX else f"diag({x.name})"
-                    for x in word)  # fmt: skip
+    def sign(self, unicode: str) -> str:
+        return self.notation.sign(unicode)
 
+    def sum(self, a: Sum) -> str:
+        return self.notation.of(a)
 
-def show(found: Signal) -> str:
-    """A signal as `1[h.basal > 0] ∘ V2 err − 0.5·x`."""
-    if not found.terms:
-        return "0"
-    shown = [_term(t) for t in found.terms]
-    text = shown[0]
-    for part in shown[1:]:
-        text += f" − {part[1:]}" if part.startswith("−") else f" + {part}"
-    return text
+    def multiple(self, number: Coefficient, of: str) -> str:
+        """`0.5 of`; without a number that is 1."""
+        shown = self.notation.number_of(number)
+        if number in (Coefficient(), Coefficient(-Coefficient().number)):
+            return shown.removesuffix("1") + of
+        return f"{shown} {of}"
 
+    def of_sum(self, factor: Sum, of: str) -> str:
+        """A matrix in front of something."""
+        plain = plain_factor(factor)
+        if plain is not None:
+            return self.multiple(plain, of)
+        shown = self.sum(factor)
+        return f"({shown}) {of}" if len(factor.terms) > 1 else f"{shown} {of}"
 
-def _term(term: Term) -> str:
-    text = scalar_text(term.coefficient)
-    last_diagonal = False
-    for letter in term.word:
-        if letter.kind in DIAGONAL:
-            text += f"{letter.name} ∘ "
-        else:
-            text += f"{letter.name}{'ᵀ' if letter.transposed else ''} "
-        last_diagonal = letter.kind in DIAGONAL
-    del last_diagonal
-    return text + term.atom
+    # ------------------------------------------------------------ the update
 
+    def update(self, drive: Drive) -> str:
+        """The update as a formula: `Δw = η · (V2 err) ∘ 1[h.basal > 0] ⊗ x − ηγ w`."""
+        minus = self.sign("−")
+        credit = self.sum(drive.shown[0])
+        if len(drive.shown[0].terms) > 1:
+            credit = f"({credit})"
+        negative = credit.startswith(minus)
+        product = f"{credit.removeprefix(minus)} {self.sign('⊗')} {self.sum(drive.shown[1])}"
+        if drive.passage.trace:
+            product = self.call("trace", product)
+        if drive.passage.scale is not None:
+            scale = "c" if drive.passage.lagging else self.notation.name(drive.passage.scale)
+            product = f"{scale} {self.sign('∘')} ({product})"
+        rate = self.notation.number_of(drive.rate)
+        if rate != "1":
+            product = f"{rate}{self.sign(' · ')}{product}"
+        return self.math(f"{self.sign('Δ')}w = {minus if negative else ''}{product}{self.decay(drive)}")
 
-def relation_text(symbols: Symbols, relation: Relation) -> str:
-    """One relation, with what it needs and how fast it comes about."""
-    left, right = matrix_word(relation.left), scalar_text(relation.factor) + matrix_word(relation.right)
-    if relation.tied:
-        return f"{left} = {right} from the start, and both change alike"
-    if relation.exact and relation.rate is not None:
-        rate = relation.rate.value(symbols.numbers)
-        half = f", half in {_updates(rate)} updates" if 0 < rate < 1 else ""
-        return f"{left} − {right} shrinks by (1 − {number_text(relation.rate)}) per update{half}: exact"
-    gates = ", gates dropped (mean-field)" if relation.mean_field else ""
-    return f"{left} → {right} at rest{gates}"
+    def call(self, function: str, of: str) -> str:
+        name = rf"\operatorname{{{function}}}" if self.notation.latex else function
+        return f"{name}({of})"
 
+    def decay(self, drive: Drive) -> str:
+        found = ""
+        if drive.decay is not None:
+            amount = Coefficient(abs(drive.decay.number), drive.decay.params)
+            found = f" {self.sign('−') if drive.decay.number > 0 else '+'} {self.multiple(amount, 'w')}"
+        if drive.uneven is not None:
+            found += f" + {self.notation.name(drive.uneven)}"
+        return found
 
-def _updates(rate: float) -> str:
-    import math
+    # ------------------------------------------------------------ relations
 
-    return f"{math.log(0.5) / math.log1p(-rate):,.0f}"
+    def sides(self, relation: Relation) -> tuple[str, str]:
+        """The two sides, the factor with the right one."""
+        left, right = self.sum(relation.left), self.multiple(relation.factor, self.sum(relation.right))
+        if not relation.diagonal:
+            return left, right
+        opened, closed = self.sign("diag("), self.sign(")")
+        return f"{opened}{left}{closed}", f"{opened}{right}{closed}"
 
+    def equation(self, relation: Relation) -> str:
+        """The relation as it stands once it holds: `V2 = W2ᵀ`."""
+        left, right = self.sides(relation)
+        return self.math(f"{left} = {right}")
 
-def missing_transport(
-    symbols: Symbols, circuit: ir.Circuit, credit: Signal, delta: Signal, steps: Sequence[Step]
-) -> str:
-    """What keeps the credit from being the gradient, in the user's terms."""
-    rewritten, _ = rewrite(credit, steps)
-    target, _ = rewrite(delta, steps)
-    wanted = [x.name for t in target.terms for x in t.word if x.kind is LetterKind.MATRIX and x.transposed]
-    stuck = [x for t in rewritten.terms for x in t.word if x.kind is LetterKind.MATRIX and x.name not in wanted]
-    for letter in stuck:
-        synapse = circuit.synapses[letter.name]
-        goal = f"transpose({wanted[0]})" if wanted else "the transposed forward weights"
-        why = "which is fixed" if synapse.dw is None else "whose rule does not follow it"
+    def relation(self, relation: Relation) -> str:
+        """How it comes to hold."""
+        left, right = self.sides(relation)
+        arrow = self.math(f"{left} {self.sign('→')} {right}")
+        match relation.holds:
+            case "tied":
+                return f"{self.math(f'{left} = {right}')} from the start: they start so, and both change alike"
+            case "rest":
+                return f"{arrow} {', '.join(neglected_by(relation))}"
+            case "exact" | "slow":
+                assert relation.rate is not None
+                minus = self.sign("−")
+                rest = right.removeprefix(minus)
+                difference = f"{left} {'+' if right.startswith(minus) else minus} {rest}"
+                rate = self.constants.value(relation.rate)
+                shrinks = self.math(f"(1 {minus} {self.notation.number_of(relation.rate)})")
+                neglected = "".join(f", {n}" for n in neglected_by(relation))
+                return (
+                    f"{arrow}: {self.math(difference)} shrinks by {shrinks} per update, half in {half_life(rate)} "
+                    f"updates{neglected or ': exact'}"
+                )
+
+    def lemma(self, lemma: Lemma) -> str:
+        """What a population sends down."""
+        delta = self.notation.name(lemma.delta)
+        return self.math(f"{self.notation.name(lemma.source)} = {self.of_sum(lemma.factor, delta)}")
+
+    # ------------------------------------------------------------ credit and gradient
+
+    def h(self, form: Form, pre: Form, passage: Passage) -> str:
+        """H, the positive matrix between credit and gradient."""
+        parts = []
+        if passage.scale is not None:
+            parts.append("diag(vec W)" if passage.lagging else f"diag({passage.scale})")
+        if passage.trace:
+            parts.append("low-pass")
+        if self.notation.latex:
+            parts = [rf"\text{{{p}}}" for p in parts]
+        if not form.is_identity:
+            parts.append(self.ratio(form))
+        if not pre.is_identity:
+            parts.append(f"(I {self.sign('⊗')} {self.ratio(pre)})")
+        return self.sign(" · ").join(parts) or "I"
+
+    def ratio(self, form: Form) -> str:
+        over = "" if plain_factor(form.over) is not None else f"{self.sum(form.over)}{self.sign('⁻¹')}"
+        above = "" if plain_factor(form.h) is not None else self.sum(form.h)
+        if len(form.h.terms) > 1:
+            above = f"({above})"
+        return " ".join(part for part in (above, over) if part) or "I"
+
+    def credit(self, form: Form, pre: Form, delta: str) -> str:
+        """`credit = Fᵀ F δ_h`."""
+        h = self.h(form, pre, Passage())
+        shown = self.notation.name(delta) if h == "I" else f"{h} {self.notation.name(delta)}"
+        result = self.multiple(form.factor * pre.factor, shown)
+        name = r"\text{credit}" if self.notation.latex else "credit"
+        varies = "" if form.constant and pre.constant else ", where the factor changes from example to example"
+        return f"{self.math(f'{name} = {result}')}{varies}"
+
+    def passage(self, passage: Passage) -> str | None:
+        """What stands between drive and weight."""
+        parts = []
+        if passage.trace:
+            parts.append("a trace, that is a low-pass")
+        if passage.scale is not None:
+            scale = "c, made of its states" if passage.lagging else passage.scale
+            parts.append(f"a positive factor for each synapse ({scale})")
+        return "between drive and weight stands " + " and ".join(parts) if parts else None
+
+    def objective(self, motifs: Sequence[Motif]) -> str | None:
+        """J, the sum of what the two-signal motifs climb, each with the others' signals held fixed."""
+        found = [self.energy(m) for m in motifs if m.potential is not None]
+        return self.math(f"J = {' + '.join(found)}") if found else None
+
+    def energy(self, motif: Motif) -> str:
+        """`E[h · h.apical] − ½γ(|W1|² + |V2|²)`."""
+        assert motif.potential is not None
+        follows, brings = map(self.sum, motif.potential)
+        agreement = f"{self.sign('E[')}{follows}{self.sign(' · ')}{brings}{self.sign(']')}"
+        decays = [self._energy_of_decay(side.drive) for side in (motif.first, motif.second)]
+        amounts = {amount for amount, _ in decays}
+        if len(amounts) == 1:
+            (amount,) = amounts
+            norms = " + ".join(norm for _, norm in decays)
+            return agreement if amount == "0" else f"{agreement} {self.sign('−')} {amount}({norms})"
         return (
-            f"not shown: the dendrite `{synapse.dendrite}` is driven through {letter.name}, {why}: "
-            f"nothing pulls {letter.name} toward {goal}"
+            f"{agreement} {self.sign('−')} {' − '.join(f'{amount}{norm}' for amount, norm in decays if amount != '0')}"
         )
-    return f"not shown: the credit {show(rewritten)} is not a positive matrix times the gradient {show(target)}"
+
+    def _energy_of_decay(self, drive: Drive) -> tuple[str, str]:
+        """½ decay / rate, and |w|²."""
+        norm = f"|{self.notation.name(drive.synapse)}|{self.sign('²')}"
+        if drive.decay is None:
+            return "0", norm
+        amount = self.notation.number_of(drive.decay * drive.rate.inverse())
+        return f"{self.sign('½')}{'' if amount == '1' else amount}", norm
+
+    def curl(self, motif: Motif) -> str:
+        """Why a pair of synapses climbs nothing in common."""
+        one, two = motif.first, motif.second
+        names = [self.math(self.notation.name(s.drive.synapse)) for s in (one, two)]
+        size = motif.curl.rows
+        curl = self.math(self.sum(times(motif.curl, column(ones(size)))))
+        return f"no J of {names[0]} and {names[1]}: their mixed derivatives differ by {curl} (the curl of the pair)"
+
+    def reasons(self, drive: Drive, form: Form, pre: Form, grounds: Grounds, delta: str) -> Iterator[str]:
+        """The steps of a proof, in the order in which they are made."""
+        for lemma in grounds.lemmas:
+            if lemma.grounds.all_relations():
+                dropped = f", {MEAN_FIELD}" if lemma.grounds.mean_field else ""
+                yield f"what arrives: {self.lemma(lemma)}{dropped}"
+        for relation in grounds.relations:
+            yield self.relation(relation)
+        if form.mean_field:
+            yield f"credit and gradient begin with the same gate; gates dropped ({MEAN_FIELD})"
+        between = self.passage(drive.passage)
+        if between is not None:
+            yield between
+        yield self.credit(form, pre, delta)
+
+
+def neglected_by(relation: Relation) -> list[str]:
+    """What a relation neglects."""
+    found = {"rest": [AT_REST], "slow": [SMALL_STEPS]}.get(relation.holds, [])
+    return [*found, MEAN_FIELD] if relation.mean_field else found
+
+
+def neglected(grounds: Grounds, passage: Passage) -> list[str]:
+    """Everything that a verdict neglects."""
+    found = [n for r in grounds.all_relations() for n in neglected_by(r)]
+    found += [MEAN_FIELD] if grounds.is_mean_field() else []
+    found += [SLOW] if passage.trace else []
+    found += [LAG] if passage.lagging else []
+    return list(dict.fromkeys(found))
+
+
+def half_life(rate: float) -> str:
+    """How many updates halve what shrinks by `rate` at each."""
+    return f"{round(math.log(0.5) / math.log1p(-rate)):,}" if 0 < rate < 1 else "1"

@@ -50,7 +50,7 @@ def _part(buffer: Buffer, whole: int) -> str:
             return f"{buffer.name}[_integers[_copy, {whole}]]"
         case Role.ORDER:
             return f"{buffer.name}[_integers[_copy, {whole + 1}]]"
-        case Role.VALUE | Role.WORK:
+        case Role.VALUE | Role.ROW | Role.WORK:
             return f"{buffer.name}[_worker]"
         case Role.WEIGHT | Role.MASK | Role.SYNAPSE_STATE | Role.KEPT | Role.COEFFICIENT | Role.RESET | Role.RESULT:
             return f"{buffer.name}[_copy * {buffer.name}.shape[0] // _copies]"

@@ -40,6 +40,7 @@ from circuitdsl.lower.loop_ir import (
     statements,
     walk,
 )
+from circuitdsl.lower.names import BACK_END
 from circuitdsl.lower.trim import phase_uses, uses
 from circuitdsl.noise import SCALE_NORMAL, SCALE_UNIFORM24, SCALE_UNIFORM53, scalar_source
 
@@ -67,7 +68,7 @@ def print_program(program: Program, dtype: DType, *, comments: bool = True) -> s
     """The source of a module with one entry point, `program.name`, of the arguments `arguments(program)` and
     then the program's buffers. Without comments it is the same for circuits that differ in layout only."""
     apart = sum(1 for _ in phases(program.body)) > INLINE_CALLS
-    functions = _Functions(comments, apart)
+    functions = _Functions(comments, apart, taken=_taken(program))
     body = _control(program.body, functions, 1)
     names = [*(s.name for s in arguments(program)), *(b.name for b in program.buffers)]
     lines = _head(program, dtype, comments, apart)
@@ -210,7 +211,7 @@ class _Functions:
         return f"{self.names[key]}({', '.join(free)})"
 
     def _write(self, key: str, phase: Phase, free: list[str]) -> None:
-        name, count = f"{phase.name}_phase" if phase.name in free else phase.name, 1
+        name, count = phase.name, 1
         while name in self.taken:
             count += 1
             name = f"{phase.name}_{count}"
@@ -226,6 +227,11 @@ class _Functions:
         lines = self.made[self.heads[key]]
         decorator = lines.index("@kernel")
         lines.insert(decorator, f"# also {phase.title}{_place(phase.origin)}")
+
+
+def _taken(program: Program) -> set[str]:
+    """Names that no function may have: those of the entry point's variables."""
+    return {s.name for s in program.scalars} | {b.name for b in program.buffers} | uses(program.body) | BACK_END
 
 
 def _control(body: tuple[Control, ...], functions: _Functions, depth: int) -> list[str]:

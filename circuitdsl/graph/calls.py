@@ -248,7 +248,7 @@ def expand_rule(equations: Equations, call: ast.Call, scope: Scope) -> ir.Expr:
     rule, file = found
     equations.tables.symbols.used.add(f"rule {call.function}")
     if len(equations.expanding) > MAX_RULE_DEPTH:
-        equations.fail("C016", f"the rule `{call.function}` is expanded too deeply", call.function_span)
+        equations.too_large(f"nests more than {MAX_RULE_DEPTH} rules deep")
     callee = ast.Name(name=call.function, span=call.function_span)
     names = [p.name for p in rule.parameters]
     arguments = bind_arguments(callee, names, call.arguments, rule.name.span, equations.tables.symbols)

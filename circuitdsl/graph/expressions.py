@@ -64,16 +64,19 @@ class Equations:
         self.whole = self.whole or expr.span
         self.depth += 1
         self.nodes += 1
-        if self.depth > MAX_DEPTH or self.nodes > MAX_NODES:
-            self._too_large(self.whole)
+        if self.depth > MAX_DEPTH:
+            self.too_large(f"nests more than {MAX_DEPTH} deep")
+        if self.nodes > MAX_NODES:
+            self.too_large(f"grows beyond {MAX_NODES:,} terms")
         try:
             return self._resolved(expr, scope)
         finally:
             self.depth -= 1
 
-    def _too_large(self, span: Span) -> NoReturn:
-        calls = [name for name, _ in self.expanding]
-        what = f"nests more than {MAX_DEPTH} deep" if self.depth > MAX_DEPTH else f"grows beyond {MAX_NODES:,} terms"
+    def too_large(self, what: str) -> NoReturn:
+        """C026 at the whole equation."""
+        assert self.whole is not None
+        span, calls = self.whole, [name for name, _ in self.expanding]
         self.tables.symbols.fail(
             Diagnostic(
                 code="C026",

@@ -139,7 +139,7 @@ class SynapseBuilder:
             size = value.span.shown if isinstance(value, ast.Number | ast.Name) else "1"
             hint = f"write the lowest and the highest weight: `bounds = [-{size}, {size}]`"
             self.tables.symbols.fail(Diagnostic(code="C030", title=title, span=value.span, hint=hint))
-        numbers = Equations(self.tables, OfNumber("a bound"))
+        numbers = Equations(self.tables, OfNumber("a bound", fans=True))
         return numbers.resolve(value.items[0], scope), numbers.resolve(value.items[1], scope)
 
     def _increment(self, name: str, scope: Scope) -> ir.Expr | None:

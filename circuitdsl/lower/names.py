@@ -19,7 +19,12 @@ _C_KEYWORDS = frozenset(
     " sizeof static struct switch typedef union unsigned void volatile main".split()
 )
 _TAKEN = frozenset(keyword.kwlist) | frozenset(keyword.softkwlist) | frozenset(dir(builtins)) | _C_KEYWORDS
-_TAKEN |= frozenset({"np", "njit", "math", "numba", "real", "kernel", "train", "train_online", "evaluate"})
+#: What back ends call their own.
+BACK_END = frozenset(
+    "np njit math numba cuda real kernel apart intrinsic config types train train_online evaluate"
+    " relu sign square sigmoid softplus least largest clip rand randn"
+    " philox minus_log31 sqrt27 cosine30 uniform24 uniform53 normal28".split()
+)
 #: Functions that the emitted text defines where it needs them.
 _TAKEN |= frozenset(
     "relu sign square sigmoid softplus least largest clip rand randn philox uniform24 uniform53 normal28"
@@ -42,7 +47,9 @@ class Names:
         return self.given[key]
 
     def _fresh(self, wanted: str) -> str:
-        if wanted in _TAKEN or re.sub(r"\d+$", "", wanted) in LOCALS or wanted[0].isdigit():
+        if wanted[0].isdigit():
+            wanted = f"v{wanted}"
+        if wanted in _TAKEN | BACK_END or re.sub(r"\d+$", "", wanted) in LOCALS:
             wanted += "_"
         name, count = wanted, 1
         while name in self.used:

@@ -270,7 +270,8 @@ def _result_phases(layout: Layout, key: str, expr: ir.Expr, *, add: bool) -> lis
     index = (*layout.example, Const(0, Dtype.INT))
     store = Store(buffer=target.name, index=index, value=value, add=add, origin=origin)
     title = f"{key} of each example"
-    return [*equation.phases, Phase(name=name, title=title, body=equation.everywhere(store), origin=origin)]
+    body = equation.everywhere(store)
+    return [*equation.phases, Phase(name=f"measure_{name}", title=title, body=body, origin=origin)]
 
 
 # ---------------------------------------------------------------- what is needed

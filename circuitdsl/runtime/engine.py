@@ -181,13 +181,20 @@ class Compiled:
 
     def converted(self, name: str, array: AnyArray) -> AnyArray:
         """Data in the engine's dtype and C order, converted once."""
-        import numpy as np
 
         found = self._converted.get(name)
         if found is None or found[0] is not array:
-            found = array, np.ascontiguousarray(array, dtype=self.dtype)
+            found = array, usable(array, self.dtype)
             self._converted[name] = found
         return found[1]
+
+
+def usable(array: AnyArray, dtype: Any) -> AnyArray:
+    """The array itself, or a copy: in C order and writable, because Numba compiles anew for what is not, such as an
+    array that came from another process."""
+    import numpy as np
+
+    return np.require(array, dtype, ["C_CONTIGUOUS", "WRITEABLE"])
 
 
 def whole_ticks(circuit: Circuit, phase: str, numbers: Numbers) -> int:
@@ -313,7 +320,7 @@ class Call:
             case Role.DATA:
                 array = self.engine.converted(buffer.key, self.data[buffer.key])
             case Role.ORDER:
-                array = np.ascontiguousarray(self.order, np.int64)
+                array = usable(self.order, np.int64)
             case Role.VALUE | Role.ROW | Role.WORK | Role.RESULT:
                 raise AssertionError("work space is not bound")
             case _:

@@ -20,7 +20,7 @@ from circuitdsl.graph.ir import Circuit, Expr
 from circuitdsl.graph.machine import Data, Numbers, State
 from circuitdsl.lower.loop_ir import Buffer, Dtype, Given, Program, Role, Scalar
 from circuitdsl.lower.schedule import lower_evaluation, lower_training
-from circuitdsl.runtime.engine import CHUNK, final_loss, ticks_of, whole_ticks
+from circuitdsl.runtime.engine import CHUNK, final_loss, ticks_of, usable, whole_ticks
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -205,7 +205,7 @@ def _padded(arrays: Sequence[AnyArray], dtype: Any) -> AnyArray:
     import numpy as np
 
     if len(arrays) == 1:
-        return np.ascontiguousarray(arrays[0], dtype=dtype)[None]
+        return usable(arrays[0], dtype)[None]
     longest = max(len(a) for a in arrays)
     made = np.zeros((len(arrays), longest, *arrays[0].shape[1:]), dtype=dtype)
     for row, array in zip(made, arrays, strict=True):
@@ -218,8 +218,11 @@ def _means(chunks: Sequence[AnyArray], lengths: Sequence[int]) -> AnyArray:
     import numpy as np
 
     together = np.concatenate(chunks, axis=1) if chunks else np.zeros((len(lengths), 0))
-    means = [row[:n].mean(dtype=np.float64) if n else np.nan for row, n in zip(together, lengths, strict=True)]
-    return np.array(means, dtype=np.float64)
+    if lengths and min(lengths) == max(lengths) > 0:
+        means: AnyArray = together[:, : lengths[0]].mean(axis=1, dtype=np.float64)
+        return means
+    each = [row[:n].mean(dtype=np.float64) if n else np.nan for row, n in zip(together, lengths, strict=True)]
+    return np.array(each, dtype=np.float64)
 
 
 # ---------------------------------------------------------------- states of copies
@@ -432,7 +435,7 @@ class _Call:
         shape = tuple(1 if extent == "1" else sizes[extent] for extent in buffer.shape)
         states = self.states
         match buffer.role:
-            case Role.VALUE | Role.WORK:
+            case Role.VALUE | Role.ROW | Role.WORK:
                 return self.kernel.room(buffer, (self.population.threads, *shape))
             case Role.RESULT:
                 results = self.kernel.room(buffer, (len(self.copies), *shape))
@@ -471,4 +474,4 @@ class _Call:
                 f"`{buffer.key}` of {copies} copies: {array.dtype} {array.shape} is no {wanted} array of them, "
                 f"each {shape}, in C order"
             )
-        return array
+        return array if written else usable(array, wanted)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
 FINAL = ".final"
+#: What a file holds besides the records: a record of that name gets `_` behind.
+TAKEN = frozenset({"epoch", "example", "seed", "loss", "metric", "epochs_done", "diverged"})
 #: HDF5 takes attributes of at most 64 kB; a longer text becomes a variable.
 LONGEST_ATTRIBUTE = 60_000
 
@@ -73,7 +75,7 @@ def to_dataset(run: Run, attributes: Mapping[str, Any]) -> xr.Dataset:
         "interrupted": int(run.interrupted),
     }
     dataset = xr.Dataset(variables, coordinates, {**attributes, **done})
-    return _keep_long_text_aside(dataset)
+    return keep_long_text_aside(dataset)
 
 
 def _about(text: str) -> dict[str, str]:
@@ -88,8 +90,8 @@ def time_axes(series: Sequence[Series]) -> list[str]:
 
 
 def variable_name(series: Series) -> str:
-    """The record's text; a population that is called like a coordinate gets `_` after it."""
-    taken = series.name in ("epoch", "example", "seed") or series.name.startswith("update")
+    """The record's text, with `_` after it if that is the name of something else in the file."""
+    taken = series.name in TAKEN or series.name.startswith("update")
     return f"{series.name}_" if taken else series.name
 
 
@@ -119,7 +121,8 @@ def _final(run: Run) -> dict[str, Any]:
     return found
 
 
-def _keep_long_text_aside(dataset: xr.Dataset) -> xr.Dataset:
+def keep_long_text_aside(dataset: xr.Dataset) -> xr.Dataset:
+    """Puts attributes that are too long for a file into variables, in place."""
     for key, value in list(dataset.attrs.items()):
         if isinstance(value, str) and len(value.encode()) > LONGEST_ATTRIBUTE:
             dataset[f"attribute_{key}"] = ((), value)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from circuitdsl.diagnostics import Diagnostic, Label, Severity, Span
 from circuitdsl.graph import ir
@@ -13,48 +14,86 @@ from circuitdsl.graph.numbers import numbers_of
 
 
 def unstable_decay(circuit: ir.Circuit) -> Findings:
-    """C054: a decay of 2 or more per update makes a weight oscillate and grow; from 1 it overshoots."""
+    """C054: a decay of 2 or more per step makes a weight or a state oscillate and grow; from 1 on a weight
+    overshoots (for a state, 1 is a common way to write `v = x`)."""
     numbers = numbers_of(circuit, {})
+    times = _ticks(circuit, numbers) if circuit.schedule.update == "example" else 1.0
     for synapse in circuit.synapses.values():
-        if synapse.dw is None:
-            continue
-        decay = -weight_slope(synapse.dw, numbers)
-        if decay >= 1:
-            unstable = decay >= 2
-            yield Diagnostic(
-                code="C054",
-                title=f"`{synapse.name}` decays by {decay:g} of itself per update",
-                span=synapse.dw_span or synapse.span,
-                label="each update overshoots, and by more than the last" if unstable else "each update overshoots",
-                notes=(f"without other input a weight of 1 becomes {1 - decay:g}, then {(1 - decay) ** 2:g}",),
-                hint="lower the learning rate or the decay: their product belongs well below 1",
-                severity=Severity.WARNING if unstable else Severity.NOTE,
-            )
+        if synapse.dw is not None:
+            decay = -slope(synapse.dw, _is_weight, numbers) * times
+            if decay >= 1:
+                yield _overshoots(f"`{synapse.name}`", decay, "update", synapse.dw_span or synapse.span)
+        for state in synapse.states:
+            if state.update is not None:
+                decay = -slope(state.update, partial(_is_state, name=state.name), numbers)
+                if decay >= 2:
+                    yield _overshoots(f"`{synapse.name}.{state.name}`", decay, "tick", state.span)
+    for value in circuit.values.values():
+        if value.update is not None:
+            decay = -slope(value.update, partial(_is_value, name=value.name), numbers)
+            if decay >= 2:
+                yield _overshoots(f"`{value.name}`", decay, "tick", value.update_span or value.span)
 
 
-def weight_slope(expr: ir.Expr, numbers: dict[str, float]) -> float:
-    """The coefficient of `w` in a rule, as far as it is a number; other terms count as 0."""
-    match expr:
-        case ir.Weight():
-            return 1.0
-        case ir.Apply(function="neg", arguments=(a,)):
-            return -weight_slope(a, numbers)
-        case ir.Apply(function="add", arguments=(a, b)):
-            return weight_slope(a, numbers) + weight_slope(b, numbers)
-        case ir.Apply(function="sub", arguments=(a, b)):
-            return weight_slope(a, numbers) - weight_slope(b, numbers)
-        case ir.Apply(function="mul", arguments=(a, b)):
-            return _scaled(a, b, numbers) + _scaled(b, a, numbers)
-        case ir.Apply(function="div", arguments=(a, b)):
-            divisor = number_of(b, numbers)
-            return weight_slope(a, numbers) / divisor if divisor else 0.0
-        case _:
-            return 0.0
+def _overshoots(what: str, decay: float, step: str, span: Span) -> Diagnostic:
+    unstable = decay >= 2
+    culprit = (
+        "the learning rate or the decay: their product belongs" if step == "update" else "the decay or `dt`: it belongs"
+    )
+    return Diagnostic(
+        code="C054",
+        title=f"{what} decays by {decay:g} of itself per {step}",
+        span=span,
+        label=f"each {step} overshoots, and by more than the last" if unstable else f"each {step} overshoots",
+        notes=(f"without other input a value of 1 becomes {1 - decay:g}, then {(1 - decay) ** 2:g}",),
+        hint=f"lower {culprit} well below 1",
+        severity=Severity.WARNING if unstable else Severity.NOTE,
+    )
 
 
-def _scaled(factor: ir.Expr, rest: ir.Expr, numbers: dict[str, float]) -> float:
-    number = number_of(factor, numbers)
-    return number * weight_slope(rest, numbers) if number is not None else 0.0
+def _ticks(circuit: ir.Circuit, numbers: dict[str, float]) -> float:
+    """The ticks of an example."""
+    return sum(number_of(p.ticks, numbers) or 0.0 for p in circuit.schedule.phases) or 1.0
+
+
+def _is_weight(expr: ir.Expr) -> bool:
+    return isinstance(expr, ir.Weight)
+
+
+def _is_state(expr: ir.Expr, name: str) -> bool:
+    return isinstance(expr, ir.SynapseState) and expr.name == name
+
+
+def _is_value(expr: ir.Expr, name: str) -> bool:
+    return isinstance(expr, ir.Read) and expr.value == name and expr.when is ir.When.NOW
+
+
+def slope(expr: ir.Expr, is_it: Callable[[ir.Expr], bool], numbers: dict[str, float]) -> float:
+    """The coefficient of one term in an equation, as far as it is a number; other terms count as 0."""
+
+    def of(e: ir.Expr) -> float:
+        match e:
+            case _ if is_it(e):
+                return 1.0
+            case ir.Apply(function="neg", arguments=(a,)):
+                return -of(a)
+            case ir.Apply(function="add", arguments=(a, b)):
+                return of(a) + of(b)
+            case ir.Apply(function="sub", arguments=(a, b)):
+                return of(a) - of(b)
+            case ir.Apply(function="mul", arguments=(a, b)):
+                return scaled(a, b) + scaled(b, a)
+            case ir.Apply(function="div", arguments=(a, b)):
+                divisor = number_of(b, numbers)
+                return of(a) / divisor if divisor else 0.0
+            case _:
+                return 0.0
+
+    def scaled(factor: ir.Expr, rest: ir.Expr) -> float:
+        number = number_of(factor, numbers)
+        return number * of(rest) if number is not None else 0.0
+
+    return of(expr)
 
 
 # ---------------------------------------------------------------- phases

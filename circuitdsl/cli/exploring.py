@@ -1,0 +1,46 @@
+"""What `sweep` and `evolve` share: options, and how they end before their end."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from circuitdsl.cli.common import INTERRUPTED, UNFINISHED, Stop, whole_number
+
+
+def add_runs(parser: ArgumentParser) -> None:
+    """What each run is: data, epochs, batch, the first seed."""
+    parser.add_argument("--data", metavar="NAME|PATH", help="other data: a name, an .npz, .csv or IDX file")
+    parser.add_argument("--scale", choices=("none", "center", "zscore"), help="scaling of the inputs")
+    parser.add_argument("--seed", metavar="N", type=whole_number(0), help="the first seed (the task's)")
+    parser.add_argument("--epochs", metavar="N", type=whole_number(0), help="how often through the data")
+    parser.add_argument("--batch", metavar="N", type=whole_number(1), help="examples per update")
+
+
+def add_where(parser: ArgumentParser, out: str) -> None:
+    """Where it runs, and where results go."""
+    parser.add_argument(
+        "--out",
+        metavar="FILE.nc",
+        type=Path,
+        help=f"write the results to a netCDF file; meanwhile what is done is kept in {out}.parts/",
+    )
+    parser.add_argument("--jobs", metavar="N", type=whole_number(1), help="processors to use (all)")
+    parser.add_argument("--cluster", metavar="ADDRESS", help="the address of a dask scheduler, such as tcp://host:8786")
+
+
+@contextmanager
+def going_on(out: Path | None) -> Iterator[None]:
+    """Turns an interruption, or a cluster that is gone, into a message that says how to go on, and an exit code."""
+    from circuitdsl.explore.where import Unfinished
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        how = "the same command goes on" if out else "nothing was kept: no --out"
+        raise Stop(INTERRUPTED, f"interrupted; {how}") from None
+    except Unfinished as problem:
+        how = "; the same command goes on with what is left" if out else ""
+        raise Stop(UNFINISHED, f"error: {problem}{how}") from None

@@ -1,0 +1,59 @@
+"""C060 to C072: data, and what only a run can find."""
+
+from __future__ import annotations
+
+from circuitdsl.codes.code import Code
+
+RUNNING = {
+    "C060": Code(
+        title="An unknown data set",
+        explanation="`data` is the name of a data set (`digits`, with arguments `two_moons(noise = 0.1)`) or a file in "
+        "quotes. Names are looked up when the circuit runs, what cannot be a data set is found by the check.",
+        wrong="""\
+circuit example {
+  input x: 64
+  neuron h: 64 { rate = relu(x) }
+  loss = mean(h)
+  task digits { data = [1, 2, 3] }
+}
+""",
+        right="""\
+circuit example {
+  input x: 64
+  neuron h: 64 { rate = relu(x) }
+  loss = mean(h)
+  task digits { data = digits }
+}
+""",
+    ),
+    "C061": Code(
+        title="Data of another size",
+        explanation="Found when the data are loaded: an input has as many units as an example has features, a target "
+        "as many as there are classes (or one, for 0 and 1). The message says how many the data have.",
+    ),
+    "C062": Code(
+        title="Missing data",
+        explanation="Found when the data are loaded: the file, or the package that brings the data set, is not there.",
+    ),
+    "C063": Code(
+        title="Data that cannot be used",
+        explanation="Found when the data are loaded: a file without arrays, examples and labels of different number, "
+        "values that are no numbers.",
+    ),
+    "C070": Code(
+        title="The run diverged",
+        explanation="A weight, a state or the loss is no longer a finite number, or a weight has grown beyond all "
+        "reason. The message names the synapse or population, the update and the example, how fast it grew and what "
+        "its decay took back, and what to try: a smaller learning rate, bounds, more decay. What was done so far is "
+        "saved; the exit code is 3.",
+    ),
+    "C071": Code(
+        title="Weights that do not fit",
+        explanation="Found when weights are loaded: the file cannot be read, lacks a synapse of this circuit, or has "
+        "one in another shape.",
+    ),
+    "C072": Code(
+        title="Weights of another circuit",
+        explanation="A warning when weights are loaded: the shapes fit, but the file was written for another text.",
+    ),
+}

@@ -1,0 +1,327 @@
+"""Arithmetic on polynomials of the signals of one unit, with what is known of these signals.
+
+Everything piecewise linear is made of gates and `relu`; tanh and sigmoid have slopes that are letters of their own;
+any other function is a signal known by its text. See derive/units.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from circuitdsl.derive.algebra import (
+    Coefficient,
+    Diagonal,
+    Nature,
+    Signal,
+    Sum,
+    Term,
+    diagonal,
+    identity,
+    make_sum,
+    scaled,
+    times,
+    zero,
+)
+from circuitdsl.derive.constants import Constants, negative
+from circuitdsl.derive.notation import coefficient_text
+from circuitdsl.derive.polynomials import (
+    SIGMOID,
+    SLOPE,
+    TANH,
+    Known,
+    affine,
+    constant,
+    lone_signal,
+    normalized,
+    signals_of,
+    signals_of_sum,
+    varies,
+    written,
+)
+
+
+class NotLinear(Exception):
+    """An equation is no sum of words; the text says what stands in the way."""
+
+
+#: What is known of the results of functions that are signals of their own.
+NATURES = {
+    "sigmoid": Nature.POSITIVE, "softplus": Nature.POSITIVE, "exp": Nature.POSITIVE, "softmax": Nature.POSITIVE,
+    "sqrt": Nature.NONNEGATIVE, "onehot_max": Nature.GATE,
+}  # fmt: skip
+#: Powers up to this one are products.
+MAX_POWER = 6
+
+
+@dataclass(slots=True)
+class Arithmetic:
+    """Sums of products of signals. `smooth`: signals that are 0, or any other given number, at single points only;
+    gates of either side of these points count as the same. `aliases`: the names of functions that are rates."""
+
+    constants: Constants
+    smooth: frozenset[str]
+    aliases: dict[str, str] = field(default_factory=dict)  # "relu(h.basal)" -> "h"
+    signals: dict[tuple[str, int], Signal] = field(default_factory=dict)
+    slopes: dict[str, tuple[str, Signal]] = field(default_factory=dict)  # of tanh and sigmoid, by their signals' names
+    rectified: dict[str, Signal] = field(default_factory=dict)  # relu(z), by the name of z
+    inner: dict[str, tuple[Sum, Sum | None]] = field(
+        default_factory=dict
+    )  # of functions: argument and outer derivative
+    known: Known = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.known = Known(self.constants, {})
+
+    def forget(self) -> None:
+        """Forgets all signals, but not the aliases."""
+        for memory in (self.signals, self.slopes, self.rectified, self.inner, self.known.ranges):
+            memory.clear()
+
+    def signal(
+        self, name: str, size: int, nature: Nature = Nature.ANY, *, random: bool = True,
+        gates: frozenset[str] = frozenset(),
+    ) -> Signal:  # fmt: skip
+        """The one signal of that name; what is known of it is what was known when it was first met."""
+        made = Signal(name=name, size=size, nature=nature, random=random, gates=gates)
+        return self.signals.setdefault((name, size), made)
+
+    def apply(self, function: str, arguments: list[Sum]) -> Sum:
+        """An elementwise function of the language (`ir.ELEMENTWISE`)."""
+        match function, arguments:
+            case "neg", [a]:
+                return -a
+            case "add", [a, b]:
+                return a + b
+            case "sub", [a, b]:
+                return a - b
+            case "mul", [a, b]:
+                return self.mul(a, b)
+            case "square", [a]:
+                return self.mul(a, a)
+            case "div", [a, b]:
+                return self.mul(a, self._inverse(b))
+            case "pow", [a, b]:
+                return self._power(a, b)
+            case "where", [c, a, b]:
+                chosen = self._condition(c)
+                return self.mul(chosen, a) + self.mul(identity(a.rows) - chosen, b)
+            case "max", [a, b]:
+                return b + self.relu(a - b)
+            case "min", [a, b]:
+                return a - self.relu(a - b)
+            case "clip", [a, low, high]:
+                above = low + self.relu(a - low)
+                return above - self.relu(above - high)
+            case ("gt" | "lt" | "ge" | "le" | "eq" | "ne") as function, [a, b]:
+                return self._comparison(function, a - b)
+            case "step", [a]:
+                return self.positive(a)
+            case "sign", [a]:
+                return self.positive(a) - self.positive(-a)
+            case "abs", [a]:
+                return scaled(self.relu(a), 2) - a
+            case "relu", [a]:
+                return self.relu(a)
+            case "tanh" | "sigmoid" as function, [a]:
+                return self._odd(function, a)
+            case _, [a]:
+                return self.function(function, a, f"{function}({written(a)})")
+            case _:
+                raise AssertionError(function)
+
+    def _power(self, a: Sum, b: Sum) -> Sum:
+        exponent = constant(b)
+        if exponent is not None and not exponent.params and exponent.number in range(MAX_POWER + 1):
+            result = identity(a.rows)
+            for _ in range(int(exponent.number)):
+                result = self.mul(result, a)
+            return result
+        return self.function("pow", a, f"({written(a)})^({written(b)})")
+
+    def _inverse(self, b: Sum) -> Sum:
+        number = constant(b)
+        if number is not None and number.number:
+            return scaled(identity(b.rows), number.inverse())
+        nature = Nature.POSITIVE if self.known.nature_of(b) is Nature.POSITIVE else Nature.ANY
+        return diagonal(self.signal(f"1/({written(b)})", b.rows, nature, random=varies(b)))
+
+    def function(self, function: str, a: Sum, name: str) -> Sum:
+        """A function that is a signal of its own, under the name of a rate that is just this."""
+        name = self.aliases.get(name, name)
+        found = diagonal(self.signal(name, a.rows, NATURES.get(function, Nature.ANY), random=varies(a)))
+        self.inner.setdefault(name, (a, found if function == "exp" else None))
+        return found
+
+    def _odd(self, function: str, a: Sum) -> Sum:
+        """tanh(-z) = -tanh(z), sigmoid(-z) = 1 - sigmoid(z); remembers the slope."""
+        if a.terms and a.terms[0].coefficient.number < 0:
+            flipped = self._odd(function, -a)
+            return -flipped if function == "tanh" else identity(a.rows) - flipped
+        found = self.function(function, a, f"{function}({written(a)})")
+        signal = lone_signal(found)
+        assert signal is not None
+        slope = self.signal(f"{signal.name}′", a.rows, Nature.POSITIVE, random=signal.random)
+        self.slopes[signal.name] = (function, slope)
+        self.inner[signal.name] = (a, diagonal(slope))
+        self.inner[slope.name] = (a, None)
+        self.known.ranges[slope.name] = SLOPE
+        self.known.ranges[signal.name] = SIGMOID if function == "sigmoid" else TANH
+        return found
+
+    # ------------------------------------------------------------ products, with what is known of signals
+
+    def mul(self, a: Sum, b: Sum) -> Sum:
+        return self._reduced(times(a, b))
+
+    def _reduced(self, a: Sum) -> Sum:
+        """Rewrites gates times their signals and squares of tanh and sigmoid, until nothing changes."""
+        result = zero(a.rows, a.cols)
+        changed = False
+        for term in a.terms:
+            new = self._reduced_term(term, a.rows)
+            changed = changed or new is not None
+            result = result + (Sum(a.rows, a.cols, (term,)) if new is None else new)
+        return self._reduced(result) if changed else result
+
+    def _reduced_term(self, term: Term, size: int) -> Sum | None:
+        found = signals_of(term)
+        known = {s.name for s in found}.union(*(s.gates for s in found))
+        for signal in found:
+            rest = list(found)
+            rest.remove(signal)
+            if signal.nature is Nature.ANY and f"1[{signal.name} > 0]" in known:
+                return self._rest(term, rest, diagonal(self._relu_of(signal)))
+            if signal in rest and signal.name in self.slopes:
+                rest.remove(signal)
+                function, slope = self.slopes[signal.name]
+                first = identity(size) if function == "tanh" else diagonal(signal)
+                return self._rest(term, rest, first - diagonal(slope))
+        return None
+
+    def _rest(self, term: Term, rest: list[Signal], new: Sum) -> Sum:
+        """The term with some of its signals replaced by a sum."""
+        word = tuple(Diagonal(s) for s in rest)
+        return times(make_sum(new.rows, new.cols, [(term.coefficient, term.scalars, word)]), new)
+
+    # ------------------------------------------------------------ derivatives
+
+    def derivative(self, a: Sum, name: str) -> Sum:
+        """The derivative with respect to a signal, all others held fixed but functions of it; gates are flat.
+        Raises NotLinear where a function's derivative is not known."""
+        result = zero(a.rows, a.cols)
+        for term in a.terms:
+            found = signals_of(term)
+            for i, signal in enumerate(found):
+                slope = self._slope(signal, name)
+                if not slope.is_zero:
+                    result = result + self._rest(term, [*found[:i], *found[i + 1 :]], slope)
+        return self._reduced(result)
+
+    def _slope(self, signal: Signal, name: str) -> Sum:
+        none = zero(signal.size, signal.size)
+        if signal.name == name:
+            return identity(signal.size)
+        if signal.nature is Nature.GATE or signal.name not in self.inner:
+            return none
+        argument, outer = self.inner[signal.name]
+        within = none if argument.rows != signal.size else self.derivative(argument, name)
+        if within.is_zero:
+            return none
+        if outer is None:
+            raise NotLinear(f"the derivative of `{signal.name}` is no signal")
+        return self.mul(outer, within)
+
+    # ------------------------------------------------------------ gates
+
+    def positive(self, p: Sum) -> Sum:
+        """1[p > 0] of a polynomial, with as few letters as possible."""
+        size = p.rows
+        number = constant(p)
+        if number is not None:
+            return identity(size) if number.number > 0 else zero(size, size)
+        linear = affine(p)
+        if linear is not None:
+            return self._threshold(*linear, size)
+        if p.terms[0].coefficient.number < 0 and self._is_smooth(p):
+            return identity(size) - self.positive(-p)
+        return self._gate(f"1[{written(normalized(p)[1])} > 0]", size, varies(p))
+
+    def _is_smooth(self, p: Sum) -> bool:
+        return all(s.name in self.smooth for s in signals_of_sum(p))
+
+    def _gate(self, name: str, size: int, random: bool) -> Sum:
+        return diagonal(self.signal(name, size, Nature.GATE, random=random))
+
+    def _threshold(self, c: Coefficient, z: Signal, k: Coefficient, size: int) -> Sum:
+        """1[c z + k > 0]."""
+        at = negative(k) * c.inverse()
+        value, rising = self.constants.value(at), c.number > 0
+        if z.nature is Nature.GATE:
+            low, high = (self.constants.value(k) + self.constants.value(c) * bit > 0 for bit in (0, 1))
+            return scaled(identity(size), int(low)) + scaled(diagonal(z), int(high) - int(low))
+        if value < 0 and z.nature is not Nature.ANY:
+            return identity(size) if rising else zero(size, size)
+        if value == 0 and z.nature is Nature.POSITIVE:
+            return identity(size) if rising else zero(size, size)
+        if value == 0 and z.nature is Nature.NONNEGATIVE and not rising:
+            return zero(size, size)
+        base = next((name for name, r in self.rectified.items() if r == z), z.name)
+        if not rising and z.name not in self.smooth:
+            return self._gate(f"1[{base} < {coefficient_text(at)}]", size, z.random)
+        gate = self._gate(f"1[{base} > {coefficient_text(at)}]", size, z.random)
+        return gate if rising else identity(size) - gate
+
+    def relu(self, p: Sum) -> Sum:
+        """max(p, 0)."""
+        number, linear = constant(p), affine(p)
+        if number is not None:
+            return p if number.number > 0 else zero(p.rows, p.cols)
+        if p.terms[0].coefficient.number < 0:
+            return self.relu(-p) + p
+        if linear is not None and not linear[2].number:
+            c, z, _ = linear
+            return scaled(diagonal(self._relu_of(z)), c)
+        scale, plain = normalized(p)
+        name = f"relu({written(plain)})"
+        gates = frozenset(s.name for s in signals_of_sum(self.positive(plain)))
+        signal = self.signal(self.aliases.get(name, name), p.rows, Nature.NONNEGATIVE, random=varies(p), gates=gates)
+        self.inner[signal.name] = (plain, self.positive(plain))
+        return scaled(diagonal(signal), scale)
+
+    def _relu_of(self, z: Signal) -> Signal:
+        if z.nature is not Nature.ANY:
+            return z
+        name = f"relu({z.name})"
+        gates = frozenset({f"1[{z.name} > 0]"})
+        found = self.signal(self.aliases.get(name, name), z.size, Nature.NONNEGATIVE, random=z.random, gates=gates)
+        self.inner[found.name] = (diagonal(z), self._gate(f"1[{z.name} > 0]", z.size, z.random))
+        return self.rectified.setdefault(z.name, found)
+
+    def _condition(self, c: Sum) -> Sum:
+        """The condition of `where` as 0 or 1."""
+        terms = [s for t in c.terms for s in signals_of(t)]
+        flags = all(s.nature is Nature.GATE for s in terms) and not any(t.scalars for t in c.terms)
+        if flags and self.mul(c, c) == c:
+            return c
+        return self._comparison("ne", c)
+
+    def _comparison(self, function: str, p: Sum) -> Sum:
+        """A comparison of p with 0."""
+        one = identity(p.rows)
+        match function:
+            case "gt":
+                return self.positive(p)
+            case "lt":
+                return self.positive(-p)
+            case "ge":
+                return one - self.positive(-p)
+            case "le":
+                return one - self.positive(p)
+            case _:
+                number = constant(p)
+                if number is not None:
+                    differs = one if number.number else zero(p.rows, p.rows)
+                else:
+                    p = -p if p.terms[0].coefficient.number < 0 else p
+                    differs = self._gate(f"1[{written(normalized(p)[1])} ≠ 0]", p.rows, varies(p))
+                return differs if function == "ne" else one - differs

@@ -1,0 +1,130 @@
+"""Where nothing is found: the first step that failed, and what is missing, in the user's terms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from circuitdsl.derive.algebra import Diagonal, Matrix, Sum, transpose
+from circuitdsl.derive.comparison import ratio, strip_prefix
+from circuitdsl.derive.constraints import interval, same_masks
+from circuitdsl.derive.drives import Drive, Unread
+from circuitdsl.derive.matching import divided, plain_factor
+from circuitdsl.derive.notation import text
+from circuitdsl.derive.symbols import Symbols
+from circuitdsl.derive.transport import Transport
+from circuitdsl.graph import ir
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What was tried: the rules as they were read, and the way down with all relations."""
+
+    symbols: Symbols
+    rules: Mapping[str, Drive | Unread]
+    transport: Transport
+
+
+def missing(search: Search, drive: Drive, dendrite: str) -> str:
+    """Why the credit of a rule is not seen to be the gradient at its dendrite."""
+    credit, _ = search.transport.reduced(drive.signal)
+    delta, _ = search.transport.gradient(dendrite)
+    if len(credit.terms) == len(delta.terms) == 1:
+        found = _of_one_word(search, credit, delta)
+        if found is not None:
+            return found
+    if len(credit.terms) > len(delta.terms) == 1:
+        stray = next((t for t in credit.terms if divided(_only(credit, t), delta) is None), None)
+        if stray is not None:
+            shown = text(_only(credit, stray))
+            return f"the credit {text(credit)} has a part, {shown}, that the gradient {text(delta)} has not"
+    return f"the credit {text(credit)} is not seen to be a positive matrix times the gradient {text(delta)}"
+
+
+def _only(a: Sum, term: object) -> Sum:
+    return Sum(a.rows, a.cols, tuple(t for t in a.terms if t == term))
+
+
+def _of_one_word(search: Search, credit: Sum, delta: Sum) -> str | None:
+    quotient = divided(credit, delta)
+    front, back = (credit, delta) if quotient is None else (quotient.front, quotient.back)
+    front, back, head = strip_prefix(front, back)
+    wrong, wanted = _first_matrix(front), _first_matrix(back)
+    lost = [x for t in back.terms for x in t.word if isinstance(x, Diagonal)]
+    if wrong is None and lost and _leads(back):
+        return f"the credit lacks the factor {lost[0].signal.name} of the gradient"
+    if wrong is None:
+        return None
+    if wanted is None and plain_factor(back) is not None and _first_matrix(head) is not None:
+        return (
+            f"the credit is {text(credit)}: {text(front)} stands within the path, behind {text(head)}, "
+            "and is not a positive matrix in front of the gradient"
+        )
+    goal = "the transposed forward weights" if wanted is None else _goal(wanted)
+    return f"{_way(search, wrong)}, {_why_not(search, wrong, wanted, goal)}"
+
+
+def _leads(back: Sum) -> bool:
+    word = back.terms[0].word
+    return bool(word) and isinstance(word[0], Diagonal)
+
+
+def _first_matrix(a: Sum) -> Matrix | None:
+    return next((x for t in a.terms for x in t.word if isinstance(x, Matrix)), None)
+
+
+def _goal(wanted: Matrix) -> str:
+    return f"transpose({wanted.name})" if wanted.transposed else wanted.name
+
+
+def _way(search: Search, letter: Matrix) -> str:
+    """`the apical dendrite of h is driven by err through V2`."""
+    synapse = search.symbols.circuit.synapses[letter.name]
+    dendrite = synapse.dendrite.removeprefix(f"{synapse.post}.")
+    source = synapse.source.value
+    return f"the {dendrite} dendrite of `{synapse.post}` is driven by `{source}` through {synapse.name}"
+
+
+def _why_not(search: Search, wrong: Matrix, wanted: Matrix | None, goal: str) -> str:
+    """Why the weights on the way down do not become those of the way up."""
+    name = wrong.name
+    rule = search.rules.get(name)
+    circuit = search.symbols.circuit
+    if rule is None:
+        return f"which is fixed: nothing pulls {name} toward {goal}"
+    if isinstance(rule, Unread):
+        return f"whose rule is not read ({rule.why}): nothing is known to pull {name} toward {goal}"
+    other = None if wanted is None else search.rules.get(wanted.name)
+    if wanted is None or not isinstance(other, Drive):
+        return f"and nothing is found to pull {name} toward {goal}"
+    same = ratio(rule.matrix, transpose(other.matrix) if wanted.transposed else other.matrix)
+    if same is None:
+        moved = " ⊗ ".join(map(text, rule.shown))
+        moves = " ⊗ ".join(map(text, other.shown))
+        return f"but {name} follows {moved} and {wanted.name} follows {moves}: nothing pulls {name} toward {goal}"
+    return f"driven as {goal} is, but {_obstacle(search, circuit.synapses[name], circuit.synapses[wanted.name])}"
+
+
+def _obstacle(search: Search, one: ir.Synapse, two: ir.Synapse) -> str:
+    """What keeps two weights of equal drives apart."""
+    x, y = search.rules[one.name], search.rules[two.name]
+    assert isinstance(x, Drive)
+    assert isinstance(y, Drive)
+    constants = search.symbols.constants
+    both = f"{one.name} and {two.name}"
+    if not same_masks(one, two):
+        return f"{both} have different connections"
+    if x.decay is None and y.decay is None:
+        return f"neither decays, so that {both} keep the difference they start with"
+    for drive, synapse in ((x, one), (y, two)):
+        if drive.decay is None:
+            return f"{synapse.name} does not decay"
+        if drive.uneven is not None:
+            return f"{synapse.name} is also pulled by {drive.uneven}"
+        if not 0 < constants.value(drive.decay) < 2:
+            return f"the decay of {synapse.name} does not let it settle"
+    if one.sign is not two.sign:
+        return f"{one.name} is {one.sign.value} and {two.name} {two.sign.value}"
+    if interval(one, constants) != interval(two, constants):
+        return f"the bounds of {both} differ"
+    return f"what stands between drive and weight is not the same in {both}"

@@ -1,0 +1,1 @@
+"""Sweeps and evolution, and where they run."""

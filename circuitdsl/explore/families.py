@@ -1,0 +1,104 @@
+"""The tasks that a brood lives: how many lifetimes, with which data and seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from circuitdsl.explore.broods import Lane
+from circuitdsl.explore.sweep import content_of, digest
+from circuitdsl.graph import ir
+from circuitdsl.runtime.data import Dataset, load_data
+from circuitdsl.runtime.errors import UsageError
+from circuitdsl.runtime.request import Settings
+from circuitdsl.runtime.sources import NAMED
+
+if TYPE_CHECKING:
+    from circuitdsl.runtime.data import Scale
+
+#: A data set: its name or path, or arrays (X, y).
+TaskData = str | tuple[Any, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generator:
+    """A data set that is made from a seed, without it."""
+
+    name: str
+    arguments: tuple[tuple[str, float], ...]
+    graph: ir.Circuit
+    scale: Scale | None
+    dtype: str
+
+    def member(self, seed: int) -> Dataset:
+        arguments = {**dict(self.arguments), "seed": float(seed)}
+        return load_data(self.name, tuple(arguments.items()), self.graph, scale=self.scale, dtype=self.dtype)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """Tasks that count and tasks that are held out: data, or what makes them from each lifetime's seed. `content` is a
+    fingerprint of all that is given."""
+
+    tasks: tuple[Dataset | Generator, ...]
+    held_out: tuple[Dataset | Generator, ...]
+    content: str
+
+    def lanes(self, seed: int, generation: int, *, held: bool) -> tuple[Lane, ...]:
+        """The lifetimes of one evolution's generation. Their seeds are not those of another evolution, of another
+        generation or of a task held out."""
+        tasks = self.held_out if held else self.tasks
+        return tuple(
+            Lane(dataset=task.member(life) if isinstance(task, Generator) else task, seed=life)
+            for task, life in zip(tasks, life_seeds(seed, generation, len(tasks), held=held), strict=True)
+        )
+
+
+def life_seeds(seed: int, generation: int, count: int, *, held: bool) -> list[int]:
+    """A seed for each lifetime."""
+    import numpy as np
+
+    keys = ([seed, generation, int(held), task] for task in range(count))
+    return [int(np.random.SeedSequence(key).generate_state(1)[0]) for key in keys]
+
+
+def family_of(
+    settings: Settings,
+    graph: ir.Circuit,
+    dataset: Dataset,
+    *,
+    dtype: str,
+    tasks: int | Sequence[TaskData],
+    held_out: int | Sequence[TaskData],
+) -> Family:
+    """The family that is asked for; `dataset` are the data of the settings. Raises UsageError, CircuitError."""
+    member = _generator(settings, graph, dtype) or dataset
+
+    def made(asked: int | Sequence[TaskData], of_many: Dataset | Generator) -> tuple[Dataset | Generator, ...]:
+        if isinstance(asked, int):
+            return (of_many,) * asked
+        return tuple(load_data(data, (), graph, scale=settings.scale, dtype=dtype) for data in asked)
+
+    counted = made(tasks, dataset if tasks == 1 else member)
+    held = made(held_out, member)
+    if not counted:
+        raise UsageError("a candidate has to live at least once: give one task or more")
+    fixed = [content_of(task) for task in (dataset, *counted, *held) if isinstance(task, Dataset)]
+    return Family(tasks=counted, held_out=held, content=digest(fixed, len(counted), len(held)))
+
+
+def _generator(settings: Settings, graph: ir.Circuit, dtype: str) -> Generator | None:
+    """What makes the data set, if it is made from a seed."""
+    if not isinstance(settings.data, str):
+        return None
+    name, _, rest = settings.data.partition("(")
+    if name.strip() not in NAMED or "seed" not in NAMED[name.strip()].defaults:
+        return None
+    # the arguments were read once before, and are written as they should
+    pairs = (part.partition("=") for part in rest.strip().removesuffix(")").split(",") if "=" in part)
+    written = {key.strip(): float(value) for key, _, value in pairs}
+    arguments = {**dict(settings.data_arguments), **written}
+    return Generator(
+        name=name.strip(), arguments=tuple(arguments.items()), graph=graph, scale=settings.scale, dtype=dtype
+    )

@@ -1,0 +1,296 @@
+"""`sweep`: a grid of params times seeds, as one labelled dataset.
+
+Every point of the grid with every seed is one run, exactly the run that `run` would do. What is finished is kept in a
+journal beside the file, so that a sweep goes on after a kill with nothing computed twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from circuitdsl.api import Circuit, DType, Outcome, Simulation, load
+from circuitdsl.explore.journal import Journal
+from circuitdsl.explore.lives import Life, Part, Setup, from_bytes, live, to_bytes
+from circuitdsl.explore.objective import Objective, default_objective
+from circuitdsl.explore.where import Where, place
+from circuitdsl.runtime.data import Dataset
+from circuitdsl.runtime.errors import UsageError
+from circuitdsl.runtime.population import cores
+from circuitdsl.runtime.request import Learn, Override, Request, Settings
+from circuitdsl.runtime.state import circuit_hash
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from circuitdsl.explore.bar import Bar
+    from circuitdsl.runtime.data import Scale
+
+Grid = Mapping[str, Sequence[Override]]
+
+
+def sweep(
+    circuit: Circuit | str | Path,
+    grid: Grid,
+    *,
+    seeds: int = 1,
+    data: str | tuple[Any, Any] | None = None,
+    task: str | None = None,
+    epochs: int | None = None,
+    batch: int | None = None,
+    seed: int | None = None,
+    scale: Scale | None = None,
+    params: Mapping[str, Override] | None = None,
+    learn: Learn | None = None,
+    target: str = "cpu",
+    dtype: DType = "float32",
+    out: str | Path | None = None,
+    jobs: int | None = None,
+    cluster: str | None = None,
+    progress: Bar | None = None,
+) -> xr.Dataset:
+    """Runs every combination of the values in `grid` (param -> values) with `seeds` seeds, from `seed` or the task's.
+
+    Gives `metric` and `loss` over (each param of the grid, seed, epoch), `diverged` and every record; other arguments
+    are those of `Simulation.run`. `params` holds further params, the same at every point. `out`: a netCDF file to
+    write, with a journal beside it meanwhile. `jobs`: how many runs at once (all processors); `cluster`: the address of
+    a dask scheduler to send them to instead.
+    Raises UsageError, CircuitError, Unfinished, KeyboardInterrupt; what is in the journal then stays there."""
+    request = Request(
+        task=task, data=data, epochs=epochs, batch=batch, seed=seed, scale=scale, params=params or {}, learn=learn
+    )
+    found = circuit if isinstance(circuit, Circuit) else load(circuit)
+    planned = plan_sweep(Simulation(found, target=target, dtype=dtype), grid, request, seeds)
+    return run_sweep(planned, out=None if out is None else Path(out), jobs=jobs, cluster=cluster, progress=progress)
+
+
+# ---------------------------------------------------------------- what there is to do
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """A point of the grid: `values` in the order of the grid's params."""
+
+    values: tuple[Override, ...]
+    setup: Setup
+    life: Life
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """All that a sweep will do. `attributes` say where it comes from; `identity` what must be the same to go on."""
+
+    simulation: Simulation
+    grid: Grid
+    seeds: range
+    points: tuple[Point, ...]
+    settings: Settings
+    objective: Objective | None
+    attributes: Mapping[str, Any]
+    identity: Mapping[str, Any]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(len(values) for values in self.grid.values())
+
+
+def plan_sweep(simulation: Simulation, grid: Grid, request: Request, seeds: int) -> Sweep:
+    """Prepares every point, so that what is wrong with one is said before anything runs. Raises UsageError,
+    CircuitError."""
+    grid = {name: tuple(plain(value) for value in values) for name, values in grid.items()}
+    request = replace(request, params={name: plain(value) for name, value in request.params.items()})
+    _check_grid(grid, request.params)
+    setups: dict[tuple[Any, ...], Setup] = {}
+    points: list[Point] = []
+    first: Outcome | None = None
+    for values in product(*grid.values()):
+        params = {**request.params, **dict(zip(grid, values, strict=True))}
+        outcome = simulation.prepare(replace(request, params=params))
+        first = first or outcome
+        points.append(_point(simulation, values, outcome, setups))
+    assert first is not None
+    numbers = range(first.settings.seed, first.settings.seed + seeds)
+    identity = _identity(simulation, grid, request, numbers, first, points)
+    return Sweep(
+        simulation=simulation,
+        grid=grid,
+        seeds=numbers,
+        points=tuple(points),
+        settings=first.settings,
+        objective=default_objective(simulation.circuit.ir, first.settings.task),
+        attributes=_attributes(simulation, grid, first, request),
+        identity=identity,
+    )
+
+
+def _check_grid(grid: Grid, params: Mapping[str, Override]) -> None:
+    for name, values in grid.items():
+        if not values:
+            raise UsageError(f"`{name}` has no values to sweep over")
+        for i, value in enumerate(values):
+            if value in values[:i]:
+                raise UsageError(f"`{name}` is to take the value {label(value)} twice")
+        if name in params:
+            raise UsageError(f"`{name}` is both swept and set")
+
+
+def plain(value: Override) -> Override:
+    """A number or a list of numbers, of whatever kind it was."""
+    import numpy as np
+
+    numbers: float | list[float] = np.asarray(value, dtype=np.float64).tolist()
+    return numbers
+
+
+def label(value: Override) -> str:
+    """A value as it is written."""
+    if isinstance(value, int | float):
+        return f"{value:g}"
+    return f"[{', '.join(f'{v:g}' for v in value)}]"
+
+
+def _point(
+    simulation: Simulation, values: tuple[Override, ...], outcome: Outcome, setups: dict[tuple[Any, ...], Setup]
+) -> Point:
+    loop, graph = outcome.loop, outcome.run.circuit
+    key = (circuit_hash(graph), repr(loop.plan), id(loop.dataset))
+    if key not in setups:
+        folder = simulation.circuit.folder
+        setups[key] = Setup(
+            graph=graph,
+            plan=loop.plan,
+            dataset=loop.dataset,
+            target=simulation.target,
+            dtype=simulation.dtype,
+            folder=None if folder is None else folder.resolve(),
+            key=digest(key[:2], simulation.target, simulation.dtype),
+        )
+    life = Life(numbers=loop.numbers, seed=0, epochs=loop.epochs, batch=loop.batch)
+    return Point(values=values, setup=setups[key], life=life)
+
+
+def digest(*parts: Any) -> str:
+    """A fingerprint of what has a faithful `repr`."""
+    from hashlib import sha256
+
+    return sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def content_of(dataset: Dataset) -> str:
+    """A fingerprint of data: a file may change while its name stays."""
+    from hashlib import blake2b
+
+    found = blake2b(digest_size=8)
+    for name, array in (*dataset.arrays.items(), ("train", dataset.train), ("test", dataset.test)):
+        found.update(f"{name} {array.shape} {array.dtype}".encode())
+        found.update(array.tobytes())
+    return found.hexdigest()
+
+
+def _identity(
+    simulation: Simulation, grid: Grid, request: Request, seeds: range, first: Outcome, points: Sequence[Point]
+) -> dict[str, Any]:
+    """What has to be the same to go on: for people first, then fingerprints of all the rest."""
+    settings = first.settings.attributes()
+    shown = ("task", "data", "epochs", "batch", "scale", "learn")
+    lives = [(p.setup.key, content_of(p.setup.dataset)) for p in {id(p.setup): p for p in points}.values()]
+    return {
+        "circuit": simulation.circuit.name,
+        **{key: settings[key] for key in shown},
+        "target": simulation.target,
+        "dtype": simulation.dtype,
+        "params": dict(request.params),
+        "grid": {name: list(values) for name, values in grid.items()},
+        "seeds": list(seeds),
+        "content": digest([content for _, content in lives]),
+        "hash": digest([key for key, _ in lives]),
+        "runs": digest([(sorted(p.life.numbers.items()), p.life.epochs, p.life.batch) for p in points]),
+    }
+
+
+def _attributes(simulation: Simulation, grid: Grid, first: Outcome, request: Request) -> dict[str, Any]:
+    """Where the results come from; `params` are those that no coordinate gives."""
+    attributes = simulation.attributes(first)
+    del attributes["seed"], attributes["hash"]
+    _, numbers = simulation.circuit.with_params(request.params)
+    fixed = {k: v for k, v in numbers.items() if k not in grid and k.partition("[")[0] not in grid}
+    return {**attributes, "params": json.dumps(fixed)}
+
+
+# ---------------------------------------------------------------- doing it
+
+
+def run_sweep(
+    planned: Sweep,
+    *,
+    out: Path | None = None,
+    jobs: int | None = None,
+    cluster: str | None = None,
+    progress: Bar | None = None,
+) -> xr.Dataset:
+    """Does what of it is not done yet. See `sweep`."""
+    from circuitdsl.explore.bar import Quiet
+    from circuitdsl.explore.gather import gather
+
+    bar = progress or Quiet()
+    journal = None if out is None else Journal.at(out, "sweep", planned.identity)
+    if journal is not None and (finished := journal.finished()) is not None:
+        return finished
+    parts = {} if journal is None else _kept(planned, journal)
+    todo = [key for key in _keys(planned) if key not in parts]
+    bar.start(planned.simulation.circuit.name, len(planned.points) * len(planned.seeds), len(parts))
+    if todo:
+        with _place(planned, jobs, cluster, len(todo)) as where:
+            for key, part in _lived(planned, where, todo):
+                if journal is not None:
+                    journal.keep(_name(*key), to_bytes(part))
+                parts[key] = part
+                bar.advance(_told(planned, part))
+    dataset = gather(planned, parts)
+    if journal is not None:
+        journal.finish(dataset)
+    return dataset
+
+
+def _place(planned: Sweep, jobs: int | None, cluster: str | None, runs: int) -> Where:
+    interpreted = planned.simulation.target == "reference"
+    return place(min(jobs or cores(), runs), cluster, kind="processes" if interpreted else "threads")
+
+
+def _keys(planned: Sweep) -> Iterator[tuple[int, int]]:
+    """(point, seed) in the order of doing: every point with the first seed, then with the next."""
+    return ((point, seed) for seed in planned.seeds for point in range(len(planned.points)))
+
+
+def _lived(planned: Sweep, where: Where, todo: Sequence[tuple[int, int]]) -> Iterator[tuple[tuple[int, int], Part]]:
+    work = [(planned.points[point].setup, replace(planned.points[point].life, seed=seed)) for point, seed in todo]
+    for index, part in where.map(live, work):
+        yield todo[index], part
+
+
+def _name(point: int, seed: int) -> str:
+    return f"{point:05d}-{seed}.npz"
+
+
+def _kept(planned: Sweep, journal: Journal) -> dict[tuple[int, int], Part]:
+    """The parts in the journal."""
+    found = {}
+    for key in _keys(planned):
+        content = journal.entry(_name(*key))
+        if content is not None:
+            try:
+                found[key] = from_bytes(content)
+            except ValueError:
+                continue  # what a failing disk left: it is done again
+    return found
+
+
+def _told(planned: Sweep, part: Part) -> str:
+    if part.why:
+        return "diverged"
+    series, what = (part.metric, "metric") if part.metric[-1] == part.metric[-1] else (part.loss, "loss")
+    return f"{what} {series[-1]:.4g}"

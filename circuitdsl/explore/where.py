@@ -1,0 +1,202 @@
+"""Where many independent pieces of work run: here, on several cores, or on a cluster.
+
+A piece of work is a function of something shared (a compiled circuit's description, its data) and of something of its
+own (params, a seed), and gives the same bits wherever it runs: nothing is passed on from one to the next. Results come
+as they are ready, in any order, to the process that asked, which alone writes files.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self, TypeVar
+
+from circuitdsl.runtime.errors import UsageError
+
+Shared = TypeVar("Shared")
+Own = TypeVar("Own")
+Result = TypeVar("Result")
+
+#: Seconds that a cluster's scheduler has to answer.
+PATIENCE = 15
+
+#: Set when work that runs in threads of this process is to end early: a thread cannot be interrupted.
+STOPPED = threading.Event()
+
+
+class Unfinished(Exception):
+    """Work that could not be done where it was sent; the text says why. What was done so far is kept."""
+
+
+class Where(Protocol):
+    """A place. A context manager: what it opened is closed at the end. `workers`: how many pieces run at once, as
+    far as is known now; 1 or more."""
+
+    @property
+    def workers(self) -> int: ...
+
+    def map(
+        self, function: Callable[[Shared, Own], Result], work: Sequence[tuple[Shared, Own]]
+    ) -> Iterator[tuple[int, Result]]:
+        """(index, function(shared, own)) for every piece of work, as they are ready. Shared things are told apart by
+        identity and sent once. Raises what a piece raises, and Unfinished."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def place(jobs: int, cluster: str | None, *, kind: Literal["threads", "processes"] = "threads") -> Where:
+    """The place that options ask for: a cluster's address if there is one, else `jobs` of this machine's cores.
+
+    Compiled code lets go of the GIL, so that threads share this process's compiled circuit and data; an interpreter
+    needs processes. Raises UsageError if the cluster does not answer or its library is missing."""
+    if cluster is not None:
+        return Cluster(cluster)
+    return Here() if jobs <= 1 else Cores(jobs, kind)
+
+
+class _Open:
+    """A place with nothing to open."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Here(_Open):
+    """One after the other, in this thread."""
+
+    workers: int = 1
+
+    def map(
+        self, function: Callable[[Shared, Own], Result], work: Sequence[tuple[Shared, Own]]
+    ) -> Iterator[tuple[int, Result]]:
+        for index, (shared, own) in enumerate(work):
+            yield index, function(shared, own)
+
+
+@dataclass(frozen=True, slots=True)
+class Cores(_Open):
+    """On this machine, by joblib."""
+
+    workers: int
+    kind: Literal["threads", "processes"]
+
+    def map(
+        self, function: Callable[[Shared, Own], Result], work: Sequence[tuple[Shared, Own]]
+    ) -> Iterator[tuple[int, Result]]:
+        from joblib import Parallel, delayed
+
+        backend = "threading" if self.kind == "threads" else "loky"
+        STOPPED.clear()
+        pool = Parallel(n_jobs=self.workers, backend=backend, return_as="generator_unordered")
+        results = pool(delayed(_numbered)(function, i, shared, own) for i, (shared, own) in enumerate(work))
+        try:
+            for result in results:  # `yield from` would close it before the threads are told to stop
+                yield result  # noqa: UP028
+        finally:
+            STOPPED.set()
+            with warnings.catch_warnings(action="ignore"):  # that there was more to do is known
+                results.close()
+
+
+def _numbered(function: Callable[[Shared, Own], Result], index: int, shared: Shared, own: Own) -> tuple[int, Result]:
+    return index, function(shared, own)
+
+
+# ---------------------------------------------------------------- a cluster
+
+
+def _distributed() -> Any:
+    """The library. Raises UsageError if it is not installed."""
+    from importlib import import_module
+
+    try:
+        return import_module("distributed")
+    except ImportError:
+        raise UsageError("`--cluster` needs dask.distributed: pip install 'circuitdsl[cluster]'") from None
+
+
+def _itself(thing: Any) -> Any:
+    return thing
+
+
+@dataclass(slots=True)
+class Cluster:
+    """The workers of a dask.distributed scheduler at an address such as `tcp://10.0.0.1:8786`.
+
+    Shared things are the results of tasks of their own: when the worker that holds one dies, the scheduler makes it
+    again elsewhere, as it does with the pieces of work that ran there."""
+
+    address: str
+    client: Any = None
+    shared: dict[int, tuple[Any, Any]] = field(default_factory=dict)  # by identity: the thing, its future
+
+    def __post_init__(self) -> None:
+        client = _distributed().Client
+        try:
+            self.client = client(self.address, timeout=PATIENCE, set_as_default=False)
+        except (OSError, ValueError, TimeoutError) as problem:
+            why = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+            raise UsageError(f"no dask scheduler answers at `{self.address}`: {why}") from None
+
+    @property
+    def workers(self) -> int:
+        return max(1, sum(int(n) for n in self.client.nthreads().values()))
+
+    def map(
+        self, function: Callable[[Shared, Own], Result], work: Sequence[tuple[Shared, Own]]
+    ) -> Iterator[tuple[int, Result]]:
+        self._share([shared for shared, _ in work])
+        futures = {
+            self.client.submit(function, self.shared[id(shared)][1], own, pure=False): index
+            for index, (shared, own) in enumerate(work)
+        }
+        try:
+            for future in _distributed().as_completed(list(futures), loop=self.client.loop):
+                yield futures[future], self._result(future)
+                future.release()
+        finally:
+            with suppress(Exception):
+                self.client.cancel([f for f in futures if not f.done()])
+
+    def _share(self, things: Sequence[Any]) -> None:
+        """Sends what was not sent before, and forgets what is no longer used."""
+        used = {id(thing): thing for thing in things}
+        self.shared = {key: held for key, held in self.shared.items() if key in used}
+        with warnings.catch_warnings(action="ignore"):  # data may be large, and are sent once
+            for key, thing in used.items():
+                if key not in self.shared:
+                    self.shared[key] = thing, self.client.submit(_itself, thing, pure=False)
+
+    def _result(self, future: Any) -> Any:
+        from concurrent.futures import CancelledError
+
+        try:
+            return future.result()
+        except _distributed().KilledWorker as problem:
+            raise Unfinished(f"every worker that a piece of work was sent to died: {problem}") from None
+        except CancelledError:
+            raise Unfinished(f"the connection to `{self.address}` was lost") from None
+        except ImportError as problem:
+            raise Unfinished(f"a worker of `{self.address}` lacks something: {problem}") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(Exception):
+            self.client.close()

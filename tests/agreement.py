@@ -1,0 +1,129 @@
+"""Do the compiled engine and the reference do the same? As a module for tests, and as a program:
+
+    NUMBA_DISABLE_JIT=1 python tests/agreement.py 0 50
+
+runs the emitted code of generated circuits 0 to 49 (and of some of their gradient twins) as plain Python, and
+prints a JSON list of those that differ.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from random import Random
+
+import numpy as np
+from bench import Bench
+from generate import random_circuit
+
+from circuitdsl.derive.gradient import twin
+from circuitdsl.graph.ir import Circuit, Kind
+from circuitdsl.graph.machine import State
+from circuitdsl.graph.resolve import load_text
+from circuitdsl.runtime.engine import Compiled
+
+#: Norm-relative: one update in float32, fifty in float64.
+TOLERANCE = {"float32": 1e-5, "float64": 1e-9}
+
+
+#: Names that mean something to Python, to Numba or to the emitted code.
+ODD = """circuit odd {
+  param lambda = 0.1   param real = 0.2   param np = 1
+  input range: 3   input b: 3
+  neuron total: 3 { dendrite while   state None = 0   dNone = 0.1 * while   rate = tanh(while * np) + range }
+  neuron j: 1 { dendrite i   rate = i + lambda }
+  neuron relu: 3 { rate = relu(prev(total)) }
+  neuron largest: 3 { rate = max(relu, total) }
+  neuron rate_largest: 3 { rate = clip(largest, 0, 1) }
+  neuron _1: 3 { rate = rate_largest }
+  neuron train_online: 3 { rate = b * real + prev(total) }
+  neuron prev_total: 3 { dendrite a, a_ rate = a + a_ }
+  synapse W: range -> total.while { dw = lambda * pre * post }
+  synapse W_: total -> j.i { dw = real * pre * post }
+  synapse sum_W: train_online -> prev_total.a { dw = lambda * pre * post }
+  synapse n_b: prev(prev_total) -> prev_total.a_ { state dw_ = 0   ddw_ = pre   dw = lambda * dw_ * post }
+  schedule { phase for_: 2   phase def: 1   update = example }
+  loss = mean(square(j)) + mean(_1)
+}"""
+
+
+def odd() -> Circuit:
+    circuit = load_text(ODD, "odd").circuit
+    assert circuit is not None
+    return circuit
+
+
+def generated(seed: int) -> Circuit:
+    circuit = load_text(random_circuit(Random(seed)), f"generated {seed}").circuit
+    assert circuit is not None
+    return circuit
+
+
+def difference(a: np.ndarray, b: np.ndarray, floor: float = 1e-9) -> float:
+    """|a - b| / (|b| + floor); infinite where only one of them is finite."""
+    if not np.array_equal(np.isfinite(a), np.isfinite(b)):
+        return float("inf")
+    a, b = (np.where(np.isfinite(v), v, 0).astype(np.float64) for v in (a, b))
+    return float(np.linalg.norm(a - b) / (np.linalg.norm(b) + floor))
+
+
+def parts(state: State) -> Iterator[tuple[str, np.ndarray]]:
+    yield from state.weights.items()
+    yield from ((".".join(key), array) for key, array in state.synapse_states.items())
+    yield from state.kept.items()
+
+
+def worst(
+    circuit: Circuit, *, dtype: str, updates: int, batch: int, seed: int = 3, scale: float = 1, watching: bool = True
+) -> tuple[float, str]:
+    """The largest difference between reference and compiled code after some updates and in the evaluation that
+    follows, and where it is. Inputs are normal with deviation `scale`."""
+    bench = Bench(circuit, examples=16, dtype=dtype)
+    for population in circuit.of_kind(Kind.INPUT):
+        bench.data[population.name] *= scale
+    compiled = Compiled(circuit, bench.engine.probes, dtype)
+    order = np.random.default_rng(seed).integers(0, 16, updates * batch)
+    if batch > 2 and updates > 1:
+        order = order[:-1]  # so that the last batch is short
+    start = bench.state.copy()
+    named = {"data": bench.data, "order": order, "numbers": bench.numbers, "seed": seed, "epoch": 1}
+    watch = [n for n, v in circuit.values.items() if n in circuit.order or v.kind in (Kind.STATE, Kind.INPUT)]
+    watch = watch if watching else []
+    found = []
+    for engine in (bench.engine, compiled):
+        state = start.copy()
+        engine.train(state, batch=batch, **named)
+        found.append((dict(parts(state)), engine.evaluate(state, watch=watch, **named)))
+    (expected, oracle), (actual, evaluation) = found
+    differences = {name: difference(actual[name], expected[name]) for name in expected}
+    # relative to 1, as y - out may be all cancellation
+    differences |= {f"watched {n}": difference(evaluation.watched[n], oracle.watched[n], 1.0) for n in watch}
+    numbers = [(oracle.loss, evaluation.loss), *zip(oracle.probes, evaluation.probes, strict=True)]
+    for i, (a, b) in enumerate(numbers):
+        if a is not None and b is not None:
+            differences[f"result {i}"] = abs(a - b) / (abs(a) + 1) if np.isfinite(a) else float(np.isfinite(b))
+    return max((value, name) for name, value in differences.items())
+
+
+def check(circuit: Circuit, seed: int) -> Iterator[str]:
+    """What is wrong with one circuit and, of every third, with its twin."""
+    for what, graph in (("", circuit), (" twin", twin(circuit)))[: 1 + (seed % 3 == 0)]:
+        for dtype, updates, batch in (("float32", 1, 1 + 2 * (seed % 2)), ("float64", 50, 1 + (seed // 2) % 3)):
+            error, name = worst(graph, dtype=dtype, updates=updates if not what else 5, batch=batch)
+            if not error < TOLERANCE[dtype]:
+                yield f"generated {seed}{what}: {name} differs by {error:.1e} ({dtype}, batches of {batch})"
+
+
+def main(first: int, last: int) -> None:
+    found = [] if first else [*check(odd(), 0), *check(odd(), 3)]
+    for seed in range(first, last):
+        try:
+            found += check(generated(seed), seed)
+        except Exception as problem:
+            found.append(f"generated {seed}: {problem!r}")
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

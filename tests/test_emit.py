@@ -1,0 +1,124 @@
+"""The emitted Numba source: readable, the same every time, without literals that are no business of code."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from agreement import generated, odd
+from bench import Bench, library
+
+from circuitdsl.emit.cpu import emit_source, print_program
+from circuitdsl.emit.target import UnavailableTarget, find_target
+from circuitdsl.graph.ir import Circuit
+from circuitdsl.graph.resolve import load_text
+from circuitdsl.lower.schedule import lower_evaluation, lower_training
+from circuitdsl.runtime.engine import Compiled
+
+KP = "heterosynaptic/kolen_pollack.circ"
+
+
+def sources(circuit: Circuit, dtype: str = "float32", *, comments: bool = True) -> list[str]:
+    programs = [lower_training(circuit, online=True), lower_training(circuit, online=False), lower_evaluation(circuit)]
+    return [print_program(p, dtype, comments=comments) for p in programs]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_source_is_python_and_the_same_every_time(seed: int) -> None:
+    text = emit_source(generated(seed))
+    ast.parse(text)
+    assert text == emit_source(generated(seed))
+
+
+def test_statements_carry_their_line_and_entity() -> None:
+    circuit = library(KP)
+    line = circuit.synapses["W2"].dw_span.line
+    online = sources(circuit)[0]
+    assert f"# W2.dw (kolen_pollack.circ:{line})" in online
+    assert "# h.basal: dendrite" in online
+    assert str(Path(__file__).resolve().parents[1]) not in online
+
+
+def test_layout_and_comments_of_the_circuit_do_not_change_the_code() -> None:
+    text = Path(library(KP).span.source.name).read_text()
+    moved = load_text("\n\n# moved\n" + text, "other").circuit
+    assert moved is not None
+    assert sources(library(KP), comments=False) == sources(moved, comments=False)
+    assert sources(library(KP)) != sources(moved)
+
+
+def test_sizes_and_params_are_arguments() -> None:
+    """No size in the code: the same source serves circuits of other sizes and params."""
+    template = Path(library(KP).span.source.name).read_text()
+    other = load_text(template.replace("64", "48").replace("0.1", "0.3"), "kolen_pollack.circ").circuit
+    assert other is not None
+    assert sources(library(KP), comments=False) == sources(other, comments=False)
+
+
+def test_sizes_that_happen_to_be_equal_do_not_change_the_code() -> None:
+    template = Path(library(KP).span.source.name).read_text()
+    other = load_text(template.replace("neuron h: 64", "neuron h: 10"), "kolen_pollack.circ").circuit
+    assert other is not None
+    assert sources(library(KP), comments=False) == sources(other, comments=False)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_every_real_number_has_the_precision_of_the_run(seed: int) -> None:
+    """A bare 0.5 would make a float32 program compute in float64."""
+    for text in sources(generated(seed)):
+        tree = ast.parse(text)
+        wrapped = {id(a) for n in ast.walk(tree) if isinstance(n, ast.Call) for a in n.args if named(n.func) == "real"}
+        negative = {id(n.operand) for n in ast.walk(tree) if isinstance(n, ast.UnaryOp) and id(n) in wrapped}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, float):
+                assert id(node) in wrapped | negative, ast.unparse(node)
+
+
+def named(function: ast.expr) -> str:
+    return function.id if isinstance(function, ast.Name) else ""
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_only_loops_over_elements(seed: int) -> None:
+    """No arrays are made or combined, and NumPy serves for functions of single numbers only."""
+    scalar = {"exp", "log", "sqrt", "tanh", "log1p", "float32", "float64"}
+    for text in sources(generated(seed)):
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Attribute) and named(node.value) == "np":
+                assert node.attr in scalar
+            assert not isinstance(node, ast.Slice | ast.MatMult | ast.ListComp)
+
+
+def test_layers_that_are_alike_share_their_functions() -> None:
+    """Compile time must not grow with depth."""
+    shallow, deep = (
+        [text.count("@kernel") for text in sources(library("heterosynaptic/self_assembly.circ", depth=n))]
+        for n in (3, 12)
+    )
+    assert shallow == deep
+
+
+def test_odd_names_are_safe() -> None:
+    """That the code does the same as the reference is seen with the generated circuits (test_engine.py)."""
+    for text in sources(odd()):
+        ast.parse(text)
+
+
+def test_targets() -> None:
+    assert find_target("cpu").name == "cpu"
+    for name in ("cuda", "cuda-emulated", "ptx"):
+        with pytest.raises(UnavailableTarget, match="not yet available"):
+            find_target(name)
+    with pytest.raises(UnavailableTarget, match="did you mean `cpu`"):
+        find_target("cpy")
+    with pytest.raises(UnavailableTarget):
+        Compiled(library(KP), target="cuda")
+
+
+def test_the_engine_shows_its_source() -> None:
+    bench = Bench(library(KP))
+    source = Compiled(bench.circuit, bench.engine.probes, "float64").source
+    assert "real = np.float64" in source
+    for entry in ("def train_online(", "def train(", "def evaluate("):
+        assert entry in source

@@ -1,0 +1,267 @@
+"""The compiled engine is the reference, faster: numbers, lifetimes, noise, bits, code on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from agreement import TOLERANCE, generated, parts, worst
+from bench import LIBRARY, Bench, library
+
+from circuitdsl.derive.gradient import twin
+from circuitdsl.graph.ir import Circuit
+from circuitdsl.runtime.cache import cache_folder, load_module
+from circuitdsl.runtime.engine import Compiled
+
+HERE = Path(__file__).resolve().parent
+CIRCUITS = sorted(
+    str(p.relative_to(LIBRARY)) for p in LIBRARY.glob("*/*.circ") if p.parent.name not in ("rules", "motifs")
+)
+
+# ---------------------------------------------------------------- the same numbers as the reference
+
+
+@pytest.mark.parametrize("first", range(0, 500, 50))
+def test_generated_circuits_agree_as_plain_python(first: int) -> None:
+    """One update in float32 and fifty in float64, states, weights, values, loss and probes."""
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(HERE)}
+    command = [sys.executable, "-W", "error", str(HERE / "agreement.py"), str(first), str(first + 50)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=400)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(done.stdout) == []
+
+
+@pytest.mark.parametrize("seed", [2, 11])
+def test_generated_circuits_agree_compiled(seed: int) -> None:
+    circuit = generated(seed)
+    error, name = worst(circuit, dtype="float64", updates=50, batch=3)
+    assert error < TOLERANCE["float64"], name
+    error, name = worst(circuit, dtype="float32", updates=1, batch=1, watching=False)
+    assert error < TOLERANCE["float32"], name
+
+
+@pytest.mark.parametrize("name", CIRCUITS)
+def test_library_agrees(name: str) -> None:
+    circuit = library(name)
+    batch = 1 + 3 * (CIRCUITS.index(name) % 2)
+    error, place = worst(circuit, dtype="float64", updates=50, batch=batch, scale=0.2, watching=False)
+    assert error < TOLERANCE["float64"], place
+
+
+@pytest.mark.parametrize("name", ["heterosynaptic/kolen_pollack.circ", "recurrent/leaky_rate.circ"])
+def test_twins_agree(name: str) -> None:
+    """One tick, and several with a tape; in a batch and online."""
+    circuit = twin(library(name))
+    for batch in (1, 4):
+        error, place = worst(circuit, dtype="float64", updates=8, batch=batch, scale=0.5, watching=False)
+        assert error < TOLERANCE["float64"], place
+
+
+def test_float32_update_from_a_shared_state() -> None:
+    error, place = worst(library("heterosynaptic/self_assembly.circ"), dtype="float32", updates=1, batch=16, scale=0.3)
+    assert error < TOLERANCE["float32"], place
+
+
+# ---------------------------------------------------------------- one small circuit, many questions
+
+SMALL = """circuit small {
+  param eta = 0.1
+  input x: 5
+  target y: 3
+  neuron h: 4 {
+    dendrite basal, apical
+    state v = 0 keep
+    dv = 0.1 * (basal - v)
+    rate = tanh(basal + v) + 0.1 * randn()
+  }
+  neuron out: 3 { dendrite basal   rate = softmax(basal) }
+  neuron err: 3 { rate = y - out }
+  synapse W1: x -> h.basal { connect = sparse(0.7)   dw = eta * post.apical * pre }
+  synapse W2: h -> out.basal { state m = 0   dm = 0.1 * (err * pre - m)   dw = eta * m }
+  synapse V2: err -> h.apical { init = orthogonal()   dw = eta * post * pre }
+  loss = cross_entropy(out, y)
+  task t { data = xor   metric = accuracy(out, y) }
+}"""
+
+
+class Small(Bench):
+    """The small circuit with a compiled engine in place of the oracle."""
+
+    def __init__(self, circuit: Circuit | str = SMALL, dtype: str = "float32", examples: int = 40):
+        super().__init__(circuit, examples=examples, dtype=dtype)
+        self.engine = Compiled(self.circuit, self.engine.probes, dtype)
+
+    def bits(self) -> dict[str, bytes]:
+        return {name: array.tobytes() for name, array in parts(self.state)}
+
+
+def test_same_seed_same_bits() -> None:
+    for batch in (1, 16):
+        runs = [Small(), Small(), Small()]
+        for run in runs[:2]:
+            run.train(batch=batch, seed=5, epoch=2)
+        runs[2].train(batch=batch, seed=6, epoch=2)
+        assert runs[0].bits() == runs[1].bits()
+        assert runs[0].bits() != runs[2].bits()
+
+
+def test_state_is_updated_in_place_whatever_its_layout() -> None:
+    plain, odd = Small(), Small()
+    odd.state.weights["W1"] = np.asfortranarray(odd.state.weights["W1"])
+    odd.state.weights["W2"] = odd.state.weights["W2"].astype(np.float64)
+    before = odd.state.weights["W1"]
+    plain.train(batch=4)
+    odd.train(batch=4)
+    assert odd.state.weights["W1"] is before
+    assert np.array_equal(odd.state.weights["W1"], plain.state.weights["W1"])
+    assert np.array_equal(odd.state.weights["W2"], plain.state.weights["W2"])
+
+
+def test_a_mask_that_turns_out_full_and_one_that_does_not() -> None:
+    run = Small()
+    absent = ~run.state.masks["W1"]
+    run.train(batch=4)
+    assert absent.any()
+    assert (run.state.weights["W1"][absent] == 0).all()
+    run.state.masks["W1"] = None
+    run.train(batch=4)
+    assert (run.state.weights["W1"][absent] != 0).any()
+
+
+def test_evaluation_changes_nothing_and_is_chunked() -> None:
+    run = Small(examples=600)
+    before = run.bits()
+    order = np.arange(600)[::-1].copy()
+    whole = run.evaluate(order, watch=["h", "x", "h.v"])
+    assert run.bits() == before
+    assert whole.watched["h"].shape == (600, 4)
+    assert np.array_equal(whole.watched["x"], run.data["x"][order].astype(np.float32))
+    part = run.evaluate(order[300:], watch=["h"])
+    assert np.array_equal(part.watched["h"], whole.watched["h"][300:])
+    lean = Small(examples=600)
+    assert lean.evaluate(order).loss == pytest.approx(whole.loss, rel=1e-6)
+    assert lean.evaluate(order).probes == whole.probes
+
+
+def test_noise_does_not_depend_on_order_or_batch() -> None:
+    run = Small()
+    forward = run.evaluate(np.arange(8), watch=["h"]).watched["h"]
+    backward = run.evaluate(np.arange(8)[::-1].copy(), watch=["h"]).watched["h"]
+    assert forward.tobytes() == backward[::-1].tobytes()
+
+
+def test_nothing_to_train_on() -> None:
+    run = Small()
+    before = run.bits()
+    run.train([], batch=4)
+    assert run.bits() == before
+    assert np.isnan(run.evaluate([]).loss)
+
+
+def test_a_batch_larger_than_the_data_is_the_data() -> None:
+    one, other = Small(), Small()
+    one.train(batch=40)
+    other.train(batch=1000)
+    assert one.bits() == other.bits()
+
+
+def test_nan_reaches_the_weights() -> None:
+    run = Small()
+    run.data["x"] = run.data["x"].copy()
+    run.data["x"][3, 2] = np.nan
+    run.train(batch=1)
+    assert np.isnan(run.state.weights["W2"]).any()
+    batched = Small()
+    batched.state.weights["V2"][1, 1] = np.inf
+    batched.train(batch=16)
+    assert not np.isfinite(batched.state.weights["W1"]).all()
+
+
+def test_params_are_arguments() -> None:
+    run = Small()
+    run.train(batch=4)
+    seconds = run.engine.compile_seconds
+    assert seconds > 0
+    run.numbers = run.numbers | {"eta": 0.2}
+    run.train(batch=4)
+    assert run.engine.compile_seconds == seconds
+
+
+def test_wrong_shapes_are_named() -> None:
+    run = Small()
+    run.state.weights["W2"] = np.zeros((3, 5), np.float32)
+    with pytest.raises(ValueError, match="`W2` has the shape"):
+        run.train(batch=4)
+
+
+def test_ticks_are_runtime_numbers_and_an_evaluation_needs_one() -> None:
+    text = SMALL.replace(
+        "loss =", "param n = 2   schedule { phase free: n   phase more: 3 train   update = example }   loss ="
+    )
+    run = Small(text, dtype="float64")
+    run.train(batch=4)
+    seconds = run.engine.compile_seconds
+    run.numbers = run.numbers | {"n": 4.0}
+    run.train(batch=4)
+    assert run.engine.compile_seconds == seconds
+    run.numbers = run.numbers | {"n": 0.0}
+    with pytest.raises(ValueError, match="no tick in evaluation"):
+        run.evaluate()
+    run.numbers = run.numbers | {"n": 1.5}
+    with pytest.raises(ValueError, match="ticks of phase `free`"):
+        run.train(batch=4)
+
+
+# ---------------------------------------------------------------- code on disk
+
+
+def test_cache_folder_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CIRCUITDSL_CACHE", str(tmp_path / "own"))
+    assert cache_folder() == tmp_path / "own"
+    monkeypatch.delenv("CIRCUITDSL_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_folder() == tmp_path / "xdg" / "circuitdsl"
+
+
+def test_a_folder_that_cannot_be_written_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    monkeypatch.setenv("CIRCUITDSL_CACHE", str(blocked / "cache"))
+    assert cache_folder().is_dir()
+
+
+def test_modules_are_kept_by_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CIRCUITDSL_CACHE", str(tmp_path))
+    first = load_module("a", "value = 1  # one\n", "value = 1")
+    again = load_module("a", "value = 1  # the same, other words\n", "value = 1")
+    other = load_module("a", "value = 2\n", "value = 2")
+    assert first is again
+    assert (first.value, other.value) == (1, 2)
+    assert len(list(tmp_path.rglob("*.py"))) == 2
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+START = f"""
+import sys, json
+sys.path.insert(0, {str(HERE)!r})
+from test_engine import Small
+run = Small()
+run.train(batch=4)
+kernel = run.engine._kernels["train"]
+print(json.dumps([run.bits()["W1"].hex(), sum(kernel.entry.stats.cache_hits.values())]))
+"""
+
+
+def test_processes_compile_at_once_and_later_ones_find_the_code(tmp_path: Path) -> None:
+    environment = os.environ | {"CIRCUITDSL_CACHE": str(tmp_path), "NUMBA_DISABLE_JIT": "0"}
+    command = [sys.executable, "-c", START]
+    pair = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(2)]
+    outputs = [json.loads(process.communicate(timeout=120)[0]) for process in pair]
+    third = json.loads(subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120).stdout)
+    assert {bits for bits, _ in [*outputs, third]} == {third[0]}
+    assert third[1] == 1

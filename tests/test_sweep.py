@@ -1,0 +1,374 @@
+"""Sweeps: one dataset, the runs that `run` would do, resumable after any end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import circuitdsl as cd
+from circuitdsl.api import Circuit, Request, Simulation, UsageError, loads
+from circuitdsl.cli.main import run as command_line
+from circuitdsl.cli.sweep import grid_of
+from circuitdsl.explore import lives
+from circuitdsl.explore.gather import best, rows
+from circuitdsl.explore.statistics import over_seeds
+from circuitdsl.explore.sweep import plan_sweep, sweep
+from circuitdsl.explore.where import Cores
+
+TEXT = """circuit small {
+  param eta = 0.1   param gamma = 0.01   param n = 4   param sizes = [4, 3]   param often = 7
+  input x: 4   target y: 3
+  neuron h: n { dendrite basal   rate = relu(basal) }
+  neuron g: sizes[0] { dendrite basal   rate = relu(basal) }
+  neuron out: 3 { dendrite basal   rate = softmax(basal) }
+  neuron err: 3 { rate = y - out }
+  synapse W1: x -> h
+  synapse V: x -> g { dw = 0 * post * pre }
+  synapse U: g -> out
+  synapse W2: h -> out { dw = eta * err * pre - eta * gamma * w }
+  loss = cross_entropy(out, y)
+  record norm(W2)
+  record W2, mean(h) every often
+  task flowers { data = iris   epochs = 2   batch = 8   seed = 4   metric = accuracy(out, y) }
+}"""
+
+GRID = {"eta": [0.05, 0.5], "gamma": [0.0, 0.01]}
+
+
+@pytest.fixture(scope="module")
+def circuit() -> Circuit:
+    return loads(TEXT, "small")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "small.circ"
+    path.write_text(TEXT)
+    return path
+
+
+def small(circuit: Circuit | Path, grid: Any = GRID, **more: Any) -> xr.Dataset:
+    return sweep(circuit, grid, **{"target": "reference", "jobs": 1, **more})
+
+
+# ---------------------------------------------------------------- one dataset
+
+
+def test_every_run_is_the_run_that_run_does(circuit: Circuit) -> None:
+    found = small(circuit, seeds=2)
+    assert found["metric"].dims == ("eta", "gamma", "seed", "epoch")
+    assert dict(found.sizes) == {
+        "eta": 2, "gamma": 2, "seed": 2, "epoch": 3, "update": 5, "post_out": 3, "pre_h": 4
+    }  # fmt: skip
+    assert found["seed"].values.tolist() == [4, 5]
+    run = circuit.run(target="reference", params={"eta": 0.5, "gamma": 0.01}, seed=5)
+    mine = found.sel(eta=0.5, gamma=0.01, seed=5)
+    for name in ("metric", "loss", "norm(W2)", "W2", "mean(h)"):
+        np.testing.assert_array_equal(mine[name], run[name], err_msg=name)
+    assert mine["update"].values.tolist() == run["update"].values.tolist()
+    assert found.attrs["circuit"] == "small"
+    assert "eta" not in json.loads(found.attrs["params"])
+    assert "gamma = 0.01" in found.attrs["source"]
+
+
+def test_structural_params_and_lists_and_intervals(circuit: Circuit) -> None:
+    found = small(circuit, {"n": [3, 5], "sizes": [[4, 3], [2, 2]], "often": [7, 10]}, epochs=1)
+    assert found["sizes"].values.tolist() == ["[4, 3]", "[2, 2]"]
+    assert found["W2"].dims == ("n", "sizes", "often", "seed", "update", "post_out", "pre_h")
+    small_one = found["W2"].sel(n=3, sizes="[2, 2]", often=7, update=14).isel(seed=0)
+    assert np.isfinite(small_one[:, :3]).all()
+    assert np.isnan(small_one[:, 3:]).all()
+    assert np.isnan(found["W2"].sel(often=10, update=7)).all()
+    assert np.isfinite(found["mean(h)"].sel(often=10, update=10)).all()
+
+
+def test_the_gradient_twin_and_other_data(circuit: Circuit) -> None:
+    found = small(circuit, {"eta": [0.1]}, learn="backprop", epochs=1, batch=4)
+    run = circuit.run(target="reference", params={"eta": 0.1}, learn="backprop", epochs=1, batch=4)
+    np.testing.assert_array_equal(found["loss"].values[0, 0], run["loss"])
+    x, y = np.random.default_rng(0).normal(size=(20, 4)), np.arange(20) % 3
+    given = small(circuit, {"eta": [0.1]}, data=(x, y), epochs=1)
+    assert given.attrs["data"] == "arrays"
+
+
+def test_only_structural_params_compile_anew(circuit: Circuit, monkeypatch: pytest.MonkeyPatch) -> None:
+    import circuitdsl.api as api
+
+    made = []
+    real = api.make_engine
+    monkeypatch.setattr(api, "make_engine", lambda *a: made.append(a) or real(*a))
+    monkeypatch.setattr(lives, "_ENGINES", lives._Engines())
+    simulation = Simulation(circuit, target="reference")
+    planned = plan_sweep(simulation, {"eta": (0.1, 0.2, 0.3), "n": (3, 4)}, Request(epochs=0), 1)
+    assert len({id(point.setup) for point in planned.points}) == 2
+    made.clear()
+    for point in planned.points:
+        lives.live(point.setup, point.life)
+    assert len(made) == 2
+
+
+def test_threads_and_processes_give_the_same_bits(circuit: Circuit) -> None:
+    alone = small(circuit, seeds=2)
+    assert alone.identical(small(circuit, seeds=2, jobs=2))  # processes: it is the interpreter
+    compiled = small(circuit, target="cpu")
+    assert compiled.identical(small(circuit, target="cpu", jobs=3))
+
+
+# ---------------------------------------------------------------- divergence
+
+
+def test_a_diverged_point_is_data(circuit: Circuit) -> None:
+    found = small(circuit, {"eta": [0.1, 1e30]}, dtype="float32")
+    assert found["diverged"].values.tolist() == [[0], [1]]
+    assert "diverged" in str(found["why"].values[1, 0])
+    assert np.isnan(found["metric"].values[1, 0]).any()
+    table = rows(found)
+    assert np.isnan(table[1].metric[0])
+    assert best(table, on="metric", larger=True) is table[0]
+
+
+def test_the_best_point_does_not_diverge() -> None:
+    assert over_seeds([1.0, float("nan")]).seeds == 1
+    mean = over_seeds([1.0, 2.0, 3.0])
+    assert mean.mean == 2
+    assert mean.half == pytest.approx(4.303 / 3**0.5, rel=1e-3)  # Student's t with two degrees of freedom
+
+
+# ---------------------------------------------------------------- going on
+
+
+class Interrupt:
+    """A key press after some steps."""
+
+    def __init__(self, after: int):
+        self.left = after
+
+    def start(self, title: str, total: int, done: int) -> None:
+        self.done = done
+
+    def advance(self, note: str = "") -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def lived(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """Every run that was done."""
+    from circuitdsl.explore import sweep as module
+
+    done: list[Any] = []
+    real = module.live
+
+    def counting(setup: Any, life: Any) -> Any:
+        done.append(life)
+        return real(setup, life)
+
+    monkeypatch.setattr(module, "live", counting)
+    return done  # type: ignore[return-value]
+
+
+def test_it_goes_on_with_nothing_computed_twice(circuit: Circuit, tmp_path: Path, lived: list[Any]) -> None:
+    out = tmp_path / "sweep.nc"
+    whole = small(circuit, seeds=2)
+    lived.clear()
+    with pytest.raises(KeyboardInterrupt):
+        small(circuit, seeds=2, out=out, progress=Interrupt(3))
+    assert len(lived) == 3
+    assert len(list((tmp_path / "sweep.nc.parts").glob("*.npz"))) == 3
+    assert not out.exists()
+    lived.clear()
+    bar = Interrupt(100)
+    found = small(circuit, seeds=2, out=out, progress=bar)
+    assert (bar.done, len(lived)) == (3, 5)
+    assert found.drop_attrs().identical(whole.drop_attrs())
+    assert not (tmp_path / "sweep.nc.parts").exists()
+    with xr.open_dataset(out, engine="h5netcdf") as written:
+        np.testing.assert_array_equal(written["metric"], whole["metric"])
+    lived.clear()
+    again = small(circuit, seeds=2, out=out)
+    assert lived == []
+    np.testing.assert_array_equal(again["W2"], whole["W2"])
+
+
+def test_a_broken_part_is_done_again(circuit: Circuit, tmp_path: Path, lived: list[Any]) -> None:
+    out = tmp_path / "sweep.nc"
+    with pytest.raises(KeyboardInterrupt):
+        small(circuit, out=out, progress=Interrupt(2))
+    broken = sorted((tmp_path / "sweep.nc.parts").glob("*.npz"))[0]
+    broken.write_bytes(broken.read_bytes()[:40])
+    lived.clear()
+    small(circuit, out=out)
+    assert len(lived) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"epochs": 1}, "epochs 2 there, 1 now"),
+        ({"seeds": 2}, "seeds"),
+        ({"grid": {"eta": [0.05]}}, "grid `eta`"),
+        ({"dtype": "float64"}, "dtype"),
+        ({"params": {"often": 3}}, "params `often` nothing there, 3.0 now"),
+        ({"data": "two"}, "data"),
+        ({"text": TEXT.replace("softmax(basal)", "softmax(2 * basal)")}, "the circuit has changed"),
+        ({"text": TEXT.replace("often = 7", "often = 9")}, "the circuit has changed"),
+    ],
+)
+def test_another_sweep_is_refused(tmp_path: Path, change: dict[str, Any], told: str) -> None:
+    out = tmp_path / "sweep.nc"
+    with pytest.raises(KeyboardInterrupt):
+        small(loads(TEXT), out=out, progress=Interrupt(1))
+    if change.get("data"):
+        change = {"data": (np.eye(4), np.arange(4) % 3)}
+    other = {"grid": GRID, **{k: v for k, v in change.items() if k != "text"}}
+    with pytest.raises(UsageError, match=told):
+        small(loads(change.get("text", TEXT)), out=out, **other)
+    small(loads(TEXT), out=out)
+    with pytest.raises(UsageError, match=told):
+        small(loads(change.get("text", TEXT)), out=out, **other)
+
+
+def test_a_file_of_something_else_is_kept(circuit: Circuit, tmp_path: Path) -> None:
+    out = tmp_path / "run.nc"
+    out.write_bytes(b"precious")
+    with pytest.raises(UsageError, match="holds no sweep"):
+        small(circuit, out=out)
+    assert out.read_bytes() == b"precious"
+
+
+SCRIPT = """
+import sys, time
+from circuitdsl.cli.main import main
+from circuitdsl.explore import sweep
+real = sweep.live
+def slow(setup, life):
+    time.sleep(0.2)
+    return real(setup, life)
+sweep.live = slow
+main(sys.argv[1:])
+"""
+
+
+def test_a_kill_at_any_moment(file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sweep.nc"
+    arguments = ["sweep", str(file), "--set", "eta=0.05,0.5", "--set", "gamma=0,0.01", "--seeds", "2"]
+    arguments += ["--target", "reference", "--jobs", "1"]
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments, "--out", str(out)], stderr=subprocess.PIPE)
+    parts = tmp_path / "sweep.nc.parts"
+    waited = time.monotonic()
+    while len(list(parts.glob("*.npz"))) < 3 and time.monotonic() - waited < 60:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    kept = {p: p.stat().st_ino for p in parts.glob("*.npz")}
+    assert 3 <= len(kept) < 8
+    seen: dict[Path, int] = {}
+
+    class Watch:
+        def start(self, title: str, total: int, done: int) -> None:
+            assert (total, done) == (8, len(kept))
+
+        def advance(self, note: str = "") -> None:
+            seen.update({p: p.stat().st_ino for p in kept})
+
+    found = small(file, seeds=2, out=out, progress=Watch(), grid={"eta": [0.05, 0.5], "gamma": [0, 0.01]})
+    assert seen == kept  # no part was written again
+    assert found.drop_attrs().identical(small(file, seeds=2).drop_attrs())
+
+
+@pytest.mark.filterwarnings("error")
+def test_threads_stop_at_an_interruption(circuit: Circuit) -> None:
+    """Runs in threads end at their next epoch, and the journal has only whole ones."""
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        small(circuit, {"eta": [0.1, 0.2, 0.3, 0.4]}, target="cpu", jobs=2, epochs=300, progress=Interrupt(1))
+    assert time.monotonic() - started < 60
+    assert list(Cores(2, "threads").map(lambda a, b: a * b, [(2, 1)])) == [(0, 2)]
+
+
+# ---------------------------------------------------------------- misuse
+
+
+@pytest.mark.parametrize(
+    ("grid", "told"),
+    [
+        ({"etta": [1]}, "etta"),
+        ({"eta": []}, "no values"),
+        ({"eta": [0.1, 0.1]}, "twice"),
+        ({"eta": [[1, 2]]}, "eta"),
+    ],
+)
+def test_a_grid_that_makes_no_sense(circuit: Circuit, grid: Any, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        small(circuit, grid)
+
+
+def test_the_grid_of_options() -> None:
+    assert grid_of(["eta=0.01,0.02", "sizes=[64,32],[64, 16]", "eta=0.1/4"]) == {
+        "eta": [0.01, 0.02, 0.025],
+        "sizes": [[64, 32], [64, 16]],
+    }
+    assert grid_of(["a=(1+2)*2,-3"]) == {"a": [6, -3]}
+
+
+# ---------------------------------------------------------------- the command
+
+
+def swept(file: Path, *more: str) -> list[str]:
+    return ["sweep", str(file), "--target", "reference", "--jobs", "1", *more]
+
+
+def test_the_command(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "s.nc"
+    told = ["--set", "eta=0.05,0.5", "--seeds", "2", "--out", str(out)]
+    assert command_line(swept(file, *told)) == 0
+    shown = capsys.readouterr().out
+    assert "2 points, 2 seeds each" in shown
+    assert "best: eta = 0.5" in shown
+    assert "±" in shown
+    assert command_line(swept(file, *told, "--json")) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [p["params"]["eta"] for p in found["points"]] == [0.05, 0.5]
+    assert found["best"]["params"] == {"eta": 0.5}
+    assert found["points"][0]["metric"]["low"] < found["points"][0]["metric"]["mean"]
+    assert len(found["points"][0]["loss"]["values"]) == 2
+    assert command_line(swept(file, "--set", "eta=0.05", "--out", str(out))) == 2
+    assert "another sweep" in capsys.readouterr().err
+
+
+def test_exit_codes(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command_line(swept(file, "--set", "eta=0.1,1e30")) == 0
+    assert "1 of 1" in capsys.readouterr().out
+    assert command_line(swept(file, "--set", "eta=1e30", "--json")) == 3
+    assert json.loads(capsys.readouterr().out)["best"] is None
+    for wrong in (["--set", "eta"], [], ["--set", "eta=one"], ["--set", "etaa=1"]):
+        assert command_line(swept(file, *wrong)) == 2
+    broken = file.with_name("broken.circ")
+    broken.write_text(TEXT.replace("relu(basal)", "relu(basel)"))
+    assert command_line(swept(broken, "--set", "eta=1", "--json")) == 1
+    assert json.loads(capsys.readouterr().out)["ok"] is False
+
+
+def test_no_scheduler_answers(file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from circuitdsl.explore import where
+
+    monkeypatch.setattr(where, "PATIENCE", 1)
+    assert command_line(swept(file, "--set", "eta=1", "--cluster", "tcp://127.0.0.1:9")) == 2
+    assert "no dask scheduler answers" in capsys.readouterr().err
+
+
+def test_it_is_in_the_package() -> None:
+    assert cd.sweep is sweep
+    assert os.path.basename(cd.load("classic/delta_rule.circ").path or "") == "delta_rule.circ"
