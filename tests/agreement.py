@@ -1,27 +1,34 @@
 """Do the compiled engine and the reference do the same? As a module for tests, and as a program:
 
     NUMBA_DISABLE_JIT=1 python tests/agreement.py 0 50
+    NUMBA_DISABLE_JIT=1 python tests/agreement.py library
 
-runs the emitted code of generated circuits 0 to 49 (and of some of their gradient twins) as plain Python, and
-prints a JSON list of those that differ.
+runs the emitted code of generated circuits 0 to 49 (and of some of their gradient twins), or of the library made
+small, as plain Python, and prints a JSON list of those that differ.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from random import Random
 
 import numpy as np
-from bench import Bench
+from bench import LIBRARY, Bench
 from generate import random_circuit
 
 from circuitdsl.derive.gradient import twin
+from circuitdsl.diagnostics import Source
 from circuitdsl.graph.ir import Circuit, Kind
 from circuitdsl.graph.machine import State
-from circuitdsl.graph.resolve import load_text
+from circuitdsl.graph.resolve import load_source, load_text
 from circuitdsl.runtime.engine import Compiled
+
+CIRCUITS = sorted(
+    str(p.relative_to(LIBRARY)) for p in LIBRARY.glob("*/*.circ") if p.parent.name not in ("rules", "motifs")
+)
 
 #: Norm-relative: one update in float32, fifty in float64.
 TOLERANCE = {"float32": 1e-5, "float64": 1e-9}
@@ -56,6 +63,21 @@ def odd() -> Circuit:
 
 def generated(seed: int) -> Circuit:
     circuit = load_text(random_circuit(Random(seed)), f"generated {seed}").circuit
+    assert circuit is not None
+    return circuit
+
+
+def small(name: str) -> Circuit:
+    """A circuit of the library with few units, so that plain Python can run it."""
+
+    def fewer(found: re.Match[str]) -> str:
+        n = int(found[2])
+        return f"{found[1]}{n if n <= 4 else 2 + n.bit_length()}"
+
+    text = (LIBRARY / name).read_text()
+    text = re.sub(r"((?:input|target|neuron) \w+: |param n = )(\d+)", fewer, text)
+    text = re.sub(r"(fan_in\(|kwta\([^,]*, )(\d+)", r"\g<1>3", text)
+    circuit = load_source(Source(name, text), (LIBRARY / name).parent).circuit
     assert circuit is not None
     return circuit
 
@@ -125,5 +147,20 @@ def main(first: int, last: int) -> None:
     print(json.dumps(found))
 
 
+def library_made_small() -> None:
+    found = []
+    for i, name in enumerate(CIRCUITS):
+        error, place = worst(small(name), dtype="float64", updates=50, batch=1 + i % 3, scale=0.3)
+        if not error < TOLERANCE["float64"]:
+            found.append(f"{name}: {place} differs by {error:.1e}")
+        error, place = worst(small(name), dtype="float32", updates=1, batch=4, scale=0.3)
+        if not error < TOLERANCE["float32"]:
+            found.append(f"{name}: {place} differs by {error:.1e} in float32")
+    print(json.dumps(found))
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    if sys.argv[1] == "library":
+        library_made_small()
+    else:
+        main(int(sys.argv[1]), int(sys.argv[2]))

@@ -50,6 +50,7 @@ class _Writer:
     sums: list[str] = field(default_factory=list)  # scalars that forward equations may read
     signals: list[str] = field(default_factory=list)  # scalars for rules only
     synapses: list[tuple[str, int, int]] = field(default_factory=list)
+    imports: set[str] = field(default_factory=set)
     count: int = 0
 
     # ------------------------------------------------------------ drawing
@@ -112,7 +113,7 @@ class _Writer:
         for neuron in [*self.neurons, out]:
             self.forward(neuron, below, error)
         self.losses(out, ny)
-        return "\n".join(["circuit generated {", *(f"  {line}" for line in self.items), "}", ""])
+        return "\n".join([*sorted(self.imports), "circuit generated {", *(f"  {line}" for line in self.items), "}", ""])
 
     def schedule(self) -> None:
         self.items += [
@@ -349,7 +350,11 @@ class _Writer:
         if kind < 0.25:
             return [*body, f"dw = {self.increment(self.expr(atoms, 3))}"]
         if kind < 0.4:
-            return [*body, f"dw = local({self.expr(atoms)}, {self.one('eta', 'half')})"]
+            signal, step_size = self.expr(atoms), self.one("eta", "half")
+            if self.count % 3:
+                return [*body, f"dw = local({signal}, {step_size})"]
+            self.imports.add('import "rules/heterosynaptic.circ"')
+            return [*body, f"dw = hetero({signal}, {step_size}, gain)"]
         if kind < 0.7:
             state = self.fresh("m")
             fresh = " fresh" if self.maybe(0.5) else ""

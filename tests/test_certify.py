@@ -259,6 +259,26 @@ def test_where_errors_enter() -> None:
     assert find_errors(NOISY).clamped == frozenset()
 
 
+def test_errors_of_an_autoencoder() -> None:
+    """Without a target the error is where the answer meets what the loss compares it with."""
+    auto = circuit("""
+    circuit c {
+      input x: 8
+      neuron h: 3 { dendrite basal   rate = basal }
+      neuron out: 8 { dendrite basal   rate = basal }
+      neuron err: 8 { rate = x - out }
+      synapse W: x -> h.basal { dw = 0.1 * post * pre }
+      synapse U: h -> out.basal { dw = 0.1 * err * pre }
+      loss = mse(out, x)
+    }
+    """)
+    assert find_errors(auto).entries == {"err"}
+    found = Bench(auto).look()
+    np.testing.assert_array_equal(found["W"].descent, found["W"].control)
+    assert found["U"].cos == pytest.approx(1.0)
+    assert found["U"].control.mean() < 0.5
+
+
 def test_permuted_errors_keep_rates_and_move_errors() -> None:
     passes = Bench(ALIGNMENT).passes()
     real, permuted = passes.training[0].now, passes.permuted[0].now
@@ -524,6 +544,19 @@ def objection(of: Record) -> str | None:
     from circuitdsl.certify.judge import agreed
 
     return agreed(certify_synapse(of), of).objection
+
+
+def test_an_approximation_that_does_not_hold_is_no_contradiction() -> None:
+    """Gates were dropped: where the credit is not H delta, the verdict says nothing."""
+    bad = replace(reading(-0.5, 0.0, -0.5), aligned=0.1)
+    found = record(bad, bad, verdict="gradient", residuals=(0.5, 0.05))
+    assert objection(found) is not None
+    approximate = replace(found, approximate=True)
+    assert objection(approximate) is None
+    assert certify_synapse(found).reached is True
+    assert certify_synapse(approximate).reached is False
+    aligned = replace(reading(-0.5, 0.0, -0.5), aligned=0.9)
+    assert objection(replace(record(aligned, verdict="gradient"), approximate=True)) is not None
 
 
 def test_contradictions_are_found() -> None:

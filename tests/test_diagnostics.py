@@ -79,6 +79,24 @@ def test_what_a_message_holds(name: str) -> None:
         json.dumps(found.as_json())
 
 
+def test_arguments_of_rules_and_motifs_do_not_shadow(tmp_path: Path) -> None:
+    path = tmp_path / "same_names.circ"
+    path.write_text("""
+        rule hebb(h, eta) = eta * h * pre
+        motif layer(x, eta) {
+          neuron a: 3 { dendrite basal   rate = relu(basal) }
+          synapse W: x -> a { dw = hebb(post, eta) }
+        }
+        circuit c {
+          param eta = 0.1
+          input x: 4
+          use layer as h(x = x, eta = eta)
+          loss = mean(h.a)
+        }
+    """)
+    assert findings(str(path)) == ()
+
+
 def test_every_code_of_the_checks_has_a_circuit() -> None:
     assert {name[:4] for name in WRONG} == {name for name, code in CODES.items() if code.wrong}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from agreement import TOLERANCE, generated, parts, worst
-from bench import LIBRARY, Bench, library
+from bench import Bench, library
 
 from circuitdsl.derive.gradient import twin
 from circuitdsl.graph.ir import Circuit
@@ -19,21 +19,28 @@ from circuitdsl.runtime.cache import cache_folder, load_module
 from circuitdsl.runtime.engine import Compiled
 
 HERE = Path(__file__).resolve().parent
-CIRCUITS = sorted(
-    str(p.relative_to(LIBRARY)) for p in LIBRARY.glob("*/*.circ") if p.parent.name not in ("rules", "motifs")
-)
 
 # ---------------------------------------------------------------- the same numbers as the reference
 
 
-@pytest.mark.parametrize("first", range(0, 500, 50))
-def test_generated_circuits_agree_as_plain_python(first: int) -> None:
-    """One update in float32 and fifty in float64, states, weights, values, loss and probes."""
+def as_plain_python(*arguments: str) -> list[str]:
+    """The circuits whose emitted code, run without Numba, differs from the reference; warnings are errors."""
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(HERE)}
-    command = [sys.executable, "-W", "error", str(HERE / "agreement.py"), str(first), str(first + 50)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=400)
+    command = [sys.executable, "-W", "error", str(HERE / "agreement.py"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert json.loads(done.stdout) == []
+    found: list[str] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("first", range(0, 500, 50))
+def test_generated_circuits_agree(first: int) -> None:
+    """One update in float32 and fifty in float64: weights, states, values, loss and probes."""
+    assert as_plain_python(str(first), str(first + 50)) == []
+
+
+def test_library_agrees_made_small() -> None:
+    assert as_plain_python("library") == []
 
 
 @pytest.mark.parametrize("seed", [2, 11])
@@ -45,12 +52,14 @@ def test_generated_circuits_agree_compiled(seed: int) -> None:
     assert error < TOLERANCE["float32"], name
 
 
-@pytest.mark.parametrize("name", CIRCUITS)
-def test_library_agrees(name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["classic/three_factor.circ", "heterosynaptic/self_assembly.circ", "optimizers/adam.circ"]
+)
+def test_library_agrees_compiled(name: str) -> None:
     circuit = library(name)
-    batch = 1 + 3 * (CIRCUITS.index(name) % 2)
-    error, place = worst(circuit, dtype="float64", updates=50, batch=batch, scale=0.2, watching=False)
-    assert error < TOLERANCE["float64"], place
+    for batch in (1, 4):
+        error, place = worst(circuit, dtype="float64", updates=50, batch=batch, scale=0.2, watching=False)
+        assert error < TOLERANCE["float64"], place
 
 
 @pytest.mark.parametrize("name", ["heterosynaptic/kolen_pollack.circ", "recurrent/leaky_rate.circ"])

@@ -13,7 +13,7 @@ import circuitdsl as cd
 from circuitdsl.api import Request
 from circuitdsl.cli.main import run
 from circuitdsl.report.study import HEAD, with_section
-from circuitdsl.studies import emergent_hebbian, four_synapses, metaplasticity
+from circuitdsl.studies import emergent_hebbian, flexibility, four_synapses, metaplasticity
 from circuitdsl.studies.credits import Gradients, consistency
 from circuitdsl.studies.intervals import mean_of, over_seeds
 from circuitdsl.studies.protocol import Plan
@@ -142,6 +142,40 @@ def test_without_stabilisers_it_is_the_shipped_circuit() -> None:
 def test_where_a_curve_crosses() -> None:
     assert metaplasticity.crossing((0.0, 1.0, 2.0), (-1.0, -0.5, 0.5)) == pytest.approx(1.5)
     assert np.isnan(metaplasticity.crossing((0.0, 1.0), (0.5, 1.0)))
+
+
+# ---------------------------------------------------------------- flexibility
+
+
+@pytest.mark.parametrize("shape", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("reciprocal", [0.0, 1.0])
+def test_topologies_are_what_they_are_called(shape: float, reciprocal: float) -> None:
+    for seed in range(20):
+        chosen = flexibility.topology(shape, reciprocal, seed)
+        ascending = [e for e in flexibility.forward_edges() if chosen[e]]
+        hidden = [e for e in ascending if e[0] != "x"]
+        if shape == 0:
+            assert ascending == [("x", "h1"), ("h1", "h2"), ("h2", "h3"), ("h3", "h4"), ("h4", "out")]
+        for name in flexibility.HIDDEN:
+            assert any(post == name for _, post in ascending)
+            assert any(pre == name for pre, _ in ascending)
+            assert any(chosen[b, name] for b, a in flexibility.backward_edges() if a == name)
+        if reciprocal == 1:
+            backward = {e for e in flexibility.backward_edges() if chosen[e]}
+            assert backward == {(post, pre) for pre, post in hidden}
+
+
+def test_a_topology_written_out_is_a_clean_circuit() -> None:
+    circuit = cd.loads(flexibility.written_out(flexibility.topology(1.0, 1.0, 3)))
+    assert [w.title for w in circuit.warnings if w.severity != "note"] == []
+    assert [w.title for w in cd.loads(flexibility.whole_circuit().text).warnings if w.severity != "note"] == []
+
+
+def test_synapses_that_are_not_chosen_stay_away() -> None:
+    chosen = flexibility.topology(0.5, 0.5, 1)
+    outcome = simulation_of(flexibility.whole_circuit()).prepare(Request(params=flexibility.params_of(chosen)))
+    for edge in flexibility.forward_edges():
+        assert outcome.run.state.weights[f"W_{edge[0]}_{edge[1]}"].any() == chosen[edge]
 
 
 # ---------------------------------------------------------------- the command

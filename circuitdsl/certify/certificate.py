@@ -35,7 +35,8 @@ class SynapseCertificate:
     E<drive, -grad> / (|drive| |grad|), 1 for the gradient itself; `control` the same with permuted errors, in the same
     unit; `difference` is between the two, example by example.
     `phi_positive`: the part of checkpoints and seeds with phi > 0. `reached`: the relations that the derived
-    verdict needs came under 0.1 in all seeds; None if it needs none. `verdict`: by measurement; None if every seed
+    verdict needs came under 0.1 in all seeds (and, if it is approximate, the credit was about H delta then); None if it
+    needs none. `verdict`: by measurement; None if every seed
     diverged. `agrees`: with what was `derived`; None if nothing was. `realised`: where the drive passes through states
     on its way to the weight, the cosine of the whole increment after the last update."""
 

@@ -20,7 +20,7 @@ from circuitdsl.certify.drive import Rule, rule_of
 from circuitdsl.certify.judge import Record, agreed, certify_synapse, together
 from circuitdsl.certify.measure import Reading, Sample, look, realised_cosine
 from circuitdsl.certify.passes import Still
-from circuitdsl.certify.relations import needed, worst
+from circuitdsl.certify.relations import is_approximate, needed, worst
 from circuitdsl.certify.trajectory import Course, checkpoints
 from circuitdsl.derive.drives import Drive
 from circuitdsl.derive.findings import Derivation, Measured, Verdict
@@ -341,6 +341,7 @@ def _record(plan: Plan, rule: Rule, whole: Sequence[Watched], at: tuple[int, ...
         at=at,
         readings=[[r[name] for r in w.readings] for w in whole],
         residuals=[[r[name] for r in w.residuals] for w in whole],
+        approximate=is_approximate(plan.derivation, name),
         filtered=rule.filtered,
         realised=realised,
     )

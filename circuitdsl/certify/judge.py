@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: A cosine above this one, and norms in a ratio that varies less than that, are those of the gradient itself.
 EXACT, CONSTANT = 0.9999, 1e-3
+#: A derivation that dropped gates is taken to hold where the mean cosine of credit and H delta is above this one.
+ALIGNED = 0.5
 #: Checkpoints count as late from this part of the updates on.
 LATE = 1 / 15
 
@@ -31,14 +33,30 @@ LATE = 1 / 15
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """The readings of one synapse: [seeds][checkpoints], and the residuals of the relations that it needs.
-    `filtered`: its drive passes through states or a function, so that it is not the update."""
+    `approximate`: the derivation dropped gates, or took weights for being at rest, so that its verdict holds as far as
+    the credit is H delta. `filtered`: the drive passes through states or a function, so that it is not the update."""
 
     finding: Finding
     at: tuple[int, ...]
     readings: list[list[Reading]]
     residuals: list[list[float | None]]
+    approximate: bool = False
     filtered: bool = False
     realised: float | None = None
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the derived verdict says nothing of every state, but of those that the circuit has to reach."""
+        return self.approximate or any(r is not None for seed in self.residuals for r in seed)
+
+    def holds(self, seed: int) -> list[int]:
+        """The checkpoints of a seed at which the conditions of the derived verdict hold."""
+        pairs = zip(self.readings[seed], self.residuals[seed], strict=True)
+        return [
+            i
+            for i, (reading, r) in enumerate(pairs)
+            if (r is None or r < REACHED) and (not self.approximate or reading.aligned > ALIGNED)
+        ]
 
     def late(self) -> list[int]:
         """The checkpoints that count, by their numbers."""
@@ -123,10 +141,9 @@ def is_exact(record: Record) -> bool:
 
 
 def _reached(record: Record) -> bool | None:
-    needed = [[r for r in seed if r is not None] for seed in record.residuals]
-    if not any(needed):
+    if not record.conditional or not record.readings:
         return None
-    return all(seed and min(seed) < REACHED for seed in needed)
+    return all(record.holds(seed) for seed in range(len(record.readings)))
 
 
 def _moment(record: Record, i: int) -> Moment:
@@ -202,16 +219,13 @@ def _wrong_way(found: SynapseCertificate, record: Record, claim: str, sign: int)
 
 
 def _settled(record: Record) -> list[Reading]:
-    """The readings at which the relations that the verdict needs hold; the late ones if it needs none."""
+    """The readings at which the conditions of the derived verdict hold; the late ones if it has none."""
     import numpy as np
 
     chosen: list[Reading] = []
-    for readings, residuals in zip(record.readings, record.residuals, strict=True):
-        if all(r is None for r in residuals):
-            chosen += [readings[i] for i in record.late()]
-        else:
-            held = zip(readings, residuals, strict=True)
-            chosen += [reading for reading, r in held if r is not None and r < REACHED]
+    for seed, readings in enumerate(record.readings):
+        numbers = record.holds(seed) if record.conditional else record.late()
+        chosen += [readings[i] for i in numbers]
     return [r for r in chosen if np.isfinite(r.descent).all()]
 
 

@@ -19,7 +19,7 @@ from circuitdsl.derive.gradient import adjoints, learning_synapses
 from circuitdsl.derive.paths import alive_values, settle
 from circuitdsl.graph.flow import all_sources, reached_from
 from circuitdsl.graph.interpret import Frame
-from circuitdsl.graph.ir import Circuit, Flag, Kind, Synapse, walk
+from circuitdsl.graph.ir import Circuit, Flag, Kind, Reduce, Synapse, reads, walk
 from circuitdsl.graph.machine import State
 from circuitdsl.reference import Reference
 
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Errors:
     """Where the targets enter: `entries`, of which the `clamped` are on the way to the answer; `downstream` are
-    the values that depend on them, themselves included; `labels` depend on nothing but targets."""
+    the values that depend on them, themselves included; `labels` depend on nothing but targets. Where there are no
+    targets, errors are where the answer meets what the loss compares it with, off the way to the answer."""
 
     entries: frozenset[str]
     clamped: frozenset[str]
@@ -46,17 +47,28 @@ class Errors:
 def find_errors(circuit: Circuit) -> Errors:
     """The error vectors of a circuit with a loss."""
     sources = all_sources(circuit)
+    alive = alive_values(settle(circuit)).now
     labels = {p.name for p in circuit.of_kind(Kind.TARGET)}
+    if not labels:
+        aims = _aims(circuit)
+        entries = {n for n, read in sources.items() if n not in alive and read & aims and read & alive}
+        return Errors(frozenset(entries), frozenset(), frozenset(reached_from(sources, entries)), frozenset())
     while more := {n for n, read in sources.items() if n not in labels and read and read <= labels}:
         labels |= more
     entries = {n for n, read in sources.items() if n not in labels and read & labels}
-    alive = alive_values(settle(circuit)).now
     return Errors(
         entries=frozenset(entries),
         clamped=frozenset(entries & alive - {"loss"}),
         downstream=frozenset(reached_from(sources, entries)),
         labels=frozenset(labels),
     )
+
+
+def _aims(circuit: Circuit) -> set[str]:
+    """What the loss of a circuit without targets compares its answer with: an input, in an autoencoder."""
+    assert circuit.loss is not None
+    compared = (e for e in walk(circuit.loss.expr) if isinstance(e, Reduce) and len(e.arguments) == 2)
+    return {r.value for e in compared for r in reads(e.arguments[1])}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

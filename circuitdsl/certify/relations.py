@@ -69,5 +69,13 @@ def needed(derivation: Derivation, synapse: str) -> tuple[Relation, ...]:
     return pairs or loose
 
 
+def is_approximate(derivation: Derivation, synapse: str) -> bool:
+    """Whether the derived verdict stands on dropped gates, or on weights being at rest, besides such pairs."""
+    grounds = derivation.findings[synapse].grounds
+    if grounds is None:
+        return False
+    return grounds.is_mean_field() or any(r.holds == "rest" and not _is_pair(r) for r in grounds.all_relations())
+
+
 def _is_pair(relation: Relation) -> bool:
     return (relation.holds == "exact" or relation.kind == "pair") and relation.holds != "tied"

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from circuitdsl.certify.certificate import Certificate, Moment, SynapseCertificate
+from circuitdsl.certify.relations import REACHED
 from circuitdsl.certify.statistics import Interval
 
 #: How many checkpoints are shown of each synapse.
@@ -110,10 +111,9 @@ def _sentence(certificate: Certificate) -> str:
     parts = [_agreement(certificate)]
     late = [s for s in certificate.synapses.values() if s.reached is False and s.course]
     if late:
-        listed = ", ".join(f"{s.name} ({_figure(s.course[-1].residual)})" for s in late)
         parts.append(
-            f"Not reached in these {certificate.updates:,} updates, so that the attractor decides nothing yet: the"
-            f" relations of {listed} did not come under 0.1 in all seeds"
+            f"Not reached in all seeds in these {certificate.updates:,} updates, so that what holds on the attractor"
+            f" is not at issue: {', '.join(map(_distance, late))}"
         )
     if certificate.dc is False:
         wrong = [s.name for s in certificate.synapses.values() if s.phi.sign < 0]
@@ -121,6 +121,14 @@ def _sentence(certificate: Certificate) -> str:
     if certificate.diverged:
         parts.append("Some seeds diverged and are left out")
     return ". ".join(parts) + "."
+
+
+def _distance(synapse: SynapseCertificate) -> str:
+    """How far a synapse still is from what its derived verdict needs."""
+    found = synapse.course[-1].residual
+    if found is None or found < REACHED:
+        return f"{synapse.name} (credit and Hδ: cos {_figure(synapse.aligned)})"
+    return f"{synapse.name} (residual {_figure(found)})"
 
 
 def _agreement(certificate: Certificate) -> str:

@@ -207,7 +207,7 @@ def _print(planned: Sweep, found: Sequence[Row], top: Row | None, on: str, out: 
     widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]
     for line, row in zip(lines, [None, *shown], strict=True):
         text = "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
-        print(f"  {_marked(text, row is not None and row is top)}".rstrip())
+        print(f"  {_marked(text.rstrip(), row is not None and row is top)}")
     if len(shown) < len(found):
         print(f"  ... and {len(found) - len(shown)} more" + (f" in {out}" if out else ""))
     _print_end(planned, top, on, out)

@@ -53,20 +53,32 @@ NATURES = {
 MAX_POWER = 6
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a signal is made of: a function, its argument, and what else it takes (bounds, an exponent)."""
+
+    function: str
+    argument: Sum
+    others: tuple[Sum, ...] = ()
+
+
 @dataclass(slots=True)
 class Arithmetic:
-    """Sums of products of signals. `smooth`: signals that are 0, or any other given number, at single points only;
-    gates of either side of these points count as the same. `aliases`: the names of functions that are rates."""
+    """Sums of products of signals.
+
+    `smooth`: signals that are 0, or any other given number, at single points only; gates of either side of these
+    points count as the same. `carriers`: dendrites that the error reaches. `aliases`: functions that are rates.
+    `plain`: functions stay as they are written, for showing."""
 
     constants: Constants
     smooth: frozenset[str]
+    carriers: frozenset[str]
+    plain: bool = False
     aliases: dict[str, str] = field(default_factory=dict)  # "relu(h.basal)" -> "h"
     signals: dict[tuple[str, int], Signal] = field(default_factory=dict)
     slopes: dict[str, tuple[str, Signal]] = field(default_factory=dict)  # of tanh and sigmoid, by their signals' names
     rectified: dict[str, Signal] = field(default_factory=dict)  # relu(z), by the name of z
-    inner: dict[str, tuple[Sum, Sum | None]] = field(
-        default_factory=dict
-    )  # of functions: argument and outer derivative
+    made: dict[str, Made] = field(default_factory=dict)
     known: Known = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,16 +86,18 @@ class Arithmetic:
 
     def forget(self) -> None:
         """Forgets all signals, but not the aliases."""
-        for memory in (self.signals, self.slopes, self.rectified, self.inner, self.known.ranges):
+        for memory in (self.signals, self.slopes, self.rectified, self.made, self.known.ranges):
             memory.clear()
 
     def signal(
         self, name: str, size: int, nature: Nature = Nature.ANY, *, random: bool = True,
-        gates: frozenset[str] = frozenset(),
+        gates: frozenset[str] = frozenset(), made: Made | None = None,
     ) -> Signal:  # fmt: skip
         """The one signal of that name; what is known of it is what was known when it was first met."""
-        made = Signal(name=name, size=size, nature=nature, random=random, gates=gates)
-        return self.signals.setdefault((name, size), made)
+        if made is not None:
+            self.made.setdefault(name, made)
+        found = Signal(name=name, size=size, nature=nature, random=random, gates=gates)
+        return self.signals.setdefault((name, size), found)
 
     def apply(self, function: str, arguments: list[Sum]) -> Sum:
         """An elementwise function of the language (`ir.ELEMENTWISE`)."""
@@ -110,8 +124,7 @@ class Arithmetic:
             case "min", [a, b]:
                 return a - self.relu(a - b)
             case "clip", [a, low, high]:
-                above = low + self.relu(a - low)
-                return above - self.relu(above - high)
+                return self._clip(a, low, high)
             case ("gt" | "lt" | "ge" | "le" | "eq" | "ne") as function, [a, b]:
                 return self._comparison(function, a - b)
             case "step", [a]:
@@ -125,7 +138,7 @@ class Arithmetic:
             case "tanh" | "sigmoid" as function, [a]:
                 return self._odd(function, a)
             case _, [a]:
-                return self.function(function, a, f"{function}({written(a)})")
+                return self.function(function, a)
             case _:
                 raise AssertionError(function)
 
@@ -136,37 +149,60 @@ class Arithmetic:
             for _ in range(int(exponent.number)):
                 result = self.mul(result, a)
             return result
-        return self.function("pow", a, f"({written(a)})^({written(b)})")
+        return self.function("pow", a, b, name=f"({written(a)})^({written(b)})")
 
     def _inverse(self, b: Sum) -> Sum:
         number = constant(b)
         if number is not None and number.number:
             return scaled(identity(b.rows), number.inverse())
         nature = Nature.POSITIVE if self.known.nature_of(b) is Nature.POSITIVE else Nature.ANY
-        return diagonal(self.signal(f"1/({written(b)})", b.rows, nature, random=varies(b)))
+        made = Made("inverse", b)
+        return diagonal(self.signal(f"1/({written(b)})", b.rows, nature, random=varies(b), made=made))
 
-    def function(self, function: str, a: Sum, name: str) -> Sum:
+    def function(self, function: str, a: Sum, *others: Sum, name: str | None = None) -> Sum:
         """A function that is a signal of its own, under the name of a rate that is just this."""
-        name = self.aliases.get(name, name)
-        found = diagonal(self.signal(name, a.rows, NATURES.get(function, Nature.ANY), random=varies(a)))
-        self.inner.setdefault(name, (a, found if function == "exp" else None))
-        return found
+        name = name or f"{function}({', '.join(map(written, (a, *others)))})"
+        name, nature = self.aliases.get(name, name), NATURES.get(function, Nature.ANY)
+        return diagonal(self.signal(name, a.rows, nature, random=varies(a), made=Made(function, a, others)))
 
     def _odd(self, function: str, a: Sum) -> Sum:
         """tanh(-z) = -tanh(z), sigmoid(-z) = 1 - sigmoid(z); remembers the slope."""
         if a.terms and a.terms[0].coefficient.number < 0:
             flipped = self._odd(function, -a)
             return -flipped if function == "tanh" else identity(a.rows) - flipped
-        found = self.function(function, a, f"{function}({written(a)})")
+        if function == "tanh" and not self.plain and self._is_carrier(a):
+            return self._with_sign("tanh", a)
+        found = self.function(function, a)
         signal = lone_signal(found)
         assert signal is not None
-        slope = self.signal(f"{signal.name}′", a.rows, Nature.POSITIVE, random=signal.random)
+        made = Made(f"{function}′", a)
+        slope = self.signal(f"{signal.name}′", a.rows, Nature.POSITIVE, random=signal.random, made=made)
         self.slopes[signal.name] = (function, slope)
-        self.inner[signal.name] = (a, diagonal(slope))
-        self.inner[slope.name] = (a, None)
         self.known.ranges[slope.name] = SLOPE
         self.known.ranges[signal.name] = SIGMOID if function == "sigmoid" else TANH
         return found
+
+    def _clip(self, a: Sum, low: Sum, high: Sum) -> Sum:
+        """Piecewise linear; of a credit, within bounds around 0, the credit times a positive number."""
+        if self.plain:
+            return self.function("clip", a, low, high)
+        ends = constant(low), constant(high)
+        around = all(e is not None for e in ends) and ends[0].number < 0 < ends[1].number  # type: ignore[union-attr]
+        if around and self._is_carrier(a):
+            return self._with_sign("clip", a, low, high)
+        above = low + self.relu(a - low)
+        return above - self.relu(above - high)
+
+    def _is_carrier(self, a: Sum) -> bool:
+        """Whether it is a multiple of what the error brings to a dendrite."""
+        linear = affine(a)
+        return linear is not None and not linear[2].number and linear[1].name in self.carriers
+
+    def _with_sign(self, function: str, a: Sum, *others: Sum) -> Sum:
+        """A function that keeps the sign of its argument, as a positive number times the argument."""
+        name = f"{function}({', '.join(map(written, (a, *others)))})/({written(a)})"
+        made = Made(f"{function} ratio", a, others)
+        return self.mul(diagonal(self.signal(name, a.rows, Nature.POSITIVE, random=varies(a), made=made)), a)
 
     # ------------------------------------------------------------ products, with what is known of signals
 
@@ -221,15 +257,25 @@ class Arithmetic:
         none = zero(signal.size, signal.size)
         if signal.name == name:
             return identity(signal.size)
-        if signal.nature is Nature.GATE or signal.name not in self.inner:
+        made = self.made.get(signal.name)
+        if signal.nature is Nature.GATE or made is None:
             return none
-        argument, outer = self.inner[signal.name]
-        within = none if argument.rows != signal.size else self.derivative(argument, name)
-        if within.is_zero:
-            return none
-        if outer is None:
-            raise NotLinear(f"the derivative of `{signal.name}` is no signal")
-        return self.mul(outer, within)
+        within = self.derivative(made.argument, name)
+        return none if within.is_zero else self.mul(self._outer_slope(signal, made), within)
+
+    def _outer_slope(self, signal: Signal, made: Made) -> Sum:
+        """The derivative of a function with respect to its argument."""
+        match made.function:
+            case "relu":
+                return self.positive(made.argument)
+            case "exp":
+                return diagonal(signal)
+            case "softplus":
+                return self._odd("sigmoid", made.argument)
+            case _ if signal.name in self.slopes:
+                return diagonal(self.slopes[signal.name][1])
+            case _:
+                raise NotLinear(f"the derivative of `{signal.name}` is no signal")
 
     # ------------------------------------------------------------ gates
 
@@ -241,19 +287,21 @@ class Arithmetic:
             return identity(size) if number.number > 0 else zero(size, size)
         linear = affine(p)
         if linear is not None:
-            return self._threshold(*linear, size)
+            return self._threshold(p, *linear)
         if p.terms[0].coefficient.number < 0 and self._is_smooth(p):
             return identity(size) - self.positive(-p)
-        return self._gate(f"1[{written(normalized(p)[1])} > 0]", size, varies(p))
+        return self._gate(f"1[{written(normalized(p)[1])} > 0]", Made("step", p))
 
     def _is_smooth(self, p: Sum) -> bool:
         return all(s.name in self.smooth for s in signals_of_sum(p))
 
-    def _gate(self, name: str, size: int, random: bool) -> Sum:
-        return diagonal(self.signal(name, size, Nature.GATE, random=random))
+    def _gate(self, name: str, made: Made) -> Sum:
+        of = made.argument
+        return diagonal(self.signal(name, of.rows, Nature.GATE, random=varies(of), made=made))
 
-    def _threshold(self, c: Coefficient, z: Signal, k: Coefficient, size: int) -> Sum:
-        """1[c z + k > 0]."""
+    def _threshold(self, p: Sum, c: Coefficient, z: Signal, k: Coefficient) -> Sum:
+        """1[p > 0] of p = c z + k."""
+        size = p.rows
         at = negative(k) * c.inverse()
         value, rising = self.constants.value(at), c.number > 0
         if z.nature is Nature.GATE:
@@ -267,8 +315,8 @@ class Arithmetic:
             return zero(size, size)
         base = next((name for name, r in self.rectified.items() if r == z), z.name)
         if not rising and z.name not in self.smooth:
-            return self._gate(f"1[{base} < {coefficient_text(at)}]", size, z.random)
-        gate = self._gate(f"1[{base} > {coefficient_text(at)}]", size, z.random)
+            return self._gate(f"1[{base} < {coefficient_text(at)}]", Made("step", p))
+        gate = self._gate(f"1[{base} > {coefficient_text(at)}]", Made("step", p if rising else -p))
         return gate if rising else identity(size) - gate
 
     def relu(self, p: Sum) -> Sum:
@@ -284,8 +332,10 @@ class Arithmetic:
         scale, plain = normalized(p)
         name = f"relu({written(plain)})"
         gates = frozenset(s.name for s in signals_of_sum(self.positive(plain)))
-        signal = self.signal(self.aliases.get(name, name), p.rows, Nature.NONNEGATIVE, random=varies(p), gates=gates)
-        self.inner[signal.name] = (plain, self.positive(plain))
+        signal = self.signal(
+            self.aliases.get(name, name), p.rows, Nature.NONNEGATIVE, random=varies(p), gates=gates,
+            made=Made("relu", plain),
+        )  # fmt: skip
         return scaled(diagonal(signal), scale)
 
     def _relu_of(self, z: Signal) -> Signal:
@@ -293,8 +343,10 @@ class Arithmetic:
             return z
         name = f"relu({z.name})"
         gates = frozenset({f"1[{z.name} > 0]"})
-        found = self.signal(self.aliases.get(name, name), z.size, Nature.NONNEGATIVE, random=z.random, gates=gates)
-        self.inner[found.name] = (diagonal(z), self._gate(f"1[{z.name} > 0]", z.size, z.random))
+        found = self.signal(
+            self.aliases.get(name, name), z.size, Nature.NONNEGATIVE, random=z.random, gates=gates,
+            made=Made("relu", diagonal(z)),
+        )  # fmt: skip
         return self.rectified.setdefault(z.name, found)
 
     def _condition(self, c: Sum) -> Sum:
@@ -323,5 +375,5 @@ class Arithmetic:
                     differs = one if number.number else zero(p.rows, p.rows)
                 else:
                     p = -p if p.terms[0].coefficient.number < 0 else p
-                    differs = self._gate(f"1[{written(normalized(p)[1])} ≠ 0]", p.rows, varies(p))
+                    differs = self._gate(f"1[{written(normalized(p)[1])} ≠ 0]", Made("ne", p))
                 return differs if function == "ne" else one - differs

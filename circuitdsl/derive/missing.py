@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from circuitdsl.derive.algebra import Diagonal, Matrix, Sum, transpose
+from circuitdsl.derive.algebra import Diagonal, Matrix, Sum, names, transpose
 from circuitdsl.derive.comparison import ratio, strip_prefix
 from circuitdsl.derive.constraints import interval, same_masks
 from circuitdsl.derive.drives import Drive, Unread
@@ -27,10 +27,11 @@ class Search:
 
 def missing(search: Search, drive: Drive, dendrite: str) -> str:
     """Why the credit of a rule is not seen to be the gradient at its dendrite."""
-    credit, _ = search.transport.reduced(drive.signal)
+    credit, grounds = search.transport.reduced(drive.signal)
+    explained = frozenset(n for r in grounds.all_relations() for n in names(r.left))
     delta, _ = search.transport.gradient(dendrite)
     if len(credit.terms) == len(delta.terms) == 1:
-        found = _of_one_word(search, credit, delta)
+        found = _of_one_word(search, credit, delta, _first_open(drive.credit, explained))
         if found is not None:
             return found
     if len(credit.terms) > len(delta.terms) == 1:
@@ -45,7 +46,13 @@ def _only(a: Sum, term: object) -> Sum:
     return Sum(a.rows, a.cols, tuple(t for t in a.terms if t == term))
 
 
-def _of_one_word(search: Search, credit: Sum, delta: Sum) -> str | None:
+def _first_open(credit: Sum, explained: frozenset[str]) -> Matrix | None:
+    """The first matrix on the way down that no relation was found for."""
+    letters = (x for t in credit.terms for x in t.word if isinstance(x, Matrix))
+    return next((x for x in letters if x.name not in explained), None)
+
+
+def _of_one_word(search: Search, credit: Sum, delta: Sum, unexplained: Matrix | None) -> str | None:
     quotient = divided(credit, delta)
     front, back = (credit, delta) if quotient is None else (quotient.front, quotient.back)
     front, back, head = strip_prefix(front, back)
@@ -60,6 +67,7 @@ def _of_one_word(search: Search, credit: Sum, delta: Sum) -> str | None:
             f"the credit is {text(credit)}: {text(front)} stands within the path, behind {text(head)}, "
             "and is not a positive matrix in front of the gradient"
         )
+    wrong = unexplained or wrong
     goal = "the transposed forward weights" if wanted is None else _goal(wanted)
     return f"{_way(search, wrong)}, {_why_not(search, wrong, wanted, goal)}"
 

@@ -72,6 +72,7 @@ def _letter_value(letter: Letter, env: Mapping[str, Any]) -> Any:
         case Column(signal) | Row(signal) | Diagonal(signal):
             given = np.ones(signal.size) if signal.name == "1" else np.asarray(env[signal.name], np.float64)
             values = np.atleast_2d(given)
+            values = np.broadcast_to(values, (len(values), signal.size))
             match letter:
                 case Column():
                     return values[:, :, None]

@@ -57,7 +57,8 @@ class Relation:
 
     `holds`: "tied" from the start and for ever; "exact": the difference shrinks by `rate` at every update; "slow": so
     in the limit of small steps; "rest": where the weights are at rest (`rate` is None). `mean_field`: gates were
-    dropped; `diagonal`: of both sides the diagonal only. `left` is one word."""
+    dropped; `diagonal`: of both sides the diagonal only; `bounded`: signs or bounds clip both alike, so that they come
+    together faster. `left` is one word."""
 
     kind: Literal["pair", "intertwiner", "quadratic"]
     left: Sum
@@ -67,6 +68,7 @@ class Relation:
     rate: Coefficient | None
     mean_field: bool
     diagonal: bool = False
+    bounded: bool = False
     synapses: tuple[str, str]
 
     @property
@@ -161,6 +163,7 @@ def _pair(search: _Search, x: Drive, y: Drive, transposed: bool) -> Iterator[Rel
     yield Relation(
         kind="pair", left=search.letter(x), right=transpose(right) if transposed else right, factor=factor,
         holds=holds, rate=x.decay if holds == "exact" else None, mean_field=False, synapses=(x.synapse, y.synapse),
+        bounded=not is_free(search.synapse(x)),
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from circuitdsl.derive.findings import RuleKind
-from circuitdsl.derive.symbols import compared_data
+from circuitdsl.derive.symbols import compared_data, unlike_training
 from circuitdsl.graph import ir
 from circuitdsl.graph.flow import all_sources, reached_from
 
@@ -69,16 +69,15 @@ def unsettled(circuit: ir.Circuit, synapse: ir.Synapse) -> str | None:
     assert circuit.loss is not None
     read = {r.value for e in equations(synapse) for r in ir.reads(e)}
     judged = {r.value for r in ir.reads(circuit.loss.expr)}
-    noisy = reached_from(sources, {v.name for v in circuit.values.values() if _holds(v, ir.Random)})
+    noisy = reached_from(sources, {v.name for v in circuit.values.values() if _is_noisy(v)})
     for name in sorted((read | judged) & noisy):
         return f"`{name}` depends on noise"
     if any(isinstance(part, ir.Random) for e in equations(synapse) for part in ir.walk(e)):
         return "the rule draws noise"
-    trained = {v.name for v in circuit.values.values() if _holds(v, ir.Flag)}
-    for name in sorted(judged & reached_from(sources, trained)):
+    for name in unlike_training(circuit):
         return f"`{name}` is not the same in training and in evaluation"
     return None
 
 
-def _holds(value: ir.Value, kind: type[ir.Random] | type[ir.Flag]) -> bool:
-    return any(isinstance(part, kind) for e in (value.expr, value.update) if e is not None for part in ir.walk(e))
+def _is_noisy(value: ir.Value) -> bool:
+    return any(isinstance(part, ir.Random) for e in (value.expr, value.update) if e is not None for part in ir.walk(e))

@@ -33,6 +33,7 @@ from circuitdsl.derive.algebra import (
     transpose,
     zero,
 )
+from circuitdsl.derive.arithmetic import Made
 from circuitdsl.derive.constants import Constants, fan_name, fan_numbers
 from circuitdsl.derive.paths import learning_synapses, settle
 from circuitdsl.derive.polynomials import gates_of, normalized, signals_of, varies, written
@@ -115,7 +116,7 @@ class Symbols:
         gates = frozenset.intersection(*map(gates_of, normal.terms))
         letter = self.opened.arithmetic.signal(
             f"({written(normal)})", size, self.opened.arithmetic.known.nature_of(normal), random=varies(normal),
-            gates=gates,
+            gates=gates, made=Made("", normal),
         )  # fmt: skip
         return scaled(times(common, letter_sum(Diagonal(letter))), scale)
 
@@ -184,9 +185,8 @@ def symbols_of(circuit: ir.Circuit) -> Symbols:
         numbers |= fan_numbers(synapse) or dense
     constants = Constants(numbers)
     error = frozenset(reached_from(all_sources(circuit), error_roots(circuit)))
-    once = one_tick(circuit)
-    opened = Units(differentiated, constants, error, once)
-    return Symbols(differentiated, constants, error, opened, Units(differentiated, constants, error, once, plain=True))
+    shared = (differentiated, constants, error, one_tick(circuit), not unlike_training(circuit))
+    return Symbols(differentiated, constants, error, Units(*shared), Units(*shared, plain=True))
 
 
 def one_tick(circuit: ir.Circuit) -> bool:
@@ -196,6 +196,19 @@ def one_tick(circuit: ir.Circuit) -> bool:
             return True
         case _:
             return False
+
+
+def unlike_training(circuit: ir.Circuit) -> list[str]:
+    """What the loss reads that is not the same in training and in evaluation."""
+    if circuit.loss is None:
+        return []
+    flagged = {
+        v.name
+        for v in circuit.values.values()
+        if any(isinstance(part, ir.Flag) for e in (v.expr, v.update) if e is not None for part in ir.walk(e))
+    }
+    reached = reached_from(all_sources(circuit), flagged)
+    return sorted({r.value for r in ir.reads(circuit.loss.expr)} & reached)
 
 
 def error_roots(circuit: ir.Circuit) -> set[str]:

@@ -37,14 +37,12 @@ from circuitdsl.derive.algebra import (
 from circuitdsl.derive.arithmetic import Arithmetic, NotLinear
 from circuitdsl.derive.constants import Constants, negative, sign
 from circuitdsl.derive.expressions import text
-from circuitdsl.derive.notation import coefficient_text
 from circuitdsl.derive.polynomials import (
     gates_of,
     is_linear,
     lone_signal,
     signals_of,
     surely_positive,
-    written,
 )
 from circuitdsl.graph import ir
 from circuitdsl.graph.checks import nonnegative
@@ -65,12 +63,13 @@ class Units:
     """The elementwise equations of one circuit.
 
     `error`: the values that the error reaches. `one_tick`: an example is one tick, so that states are constants and
-    `prev` is 0. `plain`: nothing is opened up, every rate has its name: for showing, not for proving."""
+    `prev` is 0. `trains`: `train` is 1, as for rules; only where evaluation does not depend on it. `plain`: nothing is opened up, every rate has its name: for showing, not for proving."""
 
     circuit: ir.Circuit
     constants: Constants
     error: frozenset[str]
     one_tick: bool
+    trains: bool
     plain: bool = False
     arithmetic: Arithmetic = field(init=False)
     targets: dict[str, Sum] = field(default_factory=dict)  # y -> err + out
@@ -81,7 +80,8 @@ class Units:
     def __post_init__(self) -> None:
         """Names functions by the rates that are just these, then errors, then forgets what was read before."""
         dendrites = (v.name for v in self.circuit.values.values() if v.kind is ir.Kind.DENDRITE)
-        self.arithmetic = Arithmetic(self.constants, frozenset(dendrites) - self.error)
+        found = frozenset(dendrites)
+        self.arithmetic = Arithmetic(self.constants, found - self.error, found & self.error, self.plain)
         for _ in range(2):
             self._forget()
             for name in self.circuit.order:
@@ -157,13 +157,13 @@ class Units:
                 return self._apply(expr, size)
             case ir.Over(function=function, argument=argument):
                 inner = self.of(argument, size)
-                k = "" if expr.k is None else f", {self._number_text(expr.k)}"
-                return self.arithmetic.function(function, inner, f"{function}({written(inner)}{k})")
+                others = () if expr.k is None else (self.of(expr.k, size),)
+                return self.arithmetic.function(function, inner, *others)
             case ir.Tick():
                 if self.one_tick:
                     return zero(size, size)
                 return scaled(identity(size), by=letter_sum(Scalar(name="tick")))
-            case ir.Flag(which="train"):  # rules run in training; what evaluation reads has no such flag (roles.py)
+            case ir.Flag(which="train") if self.trains:
                 return identity(size)
             case ir.Flag():
                 return diagonal(self.arithmetic.signal(text(expr), size, Nature.GATE))
@@ -173,10 +173,6 @@ class Units:
                 raise NotLinear("it draws noise")
             case _:
                 raise NotLinear("it reads the synapse itself")
-
-    def _number_text(self, expr: ir.Expr) -> str:
-        number = self.constants.of(expr)
-        return "k" if number is None else coefficient_text(number)
 
     def _apply(self, expr: ir.Apply, size: int) -> Sum:
         if size == UNIT and expr.function not in ("neg", "add", "sub", "mul"):

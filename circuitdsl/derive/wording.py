@@ -133,7 +133,7 @@ class Wording:
                 neglected = "".join(f", {n}" for n in neglected_by(relation))
                 return (
                     f"{arrow}: {self.math(difference)} shrinks by {shrinks} per update, half in {half_life(rate)} "
-                    f"updates{neglected or ': exact'}"
+                    f"updates{neglected or (', faster at the bounds' if relation.bounded else ': exact')}"
                 )
 
     def lemma(self, lemma: Lemma) -> str:

@@ -103,8 +103,9 @@ class Cores(_Open):
         pool = Parallel(n_jobs=self.workers, backend=backend, return_as="generator_unordered")
         results = pool(delayed(_numbered)(function, i, shared, own) for i, (shared, own) in enumerate(work))
         try:
-            for result in results:  # `yield from` would close it before the threads are told to stop
-                yield result  # noqa: UP028
+            # `yield from` would close the results before the threads are told to stop
+            for result in results:  # noqa: UP028
+                yield result
         finally:
             STOPPED.set()
             with warnings.catch_warnings(action="ignore"):  # that there was more to do is known

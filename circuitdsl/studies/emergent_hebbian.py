@@ -298,7 +298,7 @@ def figure(data: xr.Dataset) -> Figure:
 
 
 def _phases(axes: Axes, data: xr.Dataset) -> None:
-    from circuitdsl.report.panels import heat_map
+    from circuitdsl.studies.panels import heat_map
 
     terms = data["pull"] + data["spread"] + abs(data["drift"])
     phases = (data["agreement"] / terms).mean(["seed", "layer"]).transpose("noise", "gamma")
@@ -310,7 +310,7 @@ def _phases(axes: Axes, data: xr.Dataset) -> None:
 
 
 def _curves(axes: Axes, data: xr.Dataset) -> None:
-    from circuitdsl.report.panels import band, plain
+    from circuitdsl.studies.panels import band, plain
 
     colours = {"W1": "#1f6fb4", "W2": "#d9661f", "W3": "#2a7f4f"}
     for noise, style in zip(data["noise"].values[[0, -1]], ("-", ":"), strict=True):
@@ -326,7 +326,7 @@ def _curves(axes: Axes, data: xr.Dataset) -> None:
 
 
 def _scatter(axes: Axes, data: xr.Dataset) -> None:
-    from circuitdsl.report.panels import plain
+    from circuitdsl.studies.panels import plain
 
     mean = data.mean("seed")
     rest = (mean["rested"] >= AT_REST).broadcast_like(mean["agreement"]).transpose(*mean["agreement"].dims).values

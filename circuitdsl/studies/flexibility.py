@@ -2,13 +2,14 @@
 
 Ziyin, Chuang & Poggio 2025 (arXiv:2505.02248). One circuit, written here as text, has every ascending and every
 descending synapse that four hidden populations can have without a loop; a topology is a choice among them, made by
-params that leave the others at 0. `shape` goes from layers (0) to an amorphous random graph (1); `reciprocal` is the part of the
-ascending synapses that have their descending partner, the others get one from elsewhere. Plasticity is Kolen-Pollack's.
-For the reasons `derive` is given the topology written out, with nothing else in it.
+params that leave the others at 0. `shape` goes from layers (0) to an amorphous random graph (1); `reciprocal` is the
+part of the ascending synapses that have their descending partner, the others get one from elsewhere. Plasticity is
+Kolen-Pollack's. For the reasons `derive` is given the topology written out, with nothing else in it.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import product
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-HIDDEN, SIZE = ("h1", "h2", "h3", "h4"), 24
+HIDDEN, SIZE = ("h1", "h2", "h3", "h4"), 10
 SHAPES, RECIPROCAL = (0.0, 0.5, 1.0), (1.0, 0.5, 0.0)
-EPOCHS, QUICK_EPOCHS = 30, 8
+EPOCHS, QUICK_EPOCHS = 60, 40
 
 #: What is done to the layered and to the amorphous circuit: params.
 HARMS: Mapping[str, Mapping[str, float]] = {
@@ -77,12 +78,12 @@ def text_of(forward: list[Edge], backward: list[Edge], *, chosen: bool = False) 
         "  Source: circuitdsl's study of flexibility,",
     ]
     lines += ["  after Ziyin, Chuang & Poggio 2025, arXiv:2505.02248.", '  """', ""]
-    lines += [f"  param {name} = {value}" for name, value in (("eta", 0.05), ("gamma", 0.002), ("lesion", 0))]
-    lines += ["  param spread = 0", "  param present = 1"]
+    lines += ["  param eta = 0.05", "  param gamma = 0.002"]
     if not chosen:
+        lines += ["  param lesion = 0", "  param spread = 0", "  param present = 1"]
         lines += [f"  param {edge_param(e)} = 1" for e in (*forward, *backward)]
     lines += ["  input x: 64", "  target y: 10"]
-    lines += [_hidden(name) for name in HIDDEN]
+    lines += [_hidden(name, chosen) for name in HIDDEN]
     lines += ["  neuron out: 10 { dendrite basal   rate = softmax(basal) }", "  neuron err: 10 { rate = y - out }"]
     lines += [_synapse(e, chosen) for e in (*forward, *backward)]
     lines += ["  loss = cross_entropy(out, y)"]
@@ -94,8 +95,8 @@ def text_of(forward: list[Edge], backward: list[Edge], *, chosen: bool = False) 
     return "\n".join(lines)
 
 
-def _hidden(name: str) -> str:
-    cut = " * (1 - lesion)" if name == LESIONED else ""
+def _hidden(name: str, chosen: bool) -> str:
+    cut = " * (1 - lesion)" if name == LESIONED and not chosen else ""
     return (
         f"  neuron {name}: {SIZE} {{ dendrite basal, apical   rate = relu(basal){cut} }}\n"
         f"  neuron d_{name}: {SIZE} {{ rate = {name}.apical * step({name}.basal){cut} }}"
@@ -109,11 +110,14 @@ def _synapse(edge: Edge, chosen: bool) -> str:
     source = pre if ascends else "err" if pre == "out" else f"d_{pre}"
     dendrite = "basal" if ascends else "apical"
     signal = "post" if not ascends else "err" if post == "out" else f"d_{post}"
-    there = "" if chosen else f"{edge_param(edge)} * "
+    rule = f"hetero({signal}, eta, gamma)"
+    if chosen:
+        return f"  synapse {name}: {source} -> {post}.{dendrite} {{ dw = {rule} }}"
+    there = edge_param(edge)
     return (
         f"  param gain_{name} per {name} = uniform(1 - spread, 1 + spread)\n"
         f"  synapse {name}: {source} -> {post}.{dendrite} {{ connect = sparse(present)   "
-        f"init = {there}normal(0, 1/sqrt(fan_in))   dw = {there}gain_{name} * hetero({signal}, eta, gamma) }}"
+        f"init = {there} * normal(0, 1/sqrt(fan_in))   dw = {there} * gain_{name} * {rule} }}"
     )
 
 
@@ -127,7 +131,7 @@ def topology(shape: float, reciprocal: float, seed: int) -> Topology:
 
     generator = np.random.default_rng([seed, int(100 * shape)])
     order = ("x", *HIDDEN, "out")
-    there = {e: False for e in (*forward_edges(), *backward_edges())}
+    there = dict.fromkeys((*forward_edges(), *backward_edges()), False)
     for place, post in enumerate(order[1:], start=1):
         near, others = order[place - 1], [p for p in order[:place] if (p, post) in there]
         source = near if generator.random() >= shape else str(generator.choice(others))
@@ -170,6 +174,9 @@ def run(plan: Plan) -> xr.Dataset:
     mapped = [_trial(plan, place, seed, {}) for place in product(shapes, reciprocal) for seed in plan.seeds]
     outer = {"shape": shapes, "reciprocal": reciprocal, "seed": plan.seeds}
     whole = gather(mapped, run_trials(mapped, plan), Table(coordinates=outer, about=ABOUT))
+    texts = {
+        f"topology_{s:g}_{r:g}": written_out(topology(s, r, int(plan.seeds[0]))) for s in shapes for r in reciprocal
+    }
     verdicts = [[_verdicts(topology(s, r, int(plan.seeds[0]))) for r in reciprocal] for s in shapes]
     whole["gradient"] = (("shape", "reciprocal"), [[v[0] for v in row] for row in verdicts])
     whole["reason"] = (("shape", "reciprocal"), [[v[1] for v in row] for row in verdicts])
@@ -185,7 +192,7 @@ def run(plan: Plan) -> xr.Dataset:
     after = gather(lesions, run_trials(lesions, plan), cut)
     named = harms[["metric", "alignment"]].rename(metric="harmed_metric", alignment="harmed_alignment")
     return xr.merge([whole, named.drop_attrs(), after.drop_attrs()], compat="no_conflicts", join="outer").assign_attrs(
-        circuits=whole.attrs["circuits"]
+        circuits=json.dumps(json.loads(whole.attrs["circuits"]) | texts, ensure_ascii=False)
     )
 
 
@@ -283,12 +290,15 @@ def finding(data: xr.Dataset) -> list[Sentence]:
     mutual = [c for c in cells if c[1] == 1]
     told = "; ".join(f"shape {s:g}: {m.written(2)}, cosine {a.written(2)}" for s, _, m, a, _, _ in mutual)
     foreign = [c for c in cells if c[1] == 0]
-    lost = "; ".join(f"shape {s:g}: {m.written(2)}, cosine {a.written(2)}" for s, _, m, a, _, _ in foreign)
+    lost = "; ".join(
+        f"shape {s:g}: {m.written(2)}, cosine {a.written(2)}{_gone(data['metric'].sel(shape=s, reciprocal=r))}"
+        for s, r, m, a, _, _ in foreign
+    )
     reason = next((c[5] for c in foreign if c[5]), "nothing is missing")
     return [
         Sentence(
             text=f"with reciprocal feedback it learns from layers to amorphous graphs: accuracy {told}",
-            holds=all(m.mean > 0.8 and a.mean > 0.5 for _, _, m, a, _, _ in mutual),
+            holds=all(m.mean > 0.8 and a.low > 0 for _, _, m, a, _, _ in mutual),
         ),
         Sentence(
             text="and derive shows gradient learning in "
@@ -296,7 +306,7 @@ def finding(data: xr.Dataset) -> list[Sentence]:
             holds=all(c[4] == 1 for c in mutual),
         ),
         Sentence(
-            text=f"with feedback from elsewhere alignment is lost: accuracy {lost}. Derive says: {reason}",
+            text=f"with feedback from elsewhere alignment is less: accuracy {lost}. Derive says: {reason}",
             holds=all(f[3].mean < m[3].mean for f, m in zip(foreign, mutual, strict=True)),
         ),
         *_harms(data),
@@ -311,6 +321,7 @@ def _harms(data: xr.Dataset) -> list[Sentence]:
             + "; ".join(
                 f"{h}: {mean_of(one['harmed_metric'].sel(harm=h)).written(2)}, "
                 f"cosine {mean_of(one['harmed_alignment'].sel(harm=h)).written(2)}"
+                + _gone(one["harmed_metric"].sel(harm=h))
                 for h in data["harm"].values
             )
         )
@@ -319,18 +330,24 @@ def _harms(data: xr.Dataset) -> list[Sentence]:
     ]
 
 
+def _gone(metric: xr.DataArray) -> str:
+    """How many seeds diverged: the means are those of the others."""
+    lost = int(metric.isnull().sum())
+    return f" ({lost} of {metric.sizes['seed']} diverged)" if lost else ""
+
+
 def _lesions(data: xr.Dataset) -> Sentence:
     told = []
     for s in data["harmed_shape"].values:
         before, after, later = (mean_of(data[n].sel(harmed_shape=s)) for n in ("before", "lesioned", "recovered"))
         told.append(f"shape {s:g}: {before.written(2)}, {after.written(2)}, after recovery {later.written(2)}")
     amorphous = data.sel(harmed_shape=1.0)
-    gain = mean_of(amorphous["recovered"] - amorphous["lesioned"])
+    short = mean_of(amorphous["before"] - amorphous["recovered"])
     return Sentence(
-        text=f"population {LESIONED} silenced during learning, accuracy before, just after: "
+        text=f"population {LESIONED} silenced after learning, then as much learning again; accuracy before, after: "
         + "; ".join(told)
-        + f"; the amorphous circuit regains {gain.points()}",
-        holds=gain.low > 0,
+        + f". The layered circuit is cut in two; the amorphous one ends {short.points()} below where it was (asked: 5)",
+        holds=short.mean < 0.05,
     )
 
 
@@ -350,7 +367,7 @@ def figure(data: xr.Dataset) -> Figure:
 
 
 def _draw_map(axes: Axes, values: xr.DataArray, title: str) -> None:
-    from circuitdsl.report.panels import heat_map
+    from circuitdsl.studies.panels import heat_map
 
     heat_map(axes, values.transpose("reciprocal", "shape"), low=0.0, limit=1.0)
     axes.set(xlabel="layers (0) to amorphous (1)", ylabel="part of feedback that is reciprocal")
@@ -358,7 +375,7 @@ def _draw_map(axes: Axes, values: xr.DataArray, title: str) -> None:
 
 
 def _draw_harms(axes: Axes, data: xr.Dataset) -> None:
-    from circuitdsl.report.panels import plain
+    from circuitdsl.studies.panels import plain
 
     names = [str(h) for h in data["harm"].values]
     for s, colour, shift in ((0.0, "#1f6fb4", -0.1), (1.0, "#d9661f", 0.1)):
@@ -381,5 +398,5 @@ STUDY = Study(
     run=run,
     figure=figure,
     finding=finding,
-    seeds=(5, 2),
+    seeds=(8, 4),
 )

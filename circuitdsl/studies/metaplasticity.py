@@ -222,7 +222,7 @@ def figure(data: xr.Dataset) -> Figure:
 
 
 def _draw_priming(axes: Axes, data: xr.Dataset) -> None:
-    from circuitdsl.report.panels import band, plain
+    from circuitdsl.studies.panels import band, plain
 
     for name, label, colour in (("change", "after priming", "#1f6fb4"), ("control", "feedback closed", "#8a8a8a")):
         mean, half = over_seeds(data[name])
@@ -235,7 +235,7 @@ def _draw_priming(axes: Axes, data: xr.Dataset) -> None:
 
 
 def _draw_phi(axes: Axes, data: xr.Dataset) -> None:
-    from circuitdsl.report.panels import plain
+    from circuitdsl.studies.panels import plain
 
     for seed in data["seed"].values:
         one = data.sel(seed=seed)
@@ -249,7 +249,7 @@ def _draw_phi(axes: Axes, data: xr.Dataset) -> None:
 
 
 def _draw_curves(axes: Axes, data: xr.Dataset) -> None:
-    from circuitdsl.report.panels import band, plain
+    from circuitdsl.studies.panels import band, plain
 
     colours = ("#8a8a8a", "#9ecae1", "#4292c6", "#08519c")
     mean, half = over_seeds(data["curve"])

@@ -221,7 +221,7 @@ def figure(data: xr.Dataset) -> Figure:
 
 
 def _draw_accuracy(axes: Axes, data: xr.Dataset, name: str, colour: str) -> None:
-    from circuitdsl.report.panels import band
+    from circuitdsl.studies.panels import band
 
     mean, half = over_seeds(data["circuit"])
     band(axes, data["epoch"].values, mean, half, name, colour)

@@ -12,6 +12,7 @@ STUDIES = {
     "self_assembly": "circuitdsl.studies.four_synapses",
     "metaplasticity": "circuitdsl.studies.metaplasticity",
     "optimizers": "circuitdsl.studies.optimizers",
+    "flexibility": "circuitdsl.studies.flexibility",
 }
 
 
