@@ -23,7 +23,8 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"certify"}),
     frozenset({"api"}),
     frozenset({"explore"}),
-    frozenset({"studies", "report", "codes"}),
+    frozenset({"report"}),  # draws any dataset; a study says what to draw
+    frozenset({"studies", "codes"}),
     frozenset({"cli"}),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -51,7 +51,8 @@ def find_errors(circuit: Circuit) -> Errors:
     labels = {p.name for p in circuit.of_kind(Kind.TARGET)}
     if not labels:
         aims = _aims(circuit)
-        entries = {n for n, read in sources.items() if n not in alive and read & aims and read & alive}
+        aside = {n: read for n, read in sources.items() if n not in alive}
+        entries = {n for n, read in aside.items() if "loss" in read or (read & aims and read & alive)}
         return Errors(frozenset(entries), frozenset(), frozenset(reached_from(sources, entries)), frozenset())
     while more := {n for n, read in sources.items() if n not in labels and read and read <= labels}:
         labels |= more

@@ -30,7 +30,7 @@ class Constants:
         """The number, or None if the expression changes while the circuit runs or differs between synapses."""
         match expr:
             case ir.Num(value=value) if math.isfinite(value):
-                return Coefficient(Fraction(repr(value)))
+                return Coefficient(fraction(value))
             case ir.ParamRef(name=name):
                 return self.param(name, self.numbers[name])
             case ir.Apply(function="neg", arguments=(a,)):
@@ -64,7 +64,7 @@ class Constants:
         if not math.isfinite(value):
             return None
         if not any(isinstance(e, ir.ParamRef) for e in ir.walk(expr)):
-            return Coefficient(Fraction(repr(value)))
+            return Coefficient(fraction(value))
         return self.param(f"({text(expr)})", value)
 
     # ------------------------------------------------------------ values
@@ -89,6 +89,12 @@ class Constants:
             return Coefficient(sum((c.number for c in found), Fraction(0)), found[0].params)
         value = sum(map(self.value, found))
         return self.param(f"({' + '.join(map(coefficient_text, found))})".replace("+ −", "− "), value)
+
+
+def fraction(value: float) -> Fraction:
+    """The number that was meant: 2/3 for what a computer makes of it, else its decimals."""
+    near = Fraction(value).limit_denominator(10_000)
+    return near if float(near) == value else Fraction(repr(value))
 
 
 def negative(c: Coefficient) -> Coefficient:

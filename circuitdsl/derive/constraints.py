@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf
+from math import inf, isclose
 
 from circuitdsl.derive.algebra import Coefficient
 from circuitdsl.derive.constants import Constants, fan_numbers, with_fans
@@ -49,7 +49,7 @@ def keep_multiple(one: ir.Synapse, two: ir.Synapse, factor: float, constants: Co
     if first is None or second is None:
         return False
     ends = sorted(factor * end for end in second)
-    return all(a == b or abs(a - b) <= 1e-9 * abs(a) for a, b in zip(first, ends, strict=True))
+    return all(isclose(a, b, rel_tol=1e-9) for a, b in zip(first, ends, strict=True))
 
 
 def start_factor(one: ir.Synapse, two: ir.Synapse, transposed: bool, constants: Constants) -> Coefficient | None:

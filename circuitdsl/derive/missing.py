@@ -39,7 +39,25 @@ def missing(search: Search, drive: Drive, dendrite: str) -> str:
         if stray is not None:
             shown = text(_only(credit, stray))
             return f"the credit {text(credit)} has a part, {shown}, that the gradient {text(delta)} has not"
+    lost = [t for t in delta.terms if divided(credit, _only(delta, t)) is None]
+    brought = [t for t in delta.terms if t not in lost]
+    if lost and brought and ratio(credit, Sum(delta.rows, delta.cols, tuple(brought))) is not None:
+        shown = text(Sum(delta.rows, delta.cols, tuple(lost)))
+        return f"the gradient has another part, {shown}, that nothing brings to the neuron"
     return f"the credit {text(credit)} is not seen to be a positive matrix times the gradient {text(delta)}"
+
+
+def almost(search: Search, drive: Drive) -> str | None:
+    """What keeps a weight from a relation with another of equal drive; None if there is none of equal drive."""
+    for other in search.rules.values():
+        if not isinstance(other, Drive) or other.synapse == drive.synapse:
+            continue
+        for turned in (True, False):
+            if ratio(drive.matrix, transpose(other.matrix) if turned else other.matrix) is not None:
+                one, two = (search.symbols.circuit.synapses[d.synapse] for d in (drive, other))
+                goal = f"transpose({two.name})" if turned else two.name
+                return f"no relation: driven as {goal} is, but {_obstacle(search, one, two)}"
+    return None
 
 
 def _only(a: Sum, term: object) -> Sum:

@@ -195,7 +195,8 @@ class _Teller:
             listed = ", ".join(map(shortener(self.synapse), dict.fromkeys(others)))
             yield Row("relation", f"see {listed}")
         if not own and not others:
-            yield Row("relation", "none found with another weight")
+            for reason in self.finding.because:
+                yield Row("", shortener(self.synapse)(reason))
 
     # ------------------------------------------------------------ the verdict
 

@@ -212,7 +212,8 @@ def _intertwiner(search: _Search, x: Drive, y: Drive) -> Iterator[Relation]:
         return
     p, s, u = strip_suffix(x.credit, y.pre)
     r, q, v = strip_suffix(x.pre, y.credit)
-    if not _is_plain(s) or u.cols != UNIT or v.cols != UNIT or len(q.terms) != 1 or not (_is_plain(q) or _is_plain(r)):
+    ends = u.cols == v.cols == UNIT and UNIT not in (u.rows, v.rows)
+    if not ends or not _is_plain(s) or len(q.terms) != 1 or not (_is_plain(q) or _is_plain(r)):
         return
     mean_field = any(map(depends_on_example, (p, q, r)))
     p, q, r = (without_gates(a) for a in (p, q, r))
@@ -225,7 +226,7 @@ def _intertwiner(search: _Search, x: Drive, y: Drive) -> Iterator[Relation]:
     factor = x.rate * y.rate.inverse() * y.decay * x.decay.inverse() * scale
     holds, rate = ("rest", None) if mean_field else _along(search, x, y, (p, q, r), factor)
     yield Relation(
-        kind="intertwiner", left=times(search.letter(x), transpose(q)),
+        kind="intertwiner", left=search.letter(x) if _is_plain(q) else times(search.letter(x), transpose(q)),
         right=times(times(p, transpose(search.letter(y))), transpose(r)), factor=factor, holds=holds, rate=rate,
         mean_field=mean_field, synapses=(x.synapse, y.synapse),
     )  # fmt: skip

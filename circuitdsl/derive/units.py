@@ -63,7 +63,8 @@ class Units:
     """The elementwise equations of one circuit.
 
     `error`: the values that the error reaches. `one_tick`: an example is one tick, so that states are constants and
-    `prev` is 0. `trains`: `train` is 1, as for rules; only where evaluation does not depend on it. `plain`: nothing is opened up, every rate has its name: for showing, not for proving."""
+    `prev` is 0. `trains`: `train` is 1, as for rules; only where evaluation does not depend on it. `plain`: nothing
+    is opened up, every rate has its name: for showing, not for proving."""
 
     circuit: ir.Circuit
     constants: Constants

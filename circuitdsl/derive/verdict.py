@@ -15,7 +15,7 @@ from circuitdsl.derive.constants import sign
 from circuitdsl.derive.drives import Drive, Unread, read_rule
 from circuitdsl.derive.findings import Derivation, Evidence, Finding, Role, Verdict, consistent
 from circuitdsl.derive.matching import Form, divided, forms
-from circuitdsl.derive.missing import Search, missing
+from circuitdsl.derive.missing import Search, almost, missing
 from circuitdsl.derive.motifs import find_motifs, quadratics
 from circuitdsl.derive.notation import text
 from circuitdsl.derive.paths import learning_synapses
@@ -90,6 +90,10 @@ class _Court:
     transports: tuple[Transport, ...]
 
     @property
+    def _search(self) -> Search:
+        return Search(self.symbols, self.rules, self.transports[-1])
+
+    @property
     def words(self) -> Wording:
         return Wording(self.symbols.constants)
 
@@ -110,9 +114,11 @@ class _Court:
     def _about_auxiliary(self, synapse: ir.Synapse) -> tuple[str, ...]:
         rule = self.rules[synapse.name]
         own = [self.words.relation(r) for r in self.relations if synapse.name in r.synapses]
-        if not own and isinstance(rule, Unread):
-            return (f"not shown: {rule.why}",)
-        return tuple(own)
+        if own:
+            return tuple(own)
+        if isinstance(rule, Unread):
+            return (f"no relation: {rule.why}",)
+        return (almost(self._search, rule) or "no relation with another weight is found",)
 
     def _with_gradient(self, found: Finding, synapse: ir.Synapse) -> Finding:
         try:
@@ -148,7 +154,7 @@ class _Court:
             return replace(found, because=(f"not shown: the rule takes {taken} for its presynaptic rate",))
         best = self._best(rule, synapse.dendrite)
         if best is None:
-            why = missing(Search(self.symbols, self.rules, self.transports[-1]), rule, synapse.dendrite)
+            why = missing(self._search, rule, synapse.dendrite)
             return replace(found, because=(f"not shown: {why}",))
         return self._decided(found, rule, pre, *best)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from circuitdsl.derive.algebra import Coefficient, Sum, column, ones, times
 from circuitdsl.derive.constants import Constants
@@ -209,8 +210,11 @@ class Wording:
         norm = f"|{self.notation.name(drive.synapse)}|{self.sign('²')}"
         if drive.decay is None:
             return "0", norm
-        amount = self.notation.number_of(drive.decay * drive.rate.inverse())
-        return f"{self.sign('½')}{'' if amount == '1' else amount}", norm
+        amount = drive.decay * drive.rate.inverse()
+        if amount.number == 1:
+            shown = self.notation.number_of(amount).removeprefix("1")
+            return f"{self.sign('½')}{shown}", norm
+        return self.notation.number_of(amount * Coefficient(Fraction(1, 2))), norm
 
     def curl(self, motif: Motif) -> str:
         """Why a pair of synapses climbs nothing in common."""

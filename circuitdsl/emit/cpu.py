@@ -47,7 +47,7 @@ from circuitdsl.noise import SCALE_NORMAL, SCALE_UNIFORM24, SCALE_UNIFORM53, sca
 #: Sums may be reordered and products contracted, but NaN and infinity stay what they are.
 OPTIONS = 'error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"}'
 #: Functions that only the entry point calls need no way in from Python: a third of the time to compile.
-INNER = f"{OPTIONS}, no_cpython_wrapper=True, no_cfunc_wrapper=True"
+INNER = "no_cpython_wrapper=True, no_cfunc_wrapper=True"
 #: Beyond so many calls of phases they are kept out of line: LLVM's work would grow with the square of them.
 INLINE_CALLS = 24
 
@@ -100,8 +100,8 @@ def arguments(program: Program) -> tuple[Scalar, ...]:
 def _head(program: Program, dtype: DType, comments: bool, apart: bool) -> list[str]:
     lines = [f'"""{program.title}, in {dtype}. Written by circuitdsl."""', ""] if comments else []
     more = ["from numba import config, njit, types", "from numba.extending import intrinsic"]
-    return [*lines, "import numpy as np", *(more if apart else ["from numba import njit"]), "", f"real = np.{dtype}",
-            f"kernel = njit({INNER})"]  # fmt: skip
+    imports = ["import numpy as np", *(more if apart else ["from numba import njit"])]
+    return [*lines, *imports, "", f"real = np.{dtype}", "kernel = njit(", f"    {OPTIONS},", f"    {INNER},", ")"]
 
 
 _APART = '''

@@ -508,7 +508,8 @@ class Circuit(Entity):
 
     `order`: the values to evaluate in each tick (all but inputs, targets, bias and states), so that
     each comes after what it reads. `reverse`: the adjoints of a gradient twin, evaluated tick by
-    tick backwards after the evaluation pass; empty in a circuit that was written. `partners`: unordered pairs of populations.
+    tick backwards after the evaluation pass; empty in a circuit that was written.
+    `partners`: unordered pairs of populations.
     """
 
     text: str = field(repr=False, default="")
