@@ -33,7 +33,8 @@ class SynapseCertificate:
     `aligned`, the cosine of credit and H delta, H as it was derived, else the identity; `r2`, `h_min` and `h_max`. Over
     the late checkpoints (from a fifteenth of the updates on): `phi`, `descent` and `control`. `descent` is
     E<drive, -grad> / (|drive| |grad|), 1 for the gradient itself; `control` the same with permuted errors, in the same
-    unit; `difference` is between the two, example by example.
+    unit; `differences` from that, and from the control in which every other error is also turned round, are taken
+    example by example.
     `phi_positive`: the part of checkpoints and seeds with phi > 0. `reached`: the relations that the derived
     verdict needs came under 0.1 in all seeds (and, if it is approximate, the credit was about H delta then); None if it
     needs none. `verdict`: by measurement; None if every seed
@@ -51,7 +52,7 @@ class SynapseCertificate:
     h_max: float
     descent: Interval
     control: float
-    difference: Interval
+    differences: tuple[Interval, Interval]
     verdict: Verdict | None
     derived: Verdict | None
     reached: bool | None

@@ -1,7 +1,7 @@
 """From readings over training and seeds to one certificate for each synapse, and whether it bears out `derive`.
 
 theory.md, section 4: a verdict is `descent` if the descent rate is positive beyond its interval and more than under
-the control, `ascent` if it is negative likewise, `none` if it cannot be told from the control. `gradient` is never
+one of the controls, `ascent` if it is negative likewise, `none` if it cannot be told from either. `gradient` is never
 claimed by measurement alone."""
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ class Record:
 def certify_synapse(record: Record) -> SynapseCertificate:
     """What the readings of one synapse come to, without regard to the others."""
     late = record.late()
-    each, control = record.array(lambda r: r.descent, late), record.array(lambda r: r.control, late)
-    descent, difference = interval(each).within(-1, 1), interval(each - control)
+    each, control, turned = (record.array(of, late) for of in (_descent, _control, _turned))
+    descent, differences = interval(each).within(-1, 1), (interval(each - control), interval(each - turned))
     agreement, power = record.array(lambda r: r.agreement, late), record.array(lambda r: r.power, late)
     phis = record.numbers(lambda r: r.phi)
     return SynapseCertificate(
@@ -102,8 +102,8 @@ def certify_synapse(record: Record) -> SynapseCertificate:
         h_max=_last(record.numbers(lambda r: r.response.high)),
         descent=descent,
         control=float(control.mean()) if control.size else float("nan"),
-        difference=difference,
-        verdict=_verdict(record, descent, difference) if record.readings else None,
+        differences=differences,
+        verdict=_verdict(record, descent, differences) if record.readings else None,
         derived=record.finding.verdict,
         reached=_reached(record),
         agrees=None,
@@ -121,10 +121,22 @@ def _last(numbers: Array) -> float:
     return next((float(c.mean()) for c in reversed(known) if c.size), float("nan"))
 
 
-def _verdict(record: Record, descent: Interval, difference: Interval) -> Verdict:
+def _descent(reading: Reading) -> Array:
+    return reading.descent
+
+
+def _control(reading: Reading) -> Array:
+    return reading.control
+
+
+def _turned(reading: Reading) -> Array:
+    return reading.turned
+
+
+def _verdict(record: Record, descent: Interval, differences: tuple[Interval, Interval]) -> Verdict:
     if is_exact(record) and not record.filtered:
         return "exact"
-    if descent.sign == difference.sign != 0:
+    if descent.sign != 0 and any(d.sign == descent.sign for d in differences):
         return "descent" if descent.sign > 0 else "ascent"
     return "none"
 
@@ -192,9 +204,9 @@ def _objection(found: SynapseCertificate, record: Record) -> str | None:
             worst = _least(record.numbers(lambda r: r.cos))
             return None if is_exact(record) else f"{claim}, but its cosine falls to {worst:.6f}"
         case "none":
-            low, mean, high = found.difference
+            low, mean, high = next((d for d in found.differences if d.sign), found.differences[0])
             seen = f"{claim}, but differs from the control by {mean:.3g} [{low:.3g}, {high:.3g}]"
-            return seen if found.difference.sign else None
+            return seen if any(d.sign for d in found.differences) else None
         case "gradient" | "descent":
             return _wrong_way(found, record, claim, 1)
         case "ascent" | "inconsistent":
@@ -204,17 +216,24 @@ def _objection(found: SynapseCertificate, record: Record) -> str | None:
 
 
 def _wrong_way(found: SynapseCertificate, record: Record, claim: str, sign: int) -> str | None:
-    """The sign of phi and of the descent rate, where the relations that the verdict needs hold."""
+    """The signs of phi and of the descent rate, where the conditions of the verdict hold; and whether both controls
+    go further that way, beyond the interval."""
+    import numpy as np
+
     readings = _settled(record)
     if not readings:
         return None
     phi = sum(r.agreement.sum() for r in readings) / sum(r.power.sum() for r in readings)
-    rate = sum(r.descent.mean() for r in readings) / len(readings)
-    control = sum(r.control.mean() for r in readings) / len(readings)
     if found.derived in ("gradient", "inconsistent", "ascent") and sign * phi <= 0:
         return f"{claim}, but its phi is {phi:.3g}"
-    if sign * (rate - control) <= 0:
-        return f"{claim}, but its descent rate is {rate:.3g}, and {control:.3g} with permuted errors"
+    each, *controls = (np.array([of(r) for r in readings]) for of in (_descent, _control, _turned))
+    if sign * each.mean() <= 0:
+        return f"{claim}, but its descent rate is {each.mean():.3g}"
+    if all(sign * interval(each - control).sign < 0 for control in controls):
+        shown = f"{each.mean():.3g}, and {controls[0].mean():.3g} with permuted errors"
+        return f"{claim}, but its descent rate is {shown}"
+    if all(np.array_equal(each, control) for control in controls):
+        return f"{claim}, but permuted errors change nothing: it does not see the error"
     return None
 
 

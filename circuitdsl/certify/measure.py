@@ -33,7 +33,8 @@ class Reading:
 
     `cos` of mean drive and descent direction; `ratio` of their norms, in units of the rule's rate. For each example
     of the sample: `descent`, whose mean is that cosine and whose spread is what the example does to it; `control`,
-    the same with the drive under permuted errors, in the same unit; `agreement`, s . delta in units of the rate, and
+    the same with the drive under permuted errors, in the same unit, `turned`, with errors that are also turned round;
+    `agreement`, s . delta in units of the rate, and
     `power`, |delta|^2; `aligned`, the mean cosine of s and H delta, H as it was derived (else the identity). NaN
     where the gradient is 0."""
 
@@ -41,6 +42,7 @@ class Reading:
     ratio: float
     descent: Array
     control: Array
+    turned: Array
     agreement: Array
     power: Array
     aligned: float
@@ -76,14 +78,15 @@ def _reading(found: Pair, rate: float, h: Array | None) -> Reading:
     examples = len(found.power)
     cos = float(np.vdot(found.drive, found.descent)) / (drive * descent) if drive * descent > 0 else float("nan")
     if drive * descent > 0:
-        each, control = _influences(found, drive, descent)
+        each, control, turned = _influences(found, drive, descent)
     else:
-        each = control = np.zeros(examples) if descent > 0 else np.full(examples, np.nan)
+        each = control = turned = np.zeros(examples) if descent > 0 else np.full(examples, np.nan)
     return Reading(
         cos=cos,
         ratio=drive / rate / descent if descent > 0 else float("nan"),
         descent=each,
         control=control,
+        turned=turned,
         agreement=found.agreement / rate,
         power=found.power,
         aligned=_aligned(found.credit, found.delta if h is None else found.delta @ h.T),
@@ -101,9 +104,9 @@ def _aligned(credit: Array, wanted: Array) -> float:
     return float((products[there] / norms[there]).mean()) if there.any() else float("nan")
 
 
-def _influences(found: Pair, drive: float, descent: float) -> tuple[Array, Array]:
+def _influences(found: Pair, drive: float, descent: float) -> tuple[Array, Array, Array]:
     """a / sqrt(b c) plus what each example does to it (its influence function), for a the product of the two means
-    and b, c their squares; with the real drive, and with that of permuted errors in the same unit."""
+    and b, c their squares; with the real drive, and with those of the two controls in the same unit."""
     import numpy as np
 
     scale = drive * descent
@@ -113,8 +116,11 @@ def _influences(found: Pair, drive: float, descent: float) -> tuple[Array, Array
         mean = forth.mean()
         return np.asarray((forth + back - back.mean() - mean * spread) / scale)
 
-    real = each(found.drive_descent, found.descent_drive)
-    return real, each(found.control_descent, found.descent_control)
+    return (
+        each(found.drive_descent, found.descent_drive),
+        each(found.control_descent, found.descent_control),
+        each(found.turned_descent, found.descent_turned),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ synapse), drive and descent are written out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,6 @@ from circuitdsl.certify.drive import Rule
 from circuitdsl.certify.passes import (
     Passes,
     Still,
-    is_from_bias,
     permuted,
     with_permuted_labels,
 )
@@ -52,12 +51,14 @@ class Outer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """Means over the sample [post size, pre size]: `drive` and `descent`, which is minus the gradient. For each
-    example, [examples]: the products of its drive with both means (`drive_descent`, `drive_drive`), of its descent
-    with both (`descent_drive`, `descent_descent`), and, for the drive under permuted errors, `control_descent` and
-    `descent_control`; `credit` and `delta`, [examples, post size], what drive and descent say to each neuron;
-    `agreement` and `power`, s . delta and |delta|^2, whose means have the consistency score as their ratio (where the
-    gradient comes from several ticks: the same products of the whole drive and descent)."""
+    """Means over the sample [post size, pre size]: `drive` and `descent`, which is minus the gradient.
+
+    For each example, [examples]: the products of its drive with both means (`drive_descent`, `drive_drive`), of its
+    descent with both (`descent_drive`, `descent_descent`); for the drive under permuted errors `control_descent` and
+    `descent_control`, and under errors that are also turned round `turned_descent` and `descent_turned`; `credit` and
+    `delta`, [examples, post size], what drive and descent say to each neuron; `agreement` and `power`, s . delta and
+    |delta|^2, whose means have the consistency score as their ratio (where the gradient comes from several ticks: the
+    same products of the whole drive and descent)."""
 
     drive: Array
     descent: Array
@@ -67,6 +68,8 @@ class Pair:
     descent_descent: Array
     control_descent: Array
     descent_control: Array
+    turned_descent: Array
+    descent_turned: Array
     credit: Array
     delta: Array
     agreement: Array
@@ -76,26 +79,40 @@ class Pair:
 def pair(rule: Rule, passes: Passes, still: Still, state: State) -> Pair:
     """The drive of a rule and the descent at the state that was looked at."""
     synapse, labels = rule.synapse, still.errors.labels
-    turn = is_from_bias(still.circuit, synapse)
-    shuffled = passes.turned if turn else passes.permuted
+    controls = [passes.permuted, passes.turned]
     if any(r.value in labels for r in rule.remembers()):
-        shuffled = with_permuted_labels(shuffled, still.errors)
+        controls = [with_permuted_labels(frames, still.errors) for frames in controls]
     direct = any(r.value in labels for r in rule.reads())
     descents = _descents(synapse, passes.evaluation)
     found = factors(rule, passes.training, state)
-    control = found if direct or shuffled is passes.training else factors(rule, shuffled, state)
-    if found is not None and control is not None:
+    if found is not None:
         if direct:
-            control = [replace(o, post=permuted(o.post, turn=turn)) for o in found]
-        return _by_factors(found, control, descents, state.masks[synapse.name])
+            drives = [[replace(o, post=permuted(o.post, turn=turn)) for o in found] for turn in (False, True)]
+        else:
+            drives = _each(controls, lambda frames: factors(rule, frames, state), passes.training, found)
+        return _by_factors(found, drives, descents, state.masks[synapse.name])
     few = slice(0, max(FEWEST, ROOM // (synapse.post_size * synapse.pre_size)))
     training = passes.training
     if few.stop < training[0].batch.size:
-        training, shuffled = ([_some(f, few) for f in frames] for frames in (training, shuffled))
+        training = [_some(f, few) for f in training]
+        controls = _each(controls, lambda frames: [_some(f, few) for f in frames], passes.training, training)
         descents = [replace(d, post=d.post[few], pre=d.pre[few]) for d in descents]
     if direct:
-        shuffled = with_permuted_labels(shuffled, still.errors)
-    return _written_out(rule, training, shuffled, descents, state)
+        controls = [with_permuted_labels(frames, still.errors) for frames in controls]
+    return _written_out(rule, training, controls, descents, state)
+
+
+def _each(controls: Sequence[Any], make: Callable[[Any], Any], same: Any, made: Any) -> list[Any]:
+    """Something made of each of the controls; only once of what is the same list."""
+    found: list[Any] = []
+    for i, frames in enumerate(controls):
+        if frames is same:
+            found.append(made)
+        elif i > 0 and frames is controls[0]:
+            found.append(found[0])
+        else:
+            found.append(make(frames))
+    return found
 
 
 # ---------------------------------------------------------------- factors
@@ -204,12 +221,12 @@ def _along(outers: Sequence[Outer], direction: Array, examples: int) -> Array:
 
 
 def _by_factors(
-    drives: list[Outer], control: list[Outer], descents: list[Outer], mask: NDArray[np.bool_] | None
+    drives: list[Outer], controls: list[list[Outer]], descents: list[Outer], mask: NDArray[np.bool_] | None
 ) -> Pair:
     import numpy as np
 
     shape = (descents[0].post.shape[1], descents[0].pre.shape[1])
-    drive, descent, shuffled = (_mean(outers, shape, mask) for outers in (drives, descents, control))
+    drive, descent, permuted, turned = (_mean(outers, shape, mask) for outers in (drives, descents, *controls))
     source = np.mean([d.pre for d in descents], axis=0) if len(descents) > 1 else descents[0].pre
     n = len(source)
     credit, delta = _credits(drives, source, shape[0]), _credits(descents, source, shape[0])
@@ -224,8 +241,10 @@ def _by_factors(
         drive_drive=_along(drives, drive, n),
         descent_drive=_along(descents, drive, n),
         descent_descent=_along(descents, descent, n),
-        control_descent=_along(control, descent, n),
-        descent_control=_along(descents, shuffled, n),
+        control_descent=_along(controls[0], descent, n),
+        descent_control=_along(descents, permuted, n),
+        turned_descent=_along(controls[1], descent, n),
+        descent_turned=_along(descents, turned, n),
         credit=credit,
         delta=delta,
         agreement=agreement,
@@ -288,7 +307,7 @@ def _inverse_square(source: Array) -> Array:
 
 
 def _written_out(
-    rule: Rule, training: Sequence[Frame], control: Sequence[Frame], descents: Sequence[Outer], state: State
+    rule: Rule, training: list[Frame], controls: list[list[Frame]], descents: Sequence[Outer], state: State
 ) -> Pair:
     import numpy as np
 
@@ -296,8 +315,8 @@ def _written_out(
     examples = len(descents[0].post)
     wanted = np.concatenate([_sum_of(descents, rows, mask) for rows in _portions(examples, synapse)])
     drives = _drives(rule, training, state)
-    shuffled = drives if control is training else _drives(rule, control, state)
-    drive, descent, control_drive = (a.mean(axis=0) for a in (drives, wanted, shuffled))
+    permuted, turned = _each(controls, lambda frames: _drives(rule, frames, state), training, drives)
+    drive, descent = drives.mean(axis=0), wanted.mean(axis=0)
     source = np.mean([d.pre for d in descents], axis=0)
     projection = (source * _inverse_square(source)[:, None])[:, :, None]
 
@@ -313,8 +332,10 @@ def _written_out(
         drive_drive=along(drives, drive),
         descent_drive=along(wanted, drive),
         descent_descent=along(wanted, descent),
-        control_descent=along(shuffled, descent),
-        descent_control=along(wanted, control_drive),
+        control_descent=along(permuted, descent),
+        descent_control=along(wanted, permuted.mean(axis=0)),
+        turned_descent=along(turned, descent),
+        descent_turned=along(wanted, turned.mean(axis=0)),
         credit=credit,
         delta=delta,
         agreement=(left * right).reshape(examples, -1).sum(axis=1),

@@ -4,9 +4,11 @@ The control of the certificate (theory.md, section 4): the same states with the 
 examples, rates and weights fixed. An error vector is a value at which a target meets something else (`err = y - out`,
 a reward, the loss as a value). Where that value is itself on the way to the answer, because training clamps
 or nudges it, the error vector is what the target adds to the value of the free network. What depends on the error
-vectors is computed again, all else is kept, so that a rule that cannot see the error differs by exactly 0. To a
-synapse from `bias`, whose rate is the same for all examples, permuting says nothing: there every other error vector
-is also turned round.
+vectors is computed again, all else is kept, so that a rule that cannot see the error differs by exactly 0.
+
+Permuting leaves the mean error where it is, and so all that a synapse learns whose presynaptic rate is nearly the same
+for all examples (from `bias`, to begin with). Therefore there is a second control, in which every other error vector is
+also turned round; errors that are scalars (a reward, the loss) are only permuted.
 """
 
 from __future__ import annotations
@@ -15,11 +17,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from circuitdsl.derive.gradient import adjoints, learning_synapses
+from circuitdsl.derive.gradient import adjoints
 from circuitdsl.derive.paths import alive_values, settle
 from circuitdsl.graph.flow import all_sources, reached_from
 from circuitdsl.graph.interpret import Frame
-from circuitdsl.graph.ir import Circuit, Flag, Kind, Reduce, Synapse, reads, walk
+from circuitdsl.graph.ir import Circuit, Flag, Kind, Reduce, reads, walk
 from circuitdsl.graph.machine import State
 from circuitdsl.reference import Reference
 
@@ -74,8 +76,9 @@ def _aims(circuit: Circuit) -> set[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passes:
-    """The frames of one sample at one state, [examples, size] each: `training`; with permuted errors, `permuted`; if a
-    learning synapse needs it, with errors that are also turned round, `turned`; `evaluation` with the adjoints."""
+    """The frames of one sample at one state, [examples, size] each: `training`; with permuted errors, `permuted`; with
+    errors that are also turned round, `turned`; `evaluation` with the adjoints. What does not differ is the same list.
+    """
 
     training: list[Frame]
     permuted: list[Frame]
@@ -92,15 +95,16 @@ class Still:
     _forward: Reference = field(init=False)
     _backward: Reference = field(init=False)
     _same: bool = field(init=False)
-    _from_bias: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.errors = find_errors(self.circuit)
         self._forward = Reference(_unplastic(self.circuit), (), "float64")
         self._backward = Reference(_unplastic(adjoints(self.circuit)), (), "float64")
         self._same = not self.circuit.schedule.phases and not _tells_training(self.circuit)
-        learning = [self.circuit.synapses[name] for name in learning_synapses(self.circuit)]
-        self._from_bias = any(is_from_bias(self.circuit, synapse) for synapse in learning)
+
+    def _is_vector(self, name: str) -> bool:
+        """Whether an error is one number per neuron, not one for the whole circuit."""
+        return self.circuit.values[name].population is not None
 
     def look(self, state: State, data: Data, sample: Indices, numbers: Numbers, *, seed: int, epoch: int) -> Passes:
         """All passes over the examples `sample`. Permuted means: each example has the errors of the one before
@@ -120,7 +124,8 @@ class Still:
                 )
 
             permuted = held(turn=False)
-            turned = held(turn=True) if self._from_bias else permuted
+            vectors = any(self._is_vector(name) for name in self.errors.entries)
+            turned = held(turn=True) if vectors else permuted
         return Passes(training=training, permuted=permuted, turned=turned, evaluation=evaluation)
 
     def evaluation(
@@ -138,11 +143,12 @@ class Still:
             if name not in training[0].now or (name in self.errors.downstream and name not in self.errors.entries):
                 continue
             found = np.stack([f.now[name] for f in training]) if len(training) > 1 else training[0].now[name][None]
+            turned = turn and self._is_vector(name)
             if name in self.errors.clamped:
                 free = evaluation[-1].now[name][None]
-                found = free + permuted(found - free, turn=turn, axis=1)
+                found = free + permuted(found - free, turn=turned, axis=1)
             elif name in self.errors.entries:
-                found = permuted(found, turn=turn, axis=1)
+                found = permuted(found, turn=turned, axis=1)
             given[name] = found
         return given
 
@@ -155,11 +161,6 @@ def permuted(errors: Array, *, turn: bool, axis: int = 0) -> Array:
     if turn:
         found[(slice(None),) * axis + (slice(0, None, 2),)] *= -1
     return found
-
-
-def is_from_bias(circuit: Circuit, synapse: Synapse) -> bool:
-    """Whether the presynaptic rate is the same for all examples."""
-    return circuit.values[synapse.source.value].kind is Kind.BIAS
 
 
 def with_permuted_labels(frames: Sequence[Frame], errors: Errors) -> list[Frame]:

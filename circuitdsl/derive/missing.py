@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from circuitdsl.derive.algebra import Diagonal, Matrix, Sum, names, transpose
+from circuitdsl.derive.algebra import Diagonal, Matrix, Sum, Term, names, transpose
 from circuitdsl.derive.comparison import ratio, strip_prefix
 from circuitdsl.derive.constraints import interval, same_masks
 from circuitdsl.derive.drives import Drive, Unread
@@ -30,21 +30,38 @@ def missing(search: Search, drive: Drive, dendrite: str) -> str:
     credit, grounds = search.transport.reduced(drive.signal)
     explained = frozenset(n for r in grounds.all_relations() for n in names(r.left))
     delta, _ = search.transport.gradient(dendrite)
+    open_ = _first_open(drive.credit, explained)
     if len(credit.terms) == len(delta.terms) == 1:
-        found = _of_one_word(search, credit, delta, _first_open(drive.credit, explained))
+        found = _of_one_word(search, credit, delta, open_)
         if found is not None:
             return found
-    if len(credit.terms) > len(delta.terms) == 1:
-        stray = next((t for t in credit.terms if divided(_only(credit, t), delta) is None), None)
-        if stray is not None:
-            shown = text(_only(credit, stray))
-            return f"the credit {text(credit)} has a part, {shown}, that the gradient {text(delta)} has not"
-    lost = [t for t in delta.terms if divided(credit, _only(delta, t)) is None]
-    brought = [t for t in delta.terms if t not in lost]
-    if lost and brought and ratio(credit, Sum(delta.rows, delta.cols, tuple(brought))) is not None:
-        shown = text(Sum(delta.rows, delta.cols, tuple(lost)))
-        return f"the gradient has another part, {shown}, that nothing brings to the neuron"
+    if open_ is not None:
+        wanted = _mirror(search, open_, delta)
+        return f"{_way(search, open_)}, {_why_not(search, open_, wanted, _goal(wanted))}"
+    words = {(t.scalars, t.word) for t in credit.terms} & {(t.scalars, t.word) for t in delta.terms}
+    lost, stray = (tuple(t for t in a.terms if (t.scalars, t.word) not in words) for a in (delta, credit))
+    if words and lost and not stray:
+        return f"the gradient has another part, {_part(delta, lost)}, that nothing brings to the neuron"
+    if words and stray and not lost:
+        return f"the credit has another part, {_part(credit, stray)}, that the gradient has not"
     return f"the credit {text(credit)} is not seen to be a positive matrix times the gradient {text(delta)}"
+
+
+def _part(a: Sum, terms: tuple[Term, ...]) -> str:
+    return text(Sum(a.rows, a.cols, terms))
+
+
+def _mirror(search: Search, letter: Matrix, delta: Sum) -> Matrix | None:
+    """The weights that a letter should mirror: those of equal drive, else the first of the gradient."""
+    letters = [x for t in delta.terms for x in t.word if isinstance(x, Matrix)]
+    rule = search.rules.get(letter.name)
+    for x in letters:
+        other = search.rules.get(x.name)
+        if isinstance(rule, Drive) and isinstance(other, Drive):
+            turned = transpose(other.matrix) if x.transposed else other.matrix
+            if ratio(rule.matrix, turned) is not None:
+                return x
+    return letters[0] if letters else None
 
 
 def almost(search: Search, drive: Drive) -> str | None:
@@ -58,10 +75,6 @@ def almost(search: Search, drive: Drive) -> str | None:
                 goal = f"transpose({two.name})" if turned else two.name
                 return f"no relation: driven as {goal} is, but {_obstacle(search, one, two)}"
     return None
-
-
-def _only(a: Sum, term: object) -> Sum:
-    return Sum(a.rows, a.cols, tuple(t for t in a.terms if t == term))
 
 
 def _first_open(credit: Sum, explained: frozenset[str]) -> Matrix | None:
@@ -86,8 +99,7 @@ def _of_one_word(search: Search, credit: Sum, delta: Sum, unexplained: Matrix | 
             "and is not a positive matrix in front of the gradient"
         )
     wrong = unexplained or wrong
-    goal = "the transposed forward weights" if wanted is None else _goal(wanted)
-    return f"{_way(search, wrong)}, {_why_not(search, wrong, wanted, goal)}"
+    return f"{_way(search, wrong)}, {_why_not(search, wrong, wanted, _goal(wanted))}"
 
 
 def _leads(back: Sum) -> bool:
@@ -99,7 +111,9 @@ def _first_matrix(a: Sum) -> Matrix | None:
     return next((x for t in a.terms for x in t.word if isinstance(x, Matrix)), None)
 
 
-def _goal(wanted: Matrix) -> str:
+def _goal(wanted: Matrix | None) -> str:
+    if wanted is None:
+        return "the transposed forward weights"
     return f"transpose({wanted.name})" if wanted.transposed else wanted.name
 
 

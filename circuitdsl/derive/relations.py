@@ -224,11 +224,15 @@ def _intertwiner(search: _Search, x: Drive, y: Drive) -> Iterator[Relation]:
     scale = q.terms[0].coefficient.inverse()
     p, q = scaled(p, s.terms[0].coefficient.inverse()), scaled(q, scale)
     factor = x.rate * y.rate.inverse() * y.decay * x.decay.inverse() * scale
+    left, right = search.letter(x), times(p, transpose(search.letter(y)))
+    if _is_plain(r):
+        left, factor = times(left, transpose(q)) if not _is_plain(q) else left, factor * r.terms[0].coefficient
+    else:
+        right = times(right, transpose(r))
     holds, rate = ("rest", None) if mean_field else _along(search, x, y, (p, q, r), factor)
     yield Relation(
-        kind="intertwiner", left=search.letter(x) if _is_plain(q) else times(search.letter(x), transpose(q)),
-        right=times(times(p, transpose(search.letter(y))), transpose(r)), factor=factor, holds=holds, rate=rate,
-        mean_field=mean_field, synapses=(x.synapse, y.synapse),
+        kind="intertwiner", left=left, right=right, factor=factor, holds=holds, rate=rate, mean_field=mean_field,
+        synapses=(x.synapse, y.synapse),
     )  # fmt: skip
 
 
@@ -257,26 +261,30 @@ def _along(
     """Whether `X Q^T - c P Y^T R^T` shrinks at every step while all of them learn, and by how much."""
     constants = search.symbols.constants
     p, q, r = around
-    moving = [search.drives[n] for n in sorted(_names(p) | _names(q) | _names(r)) if n in search.drives]
-    if not constants.equal(x.decay, y.decay) or not all(is_free(search.synapse(d)) for d in (x, y, *moving)):
+    synapses = search.symbols.circuit.synapses
+    moving = [n for n in sorted(_names(p) | _names(q) | _names(r)) if synapses[n].dw is not None]
+    free = all(is_free(synapses[n]) for n in (x.synapse, y.synapse, *moving))
+    if not constants.equal(x.decay, y.decay) or not free:
         return "rest", None
     assert x.decay is not None
     if not moving:
         return "exact", x.decay
     dp, dq = _moved(search, p), _moved(search, q)
-    if dp is None or dq is None or not _is_plain(r) or not constants.equal(dp.decay, dq.decay):
+    if dp is None or dq is None or not _is_plain(r) or not constants.equal(dp.decay, dq.decay) or dp.decay is None:
         return "rest", None
-    assert dp.decay is not None
     left = times(search.letter(x), transpose(substitute(q, {dq.synapse: dq.matrix})))
     right = times(substitute(p, {dp.synapse: dp.matrix}), transpose(search.letter(y)))
-    pushed = expect(left - scaled(right, factor * r.terms[0].coefficient))
+    pushed = expect(left - scaled(right, factor))
     return ("slow", constants.total([x.decay, dp.decay])) if vanishes(pushed, constants) else ("rest", None)
 
 
 def _moved(search: _Search, a: Sum) -> Drive | None:
-    """The drive of the one plastic letter that the matrix is linear in."""
-    found = [x.name for t in a.terms for x in t.word if isinstance(x, Matrix) and x.name in search.drives]
-    return search.drives[found[0]] if len(found) == 1 and len(a.terms) == 1 else None
+    """The drive of the one plastic letter that the matrix is linear in, if it is a plain drive of a full matrix."""
+    synapses = search.symbols.circuit.synapses
+    found = [x.name for t in a.terms for x in t.word if isinstance(x, Matrix) and synapses[x.name].dw is not None]
+    drive = search.drives.get(found[0]) if len(found) == 1 and len(a.terms) == 1 else None
+    plain = drive is not None and drive.passage.is_open and drive.uneven is None
+    return drive if plain and is_dense(synapses[found[0]]) else None
 
 
 def vanishes(a: Sum, constants: Constants) -> bool:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 HIDDEN, SIZE = ("h1", "h2", "h3", "h4"), 10
 SHAPES, RECIPROCAL = (0.0, 0.5, 1.0), (1.0, 0.5, 0.0)
-EPOCHS, QUICK_EPOCHS = 60, 40
+EPOCHS, QUICK_EPOCHS = 60, 30
 
 #: What is done to the layered and to the amorphous circuit: params.
 HARMS: Mapping[str, Mapping[str, float]] = {
@@ -38,6 +38,7 @@ HARMS: Mapping[str, Mapping[str, float]] = {
     "50 % missing": {"present": 0.5},
     "75 % missing": {"present": 0.25},
 }
+QUICK_HARMS = ("nothing", "gains spread 0.9")
 LESIONED = "h2"
 ABOUT = {
     "metric": "accuracy on the test set",
@@ -180,11 +181,12 @@ def run(plan: Plan) -> xr.Dataset:
     verdicts = [[_verdicts(topology(s, r, int(plan.seeds[0]))) for r in reciprocal] for s in shapes]
     whole["gradient"] = (("shape", "reciprocal"), [[v[0] for v in row] for row in verdicts])
     whole["reason"] = (("shape", "reciprocal"), [[v[1] for v in row] for row in verdicts])
+    harms_run = QUICK_HARMS if plan.quick else tuple(HARMS)
     harmed = [
         _trial(plan, (shape, 1.0), seed, HARMS[harm], harm=harm)
-        for shape, harm, seed in product((0.0, 1.0), HARMS, plan.seeds)
+        for shape, harm, seed in product((0.0, 1.0), harms_run, plan.seeds)
     ]
-    table = Table(coordinates={"harmed_shape": (0.0, 1.0), "harm": list(HARMS), "seed": plan.seeds}, about=ABOUT)
+    table = Table(coordinates={"harmed_shape": (0.0, 1.0), "harm": list(harms_run), "seed": plan.seeds}, about=ABOUT)
     harms = gather(harmed, run_trials(harmed, plan), table)
     lesions = [replace(_trial(plan, (shape, 1.0), seed, {}, harm="nothing"), work=lesion)
                for shape, seed in product((0.0, 1.0), plan.seeds)]  # fmt: skip
@@ -398,5 +400,5 @@ STUDY = Study(
     run=run,
     figure=figure,
     finding=finding,
-    seeds=(8, 4),
+    seeds=(8, 3),
 )
