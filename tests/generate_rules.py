@@ -113,7 +113,7 @@ class Generator:
         self.items.append(f"neuron h{layer}: {self.sizes[layer]} {{ dendrite basal, apical   rate = {rate} }}")
 
     def layer(self, layer: int) -> None:
-        """A layer with a descending population, whose feedback learns, or is fixed, or comes straight from the error."""
+        """A layer with a descending population; its feedback learns, or is fixed, or comes from the error."""
         self.neuron(layer)
         size = self.sizes[layer]
         gain = f"g{layer} * " if self.chance(0.12, f"gain in the path of {layer}") else ""
