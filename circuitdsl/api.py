@@ -132,8 +132,12 @@ class Circuit:
         return with_measured(found, measured(graph, open_ones, task=task, data=data, folder=self.folder))
 
     def certify(
-        self, *, data: str | tuple[Any, Any] | None = None, seeds: int = 5,
-        params: Mapping[str, Override] | None = None, **request: Any,
+        self,
+        *,
+        data: str | tuple[Any, Any] | None = None,
+        seeds: int = 5,
+        params: Mapping[str, Override] | None = None,
+        **request: Any,
     ) -> Certificate:
         """The measured certificate, held against the derivation; `request`: task, epochs, batch, seed, scale,
         dtype, examples."""
