@@ -446,7 +446,7 @@ WRITTEN: list[tuple[Sum, str, str]] = [
     (scaled(identity(4), coefficient(1, {"gamma": -2})) + F, "γ⁻² · I + F", r"\gamma^{-2}\,I + F"),
     (scaled(identity(UNIT), "-1/3"), "−1/3", r"-\tfrac{1}{3}"),
     (expect(outer(CREDIT, column(X))), "E[(V2 err) ∘ 1[h.basal > 0] ⊗ x]",
-     r"\mathbb{E}\left[\left(V_{2}\,\text{err}\right) \circ \mathbf{1}\left[\text{h.basal $>$ 0}\right] \otimes x\right]"),
+     r"\mathbb{E}\left[\left(V_{2}\,\text{err}\right) \circ \mathbf{1}\left[\text{h.basal $>$ 0}\right] \otimes x\right]"),  # noqa: E501
     (expect(diagonal(BASAL)) @ V2, "E[diag(1[h.basal > 0])] V2",
      r"\mathbb{E}\left[\operatorname{diag}\left(\mathbf{1}\left[\text{h.basal $>$ 0}\right]\right)\right]\,V_{2}"),
     (column(H) @ (column(ERR).T @ W2 @ column(H)), "(errᵀ W2 h) · h", r"\left(\text{err}^{\top}\,W_{2}\,h\right)\,h"),
