@@ -433,22 +433,22 @@ CREDIT = diagonal(BASAL) @ V2 @ column(ERR)
 
 WRITTEN: list[tuple[Sum, str, str]] = [
     (outer(CREDIT, column(X)), "(V2 err) ∘ 1[h.basal > 0] ⊗ x",
-     r"\left(V_{2}\,\text{err}\right) \circ \mathbf{1}\left[\text{h.basal $>$ 0}\right] \otimes x"),
+     r"\left(V_{2}\,\text{err}\right) \circ \mathbf{1}\left[\text{h.basal }>\text{ 0}\right] \otimes x"),
     (scaled(outer(column(ERR), column(H)), coefficient("0.1", {"eta": 1}))
      - scaled(W2, coefficient(1, {"eta": 1, "gamma": 1})),
      "0.1η · err ⊗ h − ηγ · W2", r"0.1\,\eta\,\text{err} \otimes h - \eta\,\gamma\,W_{2}"),
     (W2.T @ column(ERR), "W2ᵀ err", r"W_{2}^{\top}\,\text{err}"),
     (F @ CREDIT, "F ((V2 err) ∘ 1[h.basal > 0])",
-     r"F\,\left(\left(V_{2}\,\text{err}\right) \circ \mathbf{1}\left[\text{h.basal $>$ 0}\right]\right)"),
+     r"F\,\left(\left(V_{2}\,\text{err}\right) \circ \mathbf{1}\left[\text{h.basal }>\text{ 0}\right]\right)"),
     (CREDIT.T, "((V2 err) ∘ 1[h.basal > 0])ᵀ",
-     r"\left(\left(V_{2}\,\text{err}\right) \circ \mathbf{1}\left[\text{h.basal $>$ 0}\right]\right)^{\top}"),
+     r"\left(\left(V_{2}\,\text{err}\right) \circ \mathbf{1}\left[\text{h.basal }>\text{ 0}\right]\right)^{\top}"),
     (F.T @ F, "Fᵀ F", r"F^{\top}\,F"),
     (scaled(identity(4), coefficient(1, {"gamma": -2})) + F, "γ⁻² · I + F", r"\gamma^{-2}\,I + F"),
     (scaled(identity(UNIT), "-1/3"), "−1/3", r"-\tfrac{1}{3}"),
     (expect(outer(CREDIT, column(X))), "E[(V2 err) ∘ 1[h.basal > 0] ⊗ x]",
-     r"\mathbb{E}\left[\left(V_{2}\,\text{err}\right) \circ \mathbf{1}\left[\text{h.basal $>$ 0}\right] \otimes x\right]"),  # noqa: E501
+     r"\mathbb{E}\left[\left(V_{2}\,\text{err}\right) \circ \mathbf{1}\left[\text{h.basal }>\text{ 0}\right] \otimes x\right]"),  # noqa: E501
     (expect(diagonal(BASAL)) @ V2, "E[diag(1[h.basal > 0])] V2",
-     r"\mathbb{E}\left[\operatorname{diag}\left(\mathbf{1}\left[\text{h.basal $>$ 0}\right]\right)\right]\,V_{2}"),
+     r"\mathbb{E}\left[\operatorname{diag}\left(\mathbf{1}\left[\text{h.basal }>\text{ 0}\right]\right)\right]\,V_{2}"),
     (column(H) @ (column(ERR).T @ W2 @ column(H)), "(errᵀ W2 h) · h", r"\left(\text{err}^{\top}\,W_{2}\,h\right)\,h"),
     (matrix("L[1].W_a", 2, 2), "L[1].W_a", r"\text{L[1].W\_a}"),
     (zero(2, 2), "0", "0"),

@@ -33,9 +33,10 @@ def as_plain_python(*arguments: str) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, 500, 50))
 def test_generated_circuits_agree(first: int) -> None:
-    """One update in float32 and fifty in float64: weights, states, values, loss and probes."""
+    """One update in float32 and (for the first 300) fifty in float64: weights, states, values, loss, probes."""
     assert as_plain_python(str(first), str(first + 50)) == []
 
 

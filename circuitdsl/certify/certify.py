@@ -107,10 +107,10 @@ def measure(
     plan = _shortened(_plan(circuit, values, Request(task=task, data=data), folder, "cpu", "float32"))
     plan = replace(plan, sample=_sample(plan, SHORT_MOMENTS, None))
     found = _certify(plan, wanted, SHORT_SEEDS, SHORT_MOMENTS, None, thorough=False)
-    return {name: m for name, s in found.synapses.items() if (m := _measured(s)) is not None}
+    return {name: m for name, s in found.synapses.items() if (m := measured_of(s)) is not None}
 
 
-def _measured(found: SynapseCertificate) -> Measured | None:
+def measured_of(found: SynapseCertificate) -> Measured | None:
     """A measurement never shows more than descent; nothing if every seed diverged."""
     if found.verdict is None:
         return None

@@ -80,9 +80,9 @@ def command(options: Namespace) -> int:
 
 def _shown(derivation: Derivation, judgements: Sequence[Judgement], form: str) -> str:
     if form == "latex":
-        from circuitdsl.derive.tex import document
+        from circuitdsl.derive.latex import latex_page
 
-        return document(derivation, judgements)
+        return latex_page(derivation, judgements)
     from circuitdsl.derive.page import page
 
     width = min(WIDEST, shutil.get_terminal_size((WIDEST, 24)).columns)

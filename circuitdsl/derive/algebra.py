@@ -414,7 +414,7 @@ def as_diagonal(letter: Letter) -> Letter:
         case Row(signal) | Column(signal):
             return Diagonal(signal)
         case Expect(scalars, word):
-            return Expect(scalars, _arranged(list(map(as_diagonal, word)), row=False, column=False))
+            return Expect(scalars, arranged(list(map(as_diagonal, word)), row=False, column=False))
         case _:
             return letter
 
@@ -425,7 +425,7 @@ def _as_end(letter: Letter, end: type[Row] | type[Column]) -> Letter:
         case Diagonal(signal):
             return end(signal)
         case Expect(scalars, word):
-            return Expect(scalars, _arranged(list(word), row=end is Row, column=end is Column))
+            return Expect(scalars, arranged(list(word), row=end is Row, column=end is Column))
         case _:
             raise AssertionError("no diagonal")
 
@@ -442,10 +442,10 @@ def _ordered(block: Word) -> Word:
     row, column = end_of_run(block[0]) == "row", end_of_run(block[-1]) == "column"
     if len(block) == 1 and isinstance(block[0], Expect):
         return block
-    return _arranged(list(map(as_diagonal, block)), row=row, column=column)
+    return arranged(list(map(as_diagonal, block)), row=row, column=column)
 
 
-def _arranged(factors: list[Letter], *, row: bool, column: bool) -> Word:
+def arranged(factors: list[Letter], *, row: bool, column: bool) -> Word:
     """Diagonal letters multiplied, as a run with the row and the column that are asked for.
 
     What varies is preferred at the ends, so that means leave it there and take the others out."""

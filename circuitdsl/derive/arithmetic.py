@@ -324,6 +324,8 @@ class Arithmetic:
         number, linear = constant(p), affine(p)
         if number is not None:
             return p if number.number > 0 else zero(p.rows, p.cols)
+        if linear is not None and linear[1].nature is Nature.GATE:
+            return self._of_gate(*linear)
         if p.terms[0].coefficient.number < 0:
             return self.relu(-p) + p
         if linear is not None and not linear[2].number:
@@ -337,6 +339,15 @@ class Arithmetic:
             made=Made("relu", plain),
         )  # fmt: skip
         return scaled(diagonal(signal), scale)
+
+    def _of_gate(self, c: Coefficient, gate: Signal, k: Coefficient) -> Sum:
+        """max(c g + k, 0) of a gate g: its values for 0 and 1."""
+        one, total = identity(gate.size), self.constants.total
+        closed, opened = (v if self.constants.value(v) > 0 else None for v in (k, total([c, k]) if k.number else c))
+        found = zero(gate.size, gate.size)
+        if opened is not None:
+            found = found + scaled(diagonal(gate), opened)
+        return found if closed is None else found + scaled(one - diagonal(gate), closed)
 
     def _relu_of(self, z: Signal) -> Signal:
         if z.nature is not Nature.ANY:

@@ -21,6 +21,7 @@ from circuitdsl.derive.algebra import (
     Sum,
     Term,
     Word,
+    arranged,
     as_diagonal,
     blocks,
     end_of_run,
@@ -165,28 +166,28 @@ def _common_suffix(words: list[Word]) -> Word:
 
 
 def _shared(runs: list[Word]) -> Word:
-    """What runs share, up to their order: their column, which all must have, and common diagonals."""
-    if any(end_of_run(x) not in ("diagonal", "column") for run in runs for x in run):
+    """What runs share, up to their order, in which any signal may be the column: diag(u) v = diag(v) u."""
+    ends = {end_of_run(run[-1]) for run in runs}
+    if len(ends) > 1 or any(end_of_run(x) not in ("diagonal", "column") for run in runs for x in run):
         return ()
-    ends = {run[-1] if end_of_run(run[-1]) == "column" else None for run in runs}
-    if len(ends) > 1:
-        return ()
-    end = ends.pop()
-    inner = [Counter(run if end is None else run[:-1]) for run in runs]
-    common = inner[0]
-    for more in inner[1:]:
-        common &= more
-    return (*sorted(common.elements(), key=letter_key), *(() if end is None else (end,)))
+    common = Counter(map(as_diagonal, runs[0]))
+    for run in runs[1:]:
+        common &= Counter(map(as_diagonal, run))
+    found = sorted(common.elements(), key=letter_key)
+    if ends != {"column"}:
+        return tuple(found)
+    return arranged(found, row=False, column=True) if found else ()
 
 
 def _without_suffix(word: Word, suffix: Word) -> Word:
     """The word without the letters of the suffix, which may stand in its last run in another order."""
     left = blocks(word)
     for part in reversed(blocks(suffix)):
-        rest = list(left.pop())
-        for letter in part:
-            rest.remove(letter)
-        if rest:
+        run = left.pop()
+        if run != part:
+            rest = list(map(as_diagonal, run))
+            for letter in part:
+                rest.remove(as_diagonal(letter))
             left.append(tuple(rest))
     return tuple(x for block in left for x in block)
 

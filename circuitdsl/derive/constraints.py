@@ -119,6 +119,8 @@ def factor_range(expr: ir.Expr, weights: tuple[float, float], constants: Constan
         case ir.Apply(function="add" | "sub" as function, arguments=(a, b)):
             (low, high), (least, most) = of(a), of(b)
             return (low + least, high + most) if function == "add" else (low - most, high - least)
+        case ir.Apply(function="mul", arguments=(a, b)) if a == b:
+            return 0.0, max(end * end for end in of(a))
         case ir.Apply(function="mul", arguments=(a, b)):
             products = [0.0 if 0.0 in (x, y) else x * y for x in of(a) for y in of(b)]
             return min(products), max(products)

@@ -35,7 +35,7 @@ from circuitdsl.derive.relations import is_gate, without_gates
 @dataclass(frozen=True, slots=True)
 class Form:
     """credit = factor * H delta, H = h / over: `h` symmetric and positive semidefinite, `over` a positive diagonal
-    (the identity, if `h` is no diagonal). `mean_field`: gates were dropped."""
+    (the identity, if `h` is no diagonal itself). `mean_field`: gates were dropped."""
 
     factor: Coefficient
     h: Sum
@@ -78,8 +78,8 @@ def _form(front: Sum, back: Sum, dropped: bool) -> Form | None:
         return Form(scale * factor.inverse(), h, identity(back.rows), dropped) if seen else None
     scale_back = back.terms[0].coefficient
     over = scaled(back, scale_back.inverse())
-    diagonal = (plain_factor(h) is not None or is_positive_diagonal(h)) and is_positive_diagonal(over)
-    return Form(scale * scale_back.inverse(), h, over, dropped) if diagonal else None
+    diagonal = all(isinstance(x, Diagonal) for t in h.terms for x in t.word) and is_psd(h)
+    return Form(scale * scale_back.inverse(), h, over, dropped) if diagonal and is_positive_diagonal(over) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ class Notation:
         indexed = re.fullmatch(r"([A-Za-z])(\d*)", name)
         if indexed:
             return indexed[1] + (f"_{{{indexed[2]}}}" if indexed[2] else "")
-        return rf"\text{{{escaped(name)}}}"
+        return upright(name)
 
     def signal(self, signal: Signal) -> str:
         """A gate `1[h.basal > 0]` has its condition set as one."""
@@ -217,19 +217,30 @@ class Notation:
                 assert_never(letter)
 
 
-#: Characters that LaTeX's text mode does not know by themselves.
-ESCAPES = {
-    "\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\~{}", "′": "$'$", "·": r"$\cdot$", "−": "$-$", "≠": r"$\neq$",
-    "<": "$<$", ">": "$>$", "|": "$|$", "≤": r"$\leq$", "≥": r"$\geq$", "²": "$^2$", "→": r"$\to$",
-    "←": r"$\leftarrow$", "⇒": r"$\Rightarrow$", "∘": r"$\circ$", "⊗": r"$\otimes$", "ᵀ": r"$^{\top}$",
-    "½": r"$\tfrac{1}{2}$", "Σ": r"$\Sigma$", "Δ": r"$\Delta$", "∂": r"$\partial$", "⁻": "$^{-}$", "¹": "$^{1}$",
-    "…": r"\ldots{}", **{sign: rf"$\{name}$" for name, sign in GREEK.items()},
+#: What LaTeX needs for characters beyond its own, in formulas and (between dollars) in text.
+SYMBOLS = {
+    "′": "'", "·": r"\cdot ", "−": "-", "≠": r"\neq ", "<": "<", ">": ">", "|": "|", "≤": r"\leq ", "≥": r"\geq ",
+    "²": "^2", "→": r"\to ", "←": r"\leftarrow ", "⇒": r"\Rightarrow ", "∘": r"\circ ", "⊗": r"\otimes ",
+    "ᵀ": r"^{\top}", "½": r"\tfrac{1}{2}", "Σ": r"\Sigma ", "Δ": r"\Delta ", "∂": r"\partial ", "⁻": "^{-}",
+    "¹": "^{1}", "✓": r"\checkmark ", "✗": r"\times ", **{sign: rf"\{name} " for name, sign in GREEK.items()},
 }  # fmt: skip
+#: What it reads as commands.
+COMMANDS = {"\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\~{}", "…": r"\ldots{}"}
 
 
 def escaped(text: str) -> str:
-    """Text for LaTeX's text mode."""
-    return "".join("\\" + c if c in "#$%&_{}" else ESCAPES.get(c, c) for c in text)
+    """Words for LaTeX's text mode."""
+    return "".join(f"${SYMBOLS[c].strip()}$" if c in SYMBOLS else _plain(c) for c in text)
+
+
+def upright(name: str) -> str:
+    """A name within a formula, its letters upright."""
+    parts = [SYMBOLS[c] if c in SYMBOLS else rf"\text{{{_plain(c)}}}" for c in name]
+    return "".join(parts).replace(r"}\text{", "")
+
+
+def _plain(character: str) -> str:
+    return "\\" + character if character in "#$%&_{}" else COMMANDS.get(character, character)
 
 
 def _factors(n: int) -> list[int]:

@@ -1,4 +1,6 @@
-"""A derivation in the order in which it is told: blocks of rows, alike ones told once. Printed by page.py and tex.py.
+"""A derivation in the order in which it is told: blocks of rows, alike ones told once.
+
+Printed by page.py, latex.py and notebook.py.
 
 From the output downwards; before each learning weight come the auxiliaries that its proof stands on. Within a block
 names are short: `basal` is the neuron's own dendrite, and in a motif `F` is the instance's own. Blocks that differ by
@@ -138,7 +140,7 @@ class _Teller:
         yield from self._arriving()
         between = words.passage(finding.drive.passage)
         if between is not None:
-            yield Row("between", between)
+            yield Row("between", f"drive and weight: {between}")
         yield Row("so", f"{self._with(finding.grounds.relations)}{self._credit()}")
         if finding.form.mean_field:
             yield Row("", f"credit and gradient begin with the same gate; gates dropped ({MEAN_FIELD})")
@@ -211,7 +213,7 @@ class _Teller:
                 return f"exact, proved: {self._exact()}"
             case "gradient":
                 h = self.words.math(f"H = {self._h()}")
-                return f"gradient, {self._evidence()}: on the attractor φ > 0, {h}"
+                return f"gradient, {self._evidence()}: {self._where()} φ > 0, {h}"
             case "descent" if finding.form is not None and not finding.form.constant:
                 h = self.words.math(f"H = {self._h()}")
                 return f"descent, {self._evidence()}: {h} is positive, but another one for each example"
@@ -223,6 +225,11 @@ class _Teller:
                 return f"inconsistent, {self._evidence()}: φ < 0 here, φ > 0 elsewhere"
             case "descent":
                 return f"descent, {self._evidence()}: no more, as other patches climb the loss"
+
+    def _where(self) -> str:
+        grounds = self.finding.grounds
+        loose = grounds is not None and any(r.holds != "tied" for r in grounds.all_relations())
+        return "on the attractor" if loose else "in every state"
 
     def _h(self) -> str:
         finding = self.finding
@@ -348,12 +355,12 @@ def together(derivation: Derivation, *, latex: bool = False) -> Iterator[Row]:
         yield Row("together", _consistency(derivation, learning))
     yield from _objective(derivation, words)
     others = [r for r in derivation.relations if r.kind == "quadratic"]
-    yield from (Row("also", text) for text in _alike(words.relation(r) for r in others))
+    yield from (Row("also", text) for text in alike(words.relation(r) for r in others))
     wires: dict[str, list[str]] = {}
     for wire in derivation.circuit.wires:
         wires.setdefault(wire.population, []).append(wire.value)
     if wires:
-        shown = "; ".join(_alike(f"{p} ← {', '.join(dict.fromkeys(v))}" for p, v in wires.items()))
+        shown = "; ".join(alike(f"{p} ← {', '.join(dict.fromkeys(v))}" for p, v in wires.items()))
         yield Row("wires", f"{shown} (one-to-one)")
     if any(isinstance(f.drive, Drive) and f.drive.decay is not None for f in learning):
         energy = words.math(f"{words.sign('½')}{words.notation.param('gamma', 1)}|w|{words.sign('²')}")
@@ -370,9 +377,9 @@ def _objective(derivation: Derivation, words: Wording) -> Iterator[Row]:
     """J where there is one, and the pairs that have none."""
     energies = [words.energy(m) for m in derivation.motifs if m.potential is not None]
     if energies:
-        shown = " + ".join(_alike(energies, sum_over=True, latex=words.notation.latex))
+        shown = " + ".join(alike(energies, sum_over=True, latex=words.notation.latex))
         yield Row("objective", f"{words.math(f'J = {shown}')} is climbed, signals from outside held fixed")
-    for text in _alike(words.curl(m) for m in derivation.motifs if m.potential is None):
+    for text in alike(words.curl(m) for m in derivation.motifs if m.potential is None):
         yield Row("" if energies else "objective", text)
 
 
@@ -380,8 +387,8 @@ def _objective(derivation: Derivation, words: Wording) -> Iterator[Row]:
 SUM = {False: "Σ({}) {{{}}}", True: r"\sum_{{{}}} \left\{{{}\right\}}"}
 
 
-def _alike(texts: Iterable[str], *, sum_over: bool = False, latex: bool = False) -> list[str]:
-    """Texts that differ by the numbers of layers only as one, `for l = 1..4`; as a sum over l."""
+def alike(texts: Iterable[str], *, sum_over: bool = False, latex: bool = False) -> list[str]:
+    """Texts that differ by the numbers of layers only as one, with `(l = 1..4)` behind it, or as a sum over l."""
     groups: dict[str, list[int | None]] = {}
     for text in texts:
         index = _index(text)
@@ -395,21 +402,21 @@ def _alike(texts: Iterable[str], *, sum_over: bool = False, latex: bool = False)
         elif sum_over:
             found.append(SUM[latex].format(layers(known), general))
         else:
-            found.append(f"{general} for {layers(known)}")
+            found.append(f"{general} ({layers(known)})")
     return found
 
 
 def _consistency(derivation: Derivation, learning: Sequence[Finding]) -> str:
-    posts = ", ".join(_alike(dict.fromkeys(derivation.circuit.synapses[f.synapse].post for f in learning)))
+    posts = ", ".join(alike(dict.fromkeys(derivation.circuit.synapses[f.synapse].post for f in learning)))
     match derivation.dc:
         case True:
             sign = "φ > 0" if all(f.phi_sign == 1 for f in learning) else "φ < 0"
             return f"patches {posts}: {sign} in all, dynamically consistent"
         case False:
-            wrong = ", ".join(_alike(f.synapse for f in learning if f.phi_sign == -1))
+            wrong = ", ".join(alike(f.synapse for f in learning if f.phi_sign == -1))
             return f"φ < 0 at {wrong}, φ > 0 elsewhere: not dynamically consistent"
         case None:
-            unknown = ", ".join(_alike(f.synapse for f in learning if f.phi_sign not in (1, -1)))
+            unknown = ", ".join(alike(f.synapse for f in learning if f.phi_sign not in (1, -1)))
             return f"patches {posts}: the sign of φ is not known at {unknown}"
 
 

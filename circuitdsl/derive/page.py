@@ -34,7 +34,9 @@ def page(derivation: Derivation, judgements: Sequence[Judgement], *, width: int 
 
 def _block(block: Block, width: int, color: bool) -> Iterator[str]:
     where = f"      for {layers(block.indices)}" if block.indices else ""
-    yield f"{_bold(block.name, color)}   {block.route}      {block.kind}{where}"
+    head = list(_wrapped(f"{block.name}   {block.route}      {block.kind}{where}", width, "", hanging=INDENT))
+    yield _bold(block.name, color) + head[0].removeprefix(block.name)
+    yield from head[1:]
     for row in block.rows:
         yield from _row(row, width)
     if block.verdict is not None:

@@ -153,19 +153,26 @@ class Known:
     def nature_of(self, a: Sum) -> Nature:
         """What is known of the values of the polynomial."""
         low, _ = self.range_of(a)
-        if low > 0 or (low == 0 and (any(map(self._is_positive, a.terms)) or self._below_one(a))):
+        if low > 0 or self._is_sum_of_positive(a) or self._stays_open(a):
             return Nature.POSITIVE
         return Nature.NONNEGATIVE if low >= 0 else Nature.ANY
 
+    def _is_sum_of_positive(self, a: Sum) -> bool:
+        """Whether every term is 0 or more, and one of them is above 0."""
+        each = [self.range_of(Sum(a.rows, a.cols, (t,)))[0] >= 0 for t in a.terms]
+        return bool(each) and all(each) and any(map(self._is_positive, a.terms))
+
     def _is_positive(self, term: Term) -> bool:
-        """Whether a term, and with it a sum of terms that are 0 or more, is above 0."""
         plain = not term.scalars and self.constants.value(term.coefficient) > 0
         return plain and all(s.nature is Nature.POSITIVE for s in signals_of(term))
 
-    def _below_one(self, a: Sum) -> bool:
-        """1 - s of a sigmoid s, which stays below 1."""
+    def _stays_open(self, a: Sum) -> bool:
+        """k + c s of a sigmoid or tanh s, which does not reach the ends of its range."""
         found = affine(a)
-        return found is not None and self.ranges.get(found[1].name) == SIGMOID
+        if found is None or self.ranges.get(found[1].name) not in (SIGMOID, TANH):
+            return False
+        c, s, k = found
+        return min(self.constants.value(k) + self.constants.value(c) * end for end in self.ranges[s.name]) >= 0
 
 
 _RANGES = {

@@ -51,7 +51,7 @@ from circuitdsl.derive.symbols import Symbols
 from circuitdsl.graph import ir
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Relation:
     """`left = factor * right`, brought about by the two `synapses`.
 
@@ -212,6 +212,8 @@ def _intertwiner(search: _Search, x: Drive, y: Drive) -> Iterator[Relation]:
         return
     p, s, u = strip_suffix(x.credit, y.pre)
     r, q, v = strip_suffix(x.pre, y.credit)
+    if _is_plain(p) and _is_plain(q) and _is_plain(r):
+        return  # a pair, or what masks, signs or bounds keep from being one
     ends = u.cols == v.cols == UNIT and UNIT not in (u.rows, v.rows)
     if not ends or not _is_plain(s) or len(q.terms) != 1 or not (_is_plain(q) or _is_plain(r)):
         return

@@ -33,7 +33,7 @@ from circuitdsl.derive.symbols import MAX_TERMS, Symbols
 from circuitdsl.graph import ir
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Lemma:
     """`source = factor delta`: what a population sends down, by the relations of `grounds`; `delta` is the name of
     the δ of the dendrite."""
@@ -60,15 +60,26 @@ class Grounds:
             self.mean_field or other.mean_field,
         )
 
+    def chain(self) -> list[Grounds]:
+        """These grounds and those of all lemmas that they stand on, each once."""
+        found: list[Grounds] = [self]
+        seen: set[Lemma] = set()
+        waiting = list(self.lemmas)
+        while waiting:
+            lemma = waiting.pop(0)
+            if lemma not in seen:
+                seen.add(lemma)
+                found.append(lemma.grounds)
+                waiting += lemma.grounds.lemmas
+        return found
+
     def all_relations(self) -> tuple[Relation, ...]:
         """The relations used, also for the lemmas."""
-        below = (r for lemma in self.lemmas for r in lemma.grounds.all_relations())
-        return tuple(dict.fromkeys((*self.relations, *below)))
+        return tuple(dict.fromkeys(r for grounds in self.chain() for r in grounds.relations))
 
     def is_mean_field(self) -> bool:
         """Whether gates were dropped anywhere."""
-        relations = any(r.mean_field for r in self.relations)
-        return self.mean_field or relations or any(lemma.grounds.is_mean_field() for lemma in self.lemmas)
+        return any(g.mean_field or any(r.mean_field for r in g.relations) for g in self.chain())
 
 
 @dataclass(slots=True)
@@ -205,6 +216,8 @@ class Transport:
             return found
 
         found = self.symbols.column(poly, expand)
+        if len(found.terms) > MAX_TERMS:
+            raise NotLinear("too many ways lead down from the error")
         found, used = rewritten(found, self.steps)
         grounds = Grounds(relations=used)
         for each in trail:

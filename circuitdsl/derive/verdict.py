@@ -171,7 +171,13 @@ class _Court:
         examples."""
         varying: tuple[Form, Grounds] | None = None
         for transport in self.transports:
-            for form, grounds in transport.compare(rule.signal, dendrite):
+            try:
+                found = transport.compare(rule.signal, dendrite)
+            except NotLinear:  # with fewer relations there is more to write out
+                if transport is self.transports[-1]:
+                    raise
+                continue
+            for form, grounds in found:
                 if form.constant:
                     return form, grounds
                 varying = varying or (form, grounds)

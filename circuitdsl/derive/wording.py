@@ -81,7 +81,8 @@ class Wording:
             product = self.call("trace", product)
         if drive.passage.scale is not None:
             scale = "c" if drive.passage.lagging else self.notation.name(drive.passage.scale)
-            product = f"{scale} {self.sign('∘')} ({product})"
+            inner = product if drive.passage.trace else f"({product})"
+            product = f"{scale} {self.sign('∘')} {inner}"
         rate = self.notation.number_of(drive.rate)
         if rate != "1":
             product = f"{rate}{self.sign(' · ')}{product}"
@@ -119,6 +120,8 @@ class Wording:
         """How it comes to hold."""
         left, right = self.sides(relation)
         arrow = self.math(f"{left} {self.sign('→')} {right}")
+        if relation.kind == "quadratic" and relation.factor.number < 0:
+            arrow = self.math(f"{left} + {right.replace(self.sign('−'), '', 1)} {self.sign('→')} 0")
         match relation.holds:
             case "tied":
                 return f"{self.math(f'{left} = {right}')} from the start: they start so, and both change alike"
@@ -127,8 +130,9 @@ class Wording:
             case "exact" | "slow":
                 assert relation.rate is not None
                 minus = self.sign("−")
-                rest = right.removeprefix(minus)
-                difference = f"{left} {'+' if right.startswith(minus) else minus} {rest}"
+                negative = relation.factor.number < 0
+                rest = right.replace(minus, "", 1) if negative else right
+                difference = f"{left} {'+' if negative else minus} {rest}"
                 rate = self.constants.value(relation.rate)
                 shrinks = self.math(f"(1 {minus} {self.notation.number_of(relation.rate)})")
                 neglected = "".join(f", {n}" for n in neglected_by(relation))
@@ -177,13 +181,11 @@ class Wording:
 
     def passage(self, passage: Passage) -> str | None:
         """What stands between drive and weight."""
-        parts = []
-        if passage.trace:
-            parts.append("a trace, that is a low-pass")
+        parts = ["a trace (a low-pass)"] if passage.trace else []
         if passage.scale is not None:
-            scale = "c, made of its states" if passage.lagging else passage.scale
-            parts.append(f"a positive factor for each synapse ({scale})")
-        return "between drive and weight stands " + " and ".join(parts) if parts else None
+            made = "c, made of its states" if passage.lagging else passage.scale
+            parts.append(f"a positive factor for each synapse, {made}")
+        return " and ".join(parts) or None
 
     def objective(self, motifs: Sequence[Motif]) -> str | None:
         """J, the sum of what the two-signal motifs climb, each with the others' signals held fixed."""
@@ -236,7 +238,7 @@ class Wording:
             yield f"credit and gradient begin with the same gate; gates dropped ({MEAN_FIELD})"
         between = self.passage(drive.passage)
         if between is not None:
-            yield between
+            yield f"between drive and weight: {between}"
         yield self.credit(form, pre, delta)
 
 

@@ -1,0 +1,199 @@
+"""Positive feedback between plastic weights: which of them drive each other, and how fast they grow at a state.
+
+While a circuit learns, its errors shrink, and with them whatever the errors drive. Not so where plastic weights drive
+each other for the same error: the four synapses of a self-assembling pair, or a Hebbian weight that drives its own
+rate. A **loop** is a set of plastic synapses, each of which changes what the rules of all the others read, with the
+error populations held fixed (`clamped`). Its growth is the largest real eigenvalue of the increments as a function of
+these weights, decay included: above 0 the weights run away, unless something stops them: bounds, or the rule itself,
+which then shows in a growth that falls as the weights grow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from circuitdsl.derive.paths import learning_synapses
+from circuitdsl.derive.roles import cannot_see_error, equations
+from circuitdsl.derive.symbols import error_roots
+from circuitdsl.graph import ir
+from circuitdsl.graph.flow import all_sources, reached_from
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+    Weights = Mapping[str, Array]
+
+#: Products with the Jacobian until its largest eigenvalue is taken as found, and the relative step of each.
+ITERATIONS, STEP = 25, 1e-4
+#: How much larger weights are that tell whether growth stops by itself.
+LARGER = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loop:
+    """Plastic synapses that drive each other while the errors stand still. `free`: those without bounds.
+    `unchecked`: those that do so without any weight that learns from the error, and so even as the error shrinks."""
+
+    synapses: tuple[str, ...]
+    free: tuple[str, ...]
+    unchecked: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Growth:
+    """How fast the weights of a loop grow at a state, as the part that an update adds to them, decay included; and
+    how fast they would if they were ten times as large."""
+
+    loop: Loop
+    now: float
+    later: float
+
+    @property
+    def runs_away(self) -> bool:
+        """Whether nothing stops it: it grows, would still grow later, no bound holds it, and no error checks it."""
+        return bool(set(self.loop.free) & set(self.loop.unchecked)) and self.now > 0 and self.later > 0
+
+    def told(self) -> str:
+        """The sentence for a warning before a run, or for the message after a divergence."""
+        names = ", ".join(self.loop.synapses)
+        drive = f"{names} drive each other" if len(self.loop.synapses) > 1 else f"{names} drives its own growth"
+        faster = ", the faster the larger they are" if self.later > 2 * self.now > 0 else ""
+        if self.now <= 0:
+            return f"{drive}, but decay {-self.now:.2%} faster per update than they grow"
+        held = "nothing bounds " + ", ".join(self.loop.free) if self.loop.free else "bounds hold them"
+        if self.later <= 0:
+            held = "their own rules stop it"
+        return f"{drive}: {self.now:.2%} per update more than they decay, with the errors as they are{faster}; {held}"
+
+
+# ---------------------------------------------------------------- which weights
+
+
+def errors(circuit: ir.Circuit) -> frozenset[str]:
+    """The populations that compare with a target (or, where there is none, with an input), by their names."""
+    roots = error_roots(circuit)
+    rates = (circuit.values[p.name] for p in circuit.of_kind(ir.Kind.RATE))
+    compared = {v.name for v in rates if v.expr is not None and any(r.value in roots for r in ir.reads(v.expr))}
+    return frozenset(compared | {r for r in roots if circuit.values[r].kind is ir.Kind.RATE})
+
+
+def positive_loops(circuit: ir.Circuit) -> list[Loop]:
+    """Every largest set of plastic synapses that drive each other, the errors held fixed."""
+    plastic = [s for s in circuit.synapses.values() if s.dw is not None]
+    taught = {n for n in learning_synapses(circuit) if cannot_see_error(circuit, circuit.synapses[n]) is None}
+    alone = [s for s in plastic if s.name not in taught]
+    unchecked = {n for group in _groups(circuit, alone) for n in group}
+    found = []
+    for group in _groups(circuit, plastic):
+        free = tuple(n for n in group if circuit.synapses[n].bounds is None)
+        found.append(Loop(synapses=group, free=free, unchecked=tuple(n for n in group if n in unchecked)))
+    return found
+
+
+def _groups(circuit: ir.Circuit, plastic: list[ir.Synapse]) -> list[tuple[str, ...]]:
+    """The synapses, of these, that influence each other."""
+    drives = _influences(circuit, plastic)
+    found: list[tuple[str, ...]] = []
+    for synapse in plastic:
+        together = tuple(s.name for s in plastic if s.name in drives[synapse.name] and synapse.name in drives[s.name])
+        if together and not any(synapse.name in group for group in found):
+            found.append(together)
+    return found
+
+
+def _influences(circuit: ir.Circuit, plastic: list[ir.Synapse]) -> dict[str, set[str]]:
+    """The plastic synapses whose rules each plastic synapse influences, over any number of updates."""
+    held = errors(circuit)
+    sources = {n: set() if n in held else read for n, read in all_sources(circuit).items()}
+    read = {s.name: {r.value for e in equations(s) for r in ir.reads(e)} for s in plastic}
+    direct = {}
+    for synapse in plastic:
+        reached = reached_from(sources, {synapse.dendrite})
+        direct[synapse.name] = {name for name, values in read.items() if values & reached}
+    closed: dict[str, set[str]] = {}
+    for name in direct:
+        closed[name] = set()
+        waiting = [name]
+        while waiting:
+            for other in direct[waiting.pop()] - closed[name]:
+                closed[name].add(other)
+                waiting.append(other)
+    return closed
+
+
+def clamped(circuit: ir.Circuit) -> ir.Circuit:
+    """The circuit with its error populations as inputs, to be given the values that they have; no loss, no tasks."""
+    held = errors(circuit)
+    values = {n: _given(v) if n in held else v for n, v in circuit.values.items()}
+    populations = {
+        n: replace(p, kind=ir.Kind.INPUT, dendrites=(), states=(), lets=()) if n in held else p
+        for n, p in circuit.populations.items()
+    }
+    return replace(
+        circuit, values=values, populations=populations, loss=None, tasks={}, records=(), expects=(),
+        order=tuple(n for n in circuit.order if n not in held),
+    )  # fmt: skip
+
+
+def _given(value: ir.Value) -> ir.Value:
+    return replace(value, kind=ir.Kind.INPUT, expr=None, currents=(), update=None)
+
+
+# ---------------------------------------------------------------- how fast
+
+
+def growth(loop: Loop, weights: Weights, increments: Callable[[Weights], Weights]) -> Growth:
+    """The growth of a loop. `weights`: those of the circuit, [post size, pre size]; `increments`: what one update adds
+    to given weights, the errors held fixed (of the `clamped` circuit), decay included."""
+
+    def at(scale: float) -> float:
+        here = {n: scale * w if n in loop.synapses else w for n, w in weights.items()}
+        return _largest(loop, here, increments)
+
+    return Growth(loop=loop, now=at(1.0), later=at(LARGER))
+
+
+def _largest(loop: Loop, weights: Weights, increments: Callable[[Weights], Weights]) -> float:
+    """The largest real eigenvalue of the Jacobian, by power iteration: of itself first, for the size of the others,
+    then shifted by that."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    start = {n: rng.standard_normal(weights[n].shape) for n in loop.synapses}
+
+    def times_jacobian(direction: Weights) -> Weights:
+        size = max(_norm({n: weights[n] for n in loop.synapses}), 1e-3) * STEP
+        ends = [
+            increments({**weights, **{n: weights[n] + s * size * direction[n] for n in direction}}) for s in (1, -1)
+        ]
+        return {n: (ends[0][n] - ends[1][n]) / (2 * size) for n in loop.synapses}
+
+    radius = abs(_power(start, times_jacobian, 0.0, ITERATIONS))
+    return _power(start, times_jacobian, radius, 2 * ITERATIONS)
+
+
+def _power(start: Weights, times: Callable[[Weights], Weights], shift: float, iterations: int) -> float:
+    """The Rayleigh quotient that power iteration of `times + shift` ends with."""
+    direction = _scaled(start, 1 / _norm(start))
+    value = 0.0
+    for _ in range(iterations):
+        image = times(direction)
+        value = sum(float((image[n] * direction[n]).sum()) for n in direction)
+        moved = {n: image[n] + shift * direction[n] for n in direction}
+        norm = _norm(moved)
+        if not norm > 0 or norm == float("inf"):
+            return value
+        direction = _scaled(moved, 1 / norm)
+    return value
+
+
+def _norm(weights: Mapping[str, Any]) -> float:
+    return float(sum(float((w**2).sum()) for w in weights.values()) ** 0.5)
+
+
+def _scaled(weights: Weights, factor: float) -> Weights:
+    return {n: factor * w for n, w in weights.items()}
