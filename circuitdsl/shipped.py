@@ -34,9 +34,9 @@ def library_path() -> Path:
 
 
 def find_circuit(path: str | Path) -> Path:
-    """The path itself if it exists; else the shipped file of that name, with or without `circuits/`
-    before it or `.circ` after it, so that an installed package runs `classic/oja.circ` anywhere; else the
-    path, for the caller to fail on."""
+    """The path itself if it exists; else the shipped file of that name, with or without `circuits/` and its
+    folder before it or `.circ` after it, so that an installed package runs `classic/oja.circ` or `oja`
+    anywhere; else the path, for the caller to fail on."""
     path = Path(path)
     if path.exists() or path.is_absolute():
         return path
@@ -48,7 +48,13 @@ def find_circuit(path: str | Path) -> Path:
     for candidate in (library.joinpath(*parts), library.joinpath(*parts).with_suffix(".circ")):
         if candidate.is_file():
             return candidate
-    return path
+    return _only_one_called(path, library) if len(parts) == 1 else path
+
+
+def _only_one_called(name: Path, library: Path) -> Path:
+    """The shipped circuit of that name, whatever its folder; rules and motifs are parts of circuits, and not meant."""
+    found = [p for p in library.glob(f"*/{name.stem}.circ") if p.parent.name not in ("rules", "motifs")]
+    return found[0] if len(found) == 1 and name.suffix in ("", ".circ") else name
 
 
 def cache_directory() -> Path:

@@ -19,7 +19,7 @@ from circuitdsl.derive.algebra import Sum
 from circuitdsl.derive.drives import Drive
 from circuitdsl.derive.findings import Derivation, Finding
 from circuitdsl.derive.notation import Notation
-from circuitdsl.derive.relations import Relation
+from circuitdsl.derive.transport import Grounds
 from circuitdsl.derive.wording import EXPLAINED, MEAN_FIELD, Wording, neglected
 from circuitdsl.diagnostics import Span
 from circuitdsl.graph import ir
@@ -120,7 +120,7 @@ class _Teller:
         if isinstance(self.finding.drive, Drive):
             return Row("update", self.words.update(self.finding.drive), place)
         assert self.synapse.dw_span is not None
-        return Row("update", f"dw = {' '.join(self.synapse.dw_span.text.split())}", place)
+        return Row("update", " ".join(self.synapse.dw_span.text.split()), place)
 
     def _learning(self) -> Iterator[Row]:
         yield self._update()
@@ -141,7 +141,7 @@ class _Teller:
         between = words.passage(finding.drive.passage)
         if between is not None:
             yield Row("between", f"drive and weight: {between}")
-        yield Row("so", f"{self._with(finding.grounds.relations)}{self._credit()}")
+        yield Row("so", f"{self._with(replace(finding.grounds, lemmas=()))}{self._credit()}")
         if finding.form.mean_field:
             yield Row("", f"credit and gradient begin with the same gate; gates dropped ({MEAN_FIELD})")
 
@@ -167,7 +167,7 @@ class _Teller:
                 "arriving", made, _place((value.expr.span if value.expr else value.span), self.derivation.circuit)
             )
             dropped = f"   gates dropped ({MEAN_FIELD})" if grounds.mean_field else ""
-            yield Row("", f"{self._with(grounds.relations)}{words.lemma(lemma)}{dropped}")
+            yield Row("", f"{self._with(grounds)}{words.lemma(lemma)}{dropped}")
 
     def _made_of(self, value: ir.Value) -> Sum:
         """A signal by the sources of the synapses that bring it."""
@@ -175,8 +175,10 @@ class _Teller:
         read = ir.Read(span=value.span, value=value.name, axis=ir.Axis.OWN)
         return symbols.column(symbols.opened.read(read, value.size), symbols.one_synapse)
 
-    def _with(self, relations: Sequence[Relation]) -> str:
-        shown = ", ".join(map(self.words.equation, relations))
+    def _with(self, grounds: Grounds) -> str:
+        """The lemmas that were shown for other neurons, and the relations, that a line is read with."""
+        lemmas = [self.words.lemma(x) for x in grounds.lemmas if x.grounds.all_relations()]
+        shown = ", ".join([*lemmas, *map(self.words.equation, grounds.relations)])
         return f"with {shown}: " if shown else ""
 
     def _credit(self) -> str:
@@ -192,6 +194,9 @@ class _Teller:
         own = [r for r in told if r.synapses[0] == self.synapse.name]
         for relation in own:
             yield Row("relation", self.words.relation(relation))
+            why = self.words.why(relation)
+            if why is not None:
+                yield Row("", why)
         others = [r.synapses[0] for r in told if r.synapses[1] == self.synapse.name]
         if others and not own:
             listed = ", ".join(map(shortener(self.synapse), dict.fromkeys(others)))

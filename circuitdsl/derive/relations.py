@@ -32,6 +32,7 @@ from circuitdsl.derive.algebra import (
     expect,
     make_sum,
     matrix,
+    outer,
     scaled,
     times,
     transpose,
@@ -58,7 +59,8 @@ class Relation:
     `holds`: "tied" from the start and for ever; "exact": the difference shrinks by `rate` at every update; "slow": so
     in the limit of small steps; "rest": where the weights are at rest (`rate` is None). `mean_field`: gates were
     dropped; `diagonal`: of both sides the diagonal only; `bounded`: signs or bounds clip both alike, so that they come
-    together faster. `left` is one word."""
+    together faster. `left` is one word. `common`: of a pair what drives both (as it drives the first), of an
+    intertwiner what both sides are at rest."""
 
     kind: Literal["pair", "intertwiner", "quadratic"]
     left: Sum
@@ -70,6 +72,7 @@ class Relation:
     diagonal: bool = False
     bounded: bool = False
     synapses: tuple[str, str]
+    common: Sum | None = None
 
     @property
     def word(self) -> Word:
@@ -163,7 +166,7 @@ def _pair(search: _Search, x: Drive, y: Drive, transposed: bool) -> Iterator[Rel
     yield Relation(
         kind="pair", left=search.letter(x), right=transpose(right) if transposed else right, factor=factor,
         holds=holds, rate=x.decay if holds == "exact" else None, mean_field=False, synapses=(x.synapse, y.synapse),
-        bounded=not is_free(search.synapse(x)),
+        bounded=not is_free(search.synapse(x)), common=outer(*x.shown),
     )  # fmt: skip
 
 
@@ -227,14 +230,16 @@ def _intertwiner(search: _Search, x: Drive, y: Drive) -> Iterator[Relation]:
     p, q = scaled(p, s.terms[0].coefficient.inverse()), scaled(q, scale)
     factor = x.rate * y.rate.inverse() * y.decay * x.decay.inverse() * scale
     left, right = search.letter(x), times(p, transpose(search.letter(y)))
+    driven = times(p, expect(outer(y.shown[1], x.shown[1] if _is_plain(r) else scaled(y.shown[0], scale))))
     if _is_plain(r):
         left, factor = times(left, transpose(q)) if not _is_plain(q) else left, factor * r.terms[0].coefficient
+        driven = times(driven, transpose(q))
     else:
-        right = times(right, transpose(r))
+        right, driven = times(right, transpose(r)), times(driven, transpose(r))
     holds, rate = ("rest", None) if mean_field else _along(search, x, y, (p, q, r), factor)
     yield Relation(
         kind="intertwiner", left=left, right=right, factor=factor, holds=holds, rate=rate, mean_field=mean_field,
-        synapses=(x.synapse, y.synapse),
+        synapses=(x.synapse, y.synapse), common=scaled(driven, x.rate * x.decay.inverse()),
     )  # fmt: skip
 
 

@@ -16,11 +16,11 @@ MAX_STEPS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`word` may be replaced by `by`, because of `relation`."""
+    """`word` may be replaced by `by`, because of `relations`: one, and those that its sides were rewritten with."""
 
     word: Word
     by: Sum
-    relation: Relation
+    relations: tuple[Relation, ...]
 
 
 def steps_of(relations: Sequence[Relation], readouts: frozenset[str]) -> tuple[Step, ...]:
@@ -32,12 +32,14 @@ def steps_of(relations: Sequence[Relation], readouts: frozenset[str]) -> tuple[S
         if relation.kind == "quadratic":
             continue
         left, right = relation.left, scaled(relation.right, relation.factor)
+        used: tuple[Relation, ...] = ()
         if relation.kind == "pair" and _is_backward(relation, readouts):
             left, right = _turned(relation)
         else:
-            left, right = rewritten(left, steps)[0], rewritten(right, steps)[0]
+            (left, one), (right, two) = rewritten(left, steps), rewritten(right, steps)
+            used = (*one, *two)
         if len(left.terms) == 1 and left != right:
-            steps += _both_ways(left, right, relation)
+            steps += _both_ways(left, right, (*used, relation))
     return tuple(steps)
 
 
@@ -54,12 +56,12 @@ def _turned(relation: Relation) -> tuple[Sum, Sum]:
     return (transpose(right), transpose(left)) if turn else (right, left)
 
 
-def _both_ways(left: Sum, right: Sum, relation: Relation) -> list[Step]:
+def _both_ways(left: Sum, right: Sum, relations: tuple[Relation, ...]) -> list[Step]:
     found: list[Step] = []
     for one, two in ((left, right), (transpose(left), transpose(right))):
         word, factor = one.terms[0].word, one.terms[0].coefficient
         if all(step.word != word for step in found):
-            found.append(Step(word, scaled(two, factor.inverse()), relation))
+            found.append(Step(word, scaled(two, factor.inverse()), relations))
     return found
 
 
@@ -70,12 +72,12 @@ def rewritten(a: Sum, steps: Sequence[Step]) -> tuple[Sum, tuple[Relation, ...]]
         found = _once(a, steps)
         if found is None:
             break
-        a, relation = found
-        used[relation] = None
+        a, relations = found
+        used |= dict.fromkeys(relations)
     return a, tuple(used)
 
 
-def _once(a: Sum, steps: Sequence[Step]) -> tuple[Sum, Relation] | None:
+def _once(a: Sum, steps: Sequence[Step]) -> tuple[Sum, tuple[Relation, ...]] | None:
     """One step applied to the first term that it fits."""
     for i, term in enumerate(a.terms):
         letters = {x.name for x in term.word if isinstance(x, Matrix)}
@@ -88,7 +90,7 @@ def _once(a: Sum, steps: Sequence[Step]) -> tuple[Sum, Relation] | None:
                 head = make_sum(a.rows, step.by.rows, [(term.coefficient, term.scalars, term.word[:at])])
                 tail = _word(step.by.cols, a.cols, term.word[at + len(step.word) :])
                 rest = Sum(a.rows, a.cols, (*a.terms[:i], *a.terms[i + 1 :]))
-                return times(times(head, step.by), tail) + rest, step.relation
+                return times(times(head, step.by), tail) + rest, step.relations
     return None
 
 

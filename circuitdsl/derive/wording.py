@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from circuitdsl.derive.algebra import Coefficient, Sum, column, ones, times
+from circuitdsl.derive.algebra import Coefficient, Matrix, Sum, column, ones, times
 from circuitdsl.derive.constants import Constants
 from circuitdsl.derive.drives import Drive, Passage
 from circuitdsl.derive.matching import Form, plain_factor
@@ -141,6 +141,18 @@ class Wording:
                     f"updates{neglected or (', faster at the bounds' if relation.bounded else ': exact')}"
                 )
 
+    def why(self, relation: Relation) -> str | None:
+        """What brings a relation about, so that it can be checked by hand."""
+        if relation.common is None:
+            return None
+        common = self.math(self.sum(relation.common))
+        if relation.kind == "intertwiner":
+            return f"at rest both sides are {common}"
+        turned = ", one of them transposed" if _turns(relation) else ""
+        drive = "the same" if relation.factor.number == 1 and relation.holds != "rest" else "multiples of the same"
+        decay = "unequal" if relation.holds == "rest" else "equal"
+        return f"both are driven by {drive} {common}{turned}, with {decay} decay"
+
     def lemma(self, lemma: Lemma) -> str:
         """What a population sends down."""
         delta = self.notation.name(lemma.delta)
@@ -240,6 +252,11 @@ class Wording:
         if between is not None:
             yield f"between drive and weight: {between}"
         yield self.credit(form, pre, delta)
+
+
+def _turns(relation: Relation) -> bool:
+    """Whether the right side of a pair is a transposed weight."""
+    return any(isinstance(x, Matrix) and x.transposed for t in relation.right.terms for x in t.word)
 
 
 def neglected_by(relation: Relation) -> list[str]:
