@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test studies clean
+.PHONY: demo test studies verdicts clean
 
 demo: $(VENV)/installed ## a circuit that assembles itself, on handwritten digits
 	$(BIN)/circuitdsl demo --out demo
@@ -18,6 +18,9 @@ test: $(VENV)/installed-dev ## style, types and tests
 
 studies: $(VENV)/installed ## all studies in full, with docs/studies.md and its figures (many minutes)
 	$(BIN)/circuitdsl study all --out study --docs docs
+
+verdicts: $(VENV)/installed ## what is derived and measured of every circuit of the library: docs/verdicts.md (minutes)
+	$(BIN)/python -m circuitdsl.report.verdicts
 
 clean:
 	rm -rf $(VENV) demo study dist

@@ -140,7 +140,7 @@ class Circuit:
         **request: Any,
     ) -> Certificate:
         """The measured certificate, held against the derivation; `request`: task, epochs, batch, seed, scale,
-        dtype, examples."""
+        dtype, examples, jobs, cluster."""
         from circuitdsl.certify.certify import certify
 
         graph, numbers = self.with_params(params or {})
@@ -183,6 +183,24 @@ class Outcome:
     @property
     def loss(self) -> float:
         return self.run.loss[-1]
+
+    def foreseen(self) -> list[Diagnostic]:
+        """What is to be said before the first example: other weights than the circuit's, weights that will run away."""
+        from circuitdsl.runtime.stability import warning_before
+
+        unstable = warning_before(self.loop, self.run) if self.run.epochs_done == 0 else None
+        return [*self.warnings, *([] if unstable is None else [unstable])]
+
+
+def _warn_of(outcome: Outcome) -> None:
+    for diagnostic in outcome.foreseen():
+        _warn(diagnostic)
+
+
+def _warn(diagnostic: Diagnostic) -> None:
+    import warnings
+
+    warnings.warn(render(diagnostic), RuntimeWarning, stacklevel=3)
 
 
 class Simulation:
@@ -229,13 +247,11 @@ class Simulation:
             learn=learn,
             weights=None if weights is None else Path(weights),
         )
-        outcome = self.execute(request)
+        outcome = self.execute(request, before=_warn_of)
         if outcome.run.interrupted:
             raise KeyboardInterrupt
         if outcome.run.diverged is not None:
-            import warnings
-
-            warnings.warn(render(outcome.run.diverged), RuntimeWarning, stacklevel=2)
+            _warn(outcome.run.diverged)
         return self.dataset_of(outcome)
 
     def dataset_of(self, outcome: Outcome) -> xr.Dataset:
@@ -264,21 +280,25 @@ class Simulation:
         *,
         progress: Progress | None = None,
         saved: xr.Dataset | None = None,
+        before: Callable[[Outcome], None] | None = None,
         after_epoch: Callable[[Outcome], None] | None = None,
     ) -> Outcome:
-        """Prepares and runs a request. `saved`: a run to go on from; `after_epoch` is told of each
-        epoch (to save). Raises UsageError, CircuitError."""
+        """Prepares and runs a request. `saved`: a run to go on from; `before` is told of it before the
+        first example, `after_epoch` of each epoch (to save). Raises UsageError, CircuitError."""
         from circuitdsl.runtime.simulate import simulate
-
-        outcome = self.prepare(request, progress=progress)
-        if saved is not None:
-            self._continue(outcome, saved)
+        from circuitdsl.runtime.where import one_thread
 
         def told(_: Run) -> None:
             if after_epoch is not None:
                 after_epoch(outcome)
 
-        simulate(outcome.loop, outcome.run, after_epoch=told)
+        with one_thread():  # the same bits on a machine with more processors
+            outcome = self.prepare(request, progress=progress)
+            if saved is not None:
+                self._continue(outcome, saved)
+            if before is not None:
+                before(outcome)
+            simulate(outcome.loop, outcome.run, after_epoch=told)
         return outcome
 
     def prepare(self, request: Request, *, progress: Progress | None = None) -> Outcome:

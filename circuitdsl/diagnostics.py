@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
+from typing import Self
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +146,10 @@ class CircuitError(Exception):
     def __init__(self, diagnostics: Iterable[Diagnostic]):
         self.diagnostics = tuple(diagnostics)
         super().__init__("\n\n".join(render(d) for d in self.diagnostics))
+
+    def __reduce__(self) -> tuple[type[Self], tuple[tuple[Diagnostic, ...]]]:
+        """It comes whole from another process."""
+        return type(self), (self.diagnostics,)
 
 
 @dataclass(slots=True)

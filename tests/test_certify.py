@@ -383,9 +383,9 @@ def test_looking_does_not_change_the_run() -> None:
     data = load_data(DATA, (), ALIGNMENT, dtype="float64")
     numbers = numbers_of(ALIGNMENT, {})
     engine = Reference(ALIGNMENT, (), "float64")
-    course = Course(engine=engine, dataset=data, numbers=numbers, epochs=3, batch=7, dtype="float64", folder=None)
-    once = {u: s.copy() for u, s in course.states(2, (course.updates,))}
-    often = {u: s.copy() for u, s in course.states(2, (0, 1, 5, 20, 33, course.updates))}
+    course = Course(dataset=data, numbers=numbers, epochs=3, batch=7, dtype="float64", folder=None)
+    once = {u: s.copy() for u, s in course.states(engine, 2, (course.updates,))}
+    often = {u: s.copy() for u, s in course.states(engine, 2, (0, 1, 5, 20, 33, course.updates))}
     for name, weights in once[course.updates].weights.items():
         np.testing.assert_array_equal(weights, often[course.updates].weights[name])
     assert list(often) == [0, 1, 5, 20, 33, course.updates]
@@ -398,10 +398,10 @@ def test_it_is_the_run_that_run_makes() -> None:
     made = loads(text)
     result = made.run(target="reference", data=DATA, epochs=2, batch=8, seed=4)
     course = Course(
-        engine=Reference(made.ir), dataset=load_data(DATA, (), made.ir), numbers=numbers_of(made.ir, {}), epochs=2,
-        batch=8, dtype="float32", folder=None,
+        dataset=load_data(DATA, (), made.ir), numbers=numbers_of(made.ir, {}), epochs=2, batch=8, dtype="float32",
+        folder=None,
     )  # fmt: skip
-    ((_, state),) = course.states(4, (course.updates,))
+    ((_, state),) = course.states(Reference(made.ir), 4, (course.updates,))
     np.testing.assert_array_equal(state.weights["W"], result["W.final"].values)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from circuitdsl.derive.algebra import Sum
+from circuitdsl.derive.algebra import Sum, expect, outer
 from circuitdsl.derive.constraints import is_free
 from circuitdsl.derive.drives import Drive
 from circuitdsl.derive.environment import Environment
@@ -168,7 +168,7 @@ def test_relations_shrink_as_they_say(path: str) -> None:
                 else:  # what is clipped alike comes together faster
                     assert (np.abs(later) <= np.abs(left) + 1e-12).all()
             case "slow" | "rest":
-                pass  # tested in test_derive.py, by their order in the step and at rest
+                pass  # tested in test_derivation.py, by their order in the step and at rest
 
 
 def difference(bench: Bench, relation: Relation, state: State) -> Any:
@@ -211,3 +211,33 @@ def on_the_attractor(bench: Bench) -> State:
             right = factor * side(bench, relation.right, state)
             state.weights[letter.name] = right.T if letter.transposed else right  # type: ignore[union-attr]
     return state
+
+
+@pytest.mark.parametrize("path", circuits())
+def test_what_both_sides_of_a_relation_come_to(path: str) -> None:
+    """Of a pair the drive of its left weight; of an intertwiner, gates not dropped, both sides with each weight put at
+    rest: E[drive] / decay."""
+    bench = Bench.of(library(path))
+    env = bench.environment()
+    for relation in bench.derivation.relations:
+        if relation.common is None or relation.mean_field:
+            continue
+        both = [at_rest(bench, name, env) for name in relation.synapses]
+        if relation.kind == "intertwiner":
+            factor = bench.derivation.symbols.constants.value(relation.factor)
+            here = {**bench.state.weights, **dict(zip(relation.synapses, both, strict=True))}
+            resting = Environment(bench.derivation.symbols, {}, {**here, **bench.state.coefficients})
+            common = instantiate(relation.common, env)
+            close(instantiate(relation.left, resting), common)
+            close(factor * instantiate(relation.right, resting), common)
+        else:
+            drive = bench.derivation[relation.synapses[0]].drive
+            assert isinstance(drive, Drive)
+            close(instantiate(relation.common, env), instantiate(outer(drive.credit, drive.pre), env))
+
+
+def at_rest(bench: Bench, name: str, env: Environment) -> Any:
+    drive, constants = bench.derivation[name].drive, bench.derivation.symbols.constants
+    assert isinstance(drive, Drive)
+    decay = 1.0 if drive.decay is None else constants.value(drive.decay)
+    return constants.value(drive.rate) / decay * instantiate(expect(outer(drive.credit, drive.pre)), env)

@@ -26,6 +26,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"report"}),  # draws any dataset; a study says what to draw
     frozenset({"studies", "codes"}),
     frozenset({"cli"}),
+    frozenset({"__main__"}),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 

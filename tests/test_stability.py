@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 import pytest
 from test_derivation import kp, sal
 
+import circuitdsl as cd
 from circuitdsl.derive.stability import Growth, clamped, errors, growth, positive_loops
 from circuitdsl.graph.initial import initial_state
 from circuitdsl.graph.ir import Circuit, Kind
@@ -106,3 +108,24 @@ def test_what_stops_it() -> None:
     assert held.now > 0
     assert not held.runs_away
     assert "bounds hold them" in held.told()
+
+
+def run(text: str, epochs: int) -> list[str]:
+    """What a run of a circuit on random data warns of."""
+    rng = np.random.default_rng(0)
+    data = rng.standard_normal((64, 5)), rng.integers(0, 3, 64)
+    simulation = cd.loads(text).compile(target="reference")
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        simulation.run(data=data, epochs=epochs, batch=8, seed=0, params={"eta": 0.5, "gamma": 0.02})
+    return [str(w.message) for w in found if issubclass(w.category, RuntimeWarning)]
+
+
+def test_a_run_is_warned_of_before_it_and_told_of_after() -> None:
+    (warned, diverged) = run(sal(1), 30)
+    assert "C073" in warned
+    assert "bound them" in warned
+    assert "C070" in diverged
+    assert "W1, B1, V1, F1 drive each other" in " ".join(diverged.replace("=", "").split())
+    assert run(sal(1, settings="bounds = [-0.5, 0.5]"), 30) == []
+    assert run(kp(), 2) == []

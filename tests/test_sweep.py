@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,8 @@ from circuitdsl.explore import lives
 from circuitdsl.explore.gather import best, rows
 from circuitdsl.explore.statistics import over_seeds
 from circuitdsl.explore.sweep import plan_sweep, sweep
-from circuitdsl.explore.where import Cores
+from circuitdsl.runtime.progress import Quiet
+from circuitdsl.runtime.where import Cores, Here, told_to_stop
 
 TEXT = """circuit small {
   param eta = 0.1   param gamma = 0.01   param n = 4   param sizes = [4, 3]   param often = 7
@@ -298,6 +301,59 @@ def test_threads_stop_at_an_interruption(circuit: Circuit) -> None:
     assert list(Cores(2, "threads").map(lambda a, b: a * b, [(2, 1)])) == [(0, 2)]
 
 
+def test_an_ended_map_stops_no_later_run(circuit: Circuit) -> None:
+    """Neither one in a thread of somebody else's, nor one of another map."""
+    found = small(circuit, {"eta": [0.1, 0.2]}, target="cpu", jobs=2)
+    planned = plan_sweep(circuit.compile(), {"eta": [0.1, 0.2]}, Request(), 1)
+    with ThreadPoolExecutor(1) as pool:
+        part = pool.submit(lives.live, planned.points[1].setup, replace(planned.points[1].life, seed=4)).result()
+    np.testing.assert_array_equal(part.metric, found["metric"].values[1, 0])
+
+
+def test_only_the_own_map_stops_a_thread() -> None:
+    told: list[str] = []
+
+    def piece(name: str, waits: bool) -> None:
+        while waits and not told_to_stop():
+            time.sleep(0.01)
+        told.append(name)
+
+    long = Cores(2, "threads").map(piece, [("short", False), ("long", True)])
+    assert next(long) == (0, None)
+    assert len(list(Cores(2, "threads").map(piece, [("other", False)] * 3))) == 3
+    time.sleep(0.1)
+    assert told == ["short", "other", "other", "other"]
+    long.close()  # type: ignore[attr-defined]
+    waited = time.monotonic()
+    while told[-1] != "long" and time.monotonic() - waited < 10:
+        time.sleep(0.01)
+    assert told[-1] == "long"
+    assert not told_to_stop()
+
+
+def threads_of_algebra(*_: Any) -> list[int]:
+    from threadpoolctl import threadpool_info
+
+    return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+
+def test_linear_algebra_has_one_thread(circuit: Circuit) -> None:
+    """Wherever a piece of work runs, so that its sums are split alike; and its threads are given back."""
+    seen: list[list[int]] = []
+
+    class Watching(Quiet):
+        def advance(self, examples: int) -> None:
+            seen.append(threads_of_algebra())
+
+    before = threads_of_algebra()
+    for where in (Here(), Cores(2, "threads"), Cores(2, "processes")):
+        seen += [found for _, found in where.map(threads_of_algebra, [(0, 0)] * 4)]
+    circuit.compile("reference").execute(Request(epochs=1), progress=Watching())
+    assert len(seen) > 12
+    assert all(found == [1] * len(found) != [] for found in seen)
+    assert threads_of_algebra() == before
+
+
 # ---------------------------------------------------------------- misuse
 
 
@@ -362,7 +418,7 @@ def test_exit_codes(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_no_scheduler_answers(file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    from circuitdsl.explore import where
+    from circuitdsl.runtime import where
 
     monkeypatch.setattr(where, "PATIENCE", 1)
     assert command_line(swept(file, "--set", "eta=1", "--cluster", "tcp://127.0.0.1:9")) == 2

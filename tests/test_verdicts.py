@@ -14,6 +14,7 @@ from circuitdsl.derive.latex import latex_page
 from circuitdsl.derive.page import page
 from circuitdsl.derive.verdict import derive
 from circuitdsl.graph.resolve import load_file
+from circuitdsl.report.verdicts import library
 
 LIBRARY = Path(__file__).resolve().parents[1] / "circuits"
 CIRCUITS = sorted(p for p in LIBRARY.rglob("*.circ") if load_file(p).circuit is not None)
@@ -86,6 +87,26 @@ def test_one_flipped_gain_is_inconsistent() -> None:
     assert derivation.dc is False
     assert derivation["W2"].verdict == "descent"
     assert derivation["W3"].verdict == "exact"
+
+
+def test_the_page_of_verdicts_is_up_to_date() -> None:
+    """Everything on docs/verdicts.md that algebra decides is what it decides now, and nothing contradicts it."""
+    text = (LIBRARY.parent / "docs" / "verdicts.md").read_text(encoding="utf-8")
+    assert "Contradicted by measurement: none." in text
+    assert "✗ |" not in text
+    told: dict[str, set[tuple[str, ...]]] = {}
+    for line in text.splitlines():
+        if line.startswith("### "):
+            rows = told.setdefault(line.removeprefix("### "), set())
+        elif line.startswith("| `"):
+            synapse, verdict, evidence = (cell.strip("`* ") for cell in line.split(" | ")[:3])
+            if evidence in ("proved", "derived"):
+                rows.add((synapse.removeprefix("| `"), verdict, evidence))
+    for path, circuit in library():
+        findings = circuit.derive(measure=False).findings.values()
+        assert told[path] == {
+            (f.synapse, str(f.verdict), str(f.evidence)) for f in findings if f.evidence in ("proved", "derived")
+        }, f"{path}: run `make verdicts`"
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,10 @@ against what `derive` says (judge.py). The whole costs about as much as the trai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, Any, Literal
 
 from circuitdsl.certify.certificate import Certificate, SynapseCertificate
@@ -33,6 +32,7 @@ from circuitdsl.runtime.data import load_data, permutation
 from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.population import cores
 from circuitdsl.runtime.request import Request, Settings, check_ticks, settle
+from circuitdsl.runtime.where import Where, one_thread, place, told_to_stop
 
 if TYPE_CHECKING:
     from circuitdsl.graph.initial import DType
@@ -69,6 +69,8 @@ def certify(
     dtype: DType = "float32",
     examples: int | None = None,
     moments: int = MOMENTS,
+    jobs: int | None = None,
+    cluster: str | None = None,
     progress: Progress | None = None,
 ) -> Certificate:
     """The certificate of a circuit that declares a loss.
@@ -76,14 +78,17 @@ def certify(
     `numbers` are its params (default: as written), `folder` is where its data and weight files are looked for; what
     else is not said comes from the task. Training runs on `engine` in `dtype`; it is measured in float64 at
     about `moments` checkpoints, spaced geometrically, on `examples` training examples (default: 512, or as many as
-    take no longer than the training; more draws of them where a rule has noise). Deterministic.
+    take no longer than the training; more draws of them where a rule has noise). `jobs`: how many seeds at once (all
+    processors; one, if it is interpreted); `cluster`: the address of a dask scheduler to send them to instead.
+    Deterministic, wherever it runs.
     Raises UsageError for a circuit without loss or learning weights and for impossible settings, CircuitError for
-    data that do not fit."""
+    data that do not fit, Unfinished if the cluster is lost."""
     values = numbers_of(circuit, {}) if numbers is None else dict(numbers)
     request = Request(task=task, data=data, epochs=epochs, batch=batch, seed=seed, scale=scale)
     plan = _plan(circuit, values, request, folder, engine, dtype)
     plan = replace(plan, sample=_sample(plan, moments, examples))
-    return _certify(plan, learning_synapses(circuit), seeds, moments, progress, thorough=True)
+    with _place(plan, seeds, jobs, cluster) as where:
+        return _certify(plan, learning_synapses(circuit), seeds, moments, where, progress, thorough=True)
 
 
 def measure(
@@ -106,7 +111,8 @@ def measure(
         return {}
     plan = _shortened(_plan(circuit, values, Request(task=task, data=data), folder, "cpu", "float32"))
     plan = replace(plan, sample=_sample(plan, SHORT_MOMENTS, None))
-    found = _certify(plan, wanted, SHORT_SEEDS, SHORT_MOMENTS, None, thorough=False)
+    with _place(plan, SHORT_SEEDS, None, None) as where:
+        found = _certify(plan, wanted, SHORT_SEEDS, SHORT_MOMENTS, where, None, thorough=False)
     return {name: m for name, s in found.synapses.items() if (m := measured_of(s)) is not None}
 
 
@@ -124,15 +130,18 @@ def measured_of(found: SynapseCertificate) -> Measured | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A circuit with everything that a certificate needs before the first example."""
+    """A circuit with everything that a certificate needs before the first example. It can be sent to a process."""
 
     course: Course
     settings: Settings
     sample: Sample
     still: Still
     derivation: Derivation
-    engine: Callable[[], Engine]  # another one like the course's
-    parallel: bool
+    target: str
+
+    def engine(self) -> Engine:
+        """What the circuit is trained on: a new one, since it has one work space."""
+        return _engine(self.target, self.still.circuit, self.course.dtype)
 
 
 def _plan(
@@ -155,20 +164,18 @@ def _plan(
     )
     return Plan(
         course=Course(
-            engine=_engine(engine, circuit, dtype),
             dataset=dataset,
             numbers=numbers,
             epochs=settings.epochs,
             batch=settings.batch,
             dtype=dtype,
-            folder=folder,
+            folder=None if folder is None else folder.resolve(),  # another process may stand elsewhere
         ),
         settings=settings,
         sample=Sample(data=dataset.arrays, examples=dataset.train, numbers=numbers),
         still=Still(circuit),
         derivation=derive(_with_numbers(circuit, numbers)),
-        engine=lambda: _engine(engine, circuit, dtype),
-        parallel=engine != "reference",
+        target=engine,
     )
 
 
@@ -225,7 +232,7 @@ def _is_noisy(circuit: Circuit) -> bool:
 
 def _shortened(plan: Plan) -> Plan:
     """With fewer epochs, so that training takes about a second for each seed."""
-    circuit = plan.course.engine.circuit
+    circuit = plan.still.circuit
     ticks = max(1, sum(round(_ticks(p.ticks, plan.course.numbers)) for p in circuit.schedule.phases))
     weights = sum(s.post_size * s.pre_size for s in circuit.synapses.values())
     an_epoch = len(plan.course.dataset.train) * weights * ticks
@@ -236,9 +243,16 @@ def _shortened(plan: Plan) -> Plan:
 # ---------------------------------------------------------------- measuring
 
 
+def _place(plan: Plan, seeds: int, jobs: int | None, cluster: str | None) -> Where:
+    interpreted = plan.target == "reference"
+    wanted = jobs or (1 if interpreted else cores())
+    return place(min(wanted, seeds), cluster, kind="processes" if interpreted else "threads")
+
+
 def _certify(
-    plan: Plan, names: Sequence[str], seeds: int, moments: int, progress: Progress | None, *, thorough: bool
-) -> Certificate:
+    plan: Plan, names: Sequence[str], seeds: int, moments: int, where: Where, progress: Progress | None, *,
+    thorough: bool,
+) -> Certificate:  # fmt: skip
     circuit, course = plan.still.circuit, plan.course
     rules = [rule_of(circuit.synapses[name]) for name in names]
     at = checkpoints(course.updates, moments)
@@ -246,7 +260,8 @@ def _certify(
     with one_thread():
         if progress is not None:
             progress.start(circuit.name, course.epochs * seeds, len(course.dataset.train), 0)
-        watched = _watch_all(plan, rules, range(first, first + seeds), at, progress)
+        watch = Watch(plan=plan, rules=rules, at=at)
+        watched = _watch_all(watch, range(first, first + seeds), where, progress)
         whole = [w for w in watched if len(w.readings) == len(at)]
         realised = _realised(plan, rules, whole[0], first) if thorough and whole else {}
         records = {r.synapse.name: _record(plan, r, whole, at, realised.get(r.synapse.name)) for r in rules}
@@ -268,7 +283,7 @@ def _certify(
 
 def _slope(plan: Plan, seed: int) -> float | None:
     """The Taylor slope after a few updates: later the loss may be flat, and its third order large."""
-    for _, state in plan.course.states(seed, (min(TAYLOR_UPDATES, plan.course.updates),)):
+    for _, state in plan.course.states(plan.engine(), seed, (min(TAYLOR_UPDATES, plan.course.updates),)):
         return taylor_slope(plan.still, state, plan.sample, seed=seed, epoch=0)
     return None
 
@@ -287,41 +302,41 @@ class Watched:
     state: State | None
 
 
-def _watch_all(
-    plan: Plan, rules: Sequence[Rule], seeds: Sequence[int], at: Sequence[int], progress: Progress | None
-) -> list[Watched]:
-    """Every seed, several at a time: compiled code and linear algebra let other threads run."""
-    from concurrent.futures import ThreadPoolExecutor
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Watch:
+    """What is looked at in every seed, and after which updates."""
 
-    threads = min(cores(), len(seeds)) if plan.parallel else 1
-    plans = [plan, *(replace(plan, course=replace(plan.course, engine=plan.engine())) for _ in seeds[1:])]
-    stop = Event()
-    with ThreadPoolExecutor(threads, thread_name_prefix="certify") as pool:
-        runs = [
-            pool.submit(_watch, own, rules, seed, at, progress, stop) for own, seed in zip(plans, seeds, strict=True)
-        ]
-        try:
-            return [run.result() for run in runs]
-        except BaseException:
-            stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    plan: Plan
+    rules: Sequence[Rule]
+    at: Sequence[int]
 
 
-def _watch(
-    plan: Plan, rules: Sequence[Rule], seed: int, at: Sequence[int], progress: Progress | None, stop: Event
-) -> Watched:
-    """One seed's learning, looked at on the way. It ends early if the circuit diverges, or it is told to stop."""
-    course, found = plan.course, Watched([], [], None)
+def _watch_all(watch: Watch, seeds: Sequence[int], where: Where, progress: Progress | None) -> list[Watched]:
+    """Every seed, several at a time. What is near tells its progress itself, what is far when it is done."""
+    course, told = watch.plan.course, progress if where.near else None
+    watched: dict[int, Watched] = {}
+    for index, found in where.map(partial(_watched, progress=told), [(watch, seed) for seed in seeds]):
+        watched[index] = found
+        if progress is not None and told is None:
+            progress.advance(course.epochs * len(course.dataset.train))
+    return [watched[index] for index in range(len(seeds))]
+
+
+def _watched(watch: Watch, seed: int, *, progress: Progress | None) -> Watched:
+    """One seed's learning, looked at on the way. It ends early if the circuit diverges. Raises UsageError, and
+    KeyboardInterrupt if it is told to stop."""
+    plan, course, found = watch.plan, watch.plan.course, Watched([], [], None)
     done = 0
     try:
-        for update, state in course.states(seed, at):
+        for update, state in course.states(plan.engine(), seed, watch.at):
             epoch = update // course.updates_per_epoch
-            found.readings.append(look(plan.still, rules, plan.sample, plan.derivation, state, seed=seed, epoch=epoch))
-            found.residuals.append({r.synapse.name: _residual(plan, r.synapse, state) for r in rules})
+            found.readings.append(
+                look(plan.still, watch.rules, plan.sample, plan.derivation, state, seed=seed, epoch=epoch)
+            )
+            found.residuals.append({r.synapse.name: _residual(plan, r.synapse, state) for r in watch.rules})
             found.state = state
-            if stop.is_set():
-                break
+            if told_to_stop():
+                raise KeyboardInterrupt
             if progress is not None:
                 progress.advance((update - done) * course.batch)
             done = update
@@ -371,12 +386,3 @@ def _ticks(expr: Any, numbers: Numbers) -> float:
     from circuitdsl.graph.numbers import evaluate
 
     return evaluate(expr, numbers)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Linear algebra on one thread: for matrices of this size more threads only wait for each other."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    with threadpool_limits(limits=1, user_api="blas"):
-        yield

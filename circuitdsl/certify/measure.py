@@ -35,8 +35,8 @@ class Reading:
     of the sample: `descent`, whose mean is that cosine and whose spread is what the example does to it; `control`,
     the same with the drive under permuted errors, in the same unit, `turned`, with errors that are also turned round;
     `agreement`, s . delta in units of the rate, and
-    `power`, |delta|^2; `aligned`, the mean cosine of s and H delta, H as it was derived (else the identity). NaN
-    where the gradient is 0."""
+    `power`, |delta|^2; `aligned`, the mean cosine of s and H delta, H as it was derived (else the identity), over the
+    neurons that have credit, the others learning nothing from it. NaN where the gradient is 0."""
 
     cos: float
     ratio: float
@@ -95,9 +95,11 @@ def _reading(found: Pair, rate: float, h: Array | None) -> Reading:
 
 
 def _aligned(credit: Array, wanted: Array) -> float:
-    """The mean cosine of credits and what they should be, over the examples that have both."""
+    """The mean cosine of credits and what they should be, over the examples that have both. A neuron that its rule's
+    gate keeps from credit at an example does not count there: credit and gradient begin with that gate."""
     import numpy as np
 
+    wanted = np.where(credit == 0, 0, wanted)
     norms = np.linalg.norm(credit, axis=1) * np.linalg.norm(wanted, axis=1)
     there = norms > 0
     products = np.einsum("ej,ej->e", credit, wanted)

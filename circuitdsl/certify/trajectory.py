@@ -31,9 +31,8 @@ def checkpoints(updates: int, count: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
-    """All that is the same for every seed."""
+    """All that is the same for every seed. It can be sent to another process, an engine cannot."""
 
-    engine: Engine
     dataset: Dataset
     numbers: Numbers
     epochs: int
@@ -49,25 +48,25 @@ class Course:
     def updates(self) -> int:
         return self.epochs * self.updates_per_epoch
 
-    def states(self, seed: int, at: Sequence[int]) -> Iterator[tuple[int, State]]:
+    def states(self, engine: Engine, seed: int, at: Sequence[int]) -> Iterator[tuple[int, State]]:
         """The state after each of the updates `at`, in rising order; ends early if it is no longer finite. It is the
         run of that seed, example by example. Raises ValueError and OSError as `initial_state` does."""
-        state = initial_state(self.engine.circuit, self.numbers, seed, dtype=self.dtype, folder=self.folder)
+        state = initial_state(engine.circuit, self.numbers, seed, dtype=self.dtype, folder=self.folder)
         done = 0
         for stop in at:
             while done < stop:
-                done = self._train(state, seed, done, stop)
+                done = self._train(engine, state, seed, done, stop)
             if not is_finite(state):
                 return
             yield done, state
 
-    def _train(self, state: State, seed: int, done: int, stop: int) -> int:
+    def _train(self, engine: Engine, state: State, seed: int, done: int, stop: int) -> int:
         """Trains until `stop`, or to the end of the epoch; gives the updates done then."""
         epoch, offset = divmod(done, self.updates_per_epoch)
         until = min(self.updates_per_epoch, offset + stop - done)
         train = self.dataset.train
         order = train[permutation(len(train), purpose=SHUFFLE, seed=seed, epoch=epoch)]
-        self.engine.train(
+        engine.train(
             state,
             self.dataset.arrays,
             order[offset * self.batch : until * self.batch],

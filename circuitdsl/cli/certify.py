@@ -19,6 +19,7 @@ from circuitdsl.cli.common import (
     say,
     whole_number,
 )
+from circuitdsl.cli.exploring import add_place, losing
 
 ABOUT = """Measure, over the circuit's own learning and several seeds, where its plasticity goes.
 
@@ -28,12 +29,13 @@ the consistency score phi of the credit; how far the relations that `derive` fou
 (residual). Intervals are 95 % bootstraps over examples and seeds. What is not said comes from the first task.
 
 Exit codes: 0 it agrees with what `derive` says, 1 it contradicts it (or the circuit is wrong), 2 usage
-or a missing file, 3 a seed diverged (the others count)."""
+or a missing file, 3 a seed diverged (the others count), or it could not finish."""
 
 EXAMPLES = """\
   circuitdsl certify heterosynaptic/kolen_pollack.circ
   circuitdsl certify mine.circ --seeds 10 --set gamma=0.01
-  circuitdsl certify mine.circ --epochs 200 --json   # long enough for its relations to come about"""
+  circuitdsl certify mine.circ --epochs 200 --json   # long enough for its relations to come about
+  circuitdsl certify mine.circ --seeds 40 --cluster tcp://10.0.0.1:8786"""
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -51,6 +53,7 @@ def add_options(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--target", choices=("cpu", "reference"), default="cpu", help="what it is trained on (cpu)")
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="the precision of training")
+    add_place(parser)
     add_json(parser)
     add_verbose(parser)
 
@@ -60,7 +63,7 @@ def command(options: Namespace) -> int:
     from circuitdsl.certify.certify import certify
     from circuitdsl.runtime.progress import progress_line
 
-    with reporting(options.file, json=options.json):
+    with reporting(options.file, json=options.json), losing():
         circuit = load(options.file)
         graph, numbers = circuit.with_params(params_of(options.settings))
         with progress_line() as progress:
@@ -78,6 +81,8 @@ def command(options: Namespace) -> int:
                 engine=options.target,
                 dtype=options.dtype,
                 examples=options.examples,
+                jobs=options.jobs,
+                cluster=options.cluster,
                 progress=progress,
             )
     if options.json:

@@ -1,4 +1,4 @@
-"""What `sweep` and `evolve` share: options, and how they end before their end."""
+"""What commands of many runs share: options, and how they end before their end."""
 
 from __future__ import annotations
 
@@ -27,6 +27,11 @@ def add_where(parser: ArgumentParser, out: str) -> None:
         type=Path,
         help=f"write the results to a netCDF file; meanwhile what is done is kept in {out}.parts/",
     )
+    add_place(parser)
+
+
+def add_place(parser: ArgumentParser) -> None:
+    """Where it runs."""
     parser.add_argument("--jobs", metavar="N", type=whole_number(1), help="processors to use (all)")
     parser.add_argument("--cluster", metavar="ADDRESS", help="the address of a dask scheduler, such as tcp://host:8786")
 
@@ -34,13 +39,20 @@ def add_where(parser: ArgumentParser, out: str) -> None:
 @contextmanager
 def going_on(out: Path | None) -> Iterator[None]:
     """Turns an interruption, or a cluster that is gone, into a message that says how to go on, and an exit code."""
-    from circuitdsl.explore.where import Unfinished
-
     try:
-        yield
+        with losing("; the same command goes on with what is left" if out else ""):
+            yield
     except KeyboardInterrupt:
         how = "the same command goes on" if out else "nothing was kept: no --out"
         raise Stop(INTERRUPTED, f"interrupted; {how}") from None
+
+
+@contextmanager
+def losing(how: str = "") -> Iterator[None]:
+    """Turns a cluster that is gone into a message, an exit code, and `how` to go on."""
+    from circuitdsl.runtime.where import Unfinished
+
+    try:
+        yield
     except Unfinished as problem:
-        how = "; the same command goes on with what is left" if out else ""
         raise Stop(UNFINISHED, f"error: {problem}{how}") from None

@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING
 
 from circuitdsl.cli.common import (
     OK,
-    UNFINISHED,
     WRONG,
-    Stop,
     add_json,
     fail_usage,
     print_json,
@@ -21,21 +19,24 @@ from circuitdsl.cli.common import (
     say,
     whole_number,
 )
+from circuitdsl.cli.exploring import add_place, going_on
 from circuitdsl.studies.registry import STUDIES
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from circuitdsl.explore.journal import Journal
     from circuitdsl.report.study import Page
     from circuitdsl.studies.protocol import Sentence, Study, Tell
 
 ABOUT = """Put a claim of the papers to the test, and say what holds and what does not.
 
 Without a name: the studies there are. Each runs circuits of the library over several seeds and writes into --out its
-data set (netCDF), its figure (SVG, PNG), a page (HTML) and the circuits as they ran.
+data set (netCDF), its figure (SVG, PNG), a page (HTML) and the circuits as they ran. What is finished is kept there
+meanwhile: after an interruption or a kill the same command goes on with what is left.
 
 Exit codes: 0 what was claimed holds, 1 something of it does not, 2 usage or missing data,
-3 it could not finish, 130 interrupted."""
+3 it could not finish, 130 interrupted (the same command goes on)."""
 
 EXAMPLES = """\
   circuitdsl study
@@ -52,8 +53,7 @@ def add_options(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--out", metavar="DIR", type=Path, default=Path("study"), help="where results go (study)")
     parser.add_argument("--docs", metavar="DIR", type=Path, help="write the section of DIR/studies.md too")
-    parser.add_argument("--jobs", metavar="N", type=whole_number(1), help="runs side by side (as many as processors)")
-    parser.add_argument("--cluster", metavar="ADDRESS", help="a dask scheduler, such as tcp://10.0.0.1:8786")
+    add_place(parser)
     add_json(parser)
 
 
@@ -98,46 +98,40 @@ def _unknown(name: str) -> None:
 
 
 def _study(name: str, options: Namespace) -> tuple[Page, list[Path], int]:
-    from circuitdsl.explore.where import Unfinished
+    from circuitdsl.explore.journal import Journal
     from circuitdsl.report.study import Page, save_section, save_study
     from circuitdsl.studies.registry import find_study
 
     study = find_study(name)
-    try:
-        with reporting(name, json=options.json):
-            data = _run(study, options)
-            found = study.finding(data)
-            page = Page(
-                name=study.name,
-                claim=study.claim,
-                source=study.source,
-                found=[(s.mark, s.text) for s in found],
-                data=data,
-            )
-            written = save_study(page, study.figure(data), options.out)
-            if options.docs is not None:
-                written += save_section(page, study.figure(data), options.docs)
-    except Unfinished as problem:
-        raise Stop(UNFINISHED, f"error: {problem}") from None
+    journal = Journal(options.out / f"{study.name}.nc", "study", {})
+    with reporting(name, json=options.json), going_on(options.out):
+        data = _run(study, options, journal)
+        found = study.finding(data)
+        page = Page(
+            name=study.name,
+            claim=study.claim,
+            source=study.source,
+            found=[(s.mark, s.text) for s in found],
+            data=data,
+        )
+        written = save_study(page, study.figure(data), options.out)
+        if options.docs is not None:
+            written += save_section(page, study.figure(data), options.docs)
+        journal.clear()
     if not options.json:
         _print(study, found, options.out)
     return page, written, WRONG if any(s.holds is False for s in found) else OK
 
 
-def _run(study: Study, options: Namespace) -> xr.Dataset:
+def _run(study: Study, options: Namespace, journal: Journal) -> xr.Dataset:
     """The study's data set, with what is needed to make it again."""
-    from circuitdsl.explore.where import place
     from circuitdsl.runtime.population import cores
+    from circuitdsl.runtime.where import place
     from circuitdsl.studies.protocol import Plan
 
     count = options.seeds or study.seeds[options.quick]
-    with _bar(study.name) as tell:
-        plan = Plan(
-            quick=options.quick,
-            seeds=range(count),
-            where=place(options.jobs or cores(), options.cluster),
-            tell=tell,
-        )
+    with _bar(study.name) as tell, place(options.jobs or cores(), options.cluster) as where:
+        plan = Plan(quick=options.quick, seeds=range(count), where=where, tell=tell, journal=journal)
         data = study.run(plan)
     quick = " --quick" if options.quick else ""
     return data.assign_attrs(

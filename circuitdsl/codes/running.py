@@ -1,4 +1,4 @@
-"""C060 to C072: data, and what only a run can find."""
+"""C060 to C073: data, and what only a run can find."""
 
 from __future__ import annotations
 
@@ -55,5 +55,12 @@ circuit example {
     "C072": Code(
         title="Weights of another circuit",
         explanation="A warning when weights are loaded: the shapes fit, but the file was written for another text.",
+    ),
+    "C073": Code(
+        title="Weights that drive each other",
+        explanation="A warning before a run: plastic weights feed their own growth, by more than their decay takes "
+        "back, and neither bounds nor their own rules nor a shrinking error will stop it. The growth is that at the "
+        "initial weights, with the errors held as they are. Bounds are the simplest remedy; faster decay, or clipped "
+        "currents, are others.",
     ),
 }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from circuitdsl.derive.algebra import Diagonal, Matrix, Sum, Term, names, transpose
 from circuitdsl.derive.comparison import ratio, strip_prefix
-from circuitdsl.derive.constraints import interval, same_masks
+from circuitdsl.derive.constraints import interval, keep_multiple, same_masks
 from circuitdsl.derive.drives import Drive, Unread
 from circuitdsl.derive.matching import divided, plain_factor
 from circuitdsl.derive.notation import text
@@ -98,6 +98,10 @@ def _of_one_word(search: Search, credit: Sum, delta: Sum, unexplained: Matrix | 
             f"the credit is {text(credit)}: {text(front)} stands within the path, behind {text(head)}, "
             "and is not a positive matrix in front of the gradient"
         )
+    if wanted is None and unexplained is None:
+        return (
+            f"the credit is {text(credit)}, which is not seen to be a positive matrix times the gradient {text(delta)}"
+        )
     wrong = unexplained or wrong
     return f"{_way(search, wrong)}, {_why_not(search, wrong, wanted, _goal(wanted))}"
 
@@ -167,4 +171,8 @@ def _obstacle(search: Search, one: ir.Synapse, two: ir.Synapse) -> str:
         return f"{one.name} is {one.sign.value} and {two.name} {two.sign.value}"
     if interval(one, constants) != interval(two, constants):
         return f"the bounds of {both} differ"
+    factor = ratio(x.matrix, y.matrix) or ratio(x.matrix, transpose(y.matrix))
+    if factor is not None and not keep_multiple(one, two, constants.value(factor), constants):
+        much = f"{constants.value(factor):g} times as much"
+        return f"{one.name} is driven {much}, and the bounds or signs of both do not keep that ratio"
     return f"what stands between drive and weight is not the same in {both}"

@@ -52,6 +52,10 @@ def _same(name: str) -> str:
     return name
 
 
+#: The adjoint of the loss, 1 (or one over their number) at the ticks where it is read, else 0; and how it is shown.
+LOSS_SEED, READ_AT = "d(loss)", "1[loss is read]"
+
+
 @dataclass(frozen=True, slots=True)
 class Notation:
     """How formulas are written: as text with Unicode signs, or for LaTeX's math mode (amsmath, amssymb). `rename`
@@ -80,7 +84,7 @@ class Notation:
 
     def name(self, name: str) -> str:
         """A name of the circuit; `W2` gets an index in LaTeX, other long names stand upright."""
-        name = self.rename(name)
+        name = READ_AT if name == LOSS_SEED else self.rename(name)
         if not self.latex:
             return name
         if name.startswith("δ_"):

@@ -430,5 +430,9 @@ def headline(circuit: ir.Circuit) -> tuple[str, str]:
     neurons = len(circuit.of_kind(ir.Kind.RATE))
     plastic = sum(s.dw is not None for s in circuit.synapses.values())
     loss = f"loss {' '.join(circuit.loss.expr.span.text.split())}" if circuit.loss else "no loss"
-    ticks = f"{len(circuit.schedule.phases)} phases" if circuit.schedule.phases else "one tick"
-    return circuit.name, f"{neurons} populations · {plastic} plastic synapses · {loss} · {ticks}"
+    ticks = _count(len(circuit.schedule.phases), "phase") if circuit.schedule.phases else "one tick"
+    return circuit.name, f"{_count(neurons, 'population')} · {_count(plastic, 'plastic synapse')} · {loss} · {ticks}"
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"

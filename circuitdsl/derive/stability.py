@@ -10,10 +10,11 @@ which then shows in a growth that falls as the weights grow.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from circuitdsl.derive.outline import alike
 from circuitdsl.derive.paths import learning_synapses
 from circuitdsl.derive.roles import cannot_see_error, equations
 from circuitdsl.derive.symbols import error_roots
@@ -27,10 +28,12 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Weights = Mapping[str, Array]
 
-#: Products with the Jacobian until its largest eigenvalue is taken as found, and the relative step of each.
-ITERATIONS, STEP = 25, 1e-4
+#: The relative step of a product with the Jacobian, and how many of them an eigenvalue may cost.
+STEP, PRODUCTS = 1e-7, 400
+#: The vectors that Arnoldi's method keeps; below a size the whole Jacobian is made.
+KRYLOV, SMALL = 20, 40
 #: How much larger weights are that tell whether growth stops by itself.
-LARGER = 10.0
+LARGER = 1000.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +49,7 @@ class Loop:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Growth:
     """How fast the weights of a loop grow at a state, as the part that an update adds to them, decay included; and
-    how fast they would if they were ten times as large."""
+    how fast they would if they were a thousand times as large."""
 
     loop: Loop
     now: float
@@ -59,15 +62,24 @@ class Growth:
 
     def told(self) -> str:
         """The sentence for a warning before a run, or for the message after a divergence."""
-        names = ", ".join(self.loop.synapses)
-        drive = f"{names} drive each other" if len(self.loop.synapses) > 1 else f"{names} drives its own growth"
+        names = listed(self.loop.synapses)
+        drive = f"{names} drive each other" if len(self.loop.synapses) > 1 else f"{names} drives itself"
         faster = ", the faster the larger they are" if self.later > 2 * self.now > 0 else ""
         if self.now <= 0:
-            return f"{drive}, but decay {-self.now:.2%} faster per update than they grow"
-        held = "nothing bounds " + ", ".join(self.loop.free) if self.loop.free else "bounds hold them"
+            return f"{drive}, but no faster than they decay"
+        held = "nothing bounds " + listed(self.loop.free) if self.loop.free else "bounds hold them"
         if self.later <= 0:
             held = "their own rules stop it"
-        return f"{drive}: {self.now:.2%} per update more than they decay, with the errors as they are{faster}; {held}"
+        grown = f"{self.now:.2%}" if self.now < 1 else f"{self.now:.2g} times"
+        return f"{drive}: they grow {grown} per update more than they decay, errors held as they are{faster}; {held}"
+
+
+def listed(synapses: Sequence[str]) -> str:
+    """Their names, those of alike layers together: `L[l].W, L[l].B (l = 1, 2)`."""
+    layers: dict[str, list[str]] = {}
+    for name in synapses:
+        layers.setdefault(name.partition(".")[0] if "[" in name else "", []).append(name)
+    return ", ".join(alike(", ".join(names) for names in layers.values()))
 
 
 # ---------------------------------------------------------------- which weights
@@ -158,42 +170,44 @@ def growth(loop: Loop, weights: Weights, increments: Callable[[Weights], Weights
 
 
 def _largest(loop: Loop, weights: Weights, increments: Callable[[Weights], Weights]) -> float:
-    """The largest real eigenvalue of the Jacobian, by power iteration: of itself first, for the size of the others,
-    then shifted by that."""
+    """The largest real part of an eigenvalue of the Jacobian (Arnoldi); 0 where none is found."""
     import numpy as np
+    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 
-    rng = np.random.default_rng(0)
-    start = {n: rng.standard_normal(weights[n].shape) for n in loop.synapses}
+    here = {n: weights[n] for n in loop.synapses}
+    size = sum(w.size for w in here.values())
+    step = max(_norm(here), 1e-3) * STEP
+    still = increments(weights)
 
-    def times_jacobian(direction: Weights) -> Weights:
-        size = max(_norm({n: weights[n] for n in loop.synapses}), 1e-3) * STEP
-        ends = [
-            increments({**weights, **{n: weights[n] + s * size * direction[n] for n in direction}}) for s in (1, -1)
-        ]
-        return {n: (ends[0][n] - ends[1][n]) / (2 * size) for n in loop.synapses}
+    def times_jacobian(direction: Array) -> Array:
+        length = float(np.linalg.norm(direction)) or 1.0
+        moves = _parted(direction * (step / length), here)
+        moved = increments({**weights, **{n: here[n] + moves[n] for n in here}})
+        return np.concatenate([(moved[n] - still[n]).ravel() for n in here]) * (length / step)
 
-    radius = abs(_power(start, times_jacobian, 0.0, ITERATIONS))
-    return _power(start, times_jacobian, radius, 2 * ITERATIONS)
+    if size < SMALL:
+        columns = [times_jacobian(one) for one in np.eye(size)]
+        return float(np.linalg.eigvals(np.stack(columns, axis=1)).real.max())
+    jacobian = LinearOperator((size, size), matvec=times_jacobian, dtype=np.float64)
+    start = np.random.default_rng(0).standard_normal(size)
+    try:
+        found = eigs(
+            jacobian, k=1, which="LR", v0=start, tol=1e-2, maxiter=PRODUCTS // KRYLOV, ncv=KRYLOV,
+            return_eigenvectors=False,
+        )  # fmt: skip
+    except ArpackNoConvergence as short:
+        found = short.eigenvalues
+    return float(found.real.max()) if len(found) else 0.0
 
 
-def _power(start: Weights, times: Callable[[Weights], Weights], shift: float, iterations: int) -> float:
-    """The Rayleigh quotient that power iteration of `times + shift` ends with."""
-    direction = _scaled(start, 1 / _norm(start))
-    value = 0.0
-    for _ in range(iterations):
-        image = times(direction)
-        value = sum(float((image[n] * direction[n]).sum()) for n in direction)
-        moved = {n: image[n] + shift * direction[n] for n in direction}
-        norm = _norm(moved)
-        if not norm > 0 or norm == float("inf"):
-            return value
-        direction = _scaled(moved, 1 / norm)
-    return value
+def _parted(direction: Array, like: Weights) -> Weights:
+    """One vector as matrices of these shapes."""
+    found, at = {}, 0
+    for name, weights in like.items():
+        found[name] = direction[at : at + weights.size].reshape(weights.shape)
+        at += weights.size
+    return found
 
 
 def _norm(weights: Mapping[str, Any]) -> float:
     return float(sum(float((w**2).sum()) for w in weights.values()) ** 0.5)
-
-
-def _scaled(weights: Weights, factor: float) -> Weights:
-    return {n: factor * w for n, w in weights.items()}

@@ -150,8 +150,8 @@ class Wording:
             return f"at rest both sides are {common}"
         turned = ", one of them transposed" if _turns(relation) else ""
         drive = "the same" if relation.factor.number == 1 and relation.holds != "rest" else "multiples of the same"
-        decay = "unequal" if relation.holds == "rest" else "equal"
-        return f"both are driven by {drive} {common}{turned}, with {decay} decay"
+        decay = {"rest": ", with unequal decay", "tied": ""}.get(relation.holds, ", with equal decay")
+        return f"both are driven by {drive} {common}{turned}{decay}"
 
     def lemma(self, lemma: Lemma) -> str:
         """What a population sends down."""

@@ -22,10 +22,10 @@ from circuitdsl.explore.lineage import Lineage, describe
 from circuitdsl.explore.objective import Objective, objective
 from circuitdsl.explore.strategies import strategy as make_strategy
 from circuitdsl.explore.sweep import digest, plain
-from circuitdsl.explore.where import Where, place
 from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.request import Override, Request, Settings
 from circuitdsl.runtime.state import circuit_hash
+from circuitdsl.runtime.where import Where, place
 
 if TYPE_CHECKING:
     import numpy as np
@@ -240,7 +240,7 @@ def run_evolution(
     journal = None if out is None else Journal.at(out, "evolve", planned.identity)
     if journal is not None and (finished := journal.finished()) is not None:
         return finished
-    told = {seed: list(journal.lines(_name(seed))) if journal else [] for seed in planned.seeds}
+    told = {seed: _told_of(journal, seed, planned.schedule.generations) for seed in planned.seeds}
     steps = planned.schedule.generations + 1
     bar.start(planned.simulation.circuit.name, steps * len(planned.seeds), sum(len(t) for t in told.values()))
     with place(1, cluster) as where:
@@ -254,6 +254,15 @@ def run_evolution(
 
 def _name(seed: int) -> str:
     return f"{seed}.jsonl"
+
+
+def _told_of(journal: Journal | None, seed: int, generations: int) -> list[dict[str, Any]]:
+    """The records of a seed in their order, each once, also if two processes have written into one journal."""
+    found: list[dict[str, Any]] = []
+    for record in [] if journal is None else journal.lines(_name(seed)):
+        if record.get("generation", generations) == len(found):
+            found.append(record)
+    return found
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,8 @@ _MANIFEST = "manifest.json"
 
 @dataclass(frozen=True, slots=True)
 class Journal:
-    """`kind` is "sweep" or "evolve", and the attribute of the finished file that holds the identity as JSON."""
+    """`kind` is "sweep" or "evolve", and the attribute of the finished file that holds the identity as JSON; a "study"
+    needs no identity, since the name of an entry says all that it depends on."""
 
     out: Path
     kind: str
@@ -64,7 +66,7 @@ class Journal:
 
         if not self.out.exists():
             return None
-        self._clear()
+        self.clear()
         return read(self.out)
 
     def finish(self, dataset: xr.Dataset) -> None:
@@ -73,9 +75,10 @@ class Journal:
 
         dataset.attrs[self.kind] = json.dumps(self.identity)
         write(self.out, keep_long_text_aside(dataset))
-        self._clear()
+        self.clear()
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
+        """Forgets the parts."""
         import shutil
 
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -96,15 +99,23 @@ class Journal:
             file.write(json.dumps(record) + "\n")
 
     def lines(self, name: str) -> Iterator[dict[str, Any]]:
-        """The whole lines of an entry; what a kill left of the last one is cut off, so that the next can follow."""
+        """The lines of an entry up to the first that is not whole; what a kill left there is cut off, so that the next
+        can follow."""
         path = self.folder / name
         if not path.exists():
             return
         content = path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):
-            write_atomically(path, whole)
-        yield from (json.loads(line) for line in whole.splitlines())
+        found, whole = [], 0
+        for line in content.splitlines(keepends=True):
+            with suppress(ValueError):
+                if line.endswith(b"\n") and isinstance(record := json.loads(line), dict):
+                    found.append(record)
+                    whole += len(line)
+                    continue
+            break
+        if whole < len(content):
+            write_atomically(path, content[:whole])
+        yield from found
 
     # ------------------------------------------------------------ whose it is
 

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from circuitdsl.explore.where import STOPPED
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.graph.machine import Numbers
 from circuitdsl.runtime.data import Dataset
 from circuitdsl.runtime.records import Plan
 from circuitdsl.runtime.simulate import Loop, Run, simulate
+from circuitdsl.runtime.where import told_to_stop
 
 if TYPE_CHECKING:
     import numpy as np
@@ -107,7 +107,7 @@ def live(setup: Setup, life: Life) -> Part:
 
 
 def _end_if_stopped(_: Run) -> None:
-    if STOPPED.is_set() and threading.current_thread() is not threading.main_thread():
+    if told_to_stop():
         raise KeyboardInterrupt
 
 

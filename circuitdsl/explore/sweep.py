@@ -17,12 +17,12 @@ from circuitdsl.api import Circuit, DType, Outcome, Simulation, load
 from circuitdsl.explore.journal import Journal
 from circuitdsl.explore.lives import Life, Part, Setup, from_bytes, live, to_bytes
 from circuitdsl.explore.objective import Objective, default_objective
-from circuitdsl.explore.where import Where, place
 from circuitdsl.runtime.data import Dataset
 from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.population import cores
 from circuitdsl.runtime.request import Learn, Override, Request, Settings
 from circuitdsl.runtime.state import circuit_hash
+from circuitdsl.runtime.where import Where, place
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from circuitdsl.api import Circuit, load
 from circuitdsl.derive.findings import Derivation, Finding, with_measured
-from circuitdsl.derive.outline import alike
+from circuitdsl.derive.outline import alike, together
 from circuitdsl.derive.wording import Wording, neglected_by
 from circuitdsl.runtime.errors import UsageError
 from circuitdsl.shipped import library_path
@@ -30,14 +30,15 @@ which H between credit and gradient, and what that rests on. `circuitdsl derive`
 certify` the whole measurement. Made by `python -m circuitdsl.report.verdicts`; not to be edited.
 """
 MEASURED = """
-Measured, over {seeds} seeds of each circuit's own task: the cosine of drive and steepest descent at the end; the rate
-of descent, E⟨drive, −gradient⟩ / (|drive| |gradient|), late in training, with its 95 % interval, and beside it the same
-with the error vectors permuted (control); the part of checkpoints and seeds with φ > 0. A derived verdict holds once
-the relations that it rests on have come about: *reached* tells whether they came under a residual of 0.1 in all seeds.
-✓: the measurement agrees with what is derived, ✗: it contradicts it.
+Measured, over {seeds} seeds of each circuit's own task: the cosine of drive and steepest descent at the end; that of
+the credit s and Hδ, over the neurons that have credit (H as derived, else the identity); the rate of descent, E⟨drive,
+−gradient⟩ / (|drive| |gradient|), late in training, with its 95 % interval, and beside it the same with the error
+vectors permuted (control; for a bias it is the same); the part of checkpoints and seeds with φ > 0. A derived verdict
+holds once the relations that it rests on have come about: *reached* tells whether they came under a residual of 0.1 in
+all seeds. ✓: the measurement agrees with what is derived, ✗: it contradicts it.
 """
 DERIVED_HEAD = ("synapse", "verdict", "evidence", "H", "rests on")
-MEASURED_HEAD = ("cos", "descent", "control", "φ > 0", "reached", "agrees")
+MEASURED_HEAD = ("cos", "cos(s, Hδ)", "descent", "control", "φ > 0", "reached", "agrees")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,8 @@ def document(entries: Sequence[Entry], seeds: int | None) -> str:
 def _section(one: Entry) -> Iterator[str]:
     dc = {True: "dynamically consistent", False: "not dynamically consistent", None: "consistency not known"}
     yield f"### {one.path}\n"
-    yield f"{dc[one.derivation.dc]}" + (f" · {one.derivation.meta_objective}" if one.derivation.meta_objective else "")
+    objective = next((row.text for row in together(one.derivation) if row.label == "objective"), None)
+    yield "; ".join(filter(None, (dc[one.derivation.dc], objective)))
     yield ""
     head = DERIVED_HEAD + (MEASURED_HEAD if one.certificate is not None else ())
     yield _row(head)
@@ -125,6 +127,7 @@ def _figures(synapses: Mapping[str, SynapseCertificate], found: Finding) -> list
     low, mean, high = measured.descent
     return [
         f"{measured.cos:.2f}",
+        f"{measured.aligned:.2f}",
         f"{mean:.2f} [{low:.2f}, {high:.2f}]",
         f"{measured.control:.2f}",
         f"{measured.phi_positive:.0%}",

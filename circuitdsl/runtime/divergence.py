@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from circuitdsl.diagnostics import Diagnostic, Label
 from circuitdsl.graph.ir import Apply, Circuit, Expr, Num, ParamRef, Synapse, Weight, walk
 from circuitdsl.graph.numbers import evaluate
+from circuitdsl.runtime.stability import note_after
 from circuitdsl.runtime.state import state_arrays
 
 if TYPE_CHECKING:
@@ -60,10 +61,10 @@ def bad_update(loop: Loop, epoch: int, start: State, order: Indices, upper: int,
     examples = order[(place.update - 1) * loop.batch : place.update * loop.batch]
     which = f"example {examples[0]}" if len(examples) == 1 else f"the batch of example {examples[0]}"
     when = f"update {offset + place.update:,} (epoch {epoch + 1}, {which} of the data)"
-    return _diagnostic(loop, epoch, place, examples, when)
+    return _diagnostic(loop, epoch, start, place, examples, when)
 
 
-def _diagnostic(loop: Loop, epoch: int, place: _Place, examples: Indices, when: str) -> Diagnostic:
+def _diagnostic(loop: Loop, epoch: int, start: State, place: _Place, examples: Indices, when: str) -> Diagnostic:
     circuit = loop.engine.circuit
     notes = []
     growth = _growth(place.norms)
@@ -76,6 +77,8 @@ def _diagnostic(loop: Loop, epoch: int, place: _Place, examples: Indices, when: 
     dw = None if synapse is None else synapse.dw
     if dw is not None and synapse is not None and place.name == synapse.name:
         notes.append(_decay(dw, loop))
+        fed = note_after(loop, start, place.name, epoch=epoch)
+        notes += [] if fed is None else [f"at the start of that epoch {fed}"]
     signal = _bad_value(loop, epoch, place.before, examples)
     if signal is not None:
         notes.append(f"at that example `{signal[0]}` is no longer finite")
@@ -223,9 +226,15 @@ def _per_update(growth: float) -> str:
 
 def _decay(dw: Expr, loop: Loop) -> str:
     decay = decay_of(dw, loop.numbers)
+    if not decay and _reads_weight(dw):
+        return "what its rule takes back of each weight is not the same at every update"
     if not decay:
         return "its rule has no decay term of its own"
     return f"its rule takes back {decay:.3g} of each weight per update"
+
+
+def _reads_weight(dw: Expr) -> bool:
+    return any(isinstance(e, Weight) for e in walk(dw))
 
 
 def decay_of(dw: Expr, numbers: Numbers) -> float:
@@ -270,5 +279,5 @@ def _advice(circuit: Circuit, dw: Expr | None, numbers: Numbers, *, bounded: boo
     if not bounded:
         tries.append("bounds on its weights (`bounds = [-1, 1]`)")
     if dw is not None:
-        tries.append("more decay" if decay_of(dw, numbers) else "a decay term (`- eta * gamma * w`)")
+        tries.append("more decay" if _reads_weight(dw) else "a decay term (`- eta * gamma * w`)")
     return "try " + ", or ".join(tries or ["smaller increments"])

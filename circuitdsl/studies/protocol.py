@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from circuitdsl.explore.where import Here, Where
+from circuitdsl.explore.journal import Journal
+from circuitdsl.runtime.where import Here, Where
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -23,12 +24,14 @@ def nobody(done: int, total: int) -> None:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """How large a study is to be. `quick`: seconds instead of minutes; `seeds`: the random starts of each setting;
-    `where`: where its trials run."""
+    `where`: where its trials run, opened and closed by who made the plan; `journal`: what keeps each trial's findings
+    until the study is written."""
 
     quick: bool
     seeds: Sequence[int]
     where: Where = field(default_factory=Here)
     tell: Tell = nobody
+    journal: Journal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,14 +7,21 @@ process. Whatever a study runs, it runs through here, and so over the public API
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
+from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 from circuitdsl.api import Outcome, Request, Simulation, loads
 from circuitdsl.api import load as load_circuit
-from circuitdsl.explore.where import STOPPED
+from circuitdsl.explore.journal import Journal
+from circuitdsl.runtime.where import Where, told_to_stop
 from circuitdsl.studies.protocol import Plan
 
 if TYPE_CHECKING:
@@ -49,7 +56,7 @@ def execute(
     """`Simulation.execute` that can be stopped: raises KeyboardInterrupt when it is, also in a thread."""
 
     def told(outcome: Outcome) -> None:
-        if STOPPED.is_set() and threading.current_thread() is not threading.main_thread():
+        if told_to_stop():
             raise KeyboardInterrupt
         if after_epoch is not None:
             after_epoch(outcome)
@@ -127,19 +134,83 @@ def _code_of(simulation: Simulation, request: Request) -> str:
 
 
 def run_trials(trials: Sequence[Trial], plan: Plan) -> list[Found]:
-    """What each trial found, in their order. Raises what a trial raises, KeyboardInterrupt and Unfinished."""
-    found: dict[int, Found] = {}
-    for index, result in _results(trials, plan):
-        found[index] = result
+    """What each trial found, in their order, as arrays of float64; what the plan's journal holds is not done again.
+    Raises what a trial raises, KeyboardInterrupt and Unfinished."""
+    found = {} if plan.journal is None else kept(trials, plan.journal)
+    if found:
+        plan.tell(len(found), len(trials))
+    todo = [i for i in range(len(trials)) if i not in found]
+    for index, result in _results([trials[i] for i in todo], plan.where):
+        trial = trials[todo[index]]
+        found[todo[index]] = arrays = _arrays(result)
+        if plan.journal is not None:
+            plan.journal.keep(entry_name(trial), _to_bytes(arrays))
         plan.tell(len(found), len(trials))
     return [found[i] for i in range(len(trials))]
 
 
-def _results(trials: Sequence[Trial], plan: Plan) -> Iterator[tuple[int, Found]]:
+def _results(trials: Sequence[Trial], where: Where) -> Iterator[tuple[int, Found]]:
     texts = {t.circuit.text: t.circuit for t in trials}  # one object for one text: it is sent once
-    work = [(texts[t.circuit.text], (t.work, t.request)) for t in trials]
-    with plan.where:
-        yield from plan.where.map(_do, work)
+    yield from where.map(_do, [(texts[t.circuit.text], (t.work, t.request)) for t in trials])
+
+
+def _arrays(found: Found) -> Found:
+    import numpy as np
+
+    return {name: np.asarray(value, dtype=np.float64) for name, value in found.items()}
+
+
+# ---------------------------------------------------------------- what a journal keeps
+
+
+def entry_name(trial: Trial) -> str:
+    """An entry is named after all that its content depends on: the circuit's text, the request, what is done with it,
+    and the code that does it."""
+    from joblib import hash as digest
+
+    return f"{digest((trial.circuit.text, trial.request, trial.work, _code()), hash_name='sha1')}.npz"
+
+
+@cache
+def _code() -> str:
+    """A fingerprint of the code that a finding depends on: this package, what of the library a circuit may import, and
+    the versions of what computes."""
+    from hashlib import sha256
+    from importlib.metadata import version
+
+    from circuitdsl.shipped import library_path
+
+    package = Path(__file__).resolve().parents[1]
+    files = [*sorted(package.rglob("*.py")), *sorted(library_path().rglob("*.circ"))]
+    found = sha256(b"".join(sha256(file.read_bytes()).digest() for file in files))
+    found.update(" ".join([sys.version, *(version(name) for name in ("numpy", "numba"))]).encode())
+    return found.hexdigest()
+
+
+def kept(trials: Sequence[Trial], journal: Journal) -> dict[int, Found]:
+    """What a journal holds of these trials, by their place."""
+    found = {}
+    for index, trial in enumerate(trials):
+        content = journal.entry(entry_name(trial))
+        if content is not None:
+            with suppress(ValueError, OSError, EOFError, KeyError, BadZipFile):  # a broken one is done again
+                found[index] = _from_bytes(content)
+    return found
+
+
+def _to_bytes(found: Found) -> bytes:
+    import numpy as np
+
+    buffer = BytesIO()
+    np.savez(buffer, **found)
+    return buffer.getvalue()
+
+
+def _from_bytes(content: bytes) -> Found:
+    import numpy as np
+
+    with np.load(BytesIO(content), allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,17 +1,19 @@
 """Where many independent pieces of work run: here, on several cores, or on a cluster.
 
 A piece of work is a function of something shared (a compiled circuit's description, its data) and of something of its
-own (params, a seed), and gives the same bits wherever it runs: nothing is passed on from one to the next. Results come
-as they are ready, in any order, to the process that asked, which alone writes files.
+own (params, a seed), and gives the same bits wherever it runs: nothing is passed on from one to the next, and linear
+algebra has one thread. Results come as they are ready, in any order, to the process that asked, which alone writes
+files.
 """
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from logging import CRITICAL, getLogger
+from threading import Event, local
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, TypeVar
 
@@ -24,9 +26,6 @@ Result = TypeVar("Result")
 #: Seconds that a cluster's scheduler has to answer.
 PATIENCE = 15
 
-#: Set when work that runs in threads of this process is to end early: a thread cannot be interrupted.
-STOPPED = threading.Event()
-
 
 class Unfinished(Exception):
     """Work that could not be done where it was sent; the text says why. What was done so far is kept."""
@@ -34,10 +33,13 @@ class Unfinished(Exception):
 
 class Where(Protocol):
     """A place. A context manager: what it opened is closed at the end. `workers`: how many pieces run at once, as
-    far as is known now; 1 or more."""
+    far as is known now; 1 or more. `near`: whether the work shares the memory of this process."""
 
     @property
     def workers(self) -> int: ...
+
+    @property
+    def near(self) -> bool: ...
 
     def map(
         self, function: Callable[[Shared, Own], Result], work: Sequence[tuple[Shared, Own]]
@@ -78,12 +80,15 @@ class Here(_Open):
     """One after the other, in this thread."""
 
     workers: int = 1
+    near: bool = True
 
     def map(
         self, function: Callable[[Shared, Own], Result], work: Sequence[tuple[Shared, Own]]
     ) -> Iterator[tuple[int, Result]]:
         for index, (shared, own) in enumerate(work):
-            yield index, function(shared, own)
+            with one_thread():
+                result = function(shared, own)
+            yield index, result
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,27 +98,77 @@ class Cores(_Open):
     workers: int
     kind: Literal["threads", "processes"]
 
+    @property
+    def near(self) -> bool:
+        return self.kind == "threads"
+
     def map(
         self, function: Callable[[Shared, Own], Result], work: Sequence[tuple[Shared, Own]]
     ) -> Iterator[tuple[int, Result]]:
         from joblib import Parallel, delayed
 
-        backend = "threading" if self.kind == "threads" else "loky"
-        STOPPED.clear()
-        pool = Parallel(n_jobs=self.workers, backend=backend, return_as="generator_unordered")
-        results = pool(delayed(_numbered)(function, i, shared, own) for i, (shared, own) in enumerate(work))
-        try:
-            # `yield from` would close the results before the threads are told to stop
-            for result in results:  # noqa: UP028
-                yield result
-        finally:
-            STOPPED.set()
-            with warnings.catch_warnings(action="ignore"):  # that there was more to do is known
-                results.close()
+        stop = Event() if self.near else None  # an event cannot be sent; a process is told by its signals
+        pool = Parallel(
+            n_jobs=self.workers, backend="threading" if self.near else "loky", return_as="generator_unordered"
+        )
+        work_of_all = (delayed(_numbered)(function, i, shared, own, stop) for i, (shared, own) in enumerate(work))
+        with one_thread():  # around all of them: threads in turns would undo what each other set
+            results = pool(work_of_all)
+            try:
+                # `yield from` would close the results before the threads are told to stop
+                for result in results:  # noqa: UP028
+                    yield result
+            finally:
+                if stop is not None:
+                    stop.set()
+                with warnings.catch_warnings(action="ignore"):  # that there was more to do is known
+                    results.close()
 
 
-def _numbered(function: Callable[[Shared, Own], Result], index: int, shared: Shared, own: Own) -> tuple[int, Result]:
-    return index, function(shared, own)
+def _numbered(
+    function: Callable[[Shared, Own], Result], index: int, shared: Shared, own: Own, stop: Event | None
+) -> tuple[int, Result]:
+    if stop is None:
+        with one_thread():
+            return index, function(shared, own)
+    before, _THREAD.stop = _THREAD.stop, stop
+    try:
+        return index, function(shared, own)
+    finally:
+        _THREAD.stop = before
+
+
+class _Thread(local):
+    """What a thread's piece of work is told by: each `map` has an event of its own, which outlives nothing."""
+
+    stop: Event | None = None
+
+
+_THREAD = _Thread()
+
+
+def told_to_stop() -> bool:
+    """Whether whoever asked for the piece of work that this thread does has ended: a thread cannot be interrupted, so
+    that long work asks now and then."""
+    return _THREAD.stop is not None and _THREAD.stop.is_set()
+
+
+# ---------------------------------------------------------------- linear algebra
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Linear algebra on one thread, in the whole process. How a sum is split among threads decides its last bits, and
+    how many there are differs from machine to machine; for matrices of our sizes more only wait for each other."""
+    with _limited():
+        yield
+
+
+def _limited() -> Any:
+    import numpy  # noqa: F401 - only what is loaded can be limited
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    return threadpool_limits(limits=1, user_api="blas")
 
 
 # ---------------------------------------------------------------- a cluster
@@ -133,6 +188,12 @@ def _itself(thing: Any) -> Any:
     return thing
 
 
+def _far(function: Callable[[Shared, Own], Result], shared: Shared, own: Own) -> Result:
+    """A piece of work in a worker, whose linear algebra stays on one thread: several of its threads may be in here."""
+    _limited()
+    return function(shared, own)
+
+
 @dataclass(slots=True)
 class Cluster:
     """The workers of a dask.distributed scheduler at an address such as `tcp://10.0.0.1:8786`.
@@ -146,11 +207,16 @@ class Cluster:
 
     def __post_init__(self) -> None:
         client = _distributed().Client
+        getLogger("distributed.client").setLevel(CRITICAL)  # what its losses mean is said in `_result`
         try:
             self.client = client(self.address, timeout=PATIENCE, set_as_default=False)
         except (OSError, ValueError, TimeoutError) as problem:
             why = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
             raise UsageError(f"no dask scheduler answers at `{self.address}`: {why}") from None
+
+    @property
+    def near(self) -> bool:
+        return False
 
     @property
     def workers(self) -> int:
@@ -161,7 +227,7 @@ class Cluster:
     ) -> Iterator[tuple[int, Result]]:
         self._share([shared for shared, _ in work])
         futures = {
-            self.client.submit(function, self.shared[id(shared)][1], own, pure=False): index
+            self.client.submit(_far, function, self.shared[id(shared)][1], own, pure=False): index
             for index, (shared, own) in enumerate(work)
         }
         try:

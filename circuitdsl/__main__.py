@@ -1,0 +1,5 @@
+"""`python -m circuitdsl` is `circuitdsl`."""
+
+from circuitdsl.cli.main import main
+
+main()
