@@ -13,7 +13,7 @@ import circuitdsl as cd
 from circuitdsl.api import Request
 from circuitdsl.cli.main import run
 from circuitdsl.report.study import HEAD, with_section
-from circuitdsl.studies import emergent_hebbian, flexibility, four_synapses, metaplasticity
+from circuitdsl.studies import emergent_hebbian, metaplasticity
 from circuitdsl.studies.credits import Gradients, consistency
 from circuitdsl.studies.intervals import mean_of, over_seeds
 from circuitdsl.studies.protocol import Plan
@@ -111,71 +111,12 @@ def test_the_identity_holds_update_by_update() -> None:
     assert np.all(np.abs(drift) > 0.02 * np.abs(predicted))  # one epoch: not at rest, or this test would show nothing
 
 
-# ---------------------------------------------------------------- self_assembly
-
-
-@pytest.mark.parametrize("rule", list(four_synapses.RULES))
-def test_the_rivals_have_the_same_forward_network(rule: str) -> None:
-    graph = cd.load(four_synapses.RULES[rule][0]).ir
-    forward = {n: (s.pre_size, s.post_size) for n, s in graph.synapses.items() if n.endswith(".W") or n == "Wo"}
-    assert forward == {"L[1].W": (64, 48), "L[2].W": (48, 48), "Wo": (48, 10)}
-
-
-def test_stabilisers_are_params_of_the_circuit() -> None:
-    graph = cd.load(four_synapses.RULES[four_synapses.FOUR][0]).ir
-    for params in four_synapses.STABILISERS.values():
-        assert set(params) <= set(graph.params)
-
-
-def test_without_stabilisers_it_is_the_shipped_circuit() -> None:
-    """The study's circuit, ReLU and bounded, learns as heterosynaptic/self_assembly.circ does."""
-    request = {"epochs": 3, "seed": 4}
-    ours = cd.load("studies/layers_self_assembly.circ").run(**request)
-    shipped = cd.load("heterosynaptic/self_assembly.circ").run(**request)
-    assert ours["metric"].values[0] != ours["metric"].values[-1]
-    assert abs(ours["metric"].values[-1] - shipped["metric"].values[-1]) < 0.15  # other random weights
-
-
 # ---------------------------------------------------------------- metaplasticity
 
 
 def test_where_a_curve_crosses() -> None:
     assert metaplasticity.crossing((0.0, 1.0, 2.0), (-1.0, -0.5, 0.5)) == pytest.approx(1.5)
     assert np.isnan(metaplasticity.crossing((0.0, 1.0), (0.5, 1.0)))
-
-
-# ---------------------------------------------------------------- flexibility
-
-
-@pytest.mark.parametrize("shape", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize("reciprocal", [0.0, 1.0])
-def test_topologies_are_what_they_are_called(shape: float, reciprocal: float) -> None:
-    for seed in range(20):
-        chosen = flexibility.topology(shape, reciprocal, seed)
-        ascending = [e for e in flexibility.forward_edges() if chosen[e]]
-        hidden = [e for e in ascending if e[0] != "x"]
-        if shape == 0:
-            assert ascending == [("x", "h1"), ("h1", "h2"), ("h2", "h3"), ("h3", "h4"), ("h4", "out")]
-        for name in flexibility.HIDDEN:
-            assert any(post == name for _, post in ascending)
-            assert any(pre == name for pre, _ in ascending)
-            assert any(chosen[b, name] for b, a in flexibility.backward_edges() if a == name)
-        if reciprocal == 1:
-            backward = {e for e in flexibility.backward_edges() if chosen[e]}
-            assert backward == {(post, pre) for pre, post in hidden}
-
-
-def test_a_topology_written_out_is_a_clean_circuit() -> None:
-    circuit = cd.loads(flexibility.written_out(flexibility.topology(1.0, 1.0, 3)))
-    assert [w.title for w in circuit.warnings if w.severity != "note"] == []
-    assert [w.title for w in cd.loads(flexibility.whole_circuit().text).warnings if w.severity != "note"] == []
-
-
-def test_synapses_that_are_not_chosen_stay_away() -> None:
-    chosen = flexibility.topology(0.5, 0.5, 1)
-    outcome = simulation_of(flexibility.whole_circuit()).prepare(Request(params=flexibility.params_of(chosen)))
-    for edge in flexibility.forward_edges():
-        assert outcome.run.state.weights[f"W_{edge[0]}_{edge[1]}"].any() == chosen[edge]
 
 
 # ---------------------------------------------------------------- the command

@@ -71,12 +71,18 @@ class Unread:
     idle: bool = False
 
 
+class _Idle(NotLinear):
+    """Nothing drives the weight, whatever the signals are."""
+
+
 def read_rule(symbols: Symbols, synapse: ir.Synapse) -> Drive | Unread:
     """The rule of a plastic synapse as a drive, or the first thing that stands in the way."""
     assert synapse.dw is not None
     reader = _Reader(symbols, _settled(synapse))
     try:
         return reader.drive()
+    except _Idle as reason:
+        return Unread(synapse.name, str(reason), idle=True)
     except NotLinear as reason:
         return Unread(synapse.name, str(reason))
 
@@ -329,7 +335,7 @@ class _Reader:
             credit = self._product(self.symbols.opened, term.signals, self.synapse.post_size)
             signal = plus(signal, scaled(credit, number * factor))
         if pre is None or not signal.terms or not pre.terms:
-            raise NotLinear("the drive is always 0")
+            raise _Idle("the drive is always 0")
         common = _common(numbers)
         return scaled(signal, common.inverse()), pre, common
 

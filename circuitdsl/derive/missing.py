@@ -158,13 +158,14 @@ def _obstacle(search: Search, one: ir.Synapse, two: ir.Synapse) -> str:
     both = f"{one.name} and {two.name}"
     if not same_masks(one, two):
         return f"{both} have different connections"
+    for drive, synapse in ((x, one), (y, two)):
+        if drive.uneven is not None:
+            return f"{synapse.name} is also pulled by {drive.uneven}"
     if x.decay is None and y.decay is None:
         return f"neither decays, so that {both} keep the difference they start with"
     for drive, synapse in ((x, one), (y, two)):
         if drive.decay is None:
             return f"{synapse.name} does not decay"
-        if drive.uneven is not None:
-            return f"{synapse.name} is also pulled by {drive.uneven}"
         if not 0 < constants.value(drive.decay) < 2:
             return f"the decay of {synapse.name} does not let it settle"
     if one.sign is not two.sign:

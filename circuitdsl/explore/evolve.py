@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from circuitdsl.api import Circuit, DType, Simulation, load
 from circuitdsl.explore.broods import Brood, World, lifetimes
-from circuitdsl.explore.families import Family, TaskData, family_of
+from circuitdsl.explore.families import Drawn, Family, LifeData, TaskData, family_of
 from circuitdsl.explore.genome import Genome, genome_of
 from circuitdsl.explore.journal import Journal
 from circuitdsl.explore.lineage import Lineage, describe
@@ -50,8 +50,8 @@ def evolve(
     population: int = 64,
     generations: int = 100,
     seeds: int = 1,
-    tasks: int | Sequence[TaskData] = 1,
-    held_out: int | Sequence[TaskData] = 0,
+    tasks: int | Sequence[LifeData] = 1,
+    held_out: int | Sequence[LifeData] = 0,
     resample: bool = False,
     selection: bool = True,
     data: TaskData | None = None,
@@ -72,14 +72,15 @@ def evolve(
 
     `fitness`: `metric`, `loss`, the text of a task's metric or of a recorded number; `-` before it turns its direction.
     `tasks`: how many lifetimes a candidate lives, its fitness being their mean: each with its own initial weights and,
-    where the data set takes a `seed`, with its own data; or a list of data, one lifetime each. `held_out`: further ones
+    where the data set takes a `seed`, with its own data; or a list of data (families.Drawn: drawn anew for every
+    lifetime), one lifetime each. `held_out`: further ones
     that selection never sees, on which the start, the final mean and the best candidate are compared at the end.
     `resample`: new lifetimes in every generation. `selection=False`: the control, in which chance decides who is fit.
     The others are those of `sweep`; `jobs` are the threads that share a brood. Gives what lineage.py describes.
     Raises UsageError, CircuitError, Unfinished, KeyboardInterrupt; what is in the journal then stays there."""
     found = circuit if isinstance(circuit, Circuit) else load(circuit)
     if data is None and not isinstance(tasks, int) and tasks:
-        data = tasks[0]
+        data = tasks[0].make(0) if isinstance(tasks[0], Drawn) else tasks[0]
     request = Request(task=task, data=data, epochs=epochs, batch=batch, seed=seed, scale=scale, params=params or {})
     planned = plan_evolution(
         Simulation(found, dtype=dtype),
@@ -139,8 +140,8 @@ def plan_evolution(
     *,
     fitness: str = "metric",
     schedule: Schedule,
-    tasks: int | Sequence[TaskData] = 1,
-    held_out: int | Sequence[TaskData] = 0,
+    tasks: int | Sequence[LifeData] = 1,
+    held_out: int | Sequence[LifeData] = 0,
 ) -> Evolution:
     """Prepares everything up to the first lifetime. Raises UsageError, CircuitError."""
     if schedule.generations < 1 or schedule.seeds < 1:

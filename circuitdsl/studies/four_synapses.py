@@ -1,76 +1,36 @@
 """Four plastic synapses that assemble themselves, beside what they are claimed to be as good as.
 
 Liao, Ziyin, Gan, Cheung, Harnett & Poggio 2024 (arXiv:2412.20018), on circuits/studies/layers_*.circ: the same
-layers under every rule, each tuned on the same small grid with seeds of its own; by depth and slope of the neurons; and
-which stabiliser opens how much of the plane of learning rate and decay. How the circuit assembles itself is measured by
-self_assembly.py, as in the demonstration.
+layers under every rule, each tuned on the same small grid (rivals.py), and what limits this one (limits.py); by depth
+and slope of the neurons; and which stabiliser opens how much of the plane of learning rate and decay. How the circuit
+assembles itself is measured by self_assembly.py, as in the demonstration.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from circuitdsl.api import Request, Simulation
 from circuitdsl.studies.intervals import mean_of, over_seeds
+from circuitdsl.studies.limits import limit_sentences, run_limits
 from circuitdsl.studies.protocol import Plan, Sentence, Study
+from circuitdsl.studies.rivals import DATA, FOUR, NO_LIMIT, TWIN, compare, request_of, rivals_sentences, text_of
 from circuitdsl.studies.self_assembly import ALIGNMENTS, Gauge, checkpoints
-from circuitdsl.studies.trials import (
-    Found,
-    Table,
-    Text,
-    Trial,
-    circuits_of,
-    ended,
-    execute,
-    gather,
-    run_trials,
-    shipped_text,
-)
+from circuitdsl.studies.trials import Found, Table, Trial, circuits_of, ended, execute, gather, run_trials
 
 if TYPE_CHECKING:
-    import numpy as np
     import xarray as xr
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from numpy.typing import NDArray
 
     from circuitdsl.api import Outcome
-
-    Array = NDArray[np.floating[Any]]
-
-FOUR, TWIN = "four synapses", "backpropagation"
-#: Rule: its circuit, and whether it is the gradient twin that runs.
-RULES = {
-    FOUR: ("studies/layers_self_assembly.circ", False),
-    TWIN: ("studies/layers_self_assembly.circ", True),
-    "Kolen-Pollack": ("studies/layers_kolen_pollack.circ", False),
-    "feedback alignment": ("studies/layers_feedback_alignment.circ", False),
-    "direct feedback": ("studies/layers_direct_feedback.circ", False),
-}
-
-#: The rules of a quick run: compiling one takes seconds.
-QUICK_RULES = (FOUR, TWIN, "Kolen-Pollack")
-
-#: The grid that every rule is tuned on, and the seeds that tune it, which judge nothing afterwards.
-ETAS, GAMMAS, TUNERS = (0.02, 0.05, 0.1), (0.0001, 0.002, 0.01), (1001, 1002)
-
-#: Data set: sizes, epochs, epochs and seeds of tuning. For fashion the settings of mnist5k are used.
-DATA: Mapping[str, Mapping[str, Any]] = {
-    "digits": {"inputs": 64, "n": 48, "epochs": 60, "tuning": 60, "tuners": 2},
-    "mnist5k": {"inputs": 784, "n": 100, "epochs": 12, "tuning": 5, "tuners": 1},
-    "fashion": {"inputs": 784, "n": 100, "epochs": 1, "tuning": 0, "tuners": 0},
-}
-#: How many points below its twin the four-synapse circuit may stay.
-ALLOWED = {"digits": 0.015, "mnist5k": 0.02, "fashion": 0.02}
 
 DEPTHS, SLOPES = (2, 3, 4, 5), {"ReLU": 0.0, "leaky 0.2": 0.2}
 
 #: Stabiliser: the params that switch it on.
-#: So far up that what reaches it overflows: no limit.
-FREE = {"bound": 1e30, "ceiling": 1e30, "slow": 1.0}
+FREE = {"bound": NO_LIMIT, "ceiling": NO_LIMIT, "slow": 1.0}
 STABILISERS = {
     "none": FREE,
     "bounds ±0.5": {**FREE, "bound": 0.5},
@@ -80,106 +40,24 @@ STABILISERS = {
 PLANE_ETAS, PLANE_GAMMAS = (0.01, 0.02, 0.05, 0.1, 0.2), (0.0001, 0.001, 0.003, 0.01, 0.03)
 #: Learns: as good as the twin within this.
 GOOD = 0.02
+#: What of the parts' attributes the finding reads.
+KEPT = ("chosen", "lacking", "limits")
 
 
 def run(plan: Plan) -> xr.Dataset:
     import xarray as xr
 
-    parts = [_compare(plan), _curves(plan)]
+    compared = compare(plan)
+    parts = [compared, _curves(plan)]
     if not plan.quick:
-        parts += [_depths(plan), _plane(plan)]
+        limits = run_limits(plan, set(map(str, compared["data"].values)), compared.attrs["chosen"])
+        parts += [limits, _depths(plan), _plane(plan)]
     circuits: dict[str, str] = {}
     for part in parts:
         circuits |= json.loads(part.attrs["circuits"])
     together = xr.merge([part.drop_attrs(deep=False) for part in parts], join="outer", compat="no_conflicts")
-    chosen = {k: v for part in parts for k, v in part.attrs.items() if k == "chosen"}
-    return together.assign_attrs(circuits=json.dumps(circuits, ensure_ascii=False), **chosen)
-
-
-def _request(rule: str, data: str, seed: int, epochs: int, **params: float) -> Request:
-    sizes = {"inputs": DATA[data]["inputs"], "n": DATA[data]["n"]}
-    learn = "backprop" if RULES[rule][1] else "circuit"
-    return Request(data=data, seed=seed, epochs=epochs, params=sizes | params, learn=learn)  # type: ignore[arg-type]
-
-
-def _text(rule: str) -> Text:
-    return shipped_text(RULES[rule][0])
-
-
-# ---------------------------------------------------------------- every rule at its best
-
-
-def installed(data: str) -> bool:
-    """Whether a data set is there."""
-    from circuitdsl.api import loads
-    from circuitdsl.runtime.errors import MissingData
-
-    if data != "fashion":
-        return True
-    text = shipped_text(RULES[FOUR][0]).text
-    try:
-        loads(text).compile().prepare(_request(FOUR, data, 0, 0))
-    except MissingData:
-        return False
-    return True
-
-
-def _compare(plan: Plan) -> xr.Dataset:
-    """`compared` (data, rule, seed): the metric of each rule at its best setting; `tuned` (data, rule, eta, gamma,
-    tuner): what the choice was made by."""
-    import xarray as xr
-
-    sets = ["digits"] if plan.quick else [name for name in DATA if installed(name)]
-    tuning = _tuning(plan, [name for name in sets if DATA[name]["tuners"]])
-    rules = _rules(plan)
-    chosen = {(data, rule): _best(tuning, data, rule) for data in sets for rule in rules}
-    trials = [
-        Trial(
-            circuit=_text(rule),
-            request=_request(rule, data, seed, _epochs(data, plan), **chosen[data, rule]),
-            at={"data": data, "rule": rule, "seed": seed},
-        )
-        for data, rule, seed in product(sets, rules, plan.seeds)
-    ]
-    table = Table(coordinates={"data": sets, "rule": rules, "seed": plan.seeds})
-    compared = gather(trials, run_trials(trials, plan), table)
-    told = {f"{data}, {rule}": setting for (data, rule), setting in chosen.items()}
-    both = xr.merge([compared[["metric"]].rename(metric="compared"), tuning], join="outer", compat="no_conflicts")
-    return both.assign_attrs(circuits=compared.attrs["circuits"], chosen=json.dumps(told))
-
-
-def _rules(plan: Plan) -> list[str]:
-    return list(QUICK_RULES if plan.quick else RULES)
-
-
-def _epochs(data: str, plan: Plan) -> int:
-    return 25 if plan.quick else int(DATA[data]["epochs"])
-
-
-def _tuning(plan: Plan, sets: Sequence[str]) -> xr.Dataset:
-    etas, gammas = (ETAS[1:], GAMMAS[1:]) if plan.quick else (ETAS, GAMMAS)
-    tuners = TUNERS[:1] if plan.quick else TUNERS
-    trials = [
-        Trial(
-            circuit=_text(rule),
-            request=_request(rule, data, tuner, 15 if plan.quick else DATA[data]["tuning"], eta=eta, gamma=gamma),
-            at={"data": data, "rule": rule, "eta": eta, "gamma": gamma, "tuner": tuner},
-        )
-        for data, eta, gamma in product(sets, etas, gammas)
-        for tuner in tuners[: DATA[data]["tuners"]]
-        for rule in _rules(plan)
-    ]
-    coordinates = {"data": sets, "rule": _rules(plan), "eta": etas, "gamma": gammas, "tuner": tuners}
-    found = gather(trials, run_trials(trials, plan), Table(coordinates=coordinates))
-    return found[["metric"]].rename(metric="tuned")
-
-
-def _best(tuning: xr.Dataset, data: str, rule: str) -> dict[str, float]:
-    """The setting with the highest mean metric; one that diverged does not count."""
-    known = data if data in tuning["data"].values else str(tuning["data"].values[-1])
-    means = tuning["tuned"].sel(data=known, rule=rule).mean("tuner").transpose("eta", "gamma").fillna(-1.0)
-    row, column = divmod(int(means.values.argmax()), means.sizes["gamma"])
-    return {"eta": float(means["eta"][row]), "gamma": float(means["gamma"][column])}
+    told = {k: v for part in parts for k, v in part.attrs.items() if k in KEPT}
+    return together.assign_attrs(circuits=json.dumps(circuits, ensure_ascii=False), **told)
 
 
 # ---------------------------------------------------------------- assembly, depth, stabilisers
@@ -204,7 +82,7 @@ def assemble(simulation: Simulation, request: Request) -> Found:
 
 def _curves(plan: Plan) -> xr.Dataset:
     epochs = 20 if plan.quick else 60
-    text = _text(FOUR)
+    text = text_of(FOUR)
     trials = [
         Trial(circuit=text, request=Request(seed=seed, epochs=epochs), at={"seed": seed}, work=assemble)
         for seed in plan.seeds
@@ -223,8 +101,8 @@ def _depths(plan: Plan) -> xr.Dataset:
     learners = (FOUR, TWIN)
     trials = [
         Trial(
-            circuit=_text(learner),
-            request=_request(learner, "digits", seed, 60, depth=depth, slope=SLOPES[slope]),
+            circuit=text_of(learner),
+            request=request_of(learner, "digits", seed, 60, depth=depth, slope=SLOPES[slope]),
             at={"depth": depth, "slope": slope, "learner": learner, "seed": seed},
         )
         for depth, slope, learner, seed in product(DEPTHS, SLOPES, learners, plan.seeds)
@@ -238,8 +116,8 @@ def _plane(plan: Plan) -> xr.Dataset:
     seeds = list(plan.seeds)[:2]
     trials = [
         Trial(
-            circuit=_text(FOUR),
-            request=_request(FOUR, "digits", seed, 40, eta=eta, gamma=gamma, **params),
+            circuit=text_of(FOUR),
+            request=request_of(FOUR, "digits", seed, 40, eta=eta, gamma=gamma, **params),
             at={"stabiliser": name, "plane_eta": eta, "plane_gamma": gamma, "seed": seed},
         )
         for (name, params), eta, gamma in product(STABILISERS.items(), PLANE_ETAS, PLANE_GAMMAS)
@@ -263,34 +141,12 @@ def _plane(plan: Plan) -> xr.Dataset:
 
 def finding(data: xr.Dataset) -> list[Sentence]:
     return [
-        *(_beside(data, str(name)) for name in data["data"].values),
-        *(_ranking(data, str(name)) for name in data["data"].values),
+        *rivals_sentences(data),
+        *(limit_sentences(data) if "limits" in data.attrs else ()),
         *_assembled(data),
         *(_depth_sentences(data) if "deep" in data else ()),
         *(_plane_sentences(data) if "plane" in data else ()),
     ]
-
-
-def _beside(data: xr.Dataset, name: str) -> Sentence:
-    of_rule = data["compared"].sel(data=name)
-    four, twin = of_rule.sel(rule=FOUR), of_rule.sel(rule=TWIN)
-    below = mean_of(twin - four)
-    claimed = 100 * ALLOWED[name]
-    text = (
-        f"{name}: four synapses {mean_of(four)}, their gradient twin {mean_of(twin)}: {below.points()} below "
-        f"(claimed: within {claimed:g})"
-    )
-    return Sentence(text=text, holds=below.mean <= ALLOWED[name])
-
-
-def _ranking(data: xr.Dataset, name: str) -> Sentence:
-    rules = [str(rule) for rule in data["rule"].values]
-    rivals = [rule for rule in rules if rule not in (FOUR, TWIN)]
-    told = ", ".join(f"{rule} {mean_of(data['compared'].sel(data=name, rule=rule))}" for rule in rivals)
-    chosen = json.loads(data.attrs["chosen"])
-    best = "; ".join(f"{r} η {s['eta']:g} γ {s['gamma']:g}" for r in rules for s in [chosen[f"{name}, {r}"]])
-    how = "at the settings of mnist5k, one epoch" if name == "fashion" else "tuned on the same grid with other seeds"
-    return Sentence(text=f"{name}, the rivals {how}: {told}. Settings: {best}")
 
 
 def _assembled(data: xr.Dataset) -> list[Sentence]:
@@ -390,7 +246,8 @@ def _draw_rules(axes: Axes, data: xr.Dataset) -> None:
     from circuitdsl.studies.panels import plain
 
     mean, half = over_seeds(data["compared"])
-    sets = list(data["data"].values)
+    sets = [name for name in DATA if name in data["data"].values]
+    mean, half = mean.sel(data=sets), half.sel(data=sets)
     for i, rule in enumerate(str(r) for r in data["rule"].values):
         places = [s + 0.15 * (i - 2) for s in range(len(sets))]
         axes.errorbar(

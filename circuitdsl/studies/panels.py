@@ -15,12 +15,14 @@ def plain(axes: Axes) -> None:
     axes.grid(alpha=0.2)
 
 
-def band(axes: Axes, x: Any, mean: Any, half: Any, label: str, colour: str, style: str = "-") -> None:
+def band(
+    axes: Axes, x: Any, mean: Any, half: Any, label: str, colour: str, style: str = "-", marker: str = "o"
+) -> None:
     """A curve with its interval, mean +- half."""
     import numpy as np
 
     mean, half = np.asarray(mean, dtype=float), np.nan_to_num(np.asarray(half, dtype=float))
-    axes.plot(x, mean, color=colour, ls=style, marker="o", ms=3, label=label)
+    axes.plot(x, mean, color=colour, ls=style, marker=marker, ms=3, label=label)
     axes.fill_between(x, mean - half, mean + half, color=colour, alpha=0.15, lw=0)
 
 

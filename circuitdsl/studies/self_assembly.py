@@ -8,7 +8,7 @@ circuit's gradient twin.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from circuitdsl.graph.machine import Array, State
+    from circuitdsl.graph.numbers import Override
     from circuitdsl.runtime.data import Dataset
     from circuitdsl.runtime.progress import Progress
 
@@ -104,34 +105,34 @@ def _trial(simulation: Simulation, seed: int, progress: Progress | None) -> Tria
 
 
 class Gauge:
-    """Measures how far a circuit of `sal_pair`s has assembled itself, on the test set."""
+    """Measures how far a circuit of `sal_pair`s has assembled itself, on the test set, under `params`."""
 
-    def __init__(self, circuit: Circuit):
+    def __init__(self, circuit: Circuit, params: Mapping[str, Override] | None = None):
         from circuitdsl.api import make_engine
         from circuitdsl.derive.adjoints import adjoints
 
         self.layers = layers_of(circuit)
-        graph = adjoints(circuit.ir)
+        graph = adjoints(circuit.with_params(params or {})[0])
         # One tick: the adjoints read nothing of another tick, so that they can be evaluated after
         # the values, in one pass.
         self.graph = replace(graph, order=(*graph.order, *graph.reverse), reverse=())
         self.engine = make_engine("reference", self.graph, (), "float32")
 
-    def read(self, state: State, data: Dataset, numbers: Any) -> dict[str, list[float]]:
-        """Each of ALIGNMENTS, a number per layer."""
+    def signals(self, state: State, data: Dataset, numbers: Any) -> list[tuple[Array, Array, Array]]:
+        """Of each layer its basal and apical currents and the gradient delta, each [examples, n]."""
         from circuitdsl.derive.adjoints import adjoint_name
 
-        def values(layer: int) -> tuple[str, str, str]:
-            basal = f"L[{layer}].a.basal"
-            return basal, f"L[{layer}].a.apical", adjoint_name(basal)
+        names = [(f"L[{layer}].a.basal", f"L[{layer}].a.apical") for layer in self.layers]
+        watch = [name for basal, apical in names for name in (basal, apical, adjoint_name(basal))]
+        seen = self.engine.evaluate(state, data.arrays, data.test, numbers, seed=0, epoch=0, watch=watch).watched
+        return [(seen[basal], seen[apical], -seen[adjoint_name(basal)]) for basal, apical in names]
 
-        watch = [name for layer in self.layers for name in values(layer)]
-        found = self.engine.evaluate(state, data.arrays, data.test, numbers, seed=0, epoch=0, watch=watch)
+    def read(self, state: State, data: Dataset, numbers: Any) -> dict[str, list[float]]:
+        """Each of ALIGNMENTS, a number per layer."""
         measured: dict[str, list[float]] = {name: [] for name in ALIGNMENTS}
-        for layer in self.layers:
-            basal, apical, adjoint = (found.watched[name] for name in values(layer))
+        for layer, (basal, apical, delta) in zip(self.layers, self.signals(state, data, numbers), strict=True):
             b, f = state.weights[f"L[{layer}].B"], state.weights[f"L[{layer}].F"]
-            for name, value in zip(ALIGNMENTS, alignments(basal, apical, -adjoint, b, f), strict=True):
+            for name, value in zip(ALIGNMENTS, alignments(basal, apical, delta, b, f), strict=True):
                 measured[name].append(value)
         return measured
 
