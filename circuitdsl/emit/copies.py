@@ -1,15 +1,39 @@
-"""A loop program for many copies of a circuit: its module, and a driver that runs the program copy by copy.
+"""A loop program for many copies of a circuit: its module, and a driver that runs the program copy by copy, or, where
+copies are lanes of one program (lower/lanes.py), group by group.
 
 The driver takes a stretch of copies and releases the GIL, so that threads share a population between them. A copy's
 numbers never depend on which thread or stretch it is in.
+
+Loops over lanes become vector instructions where LLVM knows that arrays do not overlap, and where no function of a
+library is called.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import assert_never
 
-from circuitdsl.lower.loop_ir import Buffer, Dtype, Program, Role, Scalar
+from circuitdsl.emit.target import DType
+from circuitdsl.lower.loop_ir import (
+    Assign,
+    Branch,
+    Buffer,
+    Control,
+    Define,
+    Dtype,
+    Expr,
+    Loop,
+    Op,
+    Phase,
+    Program,
+    Repeat,
+    Role,
+    Scalar,
+    Statement,
+    Store,
+    When,
+)
 
 #: What the driver takes before the program's buffers. No entity's name begins with `_`.
 PARAMETERS = ("_begin", "_end", "_worker", "_copies", "_integers", "_reals")
@@ -23,13 +47,17 @@ def driver(program: Program, scalars: Sequence[Scalar], options: str) -> list[st
     """The lines of the driver. `_integers` [copies, n + 2] holds the program's whole numbers in the order of
     `scalars`, then the rows of the copy's data and order; `_reals` [copies, m] the others. Every buffer has a leading
     axis: of data sets, of orders, of workers (work space), or of copies. An array with fewer rows than there are
-    copies serves consecutive copies alike."""
+    copies serves consecutive copies alike. In a program of lanes "copy" means a group of them, and `_reals` is [groups,
+    m, lanes]: one row for each number that differs between lanes."""
     whole = [s for s in scalars if s.dtype is not Dtype.REAL]
     real = [s for s in scalars if s.dtype is Dtype.REAL]
     place = {s.name: f"_integers[_copy, {i}]" for i, s in enumerate(whole)}
     place |= {s.name: f"_reals[_copy, {i}]" for i, s in enumerate(real)}
-    parameters = [*PARAMETERS, *(b.name for b in program.buffers)]
-    arguments = [*(place[s.name] for s in scalars), *(_part(b, len(whole)) for b in program.buffers)]
+    numbers = [b.name for b in program.buffers if b.role is Role.NUMBER]
+    place |= {name: f"_reals[_copy, {i}]" for i, name in enumerate(numbers)}
+    parameters = [*PARAMETERS, *(b.name for b in program.buffers if b.role is not Role.NUMBER)]
+    parts = (place[b.name] if b.role is Role.NUMBER else _part(b, len(whole)) for b in program.buffers)
+    arguments = [*(place[s.name] for s in scalars), *parts]
     return [
         f"@njit({options}, nogil=True, cache=True)",
         f"def {driver_name(program)}(",
@@ -54,5 +82,106 @@ def _part(buffer: Buffer, whole: int) -> str:
             return f"{buffer.name}[_worker]"
         case Role.WEIGHT | Role.MASK | Role.SYNAPSE_STATE | Role.KEPT | Role.COEFFICIENT | Role.RESET | Role.RESULT:
             return f"{buffer.name}[_copy * {buffer.name}.shape[0] // _copies]"
+        case Role.NUMBER:
+            raise ValueError(f"`{buffer.name}` stands among the real numbers")
         case _:
             assert_never(buffer.role)
+
+
+# ---------------------------------------------------------------- lanes
+
+_DISTINCT = '''
+if config.DISABLE_JIT:
+
+    def distinct():
+        pass
+
+else:
+
+    @intrinsic
+    def distinct(context):
+        """Called in a function none of whose arrays overlap."""
+
+        def lower(context, builder, signature, arguments):
+            for argument in builder.function.args:
+                if argument.name.endswith(".4"):  # the fifth field of an array is where its data are
+                    argument.add_attribute("noalias")
+            return context.get_dummy_value()
+
+        return types.void(), lower
+'''.rstrip()
+
+#: tanh in float32 within 4e-7, never above 1: the quotient of polynomials that Eigen and XLA use (a minimax fit on
+#: +-7.9, where it is 1 in float32). NaN stays NaN.
+SWIFT_TANH = """
+
+@kernel
+def swift_tanh(x):
+    x = real(7.905311) if x > real(7.905311) else (real(-7.905311) if x < real(-7.905311) else x)
+    x2 = x * x
+    p = x2 * real(-2.76076847742355e-16) + real(2.00018790482477e-13)
+    p = x2 * p + real(-8.60467152213735e-11)
+    p = x2 * p + real(5.12229709037114e-08)
+    p = x2 * p + real(1.48572235717979e-05)
+    p = x2 * p + real(6.37261928875436e-04)
+    p = x2 * p + real(4.89352455891786e-03)
+    q = x2 * real(1.19825839466702e-06) + real(1.18534705686654e-04)
+    q = x2 * q + real(2.26843463243900e-03)
+    q = x2 * q + real(4.89352518554385e-03)
+    return x * p / q
+""".rstrip()
+
+
+def lane_head(program: Program, dtype: DType) -> list[str]:
+    """What a program of lanes needs at the head of its module."""
+    if not program.constants:
+        return []
+    lines = [f"{name} = {value}" for name, value in program.constants]
+    imports = ["from numba import config, types", "from numba.extending import intrinsic"]
+    return ["", *imports, "", *lines, *_DISTINCT.split("\n"), *(SWIFT_TANH.split("\n") if dtype == "float32" else [])]
+
+
+def lane_first(program: Program) -> list[str]:
+    """The first line of each function of a program of lanes."""
+    return ["    distinct()"] if program.constants else []
+
+
+def swift(program: Program, dtype: DType) -> Program:
+    """A program of lanes with the functions that have a quick form in this precision named by it."""
+    if not program.constants or dtype != "float32":
+        return program
+    return replace(program, body=tuple(map(_swift_control, program.body)))
+
+
+def _swift_control(part: Control) -> Control:
+    match part:
+        case Repeat() | Branch():
+            return replace(part, body=tuple(map(_swift_control, part.body)))
+        case Phase():
+            return replace(part, body=tuple(map(_swift_statement, part.body)))
+        case Define():
+            return part
+        case _:
+            assert_never(part)
+
+
+def _swift_statement(statement: Statement) -> Statement:
+    match statement:
+        case Define() | Assign() | Store():
+            return replace(statement, value=_swift_expr(statement.value))
+        case When():
+            body = tuple(map(_swift_statement, statement.body))
+            return replace(statement, condition=_swift_expr(statement.condition), body=body)
+        case Loop():
+            return replace(statement, body=tuple(map(_swift_statement, statement.body)))
+        case _:
+            assert_never(statement)
+
+
+def _swift_expr(expr: Expr) -> Expr:
+    match expr:
+        case Op():
+            name = "swift_tanh" if expr.function == "tanh" else expr.function
+            return Op(name, tuple(map(_swift_expr, expr.arguments)), expr.dtype)
+        case _:
+            return expr

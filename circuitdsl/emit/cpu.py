@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from circuitdsl.emit.copies import driver
+from circuitdsl.emit.copies import driver, lane_first, lane_head, swift
 from circuitdsl.emit.target import DType, Target
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.graph.ir import Expr as CircuitExpr
@@ -68,22 +68,25 @@ def print_program(program: Program, dtype: DType, *, comments: bool = True) -> s
     """The source of a module with one entry point, `program.name`, of the arguments `arguments(program)` and
     then the program's buffers. Without comments it is the same for circuits that differ in layout only."""
     apart = sum(1 for _ in phases(program.body)) > INLINE_CALLS
-    functions = _Functions(comments, apart, taken=_taken(program))
+    first = [*(["    apart()"] if apart else []), *lane_first(program)]
+    functions = _Functions(comments, first, fixed={"1", *dict(program.constants)}, taken=_taken(program))
     body = _control(program.body, functions, 1)
     names = [*(s.name for s in arguments(program)), *(b.name for b in program.buffers)]
     lines = _head(program, dtype, comments, apart)
     lines += _APART.split("\n") if apart else []
+    lines += lane_head(program, dtype)
     lines += _helpers(program, dtype)
     for function in functions.made:
         lines += ["", "", *function]
     lines += ["", "", f"@njit({OPTIONS}, nogil=True, cache=True)", *_signature(program.name, names)]
     if comments:
         lines.append(f'    """{program.title}."""')
-    return "\n".join([*lines, *body]) + "\n"
+    return "\n".join([*lines, *lane_first(program), *body]) + "\n"
 
 
 def print_copies(program: Program, dtype: DType, *, comments: bool = True) -> str:
     """The same module, and in it the driver of many copies (emit/copies.py)."""
+    program = swift(program, dtype)
     lines = driver(program, arguments(program), OPTIONS)
     return print_program(program, dtype, comments=comments) + "\n".join(["", "", *lines]) + "\n"
 
@@ -188,10 +191,12 @@ def _wrapped(items: Sequence[str], indent: str) -> list[str]:
 
 @dataclass(slots=True)
 class _Functions:
-    """The functions written so far, by what they do when names are left out."""
+    """The functions written so far, by what they do when names are left out. `first`: the lines that each begins
+    with; `fixed`: extents that are literals."""
 
     comments: bool
-    apart: bool
+    first: list[str]
+    fixed: set[str]
     made: list[list[str]] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
@@ -201,8 +206,9 @@ class _Functions:
         """The call of a phase's function, which is written if no phase like it was."""
         own = {s.name for s in statements(phase.body) if isinstance(s, Define)}
         own |= {s.var for s in statements(phase.body) if isinstance(s, Loop)}
-        free = [n for n in dict.fromkeys(phase_uses(phase)) if n not in own and n != "1"]
-        bare = {n: f"v{i}" for i, n in enumerate(dict.fromkeys(n for n in phase_uses(phase) if n != "1"))}
+        free = [n for n in dict.fromkeys(phase_uses(phase)) if n not in own | self.fixed]
+        names = dict.fromkeys(n for n in phase_uses(phase) if n not in self.fixed)
+        bare = {n: f"v{i}" for i, n in enumerate(names)}
         key = "\n".join(_block(rename(phase.body, bare), 0, comments=False))
         if key not in self.names:
             self._write(key, phase, free)
@@ -220,8 +226,7 @@ class _Functions:
         self.heads[key] = len(self.made)
         head = [f"# {phase.title}{_place(phase.origin)}"] if self.comments else []
         body = _block(phase.body, 1, comments=self.comments)
-        first = ["    apart()"] if self.apart else []
-        self.made.append([*head, "@kernel", *_signature(name, free), *first, *body])
+        self.made.append([*head, "@kernel", *_signature(name, free), *self.first, *body])
 
     def _also(self, key: str, phase: Phase) -> None:
         lines = self.made[self.heads[key]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,19 @@ TaskData = str | tuple[Any, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """A task whose data are drawn anew for each lifetime: `make(seed)` gives arrays (X, y), the same for the same seed.
+    `name` says what is drawn: an evolution that goes on is known by it."""
+
+    name: str
+    make: Callable[[int], tuple[Any, Any]]
+
+
+#: What a lifetime may be given.
+LifeData = TaskData | Drawn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Generator:
     """A data set that is made from a seed, without it."""
 
@@ -37,12 +50,28 @@ class Generator:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Drawer:
+    """A drawn task, fitted to a circuit."""
+
+    drawn: Drawn
+    graph: ir.Circuit
+    scale: Scale | None
+    dtype: str
+
+    def member(self, seed: int) -> Dataset:
+        return load_data(self.drawn.make(seed), (), self.graph, scale=self.scale, dtype=self.dtype)
+
+
+Task = Dataset | Generator | Drawer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """Tasks that count and tasks that are held out: data, or what makes them from each lifetime's seed. `content` is a
     fingerprint of all that is given."""
 
-    tasks: tuple[Dataset | Generator, ...]
-    held_out: tuple[Dataset | Generator, ...]
+    tasks: tuple[Task, ...]
+    held_out: tuple[Task, ...]
     content: str
 
     def lanes(self, seed: int, generation: int, *, held: bool) -> tuple[Lane, ...]:
@@ -50,7 +79,7 @@ class Family:
         generation or of a task held out."""
         tasks = self.held_out if held else self.tasks
         return tuple(
-            Lane(dataset=task.member(life) if isinstance(task, Generator) else task, seed=life)
+            Lane(dataset=task if isinstance(task, Dataset) else task.member(life), seed=life)
             for task, life in zip(tasks, life_seeds(seed, generation, len(tasks), held=held), strict=True)
         )
 
@@ -69,23 +98,27 @@ def family_of(
     dataset: Dataset,
     *,
     dtype: str,
-    tasks: int | Sequence[TaskData],
-    held_out: int | Sequence[TaskData],
+    tasks: int | Sequence[LifeData],
+    held_out: int | Sequence[LifeData],
 ) -> Family:
     """The family that is asked for; `dataset` are the data of the settings. Raises UsageError, CircuitError."""
     member = _generator(settings, graph, dtype) or dataset
 
-    def made(asked: int | Sequence[TaskData], of_many: Dataset | Generator) -> tuple[Dataset | Generator, ...]:
-        if isinstance(asked, int):
-            return (of_many,) * asked
-        return tuple(load_data(data, (), graph, scale=settings.scale, dtype=dtype) for data in asked)
+    def one(data: LifeData) -> Task:
+        if isinstance(data, Drawn):
+            return Drawer(drawn=data, graph=graph, scale=settings.scale, dtype=dtype)
+        return load_data(data, (), graph, scale=settings.scale, dtype=dtype)
+
+    def made(asked: int | Sequence[LifeData], of_many: Task) -> tuple[Task, ...]:
+        return (of_many,) * asked if isinstance(asked, int) else tuple(map(one, asked))
 
     counted = made(tasks, dataset if tasks == 1 else member)
     held = made(held_out, member)
     if not counted:
         raise UsageError("a candidate has to live at least once: give one task or more")
     fixed = [content_of(task) for task in (dataset, *counted, *held) if isinstance(task, Dataset)]
-    return Family(tasks=counted, held_out=held, content=digest(fixed, len(counted), len(held)))
+    drawn = [task.drawn.name for task in (*counted, *held) if isinstance(task, Drawer)]
+    return Family(tasks=counted, held_out=held, content=digest(fixed, len(counted), len(held), *drawn))
 
 
 def _generator(settings: Settings, graph: ir.Circuit, dtype: str) -> Generator | None:

@@ -45,13 +45,14 @@ class Role(StrEnum):
     COEFFICIENT = "coefficient"
     RESET = "reset"  # what a state of an example starts from
     VALUE = "value"  # a value of the circuit at the present tick
+    NUMBER = "number"  # a real scalar that differs between lanes (lower/lanes.py); key the scalar's name
     ROW = "row"  # room for sums that every thread has of its own; set before it is read
     WORK = "work"  # anything else
     RESULT = "result"  # one number per example: "loss", "probe 0"
 
 
 #: What a program may not write.
-READ_ONLY = frozenset({Role.DATA, Role.ORDER, Role.MASK, Role.COEFFICIENT, Role.RESET})
+READ_ONLY = frozenset({Role.DATA, Role.ORDER, Role.MASK, Role.COEFFICIENT, Role.RESET, Role.NUMBER})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,7 +240,8 @@ Control = Define | Phase | Repeat | Branch
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
     """One entry point. `bounded` says of a defined extent which capacity it stays within, so that it may
-    run over buffers of that shape: {"count": "batch"}."""
+    run over buffers of that shape: {"count": "batch"}. `constants` are extents that are literals in what is
+    printed: {"_lanes": 32}."""
 
     name: str
     title: str
@@ -247,6 +249,7 @@ class Program:
     buffers: tuple[Buffer, ...]
     bounded: tuple[tuple[str, str], ...]
     body: tuple[Control, ...]
+    constants: tuple[tuple[str, int], ...] = ()
 
     def buffer(self, name: str) -> Buffer:
         """Raises KeyError if there is none of that name."""

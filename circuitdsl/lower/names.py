@@ -21,7 +21,7 @@ _C_KEYWORDS = frozenset(
 _TAKEN = frozenset(keyword.kwlist) | frozenset(keyword.softkwlist) | frozenset(dir(builtins)) | _C_KEYWORDS
 #: What back ends call their own.
 BACK_END = frozenset(
-    "np njit math numba cuda real kernel apart intrinsic config types train train_online evaluate"
+    "np njit math numba cuda real kernel apart distinct swift_tanh intrinsic config types train train_online evaluate"
     " relu sign square sigmoid softplus least largest clip rand randn"
     " philox minus_log31 sqrt27 cosine30 uniform24 uniform53 normal28".split()
 )

@@ -44,15 +44,15 @@ class LoopError(Exception):
 
 def verify(program: Program) -> None:
     """Raises LoopError if the program is not well formed."""
-    names = [*(s.name for s in program.scalars), *(b.name for b in program.buffers)]
+    names = [*(s.name for s in program.scalars), *(b.name for b in program.buffers), *dict(program.constants)]
     for name in names:
         if names.count(name) > 1:
             raise LoopError(f"`{program.name}`: two things are called `{name}`")
     checker = _Checker(
         buffers={b.name: b for b in program.buffers},
         bounded=dict(program.bounded),
-        known={s.name: s.dtype for s in program.scalars},
-        fixed=frozenset(s.name for s in program.scalars),
+        known={s.name: s.dtype for s in program.scalars} | dict.fromkeys(dict(program.constants), Dtype.INT),
+        fixed=frozenset([*(s.name for s in program.scalars), *dict(program.constants)]),
         where=program.name,
     )
     for buffer in program.buffers:

@@ -321,7 +321,7 @@ class Call:
                 array = self.engine.converted(buffer.key, self.data[buffer.key])
             case Role.ORDER:
                 array = usable(self.order, np.int64)
-            case Role.VALUE | Role.ROW | Role.WORK | Role.RESULT:
+            case Role.VALUE | Role.ROW | Role.WORK | Role.RESULT | Role.NUMBER:
                 raise AssertionError("work space is not bound")
             case _:
                 assert_never(buffer.role)

@@ -13,6 +13,8 @@ STUDIES = {
     "metaplasticity": "circuitdsl.studies.metaplasticity",
     "optimizers": "circuitdsl.studies.optimizers",
     "flexibility": "circuitdsl.studies.flexibility",
+    "metalearn": "circuitdsl.studies.metalearn",
+    "evolution": "circuitdsl.studies.evolution",
 }
 
 
