@@ -433,7 +433,7 @@ def source_of(
 ) -> str:
     """The source that a run with these settings compiles; not `fused`: with every loop apart.
     Raises UsageError, CircuitError."""
-    from circuitdsl.lower.schedule import lower_evaluation, lower_training
+    from circuitdsl.lower.schedule import lower_all
     from circuitdsl.runtime.records import plan
 
     printer = back_end(target)
@@ -442,11 +442,7 @@ def source_of(
     graph, _ = circuit.with_params(params or {})
     metric = found.metric if (found := task_of(graph, task)) else None
     graph = _twin(graph) if learn == "backprop" else graph
-    probes = plan(graph, metric).probes
-    if fused:
-        return printer.emit_source(graph, probes, dtype)
-    programs = [lower_training(graph, online=online, fused=False) for online in (True, False)]
-    programs.append(lower_evaluation(graph, probes, fused=False))
+    programs = lower_all(graph, plan(graph, metric).probes, fused=fused)
     return "\n\n".join(printer.print_program(program, dtype) for program in programs)
 
 

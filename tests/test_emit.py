@@ -7,28 +7,29 @@ from pathlib import Path
 
 import pytest
 from agreement import generated, odd
-from bench import Bench, library
+from bench import library
 
-from circuitdsl.emit.cpu import emit_source, print_program
+from circuitdsl.api import load, source_of
+from circuitdsl.emit.cpu import print_program
 from circuitdsl.emit.target import UnavailableTarget, find_target
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.graph.resolve import load_text
-from circuitdsl.lower.schedule import lower_evaluation, lower_training
+from circuitdsl.lower.schedule import lower_all
 from circuitdsl.runtime.engine import Compiled
 
 KP = "heterosynaptic/kolen_pollack.circ"
 
 
 def sources(circuit: Circuit, dtype: str = "float32", *, comments: bool = True) -> list[str]:
-    programs = [lower_training(circuit, online=True), lower_training(circuit, online=False), lower_evaluation(circuit)]
-    return [print_program(p, dtype, comments=comments) for p in programs]
+    return [print_program(p, dtype, comments=comments) for p in lower_all(circuit)]
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_source_is_python_and_the_same_every_time(seed: int) -> None:
-    text = emit_source(generated(seed))
-    ast.parse(text)
-    assert text == emit_source(generated(seed))
+    texts = sources(generated(seed))
+    for text in texts:
+        ast.parse(text)
+    assert texts == sources(generated(seed))
 
 
 def test_statements_carry_their_line_and_entity() -> None:
@@ -116,9 +117,9 @@ def test_targets() -> None:
         Compiled(library(KP), target="cuda")
 
 
-def test_the_engine_shows_its_source() -> None:
-    bench = Bench(library(KP))
-    source = Compiled(bench.circuit, bench.engine.probes, "float64").source
+def test_what_emit_shows_is_all_of_it() -> None:
+    source = source_of(load(KP), dtype="float64")
     assert "real = np.float64" in source
     for entry in ("def train_online(", "def train(", "def evaluate("):
         assert entry in source
+    assert source != source_of(load(KP), dtype="float64", fused=False)

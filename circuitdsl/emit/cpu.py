@@ -12,8 +12,6 @@ from typing import assert_never
 
 from circuitdsl.emit.copies import driver, lane_first, lane_head, swift
 from circuitdsl.emit.target import DType, Target
-from circuitdsl.graph.ir import Circuit
-from circuitdsl.graph.ir import Expr as CircuitExpr
 from circuitdsl.lower.loop_ir import (
     Assign,
     Branch,
@@ -50,18 +48,6 @@ OPTIONS = 'error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"}'
 INNER = "no_cpython_wrapper=True, no_cfunc_wrapper=True"
 #: Beyond so many calls of phases they are kept out of line: LLVM's work would grow with the square of them.
 INLINE_CALLS = 24
-
-
-def emit_source(circuit: Circuit, probes: Sequence[CircuitExpr] = (), dtype: DType = "float32") -> str:
-    """All that a circuit compiles to on the CPU: training online and in batches, and evaluation."""
-    from circuitdsl.lower.schedule import lower_evaluation, lower_training
-
-    programs = [
-        lower_training(circuit, online=True),
-        lower_training(circuit, online=False),
-        lower_evaluation(circuit, probes),
-    ]
-    return "\n\n".join(print_program(program, dtype) for program in programs)
 
 
 def print_program(program: Program, dtype: DType, *, comments: bool = True) -> str:
@@ -404,6 +390,5 @@ CPU = Target(
     title="compiled for this machine's processor by Numba",
     print_program=print_program,
     arguments=arguments,
-    emit_source=emit_source,
     print_copies=print_copies,
 )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from circuitdsl.diagnostics import did_you_mean
 
 if TYPE_CHECKING:
-    from circuitdsl.graph.ir import Circuit, Expr
     from circuitdsl.lower.loop_ir import Program, Scalar
 
 DType = Literal["float32", "float64"]
@@ -21,23 +20,16 @@ class Printer(Protocol):
     def __call__(self, program: Program, dtype: DType, *, comments: bool = True) -> str: ...
 
 
-class SourceOf(Protocol):
-    """All that a circuit compiles to, as text for people."""
-
-    def __call__(self, circuit: Circuit, probes: Sequence[Expr] = (), dtype: DType = "float32") -> str: ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """One back end. `print_program` gives what the runtime compiles, whose entry point takes the scalars
-    `arguments` and then the program's buffers; `emit_source` is what `emit` shows. `print_copies` adds the driver
-    of many copies (emit/copies.py); None: this back end has none."""
+    `arguments` and then the program's buffers. `print_copies` adds the driver of many copies (emit/copies.py); None:
+    this back end has none."""
 
     name: str
     title: str
     print_program: Printer
     arguments: Callable[[Program], tuple[Scalar, ...]]
-    emit_source: SourceOf
     print_copies: Printer | None = None
 
 

@@ -66,6 +66,12 @@ def lower_evaluation(
     return _finished(_evaluation(Layout(circuit, "free", online=False), probes, watched), fused)
 
 
+def lower_all(circuit: Circuit, probes: Sequence[ir.Expr] = (), *, fused: bool = True) -> list[Program]:
+    """All that a circuit becomes: training online and in batches, and evaluation."""
+    training = [lower_training(circuit, online=online, fused=fused) for online in (True, False)]
+    return [*training, lower_evaluation(circuit, probes, fused=fused)]
+
+
 def _finished(program: Program, fused: bool) -> Program:
     """The passes, in their order, verified after each."""
     verify(program)

@@ -47,11 +47,6 @@ class Compiled:
         self._kernels: dict[str, Kernel] = {}
         self._converted: dict[str, tuple[AnyArray, AnyArray]] = {}
 
-    @property
-    def source(self) -> str:
-        """All that the circuit compiles to, as text."""
-        return self.target.emit_source(self.circuit, self.probes, self.dtype)
-
     # ------------------------------------------------------------ the engine's promise
 
     def train(
