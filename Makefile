@@ -17,7 +17,7 @@ test: $(VENV)/installed-dev ## style, types and tests
 	$(BIN)/pytest -n 2
 
 studies: $(VENV)/installed ## all studies in full, with docs/studies.md and its figures (many minutes)
-	$(BIN)/circuitdsl study all --out study --docs docs
+	$(BIN)/circuitdsl study all --out study --docs docs || [ $$? -eq 1 ] # 1: a claim does not hold, as its page says
 
 verdicts: $(VENV)/installed ## what is derived and measured of every circuit of the library: docs/verdicts.md (minutes)
 	$(BIN)/python -m circuitdsl.report.verdicts
