@@ -70,7 +70,7 @@ class Extent:
 
 
 FULL = Extent(kinds=tuple(KINDS), population=64, generations=300, lives={"one": 8, "many": 16}, held=30)
-QUICK = Extent(kinds=("moons",), population=32, generations=40, lives={"one": 4, "many": 8}, held=10)
+QUICK = Extent(kinds=("moons",), population=32, generations=30, lives={"one": 4, "many": 8}, held=10)
 
 ABOUT = {
     "fitness": "accuracy on the tasks of the generation, mean of all candidates and lifetimes",
