@@ -53,6 +53,11 @@ INLINE_CALLS = 24
 def print_program(program: Program, dtype: DType, *, comments: bool = True) -> str:
     """The source of a module with one entry point, `program.name`, of the arguments `arguments(program)` and
     then the program's buffers. Without comments it is the same for circuits that differ in layout only."""
+    return _module(program, dtype, f"@njit({OPTIONS}, nogil=True, cache=True)", comments)
+
+
+def _module(program: Program, dtype: DType, compiled: str, comments: bool) -> str:
+    """`compiled`: how the program's own function is."""
     apart = sum(1 for _ in phases(program.body)) > INLINE_CALLS
     first = [*(["    apart()"] if apart else []), *lane_first(program)]
     functions = _Functions(comments, first, fixed={"1", *dict(program.constants)}, taken=_taken(program))
@@ -64,7 +69,7 @@ def print_program(program: Program, dtype: DType, *, comments: bool = True) -> s
     lines += _helpers(program, dtype)
     for function in functions.made:
         lines += ["", "", *function]
-    lines += ["", "", f"@njit({OPTIONS}, nogil=True, cache=True)", *_signature(program.name, names)]
+    lines += ["", "", compiled, *_signature(program.name, names)]
     if comments:
         lines.append(f'    """{program.title}."""')
     return "\n".join([*lines, *lane_first(program), *body]) + "\n"
@@ -74,7 +79,7 @@ def print_copies(program: Program, dtype: DType, *, comments: bool = True) -> st
     """The same module, and in it the driver of many copies (emit/copies.py)."""
     program = swift(program, dtype)
     lines = driver(program, arguments(program), OPTIONS)
-    return print_program(program, dtype, comments=comments) + "\n".join(["", "", *lines]) + "\n"
+    return _module(program, dtype, "@kernel", comments) + "\n".join(["", "", *lines]) + "\n"
 
 
 def arguments(program: Program) -> tuple[Scalar, ...]:

@@ -141,7 +141,7 @@ class Population:
         if which not in self._kernels:
             start = perf_counter()
             if which == "evaluate":
-                program = lower_evaluation(self.circuit, self.probes)
+                program = lower_evaluation(self.circuit, self.probes, watched=False)
             else:
                 program = lower_training(self.circuit, online=which == "train_online")
             side_by_side = in_lanes(program, self.circuit, 4 if self.dtype == "float32" else 8)
