@@ -381,7 +381,8 @@ class Simulation:
             theirs = saved.attrs.get(key)
             if theirs is not None and theirs != mine[key]:
                 what = "" if key in ("hash", "params") else f" (`{theirs}`, now `{mine[key]}`)"
-                raise UsageError(f"the saved run is another one: its {key} differs{what}")
+                differ = "differ" if key in ("params", "data") else "differs"
+                raise UsageError(f"the saved run is another one: its {key} {differ}{what}")
         if int(saved.get("diverged", 0)):
             raise UsageError("the saved run diverged: there is nothing to go on from")
         try:

@@ -94,6 +94,8 @@ def test_errors_carry_all_diagnostics(tmp_path: Path, circuit: cd.Circuit) -> No
         ({"params": {"eta": "much"}}, "is a number"),
         ({"epochs": -1}, "`epochs` is -1"),
         ({"batch": 0}, "`batch` is 0"),
+        ({"epochs": 1.5}, "whole number, not 1.5"),
+        ({"batch": "much"}, "whole number, not 'much'"),
         ({"seed": 2**32}, "`seed` is"),
         ({"learn": "backpropp"}, "did you mean `backprop`?"),
         ({"scale": "centre"}, "did you mean `center`?"),

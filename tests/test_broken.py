@@ -65,6 +65,27 @@ def by_hand() -> list[tuple[str, str, str]]:
     return [(code, quoted, text) for code, quoted, text in zip(entries[::3], entries[1::3], entries[2::3], strict=True)]
 
 
+SMALL = """circuit c { input x: 4 neuron h: 4 { dendrite d rate = d ADD } loss = mean(h)
+synapse W: x -> h { BODY } synapse V[1]: x -> h { dw = a * pre } param a per W = 1 MORE }"""
+
+
+@pytest.mark.parametrize(
+    ("place", "written", "hint"),
+    [
+        ("BODY", "dw = a * pre connect = no_self connect = dense", "combine them: `connect = … & …`"),
+        ("BODY", "dw = a * pre init = zeros init = zeros", "keep one of them"),
+        ("BODY", "dw = a * pre", "give `V[1]` one of its own: `param a_2 per V[1] = …`"),
+        ("ADD", "drate = x", "let a state have the increment"),
+        ("MORE", "record transpose(W)", "`record W`"),
+    ],
+)
+def test_hints_that_can_be_followed(place: str, written: str, hint: str) -> None:
+    text = SMALL.replace(place, written)
+    for other in ("ADD", "BODY", "MORE"):
+        text = text.replace(other, "")
+    assert any(hint in (d.hint or "") for d in findings(text))
+
+
 @pytest.mark.parametrize(("code", "quoted", "text"), by_hand())
 def test_written_by_hand(code: str, quoted: str, text: str) -> None:
     found = findings(text)

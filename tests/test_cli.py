@@ -113,6 +113,43 @@ def test_usage_errors(shell: Shell, line: str, said: str) -> None:
     assert said in out + err
 
 
+def test_what_cannot_be_written_is_said_before_the_run(
+    shell: Shell, good: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setattr("circuitdsl.runtime.simulate.simulate", lambda *_, **__: pytest.fail("it ran"))
+    for name, why in (
+        ("folder", "it is a directory"),
+        ("pipe", "no ordinary file"),
+        (f"{good}/a.nc", "not a directory"),
+        ("a" * 300, "too long"),
+    ):
+        code, _, err = shell("run", good, "--target", "reference", "--out", name)
+        assert (code, "cannot " in err and why in err) == (2, True), err
+    assert shell("run", good, "--weights", "folder")[0] == 2
+    assert shell("sweep", good, "--set", "eta=1,2", "--out", "folder")[0] == 2
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_link_stays_a_link(shell: Shell, good: str, tmp_path: Path) -> None:
+    for link, real in (("link.circ", good), ("link.nc", "real.nc")):
+        (tmp_path / link).symlink_to(real)
+    assert shell("fmt", "link.circ")[0] == 0
+    assert shell.run(good, "--epochs", "0", "--out", "link.nc")[0] == 0
+    assert (tmp_path / "link.circ").is_symlink()
+    assert (tmp_path / "link.nc").is_symlink()
+    assert (tmp_path / "real.nc").is_file()
+    assert (tmp_path / good).read_text() != GOOD
+
+
+def test_a_cluster_needs_a_port(shell: Shell, good: str) -> None:
+    pytest.importorskip("distributed")
+    for address in ("somewhere", "", "tcp://somewhere", "tcp://somewhere:99999", "http://somewhere:1"):
+        code, _, err = shell("sweep", good, "--set", "eta=1,2", "--cluster", address)
+        assert (code, "tcp://host:8786" in err) == (2, True)
+
+
 def test_a_fault_of_ours_is_one_message(
     shell: Shell, good: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

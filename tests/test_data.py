@@ -213,6 +213,15 @@ def test_no_file_makes_a_traceback(content: bytes, suffix: str, tmp_path_factory
         load(str(path), 64, 10)
 
 
+def test_files_without_examples(tmp_path: Path) -> None:
+    for x, y, said in ((np.zeros((0, 4)), np.zeros(0), "no examples"), (3.0, 1, "one number")):
+        np.savez(tmp_path / "few.npz", X=x, y=y)
+        assert said in fails("C063", str(tmp_path / "few.npz"), 4, 3)
+    (tmp_path / "other.npz").write_bytes(bytes(range(256)))
+    assert "no .npz archive" in fails("C063", str(tmp_path / "other.npz"), 4, 3)
+    assert "a pair" in fails("C063", 3, 4, 3)
+
+
 def test_arrays() -> None:
     x, y = np.random.rand(30, 4), np.arange(30) % 3
     data = load((x, y), 4, 3)

@@ -256,6 +256,30 @@ def test_coefficients_belong_to_each_weight_and_each_neuron() -> None:
     assert bench.state.weights["W"] == pytest.approx(w + a * bench.data["x"].mean(axis=0))
 
 
+def test_coefficients_have_indexed_names_and_aliases() -> None:
+    bench = Bench("""circuit c {
+      input x: 4
+      for l in 1..2 {
+        neuron h[l]: 3 { dendrite d rate = k[l] * d }
+        synapse W[l]: x -> h[l] { dw = speed(a[l]) + b }
+        param a[l] per W[l] = normal(1, 0.5)
+        param k[l] per h[l] = uniform(0, 1)
+        alias b[l] = a[l]
+      }
+      param b = 0
+      rule speed(c) = c * pre
+      synapse V: x -> h[1] { dw = g * pre }
+      param e per V = uniform(1, 2)
+      alias g = e
+    }""")
+    w, drawn = {n: a.copy() for n, a in bench.state.weights.items()}, bench.state.coefficients
+    assert bench.trace()["h[2]"][0] == pytest.approx(drawn["k[2]"] * (bench.data["x"] @ w["W[2]"].T))
+    bench.train(batch=6)
+    mean = bench.data["x"].mean(axis=0)
+    for name, coefficient in (("W[1]", "a[1]"), ("W[2]", "a[2]"), ("V", "e")):
+        assert bench.state.weights[name] == pytest.approx(w[name] + drawn[coefficient] * mean)
+
+
 def test_a_rule_may_read_the_coefficient_of_its_postsynaptic_neuron() -> None:
     """Not written so today, but the graph can say it."""
     bench = Bench(COEFFICIENTS)

@@ -104,6 +104,21 @@ def reporting(file: str, *, json: bool) -> Iterator[None]:
         raise Stop(USAGE, render(found, color=color())) from None
 
 
+def check_writable(path: Path) -> None:
+    """Before the work, not after it: whether a file can be written there. Folders that are missing are made with it.
+    Raises Stop."""
+    import tempfile
+
+    try:
+        if path.exists() and not path.is_file():
+            # a directory, or a device, which a file renamed to it would replace
+            fail_usage(f"cannot write `{path}`: {'it is a directory' if path.is_dir() else 'it is no ordinary file'}")
+        with tempfile.TemporaryFile(dir=next(f for f in path.absolute().parents if f.exists())):
+            pass
+    except OSError as problem:
+        fail_usage(f"cannot write `{path}`: {(problem.strerror or str(problem)).lower()}")
+
+
 def fail_usage(message: str) -> NoReturn:
     raise Stop(USAGE, f"error: {message}")
 

@@ -14,6 +14,7 @@ from circuitdsl.cli.common import (
     add_set,
     add_task,
     add_verbose,
+    check_writable,
     params_of,
     print_json,
     reporting,
@@ -96,6 +97,8 @@ def command(options: Namespace) -> int:
     from circuitdsl.explore.bar import progress_bar
     from circuitdsl.explore.evolve import Schedule, plan_evolution, run_evolution
 
+    if options.out is not None:
+        check_writable(options.out)
     with reporting(options.file, json=options.json), going_on(options.out):
         circuit = load(options.file)
         show(w for w in circuit.warnings if options.verbose or w.severity is not Severity.NOTE)

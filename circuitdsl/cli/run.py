@@ -24,6 +24,7 @@ from circuitdsl.cli.common import (
     add_set,
     add_task,
     add_verbose,
+    check_writable,
     fail_usage,
     params_of,
     print_json,
@@ -125,6 +126,10 @@ def command(options: Namespace) -> int:
     if options.resume and options.out is None:
         fail_usage("`--resume` goes on from the file that `--out` names: give both")
     with reporting(options.file, json=json):
+        if options.out is not None:
+            check_writable(options.out)
+        if weights is not None and not weights.is_file():
+            check_writable(weights)
         circuit = load(options.file)
         _show_warnings(circuit, options.verbose)
         request = Request(

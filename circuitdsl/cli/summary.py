@@ -84,7 +84,7 @@ def print_summary(
     data = settings.attributes()["data"]
     seeds = f"seed {settings.seed}" if len(outcomes) == 1 else f"{len(outcomes)} seeds"
     print(
-        f"{simulation.circuit.name} on {data}: {settings.epochs} epochs, batch {settings.batch}, {seeds}, "
+        f"{simulation.circuit.name} on {data}: {_epochs(settings.epochs)}, batch {settings.batch}, {seeds}, "
         f"{simulation.target}, {simulation.dtype}" + (", backprop" if settings.learn == "backprop" else "")
     )
     print(f"  {_results(outcomes)}")
@@ -165,3 +165,7 @@ def number(value: float) -> str:
     if not math.isfinite(value):
         return "none"
     return f"{value:.4f}" if value == 0 or 0.001 <= abs(value) < 1000 else f"{value:.4g}"
+
+
+def _epochs(count: int) -> str:
+    return "1 epoch" if count == 1 else f"{count} epochs"

@@ -61,6 +61,9 @@ class Derivation:
     dc: bool | None
 
     def __getitem__(self, synapse: str) -> Finding:
+        """What was derived about a synapse, by its elaborated name. Raises KeyError."""
+        if synapse not in self.findings:
+            raise KeyError(f"no synapse `{synapse}` in `{self.circuit.name}`; there are {', '.join(self.findings)}")
         return self.findings[synapse]
 
     def __str__(self) -> str:

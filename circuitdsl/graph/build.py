@@ -237,6 +237,8 @@ class Builder(Pass):
 
     def _undeclared_state(self, member: ast.Assign, state: str, states: set[str], owner: str) -> None:
         hint = did_you_mean(state, states)
+        if state == "rate":
+            hint = "let a state have the increment, and send it: `state v = 0   dv = …   rate = v`"
         self.fail(
             "C014", f"`{member.name.name}` is the increment of `{state}`, but `{owner}` has no state `{state}`",
             member.name.span, label=f"no state `{state}`",

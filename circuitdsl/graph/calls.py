@@ -64,9 +64,15 @@ def resolve_call(equations: Equations, call: ast.Call, scope: Scope) -> ir.Expr:
     if name in ("cos", "transpose"):
         equations.fail(
             "C030", f"`{name}` is about whole weight matrices, in `record` and `expect attractor` only", call.span,
-            label="not known at any synapse or neuron", hint=f"watch it: `record {call.span.shown}`",
+            label="not known at any synapse or neuron", hint=_watching(call),
         )  # fmt: skip
     return elementwise(equations, call, arguments, scope)
+
+
+def _watching(call: ast.Call) -> str:
+    if call.function == "transpose" and len(call.arguments) == 1:  # by itself the same numbers, otherwise arranged
+        return f"watch the weights as they are: `record {call.arguments[0].span.shown}`"
+    return f"watch it: `record {call.span.shown}`"
 
 
 def arity(equations: Equations, call: ast.Call, arguments: Sequence[ast.Expr], wanted: int) -> None:

@@ -310,7 +310,9 @@ class Equations:
         return ir.Read(value=self.owner.population.path, axis=ir.Axis.OWN, span=ref.span)
 
     def _loss(self, ref: ast.Name) -> ir.Expr:
-        if not isinstance(self.owner, OfScalar) or self.owner.what == "loss":
+        if isinstance(self.owner, OfScalar) and self.owner.what == "loss":
+            self.fail("C031", "`loss` is read in the loss itself", ref.span, label="this is what is being defined")
+        if not isinstance(self.owner, OfScalar):
             self.fail(
                 "C031",
                 "`loss` is read where it is not present",
@@ -380,7 +382,7 @@ class Equations:
     def _param(self, place: Place, ref: ast.Ref) -> ir.Expr:
         path = place.path
         if path in self.tables.coefficients:
-            foreign_coefficient(self, path, ref)
+            return self._coefficient(path, place, ref)
         length = self.tables.params.get(path)
         match place.rest:
             case () if length is None:
@@ -396,6 +398,20 @@ class Equations:
                 self.fail(
                     "C030", f"`{ref.span.shown}`: `{path}` is {what}", place.rest[-1].span, label="has no such part"
                 )
+
+    def _coefficient(self, path: str, place: Place, ref: ast.Ref) -> ir.Expr:
+        """A coefficient by its indexed name (`a[l]`) or an alias; by its bare name it is a member of its owner."""
+        match self.owner:
+            case OfNeuron():
+                mine: str | None = self.owner.population.path
+            case OfSynapse():
+                mine = self.owner.synapse.path
+            case _:
+                mine = None
+        if mine != self.tables.coefficients[path].owner:
+            foreign_coefficient(self, path, ref)
+        member = Member("coefficient", path, place.span)
+        return self._member(Place(path, member, place.rest, place.span, place.scope), ref)
 
     def _modulator(self, place: Place, ref: ast.Ref) -> ir.Expr:
         self.needs_run(place.path, ref.span)

@@ -53,9 +53,10 @@ def duplicate(name: str, span: Span, first: Span, what: str) -> Diagnostic:
             hint="move it out of the loop" if whole else f"give it the loop variable as an index, such as `{name}[l]`",
         )
     given = what in ("rate", "loss", "schedule", "setting", "equation")
+    settings = {"connect": "combine them: `connect = … & …`", "init": None, "sign": None, "bounds": None}
     keep = {
         "loss": "add them up: `loss = … + …`",
-        "equation": "add their terms up in one equation",
+        "equation": settings.get(name, "add their terms up in one equation") or "keep one of them",
         "schedule": "write all into one `schedule`",
     }
     return Diagnostic(
@@ -74,6 +75,20 @@ def builtin_declared(name: ast.Name) -> Diagnostic:
         title=f"`{name.name}` is built in and cannot be declared",
         span=name.span,
         label=BUILTIN_NAMES.get(name.name, "a function of the language"),
+        hint=f"choose another name, such as `{name.name}_`",
+    )
+
+
+#: Keywords that the grammar lets stand as values, and so before the `=` of an alias too.
+WORDS_AS_VALUES = ("loss", "rate", "train")
+
+
+def keyword_declared(name: ast.Name) -> Diagnostic:
+    return Diagnostic(
+        code="C003",
+        title=f"`{name.name}` is a keyword and cannot be a name",
+        span=name.span,
+        label="a word of the language",
         hint=f"choose another name, such as `{name.name}_`",
     )
 

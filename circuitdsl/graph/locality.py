@@ -140,6 +140,7 @@ def dendrite_of_pre(
 def foreign_coefficient(equations: Equations, path: str, ref: ast.Ref) -> NoReturn:
     owner, per = equations.tables.coefficients[path].owner, equations.tables.coefficients[path].per
     mine = equations.owner.synapse.path if isinstance(equations.owner, OfSynapse) else None
+    bare = path.rpartition(".")[2].partition("[")[0]
     equations.fail(
         "C031",
         f"the coefficient `{path}` belongs to `{owner}`",
@@ -147,7 +148,7 @@ def foreign_coefficient(equations: Equations, path: str, ref: ast.Ref) -> NoRetu
         label=f"not present at `{mine}`" if mine else "not present here",
         labels=(Label(equations.tables.symbols.entities[path].span, f"one for each {per} of `{owner}`"),),
         notes=("a coefficient is read in the equations of its owner only",),
-        hint=f"give `{mine}` one of its own: `param {path}_2 per {mine} = …`" if mine else None,
+        hint=f"give `{mine}` one of its own: `param {bare}_2 per {mine} = …`" if mine else None,
     )
 
 

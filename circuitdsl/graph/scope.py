@@ -14,6 +14,7 @@ from circuitdsl.diagnostics import Diagnostic, Label, Report, Span, did_you_mean
 from circuitdsl.graph.files import FileScope
 from circuitdsl.graph.findings import listed
 from circuitdsl.syntax import ast
+from circuitdsl.syntax.words import UNIT
 
 
 class Stop(Exception):
@@ -219,6 +220,16 @@ class Symbols:
         if turns:
             title, there = f"`{shown}` stands for several: say which one", f"there is {listed(turns)}"
             self.fail(Diagnostic(code="C010", title=title, span=place.span, hint=there))
+        if UNIT.fullmatch(shown):
+            self.fail(
+                Diagnostic(
+                    code="C004",
+                    title=f"`{shown}`: physical units are not yet available",
+                    span=place.span,
+                    label="reserved for a later version",
+                    hint="write the number alone",
+                )
+            )
         outside = self.entities.get(shown) if scope.prefix or scope.closed else None
         hint = self._way_out(shown, scope, known, outside is not None)
         self.fail(

@@ -6,6 +6,7 @@ These are not equations: `init = normal(0, 1) * 0.5` is arithmetic on distributi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NoReturn
@@ -377,6 +378,16 @@ class Judgements:
                     )
                 )
         of_backprop, bound_expr = _backprop_factor(bound)
+        if bound_expr is not None and re.search(r"\bbackprop\b", bound_expr.span.text):
+            self.tables.symbols.fail(
+                Diagnostic(
+                    code="C018",
+                    title=f"`{item.condition.span.shown}` is not an expectation",
+                    span=bound.span,
+                    label="`backprop` times a number, and nothing else",
+                    hint="write a fraction of what the twin reaches: `metric >= 0.99 * backprop`",
+                )
+            )
         value: ir.Expr = ir.Num(value=1.0, span=bound.span)
         if bound_expr is not None:
             value = Equations(self.tables, OfNumber("the bound of an expectation")).resolve(bound_expr, scope)

@@ -16,11 +16,13 @@ from circuitdsl.diagnostics import Diagnostic, Label, Report, Span, did_you_mean
 from circuitdsl.graph.files import FileScope, homes_of
 from circuitdsl.graph.findings import (
     BUILTIN_NAMES,
+    WORDS_AS_VALUES,
     builtin_declared,
     duplicate,
     first_line,
     further,
     index_out_of_range,
+    keyword_declared,
     listed,
 )
 from circuitdsl.graph.findings import arguments as count_of
@@ -161,8 +163,10 @@ class _Walker:
     def _new_path(self, name: ast.Ref, scope: Scope) -> str:
         """The elaborated name of something declared as `name`, if it can be declared."""
         base, accessors = flatten(name)
-        if base.name in BUILTIN_NAMES and not accessors:
+        if base.name in BUILTIN_NAMES:
             self.symbols.fail(builtin_declared(base))
+        if base.name in WORDS_AS_VALUES:
+            self.symbols.fail(keyword_declared(base))
         path = scope.prefix + base.name
         for accessor in accessors:
             match accessor:

@@ -159,7 +159,7 @@ def _named(name: str, arguments: Mapping[str, float], circuit: Circuit, span: Sp
 def _from_arrays(data: tuple[Any, Any]) -> Raw:
     import numpy as np
 
-    if len(data) != 2:
+    if not isinstance(data, tuple | list) or len(data) != 2:
         raise SourceError("data are given as a pair (X, y); y may be None")
     x, y = (None if part is None else np.asarray(part) for part in data)
     return Raw(x=x, y=y, top=255.0 if x is not None and x.dtype == "uint8" else None)
@@ -200,11 +200,19 @@ def _features(name: str, raw: Raw, population: Population, circuit: Circuit, spa
         )
     if table.dtype.kind not in "biuf":
         raise SourceError(f"data set `{name}`: the array for `{population.name}` holds no numbers")
-    flat = table.reshape(len(table), -1)
+    flat = _rows(name, table, population)
     if flat.shape[1] != population.size:
         hint = f"write `input {population.name}: {flat.shape[1]}`"
         raise _misfit(name, _counted(flat.shape[1], "feature"), population, span, hint)
     return flat
+
+
+def _rows(name: str, table: Table, population: Population) -> Table:
+    """[examples, values of one]"""
+    if table.ndim == 0 or not len(table):
+        has = "one number" if table.ndim == 0 else "no examples"
+        raise SourceError(f"data set `{name}`: the array for `{population.name}` holds {has}")
+    return table.reshape(len(table), -1)
 
 
 def _counted(n: int, what: str) -> str:
@@ -222,7 +230,7 @@ def _target(name: str, raw: Raw, population: Population, circuit: Circuit, span:
     if table.dtype.kind not in "biuf":
         raise SourceError(f"data set `{name}`: the array for `{population.name}` holds no numbers")
     size = population.size
-    flat = table.reshape(len(table), -1)
+    flat = _rows(name, table, population)
     if flat.shape[1] == 1 and (size > 1 or raw.classes or flat.dtype.kind in "biu"):
         return _classes(name, raw, flat[:, 0], population, span)
     if flat.shape[1] != size:

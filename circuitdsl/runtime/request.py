@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -87,6 +88,10 @@ def settle(circuit: ir.Circuit, request: Request, numbers: Mapping[str, float]) 
         written = getattr(task, name) if task is not None and given is None else None
         if written is not None:
             value = _whole(written, numbers, f"`{name}`")
+        try:
+            value = index(value)
+        except TypeError:
+            raise UsageError(f"`{name}` is a whole number, not {value!r}") from None
         if not least <= value < 2**32:
             raise UsageError(f"`{name}` is {value}: it has to be from {least} to {2**32 - 1}")
         return value

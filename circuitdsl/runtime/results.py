@@ -165,6 +165,7 @@ def write(path: Path, dataset: xr.Dataset) -> None:
     import os
     import tempfile
 
+    path = path.resolve()  # where a link leads: the link stays
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         temporary = Path(folder) / path.name

@@ -302,7 +302,9 @@ def _npz(path: Path, populations: tuple[str, ...]) -> Raw:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
     except (ValueError, zipfile.BadZipFile) as problem:
-        raise SourceError(f"`{path}` cannot be read: {problem}") from problem
+        # what is no zip archive at all NumPy takes for a pickle
+        why = "it is no .npz archive" if not zipfile.is_zipfile(path) else problem
+        raise SourceError(f"`{path}` cannot be read: {why}") from problem
     joined, train_count = _join_test(arrays)
     split = {key: arrays[key] for key in ("train", "test") if key in arrays}
     named = {key: joined[key] for key in populations if key in joined}

@@ -103,6 +103,10 @@ def write_atomically(path: Path, content: bytes) -> None:
     import os
     import tempfile
 
+    if path.exists() and not path.is_file():  # a device or a pipe, which is not to be replaced by a file
+        path.write_bytes(content)
+        return
+    path = path.resolve()  # where a link leads: the link stays
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -184,6 +184,16 @@ def _distributed() -> Any:
         raise UsageError("`--cluster` needs dask.distributed: pip install 'circuitdsl[cluster]'") from None
 
 
+def _check_address(address: str) -> None:
+    """Told here: of an address without a port the library speaks once more when its client is forgotten, in a
+    traceback. Raises UsageError."""
+    scheme, _, place = address.rpartition("://")
+    host, _, port = place.rpartition(":")
+    known = scheme in ("", "tcp", "tls", "ws", "wss", "ucx")
+    if not (known and host and port.isascii() and port.isdigit() and 0 < int(port) < 2**16):
+        raise UsageError(f"`--cluster {address}`: a scheduler's address is written as tcp://host:8786")
+
+
 def _itself(thing: Any) -> Any:
     return thing
 
@@ -207,6 +217,7 @@ class Cluster:
 
     def __post_init__(self) -> None:
         client = _distributed().Client
+        _check_address(self.address)
         getLogger("distributed.client").setLevel(CRITICAL)  # what its losses mean is said in `_result`
         try:
             self.client = client(self.address, timeout=PATIENCE, set_as_default=False)

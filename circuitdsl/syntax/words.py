@@ -22,6 +22,9 @@ MOST_STRAYS = 50
 STRAY = "STRAY"
 """The kind of a word that belongs to no language and stands for nothing known."""
 
+#: Physical units, which belong to a later version; a single letter (`V`, `s`) is as likely a name.
+UNIT = re.compile(r"[kMmunp](V|A|S|s|F|m|Hz|ohm|volt|amp|siemens|second|farad)|Hz|ohm|volt|amp|siemens|second|farad")
+
 END = "$END"
 """The kind of the word after the last one."""
 

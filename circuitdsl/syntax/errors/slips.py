@@ -13,7 +13,7 @@ from circuitdsl.syntax.errors.finding import (
     short,
 )
 from circuitdsl.syntax.errors.trouble import Trouble
-from circuitdsl.syntax.words import END
+from circuitdsl.syntax.words import END, UNIT
 
 
 def chained_comparison(t: Trouble) -> Finding | None:
@@ -139,6 +139,14 @@ def _missing_operator(t: Trouble, at: int) -> Diagnostic:
     left, right = t.words[at - 1], t.words[at]
     if left.kind == "NUMBER" and left.end == right.start:
         both = t.text(at - 1, at)
+        if UNIT.fullmatch(right.text):
+            return Diagnostic(
+                code="C004",
+                title=f"`{both}`: physical units are not yet available",
+                span=t.span(at - 1, at),
+                label="reserved for a later version",
+                hint=f"write the number alone: `{left.text}`",
+            )
         hint = f"write `{left.text} * {right.text}`" if right.kind == "NAME" else None
         return error(f"`{both}` is neither a number nor a name", t.span(at - 1, at), "", hint)
     return error(
