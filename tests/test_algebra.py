@@ -161,13 +161,9 @@ def test_scaling(a: Sum, by: Sum, factor: Coefficient, seed: int) -> None:
     close(value(scaled(a, factor, by), env), plain * value(by, env) * value(a, env))
 
 
-def words_only(a: Sum) -> bool:
-    return not any(t.scalars for t in a.terms)
-
-
 @settings(max_examples=150, deadline=None)
-@given(data=st.data())
-def test_laws(data: st.DataObject) -> None:
+@given(data=st.data(), seed=st.integers(0, 20))
+def test_laws(data: st.DataObject, seed: int) -> None:
     """Equal matrices are equal objects, where the laws of matrices say that they are equal."""
     a = data.draw(sums())
     b = data.draw(sums(a.rows, a.cols))
@@ -183,7 +179,9 @@ def test_laws(data: st.DataObject) -> None:
     assert expect(expect(a)) == expect(a)
     assert expect(a + b) == expect(a) + expect(b)
     assert expect(a.T) == expect(a).T
-    assert expect(expect(a) @ c) == expect(a) @ expect(c) or not words_only(expect(a) @ c)
+    # as matrices: a row E[x] and diag(y) may change places, E[x]^T diag(y) = y^T diag(E[x]), and then look different
+    env = numbers(seed)
+    close(value(expect(expect(a) @ c), env), value(expect(a) @ expect(c), env))
     assert identity(a.rows) @ a == a == a @ identity(a.cols)
     assert times(a, c) == a @ c
     assert plus(a, b) == a + b

@@ -422,6 +422,14 @@ def test_tied_feedback_is_exact() -> None:
     assert found.relaxation is None
 
 
+def test_rules_that_hold_in_training_only() -> None:
+    """`train` in a rule alone: the rule is measured as it learns."""
+    only = layers(u="dw = train * (eta * err * pre - eta * gamma * w)", gamma=0.5)
+    whole, plain = Bench(only).look(), Bench(layers(gamma=0.5)).look()
+    assert whole["U"].cos == pytest.approx(1.0)
+    assert whole["W"].cos == pytest.approx(plain["W"].cos)
+
+
 def test_kolen_pollack_reaches_its_attractor() -> None:
     found = certified(KOLEN_POLLACK)
     assert found["W"].verdict == "descent"
@@ -537,6 +545,17 @@ def test_one_control_is_enough() -> None:
     mean_only = replace(reading(0.9, 0.9, 0.9), turned=np.zeros(50))
     assert certify_synapse(record(*[mean_only] * 3)).verdict == "descent"
     assert objection(record(mean_only, verdict="gradient")) is None
+
+
+def test_controls_too_wide_for_differences() -> None:
+    """Late in learning a few large errors carry the controls: the rate itself still tells, where phi is as sure."""
+    wide = 60 * np.sin(7.0 * np.arange(50))
+    sure = replace(reading(0.9, 0.0, 0.9), control=wide - wide.mean() - 1, turned=wide - wide.mean() + 0.1)
+    assert certify_synapse(record(*[sure] * 3)).verdict == "descent"
+    unsure = replace(sure, agreement=0.1 + 2 * np.sin(np.arange(50)))
+    assert certify_synapse(record(*[unsure] * 3)).verdict == "none"
+    beaten = replace(sure, turned=sure.turned + 0.9)
+    assert certify_synapse(record(*[beaten] * 3)).verdict == "none"
 
 
 def test_exact_needs_one_ratio() -> None:

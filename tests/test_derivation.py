@@ -178,6 +178,31 @@ def test_consistency() -> None:
     assert [j.ok for j in judge(fallen)] == [False]
 
 
+def test_fixed_weights_made_from_each_other() -> None:
+    """Equal from the start and for ever, as the init says; of two drawn apart nothing is known."""
+
+    def fixed(init: str) -> Derivation:
+        text = kp(v="HERE", wo="HERE").replace("HERE   dw = eta * err * pre - eta * gamma * w", "")
+        return derived(text.replace("HERE   dw = eta * post * pre - eta * gamma * w", init))
+
+    assert verdicts(fixed("init = transpose(Wo)")) == {"W": EXACT}
+    assert verdicts(fixed("init = 2 * 0.25 * transpose(Wo)")) == {"W": EXACT}
+    assert verdicts(fixed("init = transpose(Wo) / 2")) == {"W": EXACT}
+    assert verdicts(fixed("init = -0.5 * transpose(Wo)")) == {"W": ("ascent", "proved")}
+    for more in (" + normal(0, 0.1)", "   bounds = [-1, 1]", "   connect = sparse(0.5)", " * normal(0, 1)"):
+        assert verdicts(fixed(f"init = transpose(Wo){more}")) == {"W": OPEN}
+    for init in ("", "init = zeros", "init = 0 * transpose(Wo)"):
+        assert verdicts(fixed(init)) == {"W": OPEN}
+    gain = kp(
+        rate="basal", slope="", hidden="eta * post.tuft * pre - eta * gamma * w",
+        extra="neuron k: 4 { dendrite d   rate = d }   synapse K: h.apical -> k { }"
+        "   synapse T: k -> h.tuft { init = transpose(K) }",
+    ).replace("dendrite basal, apical", "dendrite basal, apical, tuft")  # fmt: skip
+    found = derived(gain)
+    assert (verdicts(found)["W"], found["W"].H) == (GRADIENT, "Kᵀ K")
+    assert verdicts(derived(gain.replace("init = transpose(K)", "")))["W"] == OPEN
+
+
 # ---------------------------------------------------------------- slopes, however they are written
 
 
@@ -211,6 +236,25 @@ def test_slopes(rate: str, slopes: list[str]) -> None:
         assert verdicts(derived(kp(rate=rate, slope=f" * {slope}")))["W"] == GRADIENT, slope
 
 
+def test_the_gate_of_several_dendrites() -> None:
+    """relu(q) > 0 is q > 0, however many dendrites q reads."""
+    rule = "eta * post.apical * step({0}) * pre - eta * gamma * w"
+
+    def two(rate: str, gate: str) -> set[tuple[str | None, str | None]]:
+        more = f"synapse U: x -> h.oblique {{ dw = {rule.format(gate)} }}   synapse R: prev(h) -> h.oblique {{ }}"
+        text = kp(rate=rate, hidden=rule.format(gate), extra=more)
+        found = verdicts(derived(text.replace("dendrite basal, apical", "dendrite basal, oblique, apical")))
+        return {found["W"], found["U"]}
+
+    assert two("relu(basal + 0.5 * oblique)", "post") == {GRADIENT}
+    assert two("relu(basal + oblique - 0.1)", "post") == {GRADIENT}
+    assert two("relu(basal + oblique - 0.1)", "post.basal + post.oblique - 0.1") == {GRADIENT}
+    assert two("relu(basal + oblique - 0.1)", "post - 0.1") == {OPEN}
+    assert two("relu(0.1 - basal - oblique)", "post") == {("inconsistent", "proved")}
+    assert two("relu(0.1 - basal - oblique)", "0.1 - post.basal - post.oblique") == {("inconsistent", "proved")}
+    assert two("relu(basal + oblique)", "post.basal - post.oblique") == {OPEN}
+
+
 @pytest.mark.parametrize(
     ("rate", "slope", "wanted"),
     [
@@ -232,6 +276,14 @@ def test_slopes(rate: str, slopes: list[str]) -> None:
 )
 def test_other_slopes(rate: str, slope: str, wanted: str | None) -> None:
     assert derived(kp(rate=rate, slope=slope))["W"].verdict == wanted
+
+
+def test_a_whole_drive_behind_a_gate() -> None:
+    """`where` gates the product of both factors as it gates the credit alone."""
+    drive = "where(post.basal > 0, post.apical * pre, 0)"
+    assert verdicts(derived(kp(hidden=f"eta * {drive} - eta * gamma * w")))["W"] == GRADIENT
+    other = drive.replace("> 0", "> 0.1")
+    assert verdicts(derived(kp(hidden=f"eta * {other} - eta * gamma * w")))["W"] == OPEN
 
 
 def test_a_credit_that_keeps_its_sign() -> None:
@@ -268,6 +320,15 @@ def test_outputs(out: str, loss: str, err: str, wanted: str | None) -> None:
     assert found["Wo"].verdict == wanted
     if wanted == "exact":
         assert found["W"].verdict == (None if "square" in loss else "gradient")
+
+
+def test_cross_entropy_of_one_unit() -> None:
+    """Both classes of a sigmoid unit: its slope cancels, and the error is y - out."""
+    both = kp(out="sigmoid(basal)", loss="cross_entropy(out, y) + cross_entropy(1 - out, 1 - y)")
+    found = derived(both)
+    assert verdicts(found) == {"W": GRADIENT, "Wo": EXACT}
+    assert found["Wo"].gradient == "err"
+    assert verdicts(derived(both.replace("cross_entropy(1 - out", "2 * cross_entropy(1 - out")))["Wo"] == OPEN
 
 
 def test_the_error_by_its_parts() -> None:
@@ -493,6 +554,26 @@ def test_two_motifs_that_share_a_neuron() -> None:
     assert list(rates) == pytest.approx([2 * 0.05 * 0.01])
 
 
+def test_an_ungated_rule_behind_a_gated_path() -> None:
+    """Gates are dropped only where credit and gradient begin with the same one: H = FᵀF is not shown without it."""
+    for depth in (1, 2):
+        found = derived(sal(depth, W="eta * post.apical * pre - eta * gamma * w"))
+        assert {v for n, v in verdicts(found).items() if n != "Wo"} == {OPEN}
+        assert "lacks the factor 1[a1.basal > 0]" in found["W1"].because[0]
+    linear = {**LINEAR, "W": "eta * post.apical * pre - eta * gamma * w"}
+    assert verdicts(derived(sal(2, **linear)))["W1"] == ("gradient", "derived")
+
+
+def test_lateral_weights_that_vanish() -> None:
+    """F follows V and V follows F, one of them turned round: both decay to 0, and H with them."""
+    turned = "-(eta * post * pre) - eta * gamma * w"
+    found = derived(sal(1, B=turned, F=turned))
+    assert verdicts(found)["W1"] == OPEN
+    assert "both go to 0, and with them H = F1ᵀ F1" in found["W1"].because[0]
+    both = derived(sal(1, V="-(eta * post.lateral * step(a1.basal) * pre) - eta * gamma * w", F=turned))
+    assert verdicts(both)["W1"] == ("gradient", "derived")
+
+
 @pytest.mark.parametrize(
     ("rule", "wanted"),
     [
@@ -603,6 +684,21 @@ def test_noise_and_ticks_are_measured() -> None:
     assert verdicts(derived(kp(err="train * (y - out)"))) == {"W": GRADIENT, "Wo": EXACT}
 
 
+@pytest.mark.parametrize("schedule", ["phase see: 1", "dt = 0.1   phase see: 1", "phase see: n   update = example"])
+def test_a_phase_of_one_tick_decides_nothing(schedule: str) -> None:
+    text = kp(
+        hidden="see * eta * (post.apical * step(post.basal) * pre - gamma * w)", rate="relu(see * basal)",
+        feedback="first(see) * eta * post * pre - eta * gamma * (1 + tick) * w", extra=f"schedule {{ {schedule} }}",
+    )  # fmt: skip
+    for loss in ("cross_entropy(out, y)", "cross_entropy(out, y) at see", "cross_entropy(out, y) over see"):
+        found = derived(text.replace("cross_entropy(out, y)", loss).replace("param eta", "param n = 1   param eta"))
+        assert verdicts(found) == {"W": GRADIENT, "Wo": EXACT}
+        assert [r.holds for r in found.relations if r.kind == "pair"] == ["exact"]
+    assert "read" not in (found["Wo"].gradient or "")
+    several = derived(text.replace("see: 1", "see: 2").replace("see: n", "see: 2"))
+    assert set(verdicts(several).values()) == {OPEN}
+
+
 # ---------------------------------------------------------------- states between drive and weight
 
 
@@ -628,6 +724,8 @@ def test_states() -> None:
 
     credit = "post.apical * step(post.basal) * pre"
     assert one(f"state m = 0   dm = {credit} - 0.1 * m   dw = eta * m") == ("gradient", "derived")
+    assert one(f"state m = 0   dm = {credit} - 0.1 * m   dw = -eta * m") == ("inconsistent", "derived")
+    assert one(f"state m = 0   dm = -{credit} - 0.1 * m   dw = -eta * m") == ("gradient", "derived")
     assert one(f"state m = 0   dm = {credit}   dw = eta * m") == OPEN
     assert one(f"state m = 0   dm = {credit} - 3 * m   dw = eta * m") == OPEN
     assert one(f"state m = 0 fresh   dm = {credit} - 0.1 * m   dw = eta * m") == OPEN
@@ -635,6 +733,9 @@ def test_states() -> None:
     assert one(f"drive g = {credit}   dw = -(eta * g)") == ("inconsistent", "proved")
     assert one(f"drive g = {credit}   state v = 0   dv = g^2 - 0.1 * v   dw = eta * g / (sqrt(v) + 0.1)") == (
         "gradient", "derived",
+    )  # fmt: skip
+    assert one(f"drive g = {credit}   state v = 0   dv = g^2 - 0.1 * v   dw = -eta * g / (sqrt(v) + 0.1)") == (
+        "inconsistent", "derived",
     )  # fmt: skip
     assert one(f"drive g = {credit}   state v = 0   dv = g - 0.1 * v   dw = eta * g / (v + 0.1)") == OPEN
 

@@ -20,7 +20,7 @@ from circuitdsl.derive.findings import Derivation
 from circuitdsl.derive.gradient import adjoint_name, adjoints
 from circuitdsl.derive.numeric import instantiate
 from circuitdsl.derive.relations import Relation
-from circuitdsl.derive.symbols import one_tick
+from circuitdsl.derive.ticks import one_tick
 from circuitdsl.derive.verdict import derive
 from circuitdsl.graph.initial import initial_state
 from circuitdsl.graph.ir import Circuit, Kind

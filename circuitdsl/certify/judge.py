@@ -89,21 +89,22 @@ def certify_synapse(record: Record) -> SynapseCertificate:
     each, control, turned = (record.array(of, late) for of in (_descent, _control, _turned))
     descent, differences = interval(each).within(-1, 1), (interval(each - control), interval(each - turned))
     agreement, power = record.array(lambda r: r.agreement, late), record.array(lambda r: r.power, late)
-    phis = record.numbers(lambda r: r.phi)
+    phis, phi = record.numbers(lambda r: r.phi), interval(agreement, power)
+    controls = [float(a.mean()) if a.size else float("nan") for a in (control, turned)]
     return SynapseCertificate(
         name=record.finding.synapse,
         cos=_last(record.numbers(lambda r: r.cos)),
         norm_ratio=_last(record.numbers(lambda r: r.ratio)),
         aligned=_last(record.numbers(lambda r: r.aligned)),
-        phi=interval(agreement, power),
+        phi=phi,
         phi_positive=float((phis > 0).mean()) if phis.size else float("nan"),
         r2=_last(record.numbers(lambda r: r.response.r2)),
         h_min=_last(record.numbers(lambda r: r.response.low)),
         h_max=_last(record.numbers(lambda r: r.response.high)),
         descent=descent,
-        control=float(control.mean()) if control.size else float("nan"),
+        control=controls[0],
         differences=differences,
-        verdict=_verdict(record, descent, differences) if record.readings else None,
+        verdict=_verdict(record, descent, phi, controls, differences) if record.readings else None,
         derived=record.finding.verdict,
         reached=_reached(record),
         agrees=None,
@@ -133,11 +134,18 @@ def _turned(reading: Reading) -> Array:
     return reading.turned
 
 
-def _verdict(record: Record, descent: Interval, differences: tuple[Interval, Interval]) -> Verdict:
+def _verdict(
+    record: Record, descent: Interval, phi: Interval, controls: Sequence[float], differences: Sequence[Interval]
+) -> Verdict:
+    """Beside the interval of the differences that of the descent rate itself counts, where phi is as sure: late in
+    learning, with few errors left and large ones, differences of single examples are too wide to tell anything."""
     if is_exact(record) and not record.filtered:
         return "exact"
-    if descent.sign != 0 and any(d.sign == descent.sign for d in differences):
-        return "descent" if descent.sign > 0 else "ascent"
+    up = descent.sign
+    end = descent.low if up > 0 else descent.high
+    outside = phi.sign == up and all(up * (end - control) > 0 for control in controls)
+    if up != 0 and (outside or any(d.sign == up for d in differences)):
+        return "descent" if up > 0 else "ascent"
     return "none"
 
 

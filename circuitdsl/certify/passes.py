@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from circuitdsl.derive.gradient import adjoints
 from circuitdsl.derive.paths import alive_values, settle
+from circuitdsl.derive.roles import equations
 from circuitdsl.graph.flow import all_sources, reached_from
 from circuitdsl.graph.interpret import Frame
 from circuitdsl.graph.ir import Circuit, Flag, Kind, Reduce, reads, walk
@@ -181,8 +182,9 @@ def _unplastic(circuit: Circuit) -> Circuit:
 
 
 def _tells_training(circuit: Circuit) -> bool:
-    """Whether some value reads `train`."""
+    """Whether some value or rule reads `train`."""
     expressions = [e for v in circuit.values.values() for e in (v.expr, v.update) if e is not None]
+    expressions += [e for s in circuit.synapses.values() for e in equations(s)]
     return any(isinstance(part, Flag) for e in expressions for part in walk(e))
 
 

@@ -7,6 +7,7 @@ any other function is a signal known by its text. See derive/units.py.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from circuitdsl.derive.algebra import (
     Coefficient,
@@ -31,13 +32,16 @@ from circuitdsl.derive.polynomials import (
     Known,
     affine,
     constant,
+    led,
     lone_signal,
     normalized,
     signals_of,
     signals_of_sum,
+    steepest,
     varies,
     written,
 )
+from circuitdsl.derive.slopes import TINY
 
 
 class NotLinear(Exception):
@@ -120,7 +124,7 @@ class Arithmetic:
                 chosen = self._condition(c)
                 return self.mul(chosen, a) + self.mul(identity(a.rows) - chosen, b)
             case "max", [a, b]:
-                return b + self.relu(a - b)
+                return a if self._is_guard(b, a) else b + self.relu(a - b)
             case "min", [a, b]:
                 return a - self.relu(a - b)
             case "clip", [a, low, high]:
@@ -150,6 +154,12 @@ class Arithmetic:
                 result = self.mul(result, a)
             return result
         return self.function("pow", a, b, name=f"({written(a)})^({written(b)})")
+
+    def _is_guard(self, floor: Sum, a: Sum) -> bool:
+        """Whether max(a, floor) only keeps a quotient of positive numbers finite (derive/slopes.py)."""
+        number = constant(floor)
+        small = number is not None and not number.params and number.number == Fraction(repr(TINY))
+        return small and self.known.nature_of(a) is Nature.POSITIVE
 
     def _inverse(self, b: Sum) -> Sum:
         number = constant(b)
@@ -227,12 +237,33 @@ class Arithmetic:
             rest.remove(signal)
             if signal.nature is Nature.ANY and f"1[{signal.name} > 0]" in known:
                 return self._rest(term, rest, diagonal(self._relu_of(signal)))
+            cancelled = self._cancelled(signal, rest)
+            if cancelled is not None:
+                return self._rest(term, *cancelled)
             if signal in rest and signal.name in self.slopes:
                 rest.remove(signal)
                 function, slope = self.slopes[signal.name]
                 first = identity(size) if function == "tanh" else diagonal(signal)
                 return self._rest(term, rest, first - diagonal(slope))
         return None
+
+    def _cancelled(self, inverse: Signal, rest: list[Signal]) -> tuple[list[Signal], Sum] | None:
+        """1/s and 1/(1 - s) of a sigmoid s, times a multiple of these: s' = s (1 - s). What is left, and by what."""
+        made = self.made.get(inverse.name)
+        linear = affine(made.argument) if made is not None and made.function == "inverse" else None
+        if linear is None or self.slopes.get(linear[1].name, ("", None))[0] != "sigmoid":
+            return None
+        c, s, k = linear
+        slope, one = self.slopes[s.name][1], identity(s.size)
+        if not k.number and s in rest:
+            new, gone = one, s
+        elif slope in rest and (not k.number or self.constants.equal(k, negative(c))):
+            new, gone = (diagonal(s) if k.number else one - diagonal(s)), slope
+        else:
+            return None
+        left = list(rest)
+        left.remove(gone)
+        return left, scaled(new, (k if k.number else c).inverse())
 
     def _rest(self, term: Term, rest: list[Signal], new: Sum) -> Sum:
         """The term with some of its signals replaced by a sum."""
@@ -288,9 +319,23 @@ class Arithmetic:
         linear = affine(p)
         if linear is not None:
             return self._threshold(p, *linear)
-        if p.terms[0].coefficient.number < 0 and self._is_smooth(p):
+        if steepest(p).number < 0 and self._is_smooth(p):
             return identity(size) - self.positive(-p)
-        return self._gate(f"1[{written(normalized(p)[1])} > 0]", Made("step", p))
+        flipped = self._flipped(p)
+        if flipped is not None:
+            return self.positive(flipped)
+        return self._gate(f"1[{written(led(p)[1])} > 0]", Made("step", p))
+
+    def _flipped(self, p: Sum) -> Sum | None:
+        """-q, where p is a multiple of relu(q) - q, which is relu(-q)."""
+        for term in p.terms:
+            found = signals_of(term)
+            made = self.made.get(found[0].name) if len(found) == 1 and not term.scalars else None
+            if made is None or made.function != "relu" or term.coefficient.number < 0:
+                continue
+            if p - Sum(p.rows, p.cols, (term,)) == scaled(made.argument, negative(term.coefficient)):
+                return -made.argument
+        return None
 
     def _is_smooth(self, p: Sum) -> bool:
         return all(s.name in self.smooth for s in signals_of_sum(p))
@@ -313,6 +358,11 @@ class Arithmetic:
             return identity(size) if rising else zero(size, size)
         if value == 0 and z.nature is Nature.NONNEGATIVE and not rising:
             return zero(size, size)
+        if z.name in self.known.ranges and self.known.nature_of(p) is Nature.POSITIVE:
+            return identity(size)
+        made = self.made.get(z.name)
+        if rising and value >= 0 and made is not None and made.function == "relu":
+            return self.positive(made.argument - scaled(identity(size), at))  # relu(q) > t is q > t, for t >= 0
         base = next((name for name, r in self.rectified.items() if r == z), z.name)
         if not rising and z.name not in self.smooth:
             return self._gate(f"1[{base} < {coefficient_text(at)}]", Made("step", p))
@@ -326,12 +376,12 @@ class Arithmetic:
             return p if number.number > 0 else zero(p.rows, p.cols)
         if linear is not None and linear[1].nature is Nature.GATE:
             return self._of_gate(*linear)
-        if p.terms[0].coefficient.number < 0:
+        if steepest(p).number < 0:
             return self.relu(-p) + p
         if linear is not None and not linear[2].number:
             c, z, _ = linear
             return scaled(diagonal(self._relu_of(z)), c)
-        scale, plain = normalized(p)
+        scale, plain = led(p)
         name = f"relu({written(plain)})"
         gates = frozenset(s.name for s in signals_of_sum(self.positive(plain)))
         signal = self.signal(
@@ -362,11 +412,12 @@ class Arithmetic:
 
     def _condition(self, c: Sum) -> Sum:
         """The condition of `where` as 0 or 1."""
-        terms = [s for t in c.terms for s in signals_of(t)]
-        flags = all(s.nature is Nature.GATE for s in terms) and not any(t.scalars for t in c.terms)
-        if flags and self.mul(c, c) == c:
-            return c
-        return self._comparison("ne", c)
+        return c if self._is_flag(c) else self._comparison("ne", c)
+
+    def _is_flag(self, c: Sum) -> bool:
+        """Whether it is 0 or 1, made of gates."""
+        gates = all(s.nature is Nature.GATE for t in c.terms for s in signals_of(t))
+        return gates and not any(t.scalars for t in c.terms) and self.mul(c, c) == c
 
     def _comparison(self, function: str, p: Sum) -> Sum:
         """A comparison of p with 0."""
@@ -384,6 +435,8 @@ class Arithmetic:
                 number = constant(p)
                 if number is not None:
                     differs = one if number.number else zero(p.rows, p.rows)
+                elif self._is_flag(p):
+                    differs = p
                 else:
                     p = -p if p.terms[0].coefficient.number < 0 else p
                     differs = self._gate(f"1[{written(normalized(p)[1])} ≠ 0]", Made("ne", p))

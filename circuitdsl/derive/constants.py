@@ -49,6 +49,11 @@ class Constants:
             case _:
                 return None
 
+    def of_init(self, init: ir.Init) -> Coefficient | None:
+        """The number that an initial value is, the same for all weights."""
+        expr = _number(init)
+        return None if expr is None else self.of(expr)
+
     def param(self, name: str, value: float) -> Coefficient:
         if value == 0 or not math.isfinite(value):
             return Coefficient(Fraction(0))
@@ -89,6 +94,18 @@ class Constants:
             return Coefficient(sum((c.number for c in found), Fraction(0)), found[0].params)
         value = sum(map(self.value, found))
         return self.param(f"({' + '.join(map(coefficient_text, found))})".replace("+ −", "− "), value)
+
+
+def _number(init: ir.Init) -> ir.Expr | None:
+    match init:
+        case ir.Num() | ir.ParamRef():
+            return init
+        case ir.InitApply(function=function, arguments=arguments):
+            numbers = [n for a in arguments if (n := _number(a)) is not None]
+            whole = len(numbers) == len(arguments)
+            return ir.Apply(span=init.span, function=function, arguments=tuple(numbers)) if whole else None
+        case _:
+            return None
 
 
 def fraction(value: float) -> Fraction:

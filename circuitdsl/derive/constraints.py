@@ -86,12 +86,11 @@ def _made_from(init: ir.Init, which: str, other: str, constants: Constants) -> C
         case ir.InitApply(function="neg", arguments=(inner,)):
             found = _made_from(inner, which, other, constants)
             return None if found is None else Coefficient(-found.number, found.params)
-        case ir.InitApply(function="mul", arguments=(a, b)):
-            for number, inner in ((a, b), (b, a)):
-                if isinstance(number, ir.Num | ir.ParamRef):
-                    scale, found = constants.of(number), _made_from(inner, which, other, constants)
-                    if scale is not None and found is not None:
-                        return scale * found
+        case ir.InitApply(function="mul" | "div" as function, arguments=(a, b)):
+            for number, inner in ((b, a), (a, b)) if function == "mul" else ((b, a),):
+                scale, found = constants.of_init(number), _made_from(inner, which, other, constants)
+                if scale is not None and scale.number and found is not None:
+                    return found * (scale if function == "mul" else scale.inverse())
             return None
         case _:
             return None

@@ -214,8 +214,10 @@ class _Reader:
             raise NotLinear("its states are reset before the rule reads them")
         if any(d != drives[0] for d in drives) or len({sign(n) for n in numbers}) != 1:
             raise NotLinear("several drives, or drives of different sign, are added")
-        rate = self.symbols.constants.total(numbers) if passage.is_open else _common(numbers)
-        return passage, list(drives[0]), rate
+        if passage.is_open:
+            return passage, list(drives[0]), self.symbols.constants.total(numbers)
+        turned = -1 if sign(numbers[0]) < 0 else 1  # `dw = -eta * m`
+        return passage, [replace(t, number=turned * t.number) for t in drives[0]], _common(numbers)
 
     def _carrier(self, term: Term) -> tuple[tuple[Term, ...] | None, bool, list[ir.Expr]]:
         """The drive that a term is linear in (None if it is 0), whether through a trace, and the other factors."""

@@ -27,6 +27,9 @@ class Search:
 
 def missing(search: Search, drive: Drive, dendrite: str) -> str:
     """Why the credit of a rule is not seen to be the gradient at its dendrite."""
+    if search.transport.seen(drive.signal, dendrite):
+        gates = ", ".join(sorted(search.transport.lost_gates(drive.signal, dendrite)))
+        return f"the credit lacks the factor {gates} of the gradient; on the way down gates can be dropped only with it"
     credit, grounds = search.transport.reduced(drive.signal)
     explained = frozenset(n for r in grounds.all_relations() for n in names(r.left))
     delta, _ = search.transport.gradient(dendrite)

@@ -90,6 +90,18 @@ def normalized(a: Sum) -> tuple[Coefficient, Sum]:
     return scale, scaled(a, scale.inverse())
 
 
+def led(a: Sum) -> tuple[Coefficient, Sum]:
+    """(c, p) with a = c p and c > 0, where the first signal of p counts once: what is above 0 where a is."""
+    first = steepest(a)
+    scale = Coefficient(abs(first.number), first.params)
+    return scale, scaled(a, scale.inverse())
+
+
+def steepest(a: Sum) -> Coefficient:
+    """The number of the first term that is no constant."""
+    return next((t for t in a.terms if t.word), a.terms[0]).coefficient
+
+
 def written(a: Sum) -> str:
     """The polynomial as text, equal for equal ones: `0.2 + 0.8·1[h.basal > 0]`."""
     shown = ""

@@ -1,4 +1,4 @@
-"""Relations between plastic weights that their own rules bring about (theory.md, section 3).
+"""Relations between weights that their own rules bring about (theory.md, section 3), or fixed ones start with.
 
 With `u` and `v` two signals and E the mean over examples:
 
@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from circuitdsl.derive.adjoints import adjoint_name
 from circuitdsl.derive.algebra import (
     UNIT,
     Coefficient,
@@ -60,7 +61,7 @@ class Relation:
     in the limit of small steps; "rest": where the weights are at rest (`rate` is None). `mean_field`: gates were
     dropped; `diagonal`: of both sides the diagonal only; `bounded`: signs or bounds clip both alike, so that they come
     together faster. `left` is one word. `common`: of a pair what drives both (as it drives the first), of an
-    intertwiner what both sides are at rest."""
+    intertwiner what both sides are at rest; of fixed weights None."""
 
     kind: Literal["pair", "intertwiner", "quadratic"]
     left: Sum
@@ -105,10 +106,10 @@ class _Search:
 
 
 def find_relations(symbols: Symbols, drives: Sequence[Drive], learning: frozenset[str]) -> list[Relation]:
-    """All relations between two plastic synapses: pairs first, then for each other auxiliary its shortest
+    """All relations between two synapses, plastic or fixed: pairs first, then for each other auxiliary its shortest
     intertwiners."""
     search = _Search(symbols, {d.synapse: d for d in drives}, learning)
-    pairs = list(_pairs(search))
+    pairs = [*_pairs(search), *_fixed_pairs(symbols)]
     paired = {r.word[0].name for r in pairs if isinstance(r.word[0], Matrix)}
     found: list[Relation] = []
     for x in drives:
@@ -199,6 +200,25 @@ def _pair_holds(
     assert y.decay is not None
     factor = factor * y.decay * x.decay.inverse()
     return ("rest", factor) if keep_multiple(one, two, search.value(factor), constants) else None
+
+
+def _fixed_pairs(symbols: Symbols) -> Iterator[Relation]:
+    """Fixed weights of which one is made from the other: equal from the start and for ever. Those that lead to the
+    loss stand on the right."""
+    fixed = [s for s in symbols.circuit.synapses.values() if s.dw is None]
+    for i, one in enumerate(fixed):
+        for two in fixed[i + 1 :]:
+            leads = adjoint_name(one.dendrite) in symbols.circuit.values
+            x, y = (two, one) if leads else (one, two)
+            for transposed in (True, False):
+                factor = start_factor(x, y, transposed, symbols.constants)
+                value = 0.0 if factor is None else symbols.constants.value(factor)
+                if factor is not None and value and keep_multiple(x, y, value, symbols.constants):
+                    left, right = (matrix(s.name, s.post_size, s.pre_size) for s in (x, y))
+                    yield Relation(
+                        kind="pair", left=left, right=transpose(right) if transposed else right, factor=factor,
+                        holds="tied", rate=None, mean_field=False, synapses=(x.name, y.name),
+                    )  # fmt: skip
 
 
 # ---------------------------------------------------------------- intertwiners

@@ -17,6 +17,7 @@ from circuitdsl.derive.algebra import (
     UNIT,
     Coefficient,
     Diagonal,
+    Nature,
     Signal,
     Sum,
     Term,
@@ -34,9 +35,10 @@ from circuitdsl.derive.algebra import (
     zero,
 )
 from circuitdsl.derive.arithmetic import Made
-from circuitdsl.derive.constants import Constants, fan_name, fan_numbers
+from circuitdsl.derive.constants import Constants, fan_name, fan_numbers, negative
 from circuitdsl.derive.paths import learning_synapses, settle
 from circuitdsl.derive.polynomials import gates_of, normalized, signals_of, varies, written
+from circuitdsl.derive.ticks import one_tick
 from circuitdsl.derive.units import Units
 from circuitdsl.graph import ir
 from circuitdsl.graph.flow import all_sources, reached_from
@@ -113,9 +115,12 @@ class Symbols:
         if len(poly.terms) < 2:
             return times(common, poly)
         scale, normal = normalized(poly)
+        nature = self.opened.arithmetic.known.nature_of
+        if nature(normal) is Nature.ANY and nature(-normal) is not Nature.ANY:  # what is 0 or less, by its opposite
+            scale, normal = negative(scale), -normal
         gates = frozenset.intersection(*map(gates_of, normal.terms))
         letter = self.opened.arithmetic.signal(
-            f"({written(normal)})", size, self.opened.arithmetic.known.nature_of(normal), random=varies(normal),
+            f"({written(normal)})", size, nature(normal), random=varies(normal),
             gates=gates, made=Made("", normal),
         )  # fmt: skip
         return scaled(times(common, letter_sum(Diagonal(letter))), scale)
@@ -187,15 +192,6 @@ def symbols_of(circuit: ir.Circuit) -> Symbols:
     error = frozenset(reached_from(all_sources(circuit), error_roots(circuit)))
     shared = (differentiated, constants, error, one_tick(circuit), not unlike_training(circuit))
     return Symbols(differentiated, constants, error, Units(*shared), Units(*shared, plain=True))
-
-
-def one_tick(circuit: ir.Circuit) -> bool:
-    """Whether an example is one tick, in training as in evaluation."""
-    match circuit.schedule.phases:
-        case () | (ir.Phase(ticks=ir.Num(value=1.0), train=False),):
-            return True
-        case _:
-            return False
 
 
 def unlike_training(circuit: ir.Circuit) -> list[str]:

@@ -284,6 +284,18 @@ class Transport:
     def compare(self, credit: Sum, dendrite: str) -> list[tuple[Form, Grounds]]:
         """How a credit (a polynomial of units) is the gradient at its dendrite, if the relations show it.
         Raises NotLinear."""
+        lost = self.lost_gates(credit, dendrite)
+        return [(f, g) for f, g in self.seen(credit, dendrite) if not (lost and g.is_mean_field())]
+
+    def lost_gates(self, credit: Sum, dendrite: str) -> frozenset[str]:
+        """The gates that the gradient begins with and the credit does not. Where gates are dropped on the way down
+        there has to be none, or an ungated rule behind a gated path would be proved. Raises NotLinear."""
+        found, _ = self.reduced(credit)
+        gates = self.delta(dendrite).gates
+        return frozenset().union(*(gates - leading(t.word) for t in found.terms))
+
+    def seen(self, credit: Sum, dendrite: str) -> list[tuple[Form, Grounds]]:
+        """`compare`, whether or not the credit has the gates of the gradient."""
         found, grounds = self.reduced(credit)
         by_level, more = self.gradient(dendrite)
         results: list[tuple[Form, Grounds]] = []

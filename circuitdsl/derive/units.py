@@ -297,12 +297,12 @@ class Units:
         match init:
             case ir.InitCall(which="identity"):
                 return Coefficient()
-            case ir.InitApply(function="mul", arguments=(ir.Num() | ir.ParamRef() as number, other)):
-                scale, inner = self.constants.of(number), self._identity_factor(other)
-                return scale * inner if scale is not None and inner is not None else None
-            case ir.InitApply(function="mul", arguments=(other, ir.Num() | ir.ParamRef() as number)):
-                flipped = ir.InitApply(span=init.span, function="mul", arguments=(number, other))
-                return self._identity_factor(flipped)
+            case ir.InitApply(function="mul", arguments=(a, b)):
+                for number, other in ((a, b), (b, a)):
+                    scale, inner = self.constants.of_init(number), self._identity_factor(other)
+                    if scale is not None and inner is not None:
+                        return scale * inner
+                return None
             case ir.InitApply(function="neg", arguments=(other,)):
                 inner = self._identity_factor(other)
                 return None if inner is None else negative(inner)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from circuitdsl.derive.algebra import Matrix
+from circuitdsl.derive.algebra import Matrix, Word, names
 from circuitdsl.derive.arithmetic import NotLinear
 from circuitdsl.derive.constants import sign
 from circuitdsl.derive.drives import Drive, Unread, read_rule
@@ -23,6 +23,7 @@ from circuitdsl.derive.relations import Relation, find_relations
 from circuitdsl.derive.rewriting import Step, steps_of
 from circuitdsl.derive.roles import cannot_see_error, rule_kind, unsettled
 from circuitdsl.derive.symbols import Symbols, symbols_of
+from circuitdsl.derive.ticks import without_phase
 from circuitdsl.derive.transport import Grounds, Transport
 from circuitdsl.derive.wording import Wording, neglected
 from circuitdsl.graph import ir
@@ -30,6 +31,7 @@ from circuitdsl.graph import ir
 
 def derive(circuit: ir.Circuit) -> Derivation:
     """What the circuit's plasticity amounts to, symbolically. A circuit without a loss gets no verdicts."""
+    circuit = without_phase(circuit)
     symbols = symbols_of(circuit)
     learning = frozenset(learning_synapses(circuit))
     rules = {s.name: read_rule(symbols, s) for s in circuit.synapses.values() if s.dw is not None}
@@ -156,7 +158,28 @@ class _Court:
         if best is None:
             why = missing(self._search, rule, synapse.dendrite)
             return replace(found, because=(f"not shown: {why}",))
+        empty = self._collapse(*best)
+        if empty is not None:
+            return replace(found, because=(f"not shown: {empty}",))
         return self._decided(found, rule, pre, *best)
+
+    def _collapse(self, form: Form, grounds: Grounds) -> str | None:
+        """Why a positive H is 0 at rest: `V = c F W^T`, where F is driven by V with the sign of -c. Then `F = -k F G`
+        for some k > 0 and a positive semidefinite G, which leaves nothing but F = 0."""
+        for relation in grounds.all_relations() if form.factor.number > 0 else ():
+            left = relation.word[0]
+            if relation.kind != "intertwiner" or len(relation.word) > 1 or not isinstance(left, Matrix):
+                continue
+            for term in relation.right.terms:
+                other = next(iter(term.word), None)
+                rule = self.rules.get(other.name) if isinstance(other, Matrix) and not other.transposed else None
+                if not isinstance(rule, Drive) or rule.synapse not in names(form.h):
+                    continue
+                led = {sign(t.coefficient) for t in rule.credit.terms if leads(t.word, left)}
+                if led == {-sign(relation.factor * term.coefficient)}:
+                    pair, lost = f"{rule.synapse} and {left.name}", text(form.h)
+                    return f"{pair} drive each other with opposite signs: both go to 0, and with them H = {lost}"
+        return None
 
     def _obstacle(self, synapse: ir.Synapse, rule: Drive | Unread) -> str | None:
         """What keeps a rule from being compared with the gradient at all."""
@@ -204,3 +227,8 @@ class _Court:
             because=tuple(self.words.reasons(rule, form, pre, grounds, found.delta_name)), form=form, pre=pre,
             grounds=grounds,
         )  # fmt: skip
+
+
+def leads(word: Word, letter: Matrix) -> bool:
+    """Whether the first matrix of a word is this one."""
+    return next((x for x in word if isinstance(x, Matrix)), None) == letter

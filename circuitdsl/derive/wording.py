@@ -124,7 +124,8 @@ class Wording:
             arrow = self.math(f"{left} + {right.replace(self.sign('−'), '', 1)} {self.sign('→')} 0")
         match relation.holds:
             case "tied":
-                return f"{self.math(f'{left} = {right}')} from the start: they start so, and both change alike"
+                after = "both are fixed" if relation.common is None else "both change alike"
+                return f"{self.math(f'{left} = {right}')} from the start: they start so, and {after}"
             case "rest":
                 return f"{arrow} {', '.join(neglected_by(relation))}"
             case "exact" | "slow":

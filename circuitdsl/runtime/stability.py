@@ -56,7 +56,7 @@ def note_after(training: Training, state: State, synapse: str, *, epoch: int) ->
 
 def _loops(circuit: Circuit) -> list[Loop]:
     from circuitdsl.derive.stability import positive_loops
-    from circuitdsl.derive.symbols import one_tick
+    from circuitdsl.derive.ticks import one_tick
 
     return positive_loops(circuit) if one_tick(circuit) and not circuit.reverse else []
 
