@@ -60,7 +60,7 @@ FULL = Extent(
     individuals=10,
     looked=(0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 18, 22, 26, 30, 35, 40, 50, 59),
 )
-QUICK = Extent(genomes=(GROUPS,), population=24, generations=14, individuals=4, looked=(0, 4, 13))
+QUICK = Extent(genomes=(GROUPS,), population=32, generations=11, individuals=6, looked=(0, 10))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
