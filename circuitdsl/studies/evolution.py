@@ -17,15 +17,13 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.api import Circuit, Request, Simulation, load
-from circuitdsl.explore.bar import Quiet
 from circuitdsl.explore.evolve import evolve
 from circuitdsl.runtime.request import Learn
-from circuitdsl.runtime.where import told_to_stop
 from circuitdsl.studies.evolution_lives import ARMS, GAINS, GROUPS, LAYERS, NEURONS, Lives
 from circuitdsl.studies.evolution_told import figure, finding
 from circuitdsl.studies.intervals import mean_of
 from circuitdsl.studies.protocol import Plan, Study
-from circuitdsl.studies.trials import Found, Table, Trial, execute, gather, run_trials, shipped_text
+from circuitdsl.studies.trials import Found, Stoppable, Table, Trial, execute, gather, run_trials, shipped_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -153,14 +151,6 @@ def _lineages(plan: Plan) -> xr.Dataset:
     return gather(trials, run_trials(trials, plan), table)
 
 
-class _Stoppable(Quiet):
-    """Ends an evolution that runs in a thread, when the study is interrupted."""
-
-    def advance(self, note: str = "") -> None:
-        if told_to_stop():
-            raise KeyboardInterrupt
-
-
 def lineage(simulation: Simulation, request: Request, *, extent: Extent, selection: bool) -> Found:
     """One evolution from the founder, and what its individuals' lives show: ABOUT up to `feedback`."""
     history = evolve(
@@ -176,7 +166,7 @@ def lineage(simulation: Simulation, request: Request, *, extent: Extent, selecti
         seed=request.seed,
         params=request.params,
         jobs=1,
-        progress=_Stoppable(),
+        progress=Stoppable(),
     ).isel(seed=0)
     found = _looks(simulation, request, history, extent)
     reached = history["held_out"].fillna(0).mean("held_task")

@@ -19,13 +19,11 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.api import Request, Simulation
-from circuitdsl.explore.bar import Quiet
 from circuitdsl.explore.evolve import evolve
-from circuitdsl.runtime.where import told_to_stop
 from circuitdsl.studies.intervals import mean_of, over_seeds
 from circuitdsl.studies.metalearn_tasks import KINDS, SCOPES, Scope, Task, drawn, tasks
 from circuitdsl.studies.protocol import Plan, Sentence, Study
-from circuitdsl.studies.trials import Found, Table, Trial, Work, execute, gather, run_trials, shipped_text
+from circuitdsl.studies.trials import Found, Stoppable, Table, Trial, Work, execute, gather, run_trials, shipped_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -120,14 +118,6 @@ def work_of(arm: str, **settings: Any) -> Work:
     return partial(descend, **settings) if arm == GRADIENT else partial(evolved, **settings, unique=arm == UNIQUE)
 
 
-class _Stoppable(Quiet):
-    """Ends an evolution that runs in a thread, when the study is interrupted."""
-
-    def advance(self, note: str = "") -> None:
-        if told_to_stop():
-            raise KeyboardInterrupt
-
-
 def genes(*, unique: bool) -> list[str]:
     """The genome: a coefficient of each kind for every layer and, if `unique`, what is a synapse's own."""
     layers = [f"{c}_{shared}:{STEPS[c]}" for shared, _ in LAYERS.values() for c in COEFFICIENTS]
@@ -154,7 +144,7 @@ def evolved(
         scale=request.scale,
         params=request.params,
         jobs=1,
-        progress=_Stoppable(),
+        progress=Stoppable(),
     ).isel(seed=0)
     reached = {
         name: history[name].fillna(0.5).mean(axis) for name, axis in (("held_out", "held_task"), ("outcome", "task"))

@@ -20,6 +20,7 @@ from zipfile import BadZipFile
 
 from circuitdsl.api import Outcome, Request, Simulation, loads
 from circuitdsl.api import load as load_circuit
+from circuitdsl.explore.bar import Quiet
 from circuitdsl.explore.journal import Journal
 from circuitdsl.runtime.where import Where, told_to_stop
 from circuitdsl.studies.protocol import Plan
@@ -65,6 +66,14 @@ def execute(
     if outcome.run.interrupted:
         raise KeyboardInterrupt
     return outcome
+
+
+class Stoppable(Quiet):
+    """Ends an evolution that runs in a thread, when the study is interrupted."""
+
+    def advance(self, note: str = "") -> None:
+        if told_to_stop():
+            raise KeyboardInterrupt
 
 
 def train(simulation: Simulation, request: Request) -> Found:
