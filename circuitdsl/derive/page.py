@@ -78,4 +78,5 @@ def _expectations(judgements: Sequence[Judgement], color: bool) -> Iterator[str]
             found = f"   found: {j.value}" if j.value is not None else "   not known"
             yield f"{mark} {j.text}   (line {j.line}){found}"
     held = sum(j.ok is True for j in judgements)
-    yield f"{held} of {len(judgements)} expectations hold."
+    unknown = sum(j.ok is None for j in judgements)
+    yield f"{held} of {len(judgements)} expectations hold{f', {unknown} not judged' if unknown else ''}."
