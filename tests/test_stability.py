@@ -10,6 +10,7 @@ import pytest
 from test_derivation import kp, sal
 
 import circuitdsl as cd
+from circuitdsl.api import Request
 from circuitdsl.derive.stability import Growth, clamped, errors, growth, positive_loops
 from circuitdsl.graph.initial import initial_state
 from circuitdsl.graph.ir import Circuit, Kind
@@ -129,3 +130,19 @@ def test_a_run_is_warned_of_before_it_and_told_of_after() -> None:
     assert "W1, B1, V1, F1 drive each other" in " ".join(diverged.replace("=", "").split())
     assert run(sal(1, settings="bounds = [-0.5, 0.5]"), 30) == []
     assert run(kp(), 2) == []
+
+
+@pytest.mark.parametrize("rate", ["exp(b)", "exp(exp(b))", "log(b)", "sqrt(b)", "0 * b", "step(b)"])
+def test_rates_without_end_and_without_growth(rate: str) -> None:
+    """Where weights a thousand times as large give no finite number, or nothing at all, the question has an answer."""
+    text = f"circuit c {{ input x: 9   neuron h: 6 {{ dendrite b   rate = {rate} }} synapse W: x -> h {{ RULE }} }}"
+    with np.errstate(all="ignore"):
+        (found,), _ = measured(load(text.replace("RULE", "dw = 0.1 * post * pre")))
+    assert not np.isnan(found.now)
+    assert not np.isnan(found.later)
+
+
+@pytest.mark.parametrize("path", ["metalearning/local_rule.circ", "classic/bcm.circ", "classic/hebb.circ"])
+def test_nothing_in_the_library_runs_away(path: str) -> None:
+    simulation = cd.load(path).compile(target="reference")
+    assert simulation.prepare(Request()).foreseen() == []

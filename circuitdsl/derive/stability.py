@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.derive.outline import alike
@@ -39,7 +40,8 @@ LARGER = 1000.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loop:
     """Plastic synapses that drive each other while the errors stand still. `free`: those without bounds.
-    `unchecked`: those that do so without any weight that learns from the error, and so even as the error shrinks."""
+    `unchecked`: those that do so without any weight that learns from the error, and so even as the error shrinks, and
+    without a rule that reads a state, which may come to stop it as a sliding threshold does."""
 
     synapses: tuple[str, ...]
     free: tuple[str, ...]
@@ -58,7 +60,7 @@ class Growth:
     @property
     def runs_away(self) -> bool:
         """Whether nothing stops it: it grows, would still grow later, no bound holds it, and no error checks it."""
-        return bool(set(self.loop.free) & set(self.loop.unchecked)) and self.now > 0 and self.later > 0
+        return bool(set(self.loop.free) & set(self.loop.unchecked)) and 0 < self.now < inf and self.later > 0
 
     def told(self) -> str:
         """The sentence for a warning before a run, or for the message after a divergence."""
@@ -97,13 +99,20 @@ def positive_loops(circuit: ir.Circuit) -> list[Loop]:
     """Every largest set of plastic synapses that drive each other, the errors held fixed."""
     plastic = [s for s in circuit.synapses.values() if s.dw is not None]
     taught = {n for n in learning_synapses(circuit) if cannot_see_error(circuit, circuit.synapses[n]) is None}
-    alone = [s for s in plastic if s.name not in taught]
+    alone = [s for s in plastic if s.name not in taught and not _reads_state(circuit, s)]
     unchecked = {n for group in _groups(circuit, alone) for n in group}
     found = []
     for group in _groups(circuit, plastic):
         free = tuple(n for n in group if circuit.synapses[n].bounds is None)
         found.append(Loop(synapses=group, free=free, unchecked=tuple(n for n in group if n in unchecked)))
     return found
+
+
+def _reads_state(circuit: ir.Circuit, synapse: ir.Synapse) -> bool:
+    """Whether a rule reads what follows the activity: a state of a neuron or a modulator, or one of its own."""
+    found = [e for equation in equations(synapse) for e in ir.walk(equation)]
+    states = {v.name for v in circuit.values.values() if v.update is not None}
+    return any(isinstance(e, ir.SynapseState) or (isinstance(e, ir.Read) and e.value in states) for e in found)
 
 
 def _groups(circuit: ir.Circuit, plastic: list[ir.Synapse]) -> list[tuple[str, ...]]:
@@ -169,10 +178,22 @@ def growth(loop: Loop, weights: Weights, increments: Callable[[Weights], Weights
     return Growth(loop=loop, now=at(1.0), later=at(LARGER))
 
 
+class _Overflow(ArithmeticError):
+    """The increments are no longer finite numbers."""
+
+
 def _largest(loop: Loop, weights: Weights, increments: Callable[[Weights], Weights]) -> float:
-    """The largest real part of an eigenvalue of the Jacobian (Arnoldi); 0 where none is found."""
+    """The largest real part of an eigenvalue of the Jacobian (Arnoldi): 0 where none is found, infinite where the
+    increments are."""
+    try:
+        return _eigenvalue(loop, weights, increments)
+    except _Overflow:
+        return inf
+
+
+def _eigenvalue(loop: Loop, weights: Weights, increments: Callable[[Weights], Weights]) -> float:
     import numpy as np
-    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
+    from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, eigs
 
     here = {n: weights[n] for n in loop.synapses}
     size = sum(w.size for w in here.values())
@@ -183,7 +204,10 @@ def _largest(loop: Loop, weights: Weights, increments: Callable[[Weights], Weigh
         length = float(np.linalg.norm(direction)) or 1.0
         moves = _parted(direction * (step / length), here)
         moved = increments({**weights, **{n: here[n] + moves[n] for n in here}})
-        return np.concatenate([(moved[n] - still[n]).ravel() for n in here]) * (length / step)
+        found = np.concatenate([(moved[n] - still[n]).ravel() for n in here]) * (length / step)
+        if not np.isfinite(found).all():
+            raise _Overflow
+        return found
 
     if size < SMALL:
         columns = [times_jacobian(one) for one in np.eye(size)]
@@ -197,6 +221,8 @@ def _largest(loop: Loop, weights: Weights, increments: Callable[[Weights], Weigh
         )  # fmt: skip
     except ArpackNoConvergence as short:
         found = short.eigenvalues
+    except ArpackError:  # the weights do not change what drives them
+        return 0.0
     return float(found.real.max()) if len(found) else 0.0
 
 

@@ -6,6 +6,7 @@ The mathematics is in derive/stability.py; here the reference interpreter gives 
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 from typing import TYPE_CHECKING
 
 from circuitdsl.diagnostics import Diagnostic, Label, Severity
@@ -51,7 +52,7 @@ def note_after(training: Training, state: State, synapse: str, *, epoch: int) ->
     circuit = training.engine.circuit
     loops = [loop for loop in _loops(circuit) if synapse in loop.synapses]
     found = _growths(training, circuit, loops, state, training.order(epoch)[:EXAMPLES], epoch=epoch)
-    return next((g.told() for g in found if g.now > 0), None)
+    return next((g.told() for g in found if 0 < g.now < inf), None)
 
 
 def _loops(circuit: Circuit) -> list[Loop]:
