@@ -12,6 +12,7 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as some
+from interrupt import Interrupt
 
 import circuitdsl as cd
 from circuitdsl.api import Circuit, Request, UsageError, loads
@@ -279,19 +280,6 @@ def test_divergence_is_last(circuit: Circuit) -> None:
 
 
 # ---------------------------------------------------------------- going on
-
-
-class Interrupt:
-    def __init__(self, after: int):
-        self.left, self.done = after, -1
-
-    def start(self, title: str, total: int, done: int) -> None:
-        self.done = done
-
-    def advance(self, note: str = "") -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("name", STRATEGIES)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from interrupt import Interrupt
 
 from circuitdsl.api import Request, Simulation, loads
 from circuitdsl.cli.main import run as command_line
@@ -106,21 +107,6 @@ def test_a_journal_that_two_have_written(tmp_path: Path) -> None:
     found = evolve(circuit, ["eta"], **kind, out=out, progress=bar)
     assert bar.done == 2
     assert found.drop_attrs().identical(whole.drop_attrs())
-
-
-class Interrupt:
-    """A key press after some steps."""
-
-    def __init__(self, after: int):
-        self.left = after
-
-    def start(self, title: str, total: int, done: int) -> None:
-        self.done = done
-
-    def advance(self, note: str = "") -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
 
 
 def names_in_another_process() -> str:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from interrupt import Interrupt
 
 import circuitdsl as cd
 from circuitdsl.api import Circuit, Request, Simulation, UsageError, loads
@@ -149,21 +150,6 @@ def test_the_best_point_does_not_diverge() -> None:
 
 
 # ---------------------------------------------------------------- going on
-
-
-class Interrupt:
-    """A key press after some steps."""
-
-    def __init__(self, after: int):
-        self.left = after
-
-    def start(self, title: str, total: int, done: int) -> None:
-        self.done = done
-
-    def advance(self, note: str = "") -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
 
 
 @pytest.fixture
