@@ -168,7 +168,7 @@ def test_relations_shrink_as_they_say(path: str) -> None:
                 else:  # what is clipped alike comes together faster
                     assert (np.abs(later) <= np.abs(left) + 1e-12).all()
             case "slow" | "rest":
-                pass  # tested in test_derivation.py, by their order in the step and at rest
+                pass  # tested in test_derivation_four_synapses.py, by their order in the step and at rest
 
 
 def difference(bench: Bench, relation: Relation, state: State) -> Any:

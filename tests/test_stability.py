@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_derivation import kp, sal
+from derivation_texts import kp, sal
 
 import circuitdsl as cd
 from circuitdsl.api import Request
