@@ -28,7 +28,8 @@ from circuitdsl.explore.gather import best, rows
 from circuitdsl.explore.statistics import over_seeds
 from circuitdsl.explore.sweep import plan_sweep, sweep
 from circuitdsl.runtime.progress import Quiet
-from circuitdsl.runtime.where import Cores, Here, told_to_stop
+from circuitdsl.runtime.stopping import told_to_stop
+from circuitdsl.runtime.where import Cores, Here
 
 TEXT = """circuit small {
   param eta = 0.1   param gamma = 0.01   param n = 4   param sizes = [4, 3]   param often = 7

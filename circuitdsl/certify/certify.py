@@ -32,7 +32,8 @@ from circuitdsl.runtime.data import load_data, permutation
 from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.population import cores
 from circuitdsl.runtime.request import Request, Settings, check_ticks, settle
-from circuitdsl.runtime.where import Where, one_thread, place, told_to_stop
+from circuitdsl.runtime.stopping import stop_if_told
+from circuitdsl.runtime.where import Where, one_thread, place
 
 if TYPE_CHECKING:
     from circuitdsl.graph.initial import DType
@@ -335,8 +336,7 @@ def _watched(watch: Watch, seed: int, *, progress: Progress | None) -> Watched:
             )
             found.residuals.append({r.synapse.name: _residual(plan, r.synapse, state) for r in watch.rules})
             found.state = state
-            if told_to_stop():
-                raise KeyboardInterrupt
+            stop_if_told()
             if progress is not None:
                 progress.advance((update - done) * course.batch)
             done = update

@@ -45,8 +45,11 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Runs a command line and gives its exit code; whatever goes wrong becomes a message."""
+    from circuitdsl.runtime.stopping import noticing
+
     try:
-        return _dispatch(arguments)
+        with noticing():
+            return _dispatch(arguments)
     except Stop as stop:
         if stop.message:
             say(stop.message)

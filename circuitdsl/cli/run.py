@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Event
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from circuitdsl.cli.common import (
@@ -161,25 +155,6 @@ def command(options: Namespace) -> int:
         return session.run(options.seeds, json=json)
 
 
-@contextmanager
-def noticing(stopped: Event) -> Iterator[None]:
-    """Ctrl-C raises KeyboardInterrupt as ever, and is noted besides: where it comes while Python collects garbage, the
-    exception is printed and lost."""
-
-    def note(number: int, frame: FrameType | None) -> None:
-        stopped.set()
-        signal.default_int_handler(number, frame)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def _show_warnings(circuit: Circuit, verbose: bool) -> None:
     show(w for w in circuit.warnings if verbose or w.severity is not Severity.NOTE)
 
@@ -209,14 +184,13 @@ class Session:
     saved: dict[int, xr.Dataset]
     outcomes: list[Outcome] = field(default_factory=list)
     last_save: float = field(default_factory=time.monotonic)
-    stopped: Event = field(default_factory=Event)
 
     def run(self, seeds: int, *, json: bool) -> int:
         from circuitdsl.cli.summary import json_object, print_one, print_summary
         from circuitdsl.runtime.progress import progress_line
 
         numbers = self._seeds(seeds)
-        with progress_line() as progress, noticing(self.stopped):
+        with progress_line() as progress:
             for seed in numbers:
                 outcome = self._one(replace(self.request, seed=seed), progress)
                 if outcome.run.interrupted or (outcome.twin is not None and outcome.twin.run.interrupted):
@@ -277,8 +251,6 @@ class Session:
     # ------------------------------------------------------------ saving
 
     def _save_now_and_then(self, outcome: Outcome) -> None:
-        if self.stopped.is_set():
-            raise KeyboardInterrupt
         if self.out is not None and time.monotonic() - self.last_save > SAVE_EVERY:
             self._save(outcome)
 

@@ -20,7 +20,6 @@ from circuitdsl.graph.machine import Numbers
 from circuitdsl.runtime.data import Dataset
 from circuitdsl.runtime.records import Plan
 from circuitdsl.runtime.simulate import Loop, Run, simulate
-from circuitdsl.runtime.where import told_to_stop
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,15 +99,10 @@ def live(setup: Setup, life: Life) -> Part:
     )
     state = initial_state(setup.graph, life.numbers, life.seed, dtype=setup.dtype, folder=setup.folder)
     run = Run(setup.graph, state, new_series(setup.graph, setup.plan, life.numbers))
-    simulate(loop, run, after_epoch=_end_if_stopped)
+    simulate(loop, run)
     if run.interrupted:
         raise KeyboardInterrupt
     return _part(run)
-
-
-def _end_if_stopped(_: Run) -> None:
-    if told_to_stop():
-        raise KeyboardInterrupt
 
 
 class _Engines(threading.local):

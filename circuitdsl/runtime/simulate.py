@@ -19,6 +19,7 @@ from circuitdsl.runtime.data import SHUFFLE, Dataset, permutation
 from circuitdsl.runtime.divergence import bad_evaluation, bad_update, is_finite
 from circuitdsl.runtime.progress import Progress, Quiet
 from circuitdsl.runtime.records import Plan, Reader, Series
+from circuitdsl.runtime.stopping import stop_if_told
 
 if TYPE_CHECKING:
     from circuitdsl.graph.machine import Engine, Indices, Numbers, State
@@ -84,8 +85,8 @@ def simulate(loop: Loop, run: Run, *, after_epoch: Callable[[Run], None] | None 
 
     A fresh run is measured once before it starts. `after_epoch` is called after each epoch (to save).
     Ends early, with `run.diverged` saying why, if a weight, a state or the loss is no longer
-    finite; or with `run.interrupted` on KeyboardInterrupt, put back to the last whole epoch, so
-    that going on gives the same bits as never having stopped."""
+    finite; or with `run.interrupted` on KeyboardInterrupt or when told to stop, put back to the last whole
+    epoch, so that going on gives the same bits as never having stopped."""
     compiled = loop.compile_seconds
     loop.progress.start(run.circuit.name, loop.epochs, len(loop.dataset.train), run.epochs_done)
     if not run.loss:
@@ -129,6 +130,7 @@ def _epoch(loop: Loop, run: Run, before: _Mark) -> None:
     done = 0
     for stop in stops(loop, run):
         examples = order[done * loop.batch : stop * loop.batch]
+        stop_if_told()
         started, compiled = time.perf_counter(), loop.compile_seconds
         _train(loop, run, examples)
         run.seconds += time.perf_counter() - started - (loop.compile_seconds - compiled)

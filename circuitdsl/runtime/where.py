@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from logging import CRITICAL, getLogger
-from threading import Event, local
+from threading import Event
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, TypeVar
 
 from circuitdsl.runtime.errors import UsageError
+from circuitdsl.runtime.stopping import told_by
 
 Shared = TypeVar("Shared")
 Own = TypeVar("Own")
@@ -131,26 +132,8 @@ def _numbered(
     if stop is None:
         with one_thread():
             return index, function(shared, own)
-    before, _THREAD.stop = _THREAD.stop, stop
-    try:
+    with told_by(stop):
         return index, function(shared, own)
-    finally:
-        _THREAD.stop = before
-
-
-class _Thread(local):
-    """What a thread's piece of work is told by: each `map` has an event of its own, which outlives nothing."""
-
-    stop: Event | None = None
-
-
-_THREAD = _Thread()
-
-
-def told_to_stop() -> bool:
-    """Whether whoever asked for the piece of work that this thread does has ended: a thread cannot be interrupted, so
-    that long work asks now and then."""
-    return _THREAD.stop is not None and _THREAD.stop.is_set()
 
 
 # ---------------------------------------------------------------- linear algebra

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from circuitdsl.api import Outcome
 from circuitdsl.runtime.data import SPLIT, Dataset, permutation
-from circuitdsl.runtime.where import told_to_stop
 
 #: The part of the training examples that choosing settings is judged by.
 HELD_OUT = 0.2
@@ -15,14 +14,10 @@ HELD_OUT = 0.2
 def go_on(outcome: Outcome, *, until: int | None = None) -> None:
     """Trains `outcome.run`, as it stands, until so many epochs are done in all (None: all that were asked for); a run
     that has diverged stays as it is. Raises KeyboardInterrupt, also in a thread that is told to stop."""
-    from circuitdsl.runtime.simulate import Run, simulate
-
-    def told(_: Run) -> None:
-        if told_to_stop():
-            raise KeyboardInterrupt
+    from circuitdsl.runtime.simulate import simulate
 
     loop = outcome.loop if until is None else replace(outcome.loop, epochs=until)
-    simulate(loop, outcome.run, after_epoch=told)
+    simulate(loop, outcome.run)
     if outcome.run.interrupted:
         raise KeyboardInterrupt
 

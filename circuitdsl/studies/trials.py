@@ -22,7 +22,8 @@ from circuitdsl.api import Outcome, Request, Simulation, loads
 from circuitdsl.api import load as load_circuit
 from circuitdsl.explore.bar import Quiet
 from circuitdsl.explore.journal import Journal
-from circuitdsl.runtime.where import Where, told_to_stop
+from circuitdsl.runtime.stopping import stop_if_told
+from circuitdsl.runtime.where import Where
 from circuitdsl.studies.protocol import Plan
 
 if TYPE_CHECKING:
@@ -55,14 +56,7 @@ def execute(
     simulation: Simulation, request: Request, *, after_epoch: Callable[[Outcome], None] | None = None
 ) -> Outcome:
     """`Simulation.execute` that can be stopped: raises KeyboardInterrupt when it is, also in a thread."""
-
-    def told(outcome: Outcome) -> None:
-        if told_to_stop():
-            raise KeyboardInterrupt
-        if after_epoch is not None:
-            after_epoch(outcome)
-
-    outcome = simulation.execute(request, after_epoch=told)
+    outcome = simulation.execute(request, after_epoch=after_epoch)
     if outcome.run.interrupted:
         raise KeyboardInterrupt
     return outcome
@@ -72,8 +66,7 @@ class Stoppable(Quiet):
     """Ends an evolution that runs in a thread, when the study is interrupted."""
 
     def advance(self, note: str = "") -> None:
-        if told_to_stop():
-            raise KeyboardInterrupt
+        stop_if_told()
 
 
 def train(simulation: Simulation, request: Request) -> Found:
