@@ -404,7 +404,6 @@ def test_the_cpu_does_as_the_reference(shell: Shell, good: str) -> None:
     assert (first["target"], reference["target"]) == ("cpu", "reference")
     assert (first["metric"], first["loss"]) == (second["metric"], second["loss"])
     assert first["loss"] == pytest.approx(reference["loss"], rel=1e-9)
-    assert first["seconds"] < 1
     resumed = shell.json("run", good, *options, "--epochs", "4", "--out", "cpu.nc", "--resume")[1]
     whole = shell.json("run", good, *options, "--epochs", "4")[1]
     assert (resumed["metric"], resumed["loss"]) == (whole["metric"], whole["loss"])
