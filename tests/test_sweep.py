@@ -282,16 +282,16 @@ def test_a_kill_at_any_moment(file: Path, tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("error")
 def test_threads_stop_at_an_interruption(circuit: Circuit, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs in threads end before their end, and what comes after them is not told to stop."""
-    epochs, train = 0, simulation_module._train
+    epochs, one = 0, simulation_module._epoch
 
     def counted(*arguments: Any) -> None:
         nonlocal epochs
         epochs += 1
-        train(*arguments)
+        one(*arguments)
 
-    monkeypatch.setattr(simulation_module, "_train", counted)
+    monkeypatch.setattr(simulation_module, "_epoch", counted)
     with pytest.raises(KeyboardInterrupt):
-        small(circuit, {"eta": [0.1, 0.2, 0.3, 0.4]}, target="cpu", jobs=2, epochs=300, progress=Interrupt(1))
+        small(circuit, {"eta": [0.01, 0.02, 0.03, 0.04]}, target="cpu", jobs=2, epochs=300, progress=Interrupt(1))
     assert 300 <= epochs < 1200
     assert list(Cores(2, "threads").map(lambda a, b: a * b, [(2, 1)])) == [(0, 2)]
 
