@@ -1,9 +1,8 @@
-"""The gradient twin: against the loss itself (Taylor), against an independent autodiff, and rule by rule."""
+"""The gradient twin: against the loss itself (Taylor), and against an independent autodiff."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import autograd.numpy as anp
@@ -12,86 +11,11 @@ import pytest
 from autograd import grad
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
+from problems import EXAMPLES, KOLEN_POLLACK, Array, Problem, load, problem
 
 from circuitdsl.derive.gradient import adjoints, learning_synapses, role, twin
-from circuitdsl.derive.rules import split
-from circuitdsl.diagnostics import CircuitError, Source, Span
-from circuitdsl.graph.initial import initial_state
-from circuitdsl.graph.ir import (
-    Apply,
-    Axis,
-    Circuit,
-    Coef,
-    Expr,
-    Kind,
-    Num,
-    ParamRef,
-    Read,
-    SynapseState,
-    Weight,
-    When,
-    is_slow,
-    walk,
-)
-from circuitdsl.graph.machine import State
-from circuitdsl.graph.numbers import numbers_of
-from circuitdsl.graph.resolve import load_text
-from circuitdsl.reference import Reference
-
-Array = NDArray[np.float64]
-EXAMPLES = 6
-ORDER = np.arange(EXAMPLES)
-
-
-# ---------------------------------------------------------------- a circuit with weights and data
-
-
-@dataclass
-class Problem:
-    """A circuit in which every rule is `dw = post * pre`, so that its twin moves by minus the gradient."""
-
-    circuit: Circuit
-    numbers: dict[str, float]
-    state: State
-    data: dict[str, Array]
-
-    def loss(self, weights: dict[str, Array]) -> float:
-        state = self.state.copy()
-        state.weights.update(weights)
-        engine = Reference(self.circuit, [], "float64")
-        loss = engine.evaluate(state, self.data, ORDER, self.numbers, seed=3, epoch=2).loss
-        assert loss is not None
-        return loss
-
-    def gradient(self) -> dict[str, Array]:
-        engine = Reference(twin(self.circuit), [], "float64")
-        step = engine.increments(self.state, self.data, ORDER, self.numbers, seed=3, epoch=2)
-        return {name: -step[name] for name in learning_synapses(self.circuit)}
-
-
-def load(text: str) -> Circuit:
-    circuit = load_text(text).circuit
-    assert circuit is not None
-    return circuit
-
-
-def problem(text: str, seed: int = 0, scale: float = 1.0) -> Problem:
-    circuit = load(text)
-    numbers = numbers_of(circuit, {})
-    state = initial_state(circuit, numbers, seed, dtype="float64")
-    rng = np.random.default_rng(seed)
-    data: dict[str, Array] = {}
-    for population in circuit.populations.values():
-        if population.kind is Kind.INPUT:
-            data[population.name] = rng.standard_normal((EXAMPLES, population.size))
-        elif population.kind is Kind.TARGET and population.size > 1:
-            data[population.name] = np.eye(population.size)[rng.integers(0, population.size, EXAMPLES)]
-        elif population.kind is Kind.TARGET:
-            data[population.name] = rng.integers(0, 2, (EXAMPLES, 1)).astype(np.float64)
-    for array in state.weights.values():
-        array *= scale
-    return Problem(circuit, numbers, state, data)
+from circuitdsl.diagnostics import CircuitError
+from circuitdsl.graph.ir import Kind, Read, When, walk
 
 
 def slope(p: Problem, seed: int) -> float:
@@ -136,19 +60,6 @@ def perceptron(
 ) -> str:
     return PERCEPTRON.format(h=h, out=out, loss=loss, more=more)
 
-
-KOLEN_POLLACK = """
-circuit kolen_pollack {
-  input x: 64   target y: 10
-  neuron h: 48 { dendrite basal, apical   rate = relu(basal) }
-  neuron out: 10 { dendrite basal   rate = softmax(basal) }
-  neuron err: 10 { rate = y - out }
-  synapse W1: x -> h.basal { dw = post.apical * step(post.basal) * pre }
-  synapse W2: h -> out.basal { dw = err * pre }
-  synapse V2: err -> h.apical { dw = post * pre }
-  loss = cross_entropy(out, y)
-}
-"""
 
 FOUR_SYNAPSES = """
 circuit self_assembly {
@@ -475,190 +386,3 @@ def test_keep_states_are_constants() -> None:
     taught = twin(circuit)
     assert taught.values["h.theta"].update is None
     assert "d(h.theta)" not in adjoints(circuit).reverse
-
-
-# ---------------------------------------------------------------- the rule of the twin
-
-RULED = """
-circuit c {{
-  param eta = 0.3   param gamma = 0.01   param gain = -2   param beta = 0.9
-  input x: 5   target y: 3
-  neuron h: 4 {{ dendrite basal, apical   rate = tanh(basal) }}
-  neuron out: 3 {{ dendrite basal   rate = softmax(basal) }}
-  neuron err: 3 {{ rate = y - out }}
-  synapse V: err -> h.apical
-  synapse W: x -> h.basal {{ init = normal(0, 0.5)   {rule} }}
-  synapse b: bias -> h.basal {{ init = normal(0, 0.5)   {bias} }}
-  synapse U: h -> out.basal {{ dw = err * pre }}
-  modulator m = sum(abs(err))
-  loss = cross_entropy(out, y)
-}}
-"""
-
-
-def step_of(rule: str, bias: str = "dw = 0", synapse: str = "W", steps: int = 1) -> tuple[Array, Array, Array]:
-    """What the twin adds to the synapse, the gradient there, and the weights, all before the last step."""
-    p = problem(RULED.format(rule=rule, bias=bias), seed=4)
-    plain = problem(RULED.format(rule="dw = post * pre", bias="dw = post * pre"), seed=4)
-    engine = Reference(twin(p.circuit), [], "float64")
-    for _ in range(steps - 1):
-        engine.train(p.state, p.data, ORDER, p.numbers, seed=0, epoch=0, batch=EXAMPLES)
-    plain.state = p.state.copy()
-    step = engine.increments(p.state, p.data, ORDER, p.numbers, seed=0, epoch=0)
-    return step[synapse], plain.gradient()[synapse], p.state.weights[synapse]
-
-
-@pytest.mark.parametrize(
-    ("rule", "rate", "decay"),
-    [
-        ("dw = eta * post.apical * (1 - square(post)) * pre - eta * gamma * w", 0.3, 0.003),
-        ("dw = -(eta * (post.apical * pre + gamma * w))", 0.3, 0.003),
-        ("dw = gain * eta * m * post * pre", 0.6, 0),
-        ("dw = eta * post * pre - eta * gamma * post.apical * pre", 0.3, 0),  # one drive
-        ("dw = 0.2 * post * pre - 0.05 * post.apical * pre", 0.2, 0),
-        ("dw = eta * post * pre + gamma * post.apical * pre", 0.31, 0),  # nothing in common: both
-        ("dw = eta * (post - 0.3) * pre / (1 + m) - gamma * w", 0.3, 0.01),
-        ("dw = 0.5 * (2 - w) * post * pre - gamma * w", 0.5, 0.01),  # saturation is replaced with the signal
-        ("dw = where(m > 1, eta * post * pre, eta * post.apical * pre)", 0.3, 0),
-        ("dw = eta * (post * pre - 0.04)", 0.3, None),
-        ("dw = eta * post * (pre - post * w)", 0.3, 0),  # Oja: not separable
-        ("dw = 0.7 * relu(post * pre)", 0.3, 0),  # not separable: the circuit's eta
-        ("dw = 0.7 * pre - gamma * w", 0.3, 0),  # nothing to replace
-        ("dw = 0.7 * post", 0.3, 0),  # no presynaptic factor
-        ("dw = 0.2 * post * pre - eta * post", 0.2, 0),
-        ("state e = 0 fresh   de = post.apical * pre - 0.1 * e   dw = eta * m * e", 0.3, 0),
-        ("drive g = post.apical * pre   dw = eta * g - gamma * w", 0.3, 0.01),
-        ("drive g = -(post.apical * pre) + gamma * w   dw = -(eta * g)", 0.3, 0.003),
-    ],
-)
-def test_rules(rule: str, rate: float, decay: float | None) -> None:
-    step, gradient, w = step_of(rule)
-    expected = -rate * gradient - 0.3 * 0.04 if decay is None else -rate * gradient - decay * w
-    np.testing.assert_allclose(step, expected, rtol=1e-9, atol=1e-13)
-
-
-@pytest.mark.parametrize("rule", ["eta * post.apical", "eta * post.apical * pre", "eta * (post - 0.1) * pre"])
-def test_bias_needs_no_pre(rule: str) -> None:
-    step, gradient, _ = step_of("dw = 0", f"dw = {rule}", "b")
-    np.testing.assert_allclose(step, -0.3 * gradient, rtol=1e-9, atol=1e-13)
-
-
-def test_presynaptic_functions_stay() -> None:
-    """The covariance rule: delta times the presynaptic deviation."""
-    step, _, _ = step_of("dw = eta * (post - 0.2) * (pre - 0.5) ^ 2")
-    p = problem(RULED.format(rule="dw = post * (pre - 0.5)", bias="dw = 0"), seed=4)
-    trace = Reference(twin(p.circuit), [], "float64").trace(
-        p.state, p.data, ORDER, p.numbers, seed=0, epoch=0, training=True
-    )
-    expected = -0.3 * np.einsum("bj,bi->ji", trace["d(h.basal)"][0], (p.data["x"] - 0.5) ** 2) / EXAMPLES
-    np.testing.assert_allclose(step, expected, rtol=1e-9)
-
-
-@pytest.mark.parametrize(
-    "rule",
-    [
-        "drive g = post.apical * pre   state a = 0   da = (1 - beta) * (g - a)   dw = eta * a",
-        "state a = 0   da = (1 - beta) * (post.apical * pre - a)   dw = eta * a",
-        "drive g = -(post * pre)   state a = 0   da = (1 - beta) * (g - a)   dw = -eta * a",
-        "drive g = post * pre   state a = 0   da = -((1 - beta) * (g + a))   dw = -(eta * a)",
-        "state a = 0   da = (1 - beta) * (post * pre - a)   dw = eta * m * a",
-    ],
-)
-def test_momentum(rule: str) -> None:
-    """Two steps: the second moves by what the first has left in the state."""
-    _, gradient, _ = step_of(rule, steps=1)
-    step, _, _ = step_of(rule, steps=2)
-    np.testing.assert_allclose(step, -0.3 * 0.1 * gradient, rtol=1e-8, atol=1e-14)
-
-
-@pytest.mark.parametrize("sign", ["", "-"])
-def test_rmsprop(sign: str) -> None:
-    rule = f"""drive g = {sign}(post.apical * pre)   state v = 0   dv = 0.1 * (square(g) - v)
-        dw = {sign}(eta * g / (sqrt(0.9 * v + 0.1 * g ^ 2) + 0.001))"""
-    step, gradient, _ = step_of(rule)
-    np.testing.assert_allclose(step, -0.3 * gradient / (np.sqrt(0.1 * gradient**2) + 0.001), rtol=1e-8)
-
-
-def test_squares_stay_squares() -> None:
-    """RMSprop with squares of single examples: the state gets delta^2 pre^2."""
-    rule = "state v = 0   dv = 0.1 * (square(post.apical * pre) - v)   dw = eta * post * pre / (0.1 + sqrt(v))"
-    taught = twin(load(RULED.format(rule=rule, bias="dw = 0"))).synapses["W"]
-    assert is_slow(taught.dw)
-    assert is_slow(taught.state("v").update)
-    squared = next(d for d in taught.drives if d.name == "gradient_v").expr
-    deltas = [p for p in walk(squared) if isinstance(p, Read) and p.value == "d(h.basal)"]
-    assert len(deltas) == 2
-
-
-def test_auxiliary_synapses_stand_still_and_change_nothing() -> None:
-    p = problem(KOLEN_POLLACK, seed=1)
-    before = p.state.weights["V2"].copy()
-    Reference(twin(p.circuit), [], "float64").train(p.state, p.data, ORDER, p.numbers, seed=0, epoch=0, batch=2)
-    np.testing.assert_array_equal(p.state.weights["V2"], before)
-
-
-# ---------------------------------------------------------------- rules as sums of products
-
-SPAN = Span(Source("<test>", "w"), 0, 1)
-LEAVES: dict[str, Expr] = {
-    "pre": Read(span=SPAN, value="x", axis=Axis.PRE), "post": Read(span=SPAN, value="h", axis=Axis.POST),
-    "m": Read(span=SPAN, value="m", axis=Axis.SCALAR), "w": Weight(span=SPAN), "e": SynapseState(span=SPAN, name="e"),
-    "eta": ParamRef(span=SPAN, name="eta"), "c": Coef(span=SPAN, name="c", axis=None),
-}  # fmt: skip
-
-
-def value_of(expr: Expr, env: dict[str, float]) -> float:
-    match expr:
-        case Num(value=value):
-            return value
-        case Apply(function=f, arguments=arguments):
-            a, *rest = [value_of(x, env) for x in arguments]
-            return {
-                "add": lambda: a + rest[0], "sub": lambda: a - rest[0], "mul": lambda: a * rest[0],
-                "div": lambda: a / rest[0], "neg": lambda: -a, "square": lambda: a * a, "pow": lambda: a ** rest[0],
-                "tanh": lambda: float(np.tanh(a)), "where": lambda: rest[0] if a != 0 else rest[1],
-                "ne": lambda: float(a != rest[0]), "eq": lambda: float(a == rest[0]),
-            }[f]()  # fmt: skip
-        case _:
-            return next(env[name] for name, leaf in LEAVES.items() if leaf == expr)
-
-
-def applied(function: str, *arguments: Expr) -> Expr:
-    return Apply(span=SPAN, function=function, arguments=arguments)
-
-
-EXPRS: st.SearchStrategy[Expr] = st.recursive(
-    st.one_of(
-        st.sampled_from(list(LEAVES.values())),
-        st.sampled_from([-2.0, -0.5, 0.1, 0.25, 1.0, 3.0]).map(lambda v: Num(span=SPAN, value=v)),
-    ),
-    lambda inner: st.one_of(
-        st.tuples(st.sampled_from(["add", "sub", "mul"]), inner, inner).map(lambda t: applied(*t)),
-        st.tuples(st.sampled_from(["neg", "square", "tanh"]), inner).map(lambda t: applied(*t)),
-        st.tuples(inner, inner, inner).map(lambda t: applied("where", *t)),
-        st.tuples(inner, st.sampled_from(list(LEAVES.values()))).map(lambda t: applied("div", *t)),
-        st.tuples(inner, st.integers(2, 3)).map(lambda t: applied("pow", t[0], Num(span=SPAN, value=t[1]))),
-    ),
-    max_leaves=7,
-)
-
-
-@settings(max_examples=300, deadline=None)
-@given(expr=EXPRS, values=st.lists(st.floats(0.3, 2.0), min_size=7, max_size=7), expand=st.booleans())
-def test_split_is_the_rule(expr: Expr, values: list[float], expand: bool) -> None:
-    env = dict(zip(LEAVES, values, strict=True))
-    terms = split(expr, expand=expand)
-    total = sum(value_of(t.expr(), env) for t in terms)
-    scale = 1 + sum(abs(value_of(t.expr(), env)) for t in terms)
-    assert total == pytest.approx(value_of(expr, env), rel=1e-9, abs=1e-9 * scale)
-
-
-def test_split_of_a_rule() -> None:
-    eta, post, pre, w, c = (LEAVES[k] for k in ("eta", "post", "pre", "w", "c"))
-    rule = applied("sub", applied("mul", applied("mul", eta, post), pre), applied("mul", applied("mul", eta, c), w))
-    drive, decay = split(rule)
-    assert (drive.numeric, drive.signals, drive.pre, drive.power) == ((eta,), (post,), (pre,), 0)
-    assert (decay.number, decay.numeric, decay.power, decay.signals) == (-1, (eta, c), 1, ())
-    poster = applied("mul", applied("mul", c, applied("sub", Num(span=SPAN, value=1), w)), applied("mul", post, pre))
-    assert [t.power for t in split(poster)] == [None]
-    assert [t.power for t in split(poster, expand=True)] == [0, 1]
