@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.floating[Any]]
 
 #: Up to how many numbers the whole history of a genome may have, and how many snapshots it else keeps.
-WHOLE_HISTORY, SNAPSHOTS = 200_000, 21
+WHOLE_HISTORY, SNAPSHOTS = 500_000, 21
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 WHO = ("start", "mean", "best")
 

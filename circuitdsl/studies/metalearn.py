@@ -41,16 +41,17 @@ ARMS = (SHARED, UNIQUE, GRADIENT)
 COEFFICIENTS = ("g2", "g0", "b")
 #: The coefficients of each layer: the param that its synapses share, and their own.
 LAYERS: Mapping[str, tuple[str, tuple[str, ...]]] = {"hidden": ("h", ("1", "0")), "output": ("out", ("2",))}
-#: The standard deviation of the first brood, for all genomes alike.
-STEPS: Mapping[str, float] = {"g2": 0.01, "g0": 0.01, "b": 0.03}
+#: The standard deviation of the first brood, for all genomes alike. Broader ones settle on corners before the drifts
+#: have built the hidden layer that these need.
+STEPS: Mapping[str, float] = {"g2": 0.0025, "g0": 0.0025, "b": 0.0075}
 #: The same for what is a synapse's own, as a part of it: a species varies more than its synapses.
 OWN = 0.3
 #: Step sizes that gradient descent may choose from.
 RATES = (0.02, 0.05, 0.1, 0.2, 0.5)
 #: Accuracy within which the evolved rule is said to come near gradient descent.
 NEAR = 0.03
-#: The first seed. Which tasks a generation draws and what a genome is was chosen with seeds 0 and 1: none of those that
-#: follow was looked at for that.
+#: The first seed. Which tasks a generation draws, what a genome is, its first brood and how long it evolves were chosen
+#: with seeds 0 and 1: none of those that follow was looked at for that.
 FRESH = 100
 #: Where a lifetime held out gets its seed from: not where evolution's do.
 LAST = 0x1A57
@@ -67,7 +68,7 @@ class Extent:
     held: int
 
 
-FULL = Extent(kinds=tuple(KINDS), population=64, generations=300, lives={"one": 8, "many": 16}, held=30)
+FULL = Extent(kinds=tuple(KINDS), population=64, generations=600, lives={"one": 8, "many": 16}, held=30)
 QUICK = Extent(kinds=("moons",), population=32, generations=30, lives={"one": 4, "many": 8}, held=10)
 
 ABOUT = {
