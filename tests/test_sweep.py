@@ -146,6 +146,7 @@ def test_a_diverged_point_is_data(circuit: Circuit) -> None:
 
 def test_the_best_point_does_not_diverge() -> None:
     assert over_seeds([1.0, float("nan")]).seeds == 1
+    assert over_seeds([1e300, -1e300]).half == float("inf")  # and no OverflowError
     mean = over_seeds([1.0, 2.0, 3.0])
     assert mean.mean == 2
     assert mean.half == pytest.approx(4.303 / 3**0.5, rel=1e-3)  # Student's t with two degrees of freedom

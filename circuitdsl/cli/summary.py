@@ -125,7 +125,7 @@ def _spread(values: Sequence[float]) -> str:
     centre = mean(values)
     if len(values) == 1:
         return number(centre)
-    deviation = math.sqrt(sum((v - centre) ** 2 for v in values) / (len(values) - 1))
+    deviation = math.sqrt(sum((v - centre) * (v - centre) for v in values) / (len(values) - 1))
     return f"{number(centre)} ± {deviation:.2g}"
 
 

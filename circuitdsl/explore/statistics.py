@@ -31,10 +31,10 @@ def over_seeds(values: Sequence[float]) -> Mean:
     n = len(found)
     if n == 0:
         return Mean(math.nan, math.nan, 0)
-    mean = math.fsum(found) / n
+    mean = sum(found) / n
     if n == 1:
         return Mean(mean, math.nan, 1)
     from scipy.special import stdtrit
 
-    deviation = math.sqrt(math.fsum((v - mean) ** 2 for v in found) / (n - 1))
+    deviation = math.sqrt(sum((v - mean) * (v - mean) for v in found) / (n - 1))
     return Mean(mean, float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * deviation / math.sqrt(n), n)

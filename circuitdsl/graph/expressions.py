@@ -16,7 +16,14 @@ from circuitdsl.diagnostics import Diagnostic, Label, Span
 from circuitdsl.graph import ir
 from circuitdsl.graph.calls import resolve_call
 from circuitdsl.graph.findings import BUILTIN_NAMES, index_out_of_range, nearest
-from circuitdsl.graph.locality import dendrite_of_pre, foreign_coefficient, in_scalar, partner, wiring
+from circuitdsl.graph.locality import (
+    coefficient_as_number,
+    dendrite_of_pre,
+    foreign_coefficient,
+    in_scalar,
+    partner,
+    wiring,
+)
 from circuitdsl.graph.scope import Declared, Member, Place, Rest, Scope, Stop, Thunk, flatten
 from circuitdsl.graph.structure import OPERATOR_NAMES
 from circuitdsl.graph.tables import OfNeuron, OfNumber, OfScalar, OfSynapse, Owner, PopulationInfo, Tables
@@ -202,6 +209,7 @@ class Equations:
         return side, members
 
     def _at_endpoint(self, side: Literal["pre", "post"], members: list[ast.Member], ref: ast.Ref) -> ir.Expr:
+        self.needs_run(ref.span.shown, ref.span)
         if not isinstance(self.owner, OfSynapse):
             self.fail(
                 "C030",
@@ -242,6 +250,7 @@ class Equations:
     def _builtin(self, ref: ast.Name) -> ir.Expr | None:
         match ref.name:
             case "w":
+                self.needs_run("w", ref.span)
                 if not isinstance(self.owner, OfSynapse):
                     self.fail(
                         "C030", "`w` means something only in the equations of a synapse", ref.span,
@@ -289,6 +298,7 @@ class Equations:
             )  # fmt: skip
 
     def _own_rate(self, ref: ast.Name) -> ir.Expr:
+        self.needs_run("rate", ref.span)
         if not isinstance(self.owner, OfNeuron):
             self.fail(
                 "C030",
@@ -310,6 +320,7 @@ class Equations:
         return ir.Read(value=self.owner.population.path, axis=ir.Axis.OWN, span=ref.span)
 
     def _loss(self, ref: ast.Name) -> ir.Expr:
+        self.needs_run("loss", ref.span)
         if isinstance(self.owner, OfScalar) and self.owner.what == "loss":
             self.fail("C031", "`loss` is read in the loss itself", ref.span, label="this is what is being defined")
         if not isinstance(self.owner, OfScalar):
@@ -341,6 +352,10 @@ class Equations:
         self.tables.symbols.used.add(member.name)
         if place.rest:
             self.fail("C010", f"`{ref.span.shown}`: `{place.path}` has no members", place.rest[0].span)
+        if member.kind == "coefficient":
+            coefficient_as_number(self, member.name, ref)
+        else:
+            self.needs_run(place.path, ref.span)
         match member.kind:
             case "value":
                 own = isinstance(self.owner, OfNeuron)
@@ -407,6 +422,7 @@ class Equations:
             case OfSynapse():
                 mine = self.owner.synapse.path
             case _:
+                coefficient_as_number(self, path, ref)
                 mine = None
         if mine != self.tables.coefficients[path].owner:
             foreign_coefficient(self, path, ref)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 from circuitdsl.diagnostics import Label
 from circuitdsl.graph import ir
 from circuitdsl.graph.findings import units
-from circuitdsl.graph.tables import OfNeuron, OfScalar, OfSynapse, PopulationInfo, SynapseInfo
+from circuitdsl.graph.tables import OfNeuron, OfNumber, OfScalar, OfSynapse, PopulationInfo, SynapseInfo
 from circuitdsl.syntax import ast
 
 if TYPE_CHECKING:
@@ -149,6 +149,22 @@ def foreign_coefficient(equations: Equations, path: str, ref: ast.Ref) -> NoRetu
         labels=(Label(equations.tables.symbols.entities[path].span, f"one for each {per} of `{owner}`"),),
         notes=("a coefficient is read in the equations of its owner only",),
         hint=f"give `{mine}` one of its own: `param {bare}_2 per {mine} = …`" if mine else None,
+    )
+
+
+def coefficient_as_number(equations: Equations, path: str, ref: ast.Ref) -> None:
+    """C030 where one number is needed, such as the bound or the initial value of all units."""
+    if not isinstance(equations.owner, OfNumber):
+        return
+    owner, per = equations.tables.coefficients[path].owner, equations.tables.coefficients[path].per
+    equations.fail(
+        "C030",
+        f"the coefficient `{path}` stands where one number is needed",
+        ref.span,
+        label=f"{equations.owner.what} is known before the run",
+        labels=(Label(equations.tables.symbols.entities[path].span, f"one for each {per} of `{owner}`"),),
+        notes=("a coefficient is read in the equations of its owner only",),
+        hint="make it a number: `param … = …` without `per`",
     )
 
 

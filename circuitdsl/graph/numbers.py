@@ -188,7 +188,10 @@ def _power(a: float, b: float) -> float:
 
 
 def _exp(x: float) -> float:
-    return math.exp(x) if x < 709.79 else x * math.inf
+    try:
+        return math.exp(x)
+    except OverflowError:
+        return math.inf
 
 
 def _log(x: float) -> float:

@@ -15,7 +15,7 @@ from circuitdsl.diagnostics import Diagnostic, Label, Span, did_you_mean
 from circuitdsl.graph import ir
 from circuitdsl.graph.calls import ELEMENTWISE_FUNCTIONS
 from circuitdsl.graph.expressions import Equations
-from circuitdsl.graph.findings import alternatives, further, nearest, units, wrong_count
+from circuitdsl.graph.findings import BUILTIN_NAMES, alternatives, further, nearest, units, wrong_count
 from circuitdsl.graph.scope import Place, Scope, Thunk
 from circuitdsl.graph.structure import OPERATOR_NAMES
 from circuitdsl.graph.tables import OfNumber, OfScalar, SynapseInfo, Tables
@@ -29,6 +29,8 @@ INIT_FORMS = {
     "orthogonal": "orthogonal()", "identity": "identity()", "transpose": "transpose(W)", "copy": "copy(W)",
     "file": 'file("w.npy")',
 }  # fmt: skip
+#: What draws at every tick, and what draws initial values.
+DRAWN_ONCE = {"randn": "`normal(0, 1)` draws once", "rand": "`uniform(0, 1)` draws once"}
 MATRIX_INITS = frozenset({"orthogonal", "identity", "transpose", "copy"})
 CONNECT_ARITY = {"dense": 0, "one_to_one": 0, "sparse": 1, "fan_in": 1, "no_self": 0, "file": 1}
 VERDICTS = ("exact", "gradient", "descent", "ascent", "inconsistent", "none")
@@ -107,9 +109,8 @@ class Inits:
     def _is_unknown(self, expr: ast.Name | ast.Call, scope: Scope) -> bool:
         if isinstance(expr, ast.Call):
             return expr.function not in scope.file.rules
-        known = {"fan_in", "fan_out", "dt"}
         return (
-            expr.name not in known
+            expr.name not in {*BUILTIN_NAMES, "loss", "rate", "train"}
             and scope.lookup(expr.name) is None
             and scope.prefix + expr.name not in self.tables.symbols.entities
             and scope.prefix + expr.name not in self.tables.symbols.aliases
@@ -124,7 +125,7 @@ class Inits:
                 span=expr.span if isinstance(expr, ast.Name) else expr.function_span,
                 label="neither an initial value nor a param",
                 notes=("initial values: " + " ".join(INIT_FORMS.values()),),
-                hint=did_you_mean(name, [*INIT_ARITY, *self.tables.params]),
+                hint=DRAWN_ONCE.get(name) or did_you_mean(name, [*INIT_ARITY, *self.tables.params]),
             )
         )
 

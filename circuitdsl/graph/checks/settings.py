@@ -45,7 +45,7 @@ def _overshoots(what: str, decay: float, step: str, span: Span) -> Diagnostic:
         title=f"{what} decays by {decay:g} of itself per {step}",
         span=span,
         label=f"each {step} overshoots, and by more than the last" if unstable else f"each {step} overshoots",
-        notes=(f"without other input a value of 1 becomes {1 - decay:g}, then {(1 - decay) ** 2:g}",),
+        notes=(f"without other input a value of 1 becomes {1 - decay:g}, then {(1 - decay) * (1 - decay):g}",),
         hint=f"lower {culprit} well below 1",
         severity=Severity.WARNING if unstable else Severity.NOTE,
     )
@@ -140,8 +140,8 @@ def ranges(circuit: ir.Circuit) -> Findings:
         yield from _whole(f"the length of phase `{phase.name}`", phase.ticks, numbers, 0)
     dt = circuit.schedule.dt
     length = None if dt is None else number_of(dt, numbers)
-    if dt is not None and length is not None and length <= 0:
-        yield out_of_range(f"`dt` is {length:g}", dt.span, "more than 0")
+    if dt is not None and length is not None and not 0 < length < math.inf:
+        yield out_of_range(f"`dt` is {length:g}", dt.span, "a finite number, more than 0")
     for task in circuit.tasks.values():
         yield from _whole("`epochs`", task.epochs, numbers, 0)
         yield from _whole("`batch`", task.batch, numbers, 1)
@@ -200,6 +200,9 @@ def _of_synapse(circuit: ir.Circuit, synapse: ir.Synapse, numbers: dict[str, flo
                 yield Diagnostic(code=found.code, title=found.title, span=found.span, label=found.label, labels=(size,))
     if synapse.bounds is not None:
         low, high = (number_of(b, numbers) for b in synapse.bounds)
+        for bound, value in zip(synapse.bounds, (low, high), strict=True):
+            if value is not None and math.isnan(value):
+                yield out_of_range(f"a bound of `{synapse.name}` is {value:g}", bound.span, "a number")
         if low is not None and high is not None and low > high:
             yield Diagnostic(
                 code="C027",
