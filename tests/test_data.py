@@ -112,6 +112,11 @@ def test_points_in_the_plane(name: str) -> None:
     assert load(f"{name}(n=200)", 2, 1).arrays["y"].mean() == pytest.approx(0.5, abs=0.1)
 
 
+@pytest.mark.parametrize("argument", ["n=nan", "n=1", "n=2.5", "seed=-1", "seed=4294967296", "hidden=inf", "hidden=-1"])
+def test_arguments_are_in_their_range(argument: str) -> None:
+    assert f"`{argument.partition('=')[0]}` is " in fails("C063", f"teacher({argument})", 4, 3)
+
+
 def test_parity_is_parity() -> None:
     data = load("parity(n=300)", 7, 1, scale="none")
     np.testing.assert_array_equal(data.arrays["x"].sum(axis=1) % 2, data.arrays["y"][:, 0])
@@ -231,7 +236,9 @@ def test_arrays() -> None:
     assert load((x, y % 2), 4, 1).arrays["y"].ravel().tolist() == (y % 2).tolist()
     assert "different numbers" in fails("C063", (x, y[:5]), 4, 3)
     x[3, 2] = np.nan
-    assert "not finite" in fails("C063", (x, y), 4, 3)
+    assert "has 1 value for `x` that is not finite" in fails("C063", (x, y), 4, 3)
+    x[3, 2] = 1e300  # too large for its deviation, with which it would be divided away
+    assert "too large" in fails("C063", (x, y), 4, 3)
 
 
 # ---------------------------------------------------------------- sizes

@@ -39,6 +39,7 @@ def _traced(simulation: Simulation, outcome: Outcome, example: int) -> tuple[dic
     """Every value [ticks, size], and the norm of what the example adds to each synapse."""
     import numpy as np
 
+    from circuitdsl.graph.functions import quiet
     from circuitdsl.reference import Reference
 
     run, loop = outcome.run, outcome.loop
@@ -47,7 +48,8 @@ def _traced(simulation: Simulation, outcome: Outcome, example: int) -> tuple[dic
     given = (run.state, loop.dataset.arrays, order, loop.numbers)
     values = engine.trace(*given, seed=loop.seed, epoch=run.epochs_done, training=True)
     steps = engine.increments(*given, seed=loop.seed, epoch=run.epochs_done)
-    norms = {name: float(np.linalg.norm(step)) for name, step in steps.items()}
+    with quiet():
+        norms = {name: float(np.linalg.norm(step)) for name, step in steps.items()}
     return {name: array[:, 0] for name, array in values.items()}, norms
 
 

@@ -169,17 +169,22 @@ def _from_arrays(data: tuple[Any, Any]) -> Raw:
 
 
 def _fit(name: str, raw: Raw, circuit: Circuit, scale: Scale | None, dtype: str, span: Span | None) -> Dataset:
+    import numpy as np
+
     inputs = {p.name: _features(name, raw, p, circuit, span) for p in circuit.of_kind(Kind.INPUT)}
     targets = {p.name: _target(name, raw, p, circuit, span) for p in circuit.of_kind(Kind.TARGET)}
     n = _examples(name, {**inputs, **targets}, raw)
     train, test = _split(raw, n)
+    for key, table in {**inputs, **targets}.items():
+        _must_be_finite(name, key, table, "not finite")  # now: scaling spreads one over its whole feature
     arrays = {}
-    for key, table in inputs.items():
-        arrays[key] = _scaled(table, train, scale, raw.top, dtype)
-    for key, table in targets.items():
-        arrays[key] = table.astype(dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for key, table in inputs.items():
+            arrays[key] = _scaled(table, train, scale, raw.top, dtype)
+        for key, table in targets.items():
+            arrays[key] = table.astype(dtype)
     for key, table in arrays.items():
-        _must_be_finite(name, key, table)
+        _must_be_finite(name, key, table, f"too large to be scaled, or for {dtype}")
     return Dataset(name=name, arrays=arrays, train=train, test=test)
 
 
@@ -333,18 +338,20 @@ def _statistics(table: Table, train: Indices, how: str, white: float) -> tuple[T
         for start in range(0, len(train), 4096):
             total += np.square(table[train[start : start + 4096]] / white - shift).sum(axis=0)
         spread = np.sqrt(total / len(train))
+        spread[np.isinf(spread)] = np.nan  # rather than to divide everything away
         spread[spread <= 1e-12 * np.maximum(np.abs(shift), 1e-300)] = 1.0
     return shift, spread
 
 
-def _must_be_finite(name: str, key: str, table: Table) -> None:
+def _must_be_finite(name: str, key: str, table: Table, otherwise: str) -> None:
     import numpy as np
 
     wrong = np.argwhere(~np.isfinite(table))
     if len(wrong):
         row, column = wrong[0]
+        are = "is" if len(wrong) == 1 else "are"
         raise SourceError(
-            f"data set `{name}` has {len(wrong)} values for `{key}` that are not finite",
+            f"data set `{name}` has {_counted(len(wrong), 'value')} for `{key}` that {are} {otherwise}",
             hint=f"the first is {table[row, column]} in example {row}, feature {column}",
         )
 

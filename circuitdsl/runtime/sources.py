@@ -141,6 +141,8 @@ def patches(arguments: Mapping[str, float], sizes: Sizes) -> Raw:
         np.asarray(Image.open(package_file("sklearn", f"datasets/images/{name}.jpg")).convert("L"))
         for name in ("china", "flower")
     ]
+    if side > (most := min(min(photograph.shape) for photograph in photographs)):
+        raise SourceError(f"`patches` are cut from photographs: {side} x {side} does not fit, {most} x {most} would")
     cut = np.empty((n, side * side), dtype="uint8")
     for i in range(n):
         photograph = photographs[i % 2]
@@ -152,18 +154,22 @@ def patches(arguments: Mapping[str, float], sizes: Sizes) -> Raw:
 # ---------------------------------------------------------------- generated
 
 
+def _whole(arguments: Mapping[str, float], name: str, least: int, most: int) -> int:
+    value = arguments[name]
+    if not least <= value <= most or value != int(value):
+        raise SourceError(f"`{name}` is {value:g}: it has to be a whole number from {least:,} to {most:,}")
+    return int(value)
+
+
 def _count(arguments: Mapping[str, float]) -> int:
-    n = arguments["n"]
-    if n != int(n) or not 2 <= n <= 10_000_000:
-        raise SourceError(f"`n` is a number of examples, at least 2, not {n:g}")
-    return int(n)
+    return _whole(arguments, "n", 2, 10_000_000)
 
 
 def _random(arguments: Mapping[str, float]) -> np.random.RandomState:
     """A generator of the data's own: RandomState's streams never change between NumPy versions."""
     import numpy as np
 
-    return np.random.RandomState(int(arguments["seed"]))
+    return np.random.RandomState(_whole(arguments, "seed", 0, 2**32 - 1))
 
 
 def _noisy(points: Table, arguments: Mapping[str, float], random: np.random.RandomState) -> Table:
@@ -201,7 +207,7 @@ def spirals(arguments: Mapping[str, float], sizes: Sizes) -> Raw:
     import numpy as np
 
     n, random = _count(arguments), _random(arguments)
-    classes = max(1, int(arguments["classes"]))
+    classes = _whole(arguments, "classes", 1, 10_000)
     y = np.arange(n) % classes
     along = np.sqrt(random.random_sample(n))
     angle = 2 * np.pi * (arguments["turns"] * along + y / classes)
@@ -228,7 +234,7 @@ def teacher(arguments: Mapping[str, float], sizes: Sizes) -> Raw:
     of the circuit's sizes; `classify = 1`: the class of the largest output instead."""
     import numpy as np
 
-    n, hidden, random = _count(arguments), int(arguments["hidden"]), _random(arguments)
+    n, hidden, random = _count(arguments), _whole(arguments, "hidden", 0, 100_000), _random(arguments)
     x = random.standard_normal((n, sizes.inputs))
     signal = x
     if hidden:
