@@ -85,14 +85,15 @@ class Circuit:
 
         Raises UsageError for a param that is not there or cannot have that value, CircuitError if
         the circuit is wrong with it."""
-        from circuitdsl.graph.numbers import numbers_of
+        from circuitdsl.graph.numbers import check_kind, numbers_of
 
-        def is_structural(name: str) -> bool:
-            found = self.ir.params.get(name) or self.ir.params.get(name.partition("[")[0])
-            return found is not None and found.structural
-
-        structural = {k: v for k, v in params.items() if is_structural(k)}
+        structural: dict[str, Override] = {}
         try:
+            for name, value in params.items():
+                param = self.ir.params.get(name) or self.ir.params.get(name.partition("[")[0])
+                if param is not None and param.structural:
+                    check_kind(param, name, value)
+                    structural[name] = value
             graph = self._with_structure(structural) if structural else self.ir
             return graph, numbers_of(graph, {k: v for k, v in params.items() if k not in structural})
         except ValueError as problem:
@@ -116,10 +117,11 @@ class Circuit:
         """What the circuit's own plasticity amounts to (theory.md, sections 3 and 4).
 
         Where algebra does not decide, and there is a task or data, a short certificate does, unless `measure` is
-        False. Raises UsageError for a param that is not there, CircuitError if the circuit is wrong with it."""
+        False. Raises UsageError for a param or task that is not there, CircuitError if the circuit is wrong with it."""
         from circuitdsl.derive.verdict import derive
 
         graph, _ = self.with_params(params or {})
+        task_of(graph, task)
         if params:
             graph = _the_circuit(self._load(params), self.path)
         found = derive(graph)
@@ -285,6 +287,7 @@ class Simulation:
     ) -> Outcome:
         """Prepares and runs a request. `saved`: a run to go on from; `before` is told of it before the
         first example, `after_epoch` of each epoch (to save). Raises UsageError, CircuitError."""
+        from circuitdsl.graph.functions import quiet
         from circuitdsl.runtime.simulate import simulate
         from circuitdsl.runtime.where import one_thread
 
@@ -292,7 +295,7 @@ class Simulation:
             if after_epoch is not None:
                 after_epoch(outcome)
 
-        with one_thread():  # the same bits on a machine with more processors
+        with quiet(), one_thread():  # the same bits on a machine with more processors
             outcome = self.prepare(request, progress=progress)
             if saved is not None:
                 self._continue(outcome, saved)

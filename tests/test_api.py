@@ -115,6 +115,22 @@ def test_ticks_are_whole_numbers_under_all_params() -> None:
             circuit.run(target="reference", params={"ticks": ticks})
 
 
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"widths": 3}, "`widths` is a list of 2 numbers, not one number"),
+        ({"turns": [1]}, "`turns` is a number; it cannot be set to"),
+        ({"turns": float("inf")}, "`turns` is a finite number"),
+        ({"widths": [4, float("nan")]}, r"`widths` is a finite number"),
+    ],
+)
+def test_what_shapes_the_circuit_is_set_to_its_kind(params: dict[str, object], said: str) -> None:
+    shaped = "param widths = [4, 3]   param turns = 1   for i in 1..turns { param p[i] = i }   input x: widths[0]"
+    circuit = cd.loads(TEXT.replace("input x: 4", shaped))
+    with pytest.raises(cd.UsageError, match=said):
+        circuit.run(target="reference", params=params)  # type: ignore[arg-type]
+
+
 def test_targets(circuit: cd.Circuit) -> None:
     with pytest.raises(cd.UsageError, match="not yet available"):
         circuit.compile(target="cuda")  # type: ignore[arg-type]

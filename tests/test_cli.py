@@ -105,6 +105,7 @@ def test_overview_and_help(shell: Shell) -> None:
         ("run a.circ --resume", "give both"),
         ("run a.circ", "cannot read `a.circ`"),
         ("emit a.circ --target cuda", "not yet available"),
+        ("derive oja --no-measure --task nothing", "no task `nothing`"),
     ],
 )
 def test_usage_errors(shell: Shell, line: str, said: str) -> None:
@@ -123,13 +124,17 @@ def test_what_cannot_be_written_is_said_before_the_run(
         ("folder", "it is a directory"),
         ("pipe", "no ordinary file"),
         (f"{good}/a.nc", "not a directory"),
+        (good, "is no netCDF file"),
         ("a" * 300, "too long"),
     ):
         code, _, err = shell("run", good, "--target", "reference", "--out", name)
-        assert (code, "cannot " in err and why in err) == (2, True), err
+        assert (code, f"`{name}`" in err and why in err) == (2, True), err
     assert shell("run", good, "--weights", "folder")[0] == 2
+    assert shell("run", good, "--weights", "a.nc", "--out", "./a.nc")[0] == 2
     assert shell("sweep", good, "--set", "eta=1,2", "--out", "folder")[0] == 2
+    assert shell("sweep", good, "--set", "eta=1,2", "--out", good)[0] == 2
     assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / good).read_text() == GOOD
 
 
 def test_a_link_stays_a_link(shell: Shell, good: str, tmp_path: Path) -> None:

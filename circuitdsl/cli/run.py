@@ -119,6 +119,8 @@ def command(options: Namespace) -> int:
     json, trace, weights, epochs = options.json, options.trace, options.weights, options.epochs
     if options.resume and options.out is None:
         fail_usage("`--resume` goes on from the file that `--out` names: give both")
+    if weights is not None and options.out is not None and weights.resolve() == options.out.resolve():
+        fail_usage(f"`--out` and `--weights` are both `{weights}`: results and weights are files of their own")
     with reporting(options.file, json=json):
         if options.out is not None:
             check_writable(options.out)

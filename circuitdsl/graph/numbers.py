@@ -117,9 +117,24 @@ def param_of(circuit: Circuit, name: str) -> Param:
     raise ValueError(f"`{circuit.name}` has no param `{name}`; {hint or f'its params are: {known}'}")
 
 
-def _list_elements(param: Param, length: int, value: Override) -> dict[str, float]:
+def check_kind(param: Param, name: str, value: Override) -> None:
+    """Raises ValueError unless a param, or the element of it that `name` is, can be set to that: a list of
+    any length to a list, a finite number to a number."""
+    if isinstance(param.value, tuple) and name == param.name:
+        for item in _items(param, len(param.value), value):
+            _number(name, item)
+    else:
+        _number(name, value)
+
+
+def _items(param: Param, length: int, value: Override) -> Sequence[float]:
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise ValueError(f"`{param.name}` is a list of {length} numbers, not one number")
+    return value
+
+
+def _list_elements(param: Param, length: int, value: Override) -> dict[str, float]:
+    value = _items(param, length, value)
     if len(value) != length:
         raise ValueError(f"`{param.name}` is a list of {length} numbers; {len(value)} were given")
     return {f"{param.name}[{i}]": _number(f"{param.name}[{i}]", item) for i, item in enumerate(value)}
