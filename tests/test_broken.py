@@ -74,6 +74,7 @@ synapse W: x -> h { BODY } synapse V[1]: x -> h { dw = a * pre } param a per W =
     [
         ("BODY", "dw = a * pre connect = no_self connect = dense", "combine them: `connect = … & …`"),
         ("BODY", "dw = a * pre init = zeros init = zeros", "keep one of them"),
+        ("MORE", "alias g = h.d synapse U: x -> h { dw = g * pre }", "write `post.d`"),
         ("BODY", "dw = a * pre", "give `V[1]` one of its own: `param a_2 per V[1] = …`"),
         ("ADD", "drate = x", "let a state have the increment"),
         ("MORE", "record transpose(W)", "`record W`"),

@@ -66,7 +66,7 @@ def partner(
             hint=f"wire it in, `neuron err: {post.size} {{ rate = {name} - {post.path} }}`, and read `err`",
         )
     if population.kind is not ir.Kind.TARGET and name not in near - {post.path}:
-        not_local(equations, synapse, population, ref)
+        not_local(equations, synapse, population, value, ref)
     if population.size not in (1, post.size):
         equations.fail(
             "C020",
@@ -79,12 +79,14 @@ def partner(
     return ir.Read(value=value, axis=ir.Axis.POST, span=ref.span)
 
 
-def not_local(equations: Equations, synapse: SynapseInfo, population: PopulationInfo, ref: ast.Ref) -> NoReturn:
+def not_local(
+    equations: Equations, synapse: SynapseInfo, population: PopulationInfo, value: str, ref: ast.Ref
+) -> NoReturn:
     post, signal = synapse.post, ref.span.shown
     if population.path == post.path:
-        by_its_role(equations, synapse, "post", signal, ref)
+        by_its_role(equations, synapse, "post", value, ref)
     elif population.path == synapse.pre.path:
-        by_its_role(equations, synapse, "pre", signal, ref)
+        by_its_role(equations, synapse, "pre", value, ref)
     hint = (
         f"bring it in by a synapse (`dendrite apical` in `{post.path}`, "
         f"`synapse V: {signal} -> {post.path}.apical`) "
@@ -107,14 +109,14 @@ def not_local(equations: Equations, synapse: SynapseInfo, population: Population
 
 
 def by_its_role(
-    equations: Equations, synapse: SynapseInfo, side: Literal["pre", "post"], signal: str, ref: ast.Ref
+    equations: Equations, synapse: SynapseInfo, side: Literal["pre", "post"], value: str, ref: ast.Ref
 ) -> NoReturn:
     """A synapse knows its two neurons by `pre` and `post`, not by their names."""
     neuron = synapse.post if side == "post" else synapse.pre
-    word = signal.replace(neuron.path, side, 1)
+    word = side + value.removeprefix(neuron.path)
     equations.fail(
         "C031",
-        f"`{synapse.path}` reads `{signal}` by its name: at the synapse it is `{word}`",
+        f"`{synapse.path}` reads `{ref.span.shown}` by its name: at the synapse it is `{word}`",
         ref.span,
         label=f"the {side}synaptic population as a whole",
         labels=(Label(neuron.span, f"`{synapse.path}` {'ends' if side == 'post' else 'starts'} here"),),
