@@ -87,6 +87,32 @@ def test_hints_that_can_be_followed(place: str, written: str, hint: str) -> None
     assert any(hint in (d.hint or "") for d in findings(text))
 
 
+def chained(link: str, n: int) -> str:
+    return " ".join(link.replace("<i>", str(i)).replace("<j>", str(i + 1)) for i in range(n))
+
+
+TOO_DEEP = {
+    "aliases": f"circuit c {{ input x: 4 {chained('alias a<i> = a<j>', 2000)} alias a2000 = x loss = mean(a0) }}",
+    "params": f"circuit c {{ input x: p0 {chained('param p<i> = p<j> + 1', 2000)} param p2000 = 1 loss = mean(x) }}",
+    "rules": f"{chained('rule r<i>(a) = r<j>(a)', 2000)} "
+    "rule r2000(a) = a circuit c { input x: 4 loss = r0(mean(x)) }",
+    "motifs": f"{chained('motif m<i>(a) { use m<j> as A(a = a) use m<j> as B(a = a) }', 30)} "
+    "motif m30(a) { neuron b: 4 { rate = a } } circuit c { input x: 4 use m0 as L(a = x) loss = mean(x) }",
+}
+
+
+@pytest.mark.parametrize("text", TOO_DEEP.values(), ids=TOO_DEEP)
+def test_what_goes_too_deep(text: str) -> None:
+    found = findings(text)
+    assert_good(found)
+    assert [d.code for d in errors(found)] == ["C026"]
+
+
+def test_each_param_of_a_chain_is_computed_once() -> None:
+    fibonacci = "param p[0] = 1 param p[1] = 1 for l in 2..60 { param p[l] = p[l-1] + p[l-2] - (p[l-1] > 9) * p[l-1] }"
+    assert not errors(findings(f"circuit c {{ {fibonacci} input x: 4 * p[60] / p[60] loss = mean(x) }}"))
+
+
 @pytest.mark.parametrize(("code", "quoted", "text"), by_hand())
 def test_written_by_hand(code: str, quoted: str, text: str) -> None:
     found = findings(text)

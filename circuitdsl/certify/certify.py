@@ -25,6 +25,7 @@ from circuitdsl.derive.drives import Drive
 from circuitdsl.derive.findings import Derivation, Measured, Verdict
 from circuitdsl.derive.gradient import learning_synapses
 from circuitdsl.derive.verdict import derive
+from circuitdsl.graph.functions import quiet
 from circuitdsl.graph.ir import Circuit, Num, Param, Random, Synapse, walk
 from circuitdsl.graph.machine import Numbers
 from circuitdsl.graph.numbers import numbers_of
@@ -258,7 +259,7 @@ def _certify(
     rules = [rule_of(circuit.synapses[name]) for name in names]
     at = checkpoints(course.updates, moments)
     first = plan.settings.seed
-    with one_thread():
+    with quiet(), one_thread():
         if progress is not None:
             progress.start(circuit.name, course.epochs * seeds, len(course.dataset.train), 0)
         watch = Watch(plan=plan, rules=rules, at=at)

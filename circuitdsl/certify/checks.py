@@ -83,7 +83,7 @@ def _order(
         h = step * size
         moved = loss({n: state.weights[n] + h / length * d for n, d in direction.items()})
         rests.append(abs(moved - start - h * along))
-    if not np.isfinite(rests).all() or min(rests) < ROUNDING * abs(start):
+    if not np.isfinite(rests).all() or min(rests) <= ROUNDING * abs(start):
         return None
     orders = np.diff(np.log(rests)) / np.diff(np.log(STEPS))
     return float(np.mean(orders)) if np.ptp(orders) < KINK else None

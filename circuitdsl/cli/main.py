@@ -62,6 +62,9 @@ def run(arguments: list[str]) -> int:
     except MemoryError:
         say("error: out of memory")
         return UNFINISHED
+    except RecursionError:
+        say("error: the circuit goes too deep: hundreds of its values are computed from one another in a row")
+        return UNFINISHED
     except Exception as error:
         return _fault(error, arguments)
 

@@ -144,7 +144,8 @@ circuit example {
     "C026": Code(
         title="Too large",
         explanation="The weights do not fit into this machine's memory, a loop makes more declarations than anyone "
-        "would draw, or rules within rules grow an equation beyond all measure.",
+        "would draw, rules within rules grow an equation beyond all measure, or definitions stand for one another "
+        "hundreds deep.",
         wrong="""\
 circuit example {
   input x: 4

@@ -56,20 +56,20 @@ def numbers_of(circuit: Circuit, overrides: Mapping[str, Override]) -> dict[str,
     definitions = dict(_definitions(circuit))
     numbers: dict[str, float] = {}
 
-    def settle(name: str) -> None:
+    waiting = list(reversed(definitions))
+    while waiting:  # not by recursion: a chain of params may be long
+        name = waiting.pop()
         if name in numbers:
-            return
+            continue
         if name in given:
             numbers[name] = given[name]
-            return
-        for node in walk(definitions[name]):
-            if isinstance(node, ParamRef):
-                settle(node.name)
-        numbers[name] = evaluate(definitions[name], numbers)
-
-    for name in definitions:
-        settle(name)
-    return numbers
+            continue
+        first = [n.name for n in walk(definitions[name]) if isinstance(n, ParamRef) and n.name not in numbers]
+        if first:
+            waiting += [name, *first]
+        else:
+            numbers[name] = evaluate(definitions[name], numbers)
+    return {name: numbers[name] for name in definitions}
 
 
 def _definitions(circuit: Circuit) -> list[tuple[str, Expr]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from circuitdsl.diagnostics import Diagnostic, Label, Report, Source
+from circuitdsl.diagnostics import CircuitError, Diagnostic, Label, Report, Source, Span
 from circuitdsl.graph import ir
 from circuitdsl.graph.build import Builder
 from circuitdsl.graph.cycles import definition_cycles
@@ -50,6 +50,24 @@ def load_text(text: str, name: str = "<text>", *, overrides: Overrides | None = 
 
 
 def load_source(source: Source, folder: Path | None, *, overrides: Overrides | None = None) -> Loaded:
+    try:
+        return _load(source, folder, overrides)
+    except RecursionError:
+        raise CircuitError([_too_deep(source)]) from None
+
+
+def _too_deep(source: Source) -> Diagnostic:
+    return Diagnostic(
+        code="C026",
+        title=f"`{source.name}` goes too deep",
+        span=Span(source, 0, 0),
+        label="somewhere in this text",
+        notes=("of rules, motifs, aliases or params hundreds stand for, or are computed from, one another in a row",),
+        hint="shorten the chain: let each one read what stands at its end",
+    )
+
+
+def _load(source: Source, folder: Path | None, overrides: Overrides | None) -> Loaded:
     report = Report()
     tree = parse(source)
     files = load_files(tree, folder, report)

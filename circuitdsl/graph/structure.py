@@ -150,7 +150,7 @@ class _Walker:
     ) -> None:
         path = self._new_path(item.name, scope)
         if len(self.symbols.entities) >= MAX_DECLARATIONS:
-            self.symbols.fail(
+            self.symbols.report.add(
                 Diagnostic(
                     code="C026",
                     title=f"`{path}` is one declaration too many: more than {MAX_DECLARATIONS:,}",
@@ -158,6 +158,7 @@ class _Walker:
                     hint="a loop makes one population per turn: put the units into one population's size",
                 )
             )
+            self.symbols.report.stop_if_failed()  # now: there may be any number to come
         self.symbols.entities[path] = Declared(path, item, scope, item.name.span)
 
     def _new_path(self, name: ast.Ref, scope: Scope) -> str:
@@ -298,6 +299,7 @@ class StructuralNumbers:
     symbols: Symbols
     overrides: Overrides
     evaluating: list[str] = field(default_factory=list)
+    values: dict[str, float | list[float]] = field(default_factory=dict)  # of params that have been evaluated
 
     def integer(self, expr: ast.Expr, scope: Scope) -> int:
         value = self.number(expr, scope)
@@ -414,14 +416,19 @@ class StructuralNumbers:
                     hint="give one of them a number",
                 )
             )
+        if path in self.values:
+            return self.values[path]
         self.evaluating.append(path)
         try:
-            value = declared.item.value
-            if isinstance(value, ast.ListOf):
-                return [self._list_element(path, i, v, declared.scope) for i, v in enumerate(value.items)]
-            return self.number(value, declared.scope)
+            self.values[path] = found = self._as_written(declared.item.value, declared)
+            return found
         finally:
             self.evaluating.pop()
+
+    def _as_written(self, value: ast.Expr, declared: Declared) -> float | list[float]:
+        if isinstance(value, ast.ListOf):
+            return [self._list_element(declared.path, i, v, declared.scope) for i, v in enumerate(value.items)]
+        return self.number(value, declared.scope)
 
     def _list_element(self, path: str, index: int, expr: ast.Expr, scope: Scope) -> float:
         """An element of a list param as written, or as `--set sizes[1]=32` has it."""

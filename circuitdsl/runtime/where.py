@@ -17,6 +17,7 @@ from threading import Event
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, TypeVar
 
+from circuitdsl.graph.functions import quiet
 from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.stopping import told_by
 
@@ -87,7 +88,7 @@ class Here(_Open):
         self, function: Callable[[Shared, Own], Result], work: Sequence[tuple[Shared, Own]]
     ) -> Iterator[tuple[int, Result]]:
         for index, (shared, own) in enumerate(work):
-            with one_thread():
+            with quiet(), one_thread():
                 result = function(shared, own)
             yield index, result
 
@@ -130,9 +131,9 @@ def _numbered(
     function: Callable[[Shared, Own], Result], index: int, shared: Shared, own: Own, stop: Event | None
 ) -> tuple[int, Result]:
     if stop is None:
-        with one_thread():
+        with quiet(), one_thread():
             return index, function(shared, own)
-    with told_by(stop):
+    with quiet(), told_by(stop):
         return index, function(shared, own)
 
 
