@@ -421,3 +421,21 @@ def test_a_modulated_pair() -> None:
     assert [r.holds for r in found.relations if r.kind == "pair"] == ["exact"]
     assert verdicts(found) == {"W": GRADIENT, "Wo": OPEN}
     assert found["Wo"].rule == "three-factor"
+
+
+@pytest.mark.parametrize(
+    "gain", ["clip(m, 0, 1)", "relu(relu(m) - 0.5)", "step(relu(m) - 0.3)", "min(max(tick, 0), 0.5)"]
+)
+def test_a_gain_of_a_modulator_at_synapses_of_different_sizes(gain: str) -> None:
+    found = derived(f"""circuit c {{
+      input x: 4   target y: 2
+      neuron h: 3 {{ dendrite basal, apical   rate = relu(basal) }}
+      neuron out: 2 {{ dendrite basal   rate = basal }}
+      neuron err: 2 {{ rate = y - out }}
+      modulator m = mean(x)
+      synapse W: x -> h.basal {{ dw = 0.1 * {gain} * post.apical * step(post.basal) * pre }}
+      synapse V: err -> h.apical
+      synapse Wo: h -> out {{ dw = 0.1 * {gain} * err * pre }}
+      loss = mse(out, y)
+    }}""")
+    assert found["Wo"].role == "learning"

@@ -66,6 +66,14 @@ class Made:
     others: tuple[Sum, ...] = ()
 
 
+Key = tuple[str, int]
+
+
+def key(signal: Signal) -> Key:
+    """What there is one signal of."""
+    return signal.name, signal.size
+
+
 @dataclass(slots=True)
 class Arithmetic:
     """Sums of products of signals.
@@ -79,10 +87,11 @@ class Arithmetic:
     carriers: frozenset[str]
     plain: bool = False
     aliases: dict[str, str] = field(default_factory=dict)  # "relu(h.basal)" -> "h"
-    signals: dict[tuple[str, int], Signal] = field(default_factory=dict)
-    slopes: dict[str, tuple[str, Signal]] = field(default_factory=dict)  # of tanh and sigmoid, by their signals' names
-    rectified: dict[str, Signal] = field(default_factory=dict)  # relu(z), by the name of z
-    made: dict[str, Made] = field(default_factory=dict)
+    signals: dict[Key, Signal] = field(default_factory=dict)
+    # by name and size: a function of a modulator, or of numbers, has the same name wherever it stands
+    slopes: dict[Key, tuple[str, Signal]] = field(default_factory=dict)  # of tanh and sigmoid, by their signals
+    rectified: dict[Key, Signal] = field(default_factory=dict)  # relu(z), by z
+    made: dict[Key, Made] = field(default_factory=dict)
     known: Known = field(init=False)
 
     def __post_init__(self) -> None:
@@ -99,7 +108,7 @@ class Arithmetic:
     ) -> Signal:  # fmt: skip
         """The one signal of that name; what is known of it is what was known when it was first met."""
         if made is not None:
-            self.made.setdefault(name, made)
+            self.made.setdefault((name, size), made)
         found = Signal(name=name, size=size, nature=nature, random=random, gates=gates)
         return self.signals.setdefault((name, size), found)
 
@@ -187,7 +196,7 @@ class Arithmetic:
         assert signal is not None
         made = Made(f"{function}′", a)
         slope = self.signal(f"{signal.name}′", a.rows, Nature.POSITIVE, random=signal.random, made=made)
-        self.slopes[signal.name] = (function, slope)
+        self.slopes[key(signal)] = (function, slope)
         self.known.ranges[slope.name] = SLOPE
         self.known.ranges[signal.name] = SIGMOID if function == "sigmoid" else TANH
         return found
@@ -240,21 +249,21 @@ class Arithmetic:
             cancelled = self._cancelled(signal, rest)
             if cancelled is not None:
                 return self._rest(term, *cancelled)
-            if signal in rest and signal.name in self.slopes:
+            if signal in rest and key(signal) in self.slopes:
                 rest.remove(signal)
-                function, slope = self.slopes[signal.name]
+                function, slope = self.slopes[key(signal)]
                 first = identity(size) if function == "tanh" else diagonal(signal)
                 return self._rest(term, rest, first - diagonal(slope))
         return None
 
     def _cancelled(self, inverse: Signal, rest: list[Signal]) -> tuple[list[Signal], Sum] | None:
         """1/s and 1/(1 - s) of a sigmoid s, times a multiple of these: s' = s (1 - s). What is left, and by what."""
-        made = self.made.get(inverse.name)
+        made = self.made.get(key(inverse))
         linear = affine(made.argument) if made is not None and made.function == "inverse" else None
-        if linear is None or self.slopes.get(linear[1].name, ("", None))[0] != "sigmoid":
+        if linear is None or self.slopes.get(key(linear[1]), ("", None))[0] != "sigmoid":
             return None
         c, s, k = linear
-        slope, one = self.slopes[s.name][1], identity(s.size)
+        slope, one = self.slopes[key(s)][1], identity(s.size)
         if not k.number and s in rest:
             new, gone = one, s
         elif slope in rest and (not k.number or self.constants.equal(k, negative(c))):
@@ -288,7 +297,7 @@ class Arithmetic:
         none = zero(signal.size, signal.size)
         if signal.name == name:
             return identity(signal.size)
-        made = self.made.get(signal.name)
+        made = self.made.get(key(signal))
         if signal.nature is Nature.GATE or made is None:
             return none
         within = self.derivative(made.argument, name)
@@ -303,8 +312,8 @@ class Arithmetic:
                 return diagonal(signal)
             case "softplus":
                 return self._odd("sigmoid", made.argument)
-            case _ if signal.name in self.slopes:
-                return diagonal(self.slopes[signal.name][1])
+            case _ if key(signal) in self.slopes:
+                return diagonal(self.slopes[key(signal)][1])
             case _:
                 raise NotLinear(f"the derivative of `{signal.name}` is no signal")
 
@@ -330,7 +339,7 @@ class Arithmetic:
         """-q, where p is a multiple of relu(q) - q, which is relu(-q)."""
         for term in p.terms:
             found = signals_of(term)
-            made = self.made.get(found[0].name) if len(found) == 1 and not term.scalars else None
+            made = self.made.get(key(found[0])) if len(found) == 1 and not term.scalars else None
             if made is None or made.function != "relu" or term.coefficient.number < 0:
                 continue
             if p - Sum(p.rows, p.cols, (term,)) == scaled(made.argument, negative(term.coefficient)):
@@ -360,10 +369,10 @@ class Arithmetic:
             return zero(size, size)
         if z.name in self.known.ranges and self.known.nature_of(p) is Nature.POSITIVE:
             return identity(size)
-        made = self.made.get(z.name)
+        made = self.made.get(key(z))
         if rising and value >= 0 and made is not None and made.function == "relu":
             return self.positive(made.argument - scaled(identity(size), at))  # relu(q) > t is q > t, for t >= 0
-        base = next((name for name, r in self.rectified.items() if r == z), z.name)
+        base = next((name for (name, _), r in self.rectified.items() if r == z), z.name)
         if not rising and z.name not in self.smooth:
             return self._gate(f"1[{base} < {coefficient_text(at)}]", Made("step", p))
         gate = self._gate(f"1[{base} > {coefficient_text(at)}]", Made("step", p if rising else -p))
@@ -408,7 +417,7 @@ class Arithmetic:
             self.aliases.get(name, name), z.size, Nature.NONNEGATIVE, random=z.random, gates=gates,
             made=Made("relu", diagonal(z)),
         )  # fmt: skip
-        return self.rectified.setdefault(z.name, found)
+        return self.rectified.setdefault(key(z), found)
 
     def _condition(self, c: Sum) -> Sum:
         """The condition of `where` as 0 or 1."""

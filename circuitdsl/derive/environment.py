@@ -54,8 +54,9 @@ class Environment(Mapping[str, Any]):
             scalar = value is not None and value.population is None and value.kind is not ir.Kind.DENDRITE
             return self.signals[name][:, 0] if scalar else self.signals[name]
         for units in (self.symbols.opened, self.symbols.plain):
-            if name in units.arithmetic.made:
-                return self._made(units.arithmetic.made[name])
+            found = [made for (of, _), made in units.arithmetic.made.items() if of == name]
+            if found:  # of several sizes: of a modulator, or of numbers, and the same in all units
+                return self._made(found[0])[..., slice(None) if len(found) == 1 else slice(1)]
         raise KeyError(name)
 
     def _polynomial(self, poly: Sum) -> Array:
