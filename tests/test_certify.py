@@ -314,6 +314,17 @@ def test_scalar_errors_are_only_permuted() -> None:
     assert (passes.turned[0].now["err"] != passes.permuted[0].now["err"]).any()
 
 
+def test_where_nothing_can_be_measured_nothing_is_contradicted() -> None:
+    """An input that never varies is left at 0, and so are the gradient and the rule."""
+    silent = (np.ones((12, INPUTS)), np.arange(12) % CLASSES)
+    text = """circuit c { input x: 8 target y: 4 neuron out: 4 { dendrite d rate = softmax(d) }
+      neuron err: 4 { rate = y - out } synapse W: x -> out { dw = 0.1 * err * pre } loss = cross_entropy(out, y) }"""
+    found = certify(circuit(text), data=silent, seeds=1, epochs=1, engine="reference")
+    assert found.derivation["W"].verdict == "exact"
+    assert np.isnan(found.synapses["W"].cos)
+    assert found.agrees_with_derive
+
+
 def test_a_rule_that_cannot_see_the_error_differs_by_exactly_nothing() -> None:
     reading = Bench(HEBB).look()["W"]
     np.testing.assert_array_equal(reading.descent, reading.control)

@@ -6,6 +6,7 @@ claimed by measurement alone."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -210,7 +211,8 @@ def _objection(found: SynapseCertificate, record: Record) -> str | None:
     match found.derived:
         case "exact":
             worst = _least(record.numbers(lambda r: r.cos))
-            return None if is_exact(record) else f"{claim}, but its cosine falls to {worst:.6f}"
+            seen = f"{claim}, but its cosine falls to {worst:.6f}"
+            return None if is_exact(record) or math.isnan(worst) else seen  # NaN: nothing to compare
         case "none":
             low, mean, high = next((d for d in found.differences if d.sign), found.differences[0])
             seen = f"{claim}, but differs from the control by {mean:.3g} [{low:.3g}, {high:.3g}]"
