@@ -177,6 +177,26 @@ def test_a_closed_pipe_is_no_error(good: str) -> None:
     assert done.stderr == ""
 
 
+def said_by(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    program = f"from circuitdsl.cli.main import main; main({line.split()})"
+    return subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, encoding="utf-8", env={**os.environ, **environment}
+    )
+
+
+def test_text_is_utf_8_in_every_locale() -> None:
+    done = said_by("derive oja --no-measure", PYTHONIOENCODING="ascii")
+    assert (done.returncode, "Δw" in done.stdout) == (0, True), done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_full_disk_is_no_fault_of_ours() -> None:
+    program = "from circuitdsl.cli.main import main; main(['list'])"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-c", program], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (3, "error: no space left on device\n")
+
+
 # ---------------------------------------------------------------- check, list, emit
 
 

@@ -11,6 +11,7 @@ import os
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from importlib import import_module
+from io import TextIOWrapper
 from typing import NoReturn
 
 from circuitdsl.cli.common import INTERRUPTED, OK, UNFINISHED, USAGE, Stop, color, say
@@ -35,10 +36,13 @@ LATER = ("graph", "report", "lsp")
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Runs a command line (default: this process's) and exits with its code."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # JSON is UTF-8 in every locale, and text would stop at the first η
     code = run(sys.argv[1:] if arguments is None else arguments)
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as problem:
+        code = code or _environment(problem)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 
@@ -57,8 +61,8 @@ def run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         say("interrupted")
         return INTERRUPTED
-    except BrokenPipeError:
-        return OK
+    except OSError as problem:
+        return _environment(problem)
     except MemoryError:
         say("error: out of memory")
         return UNFINISHED
@@ -139,6 +143,15 @@ def _overview() -> str:
             "  circuitdsl run heterosynaptic/self_assembly.circ",
         ]
     )
+
+
+def _environment(problem: OSError) -> int:
+    """What the system refuses, such as a full disk; nothing is wrong if it is that nobody reads on."""
+    if isinstance(problem, BrokenPipeError):
+        return OK
+    where = "" if problem.filename is None else f" (`{problem.filename}`)"
+    say(f"error: {(problem.strerror or str(problem)).lower()}{where}")
+    return UNFINISHED
 
 
 def _fault(error: Exception, arguments: list[str]) -> int:
