@@ -248,9 +248,14 @@ def _load(path: Path) -> Doubles:
     import numpy as np
 
     try:
-        return np.asarray(np.load(path, allow_pickle=False), dtype=np.float64)
+        found = np.asarray(np.load(path, allow_pickle=False))
+        if found.dtype.kind not in "biuf":
+            raise TypeError(found.dtype)
+    except OSError as error:
+        raise OSError(f"cannot read `{path}`: {(error.strerror or str(error)).lower()}") from error
     except (ValueError, TypeError, EOFError) as error:
         raise ValueError(f"`{path}` is not an .npy file of numbers") from error
+    return found.astype(np.float64)
 
 
 def _shaped(key: str, source: str, values: Doubles, shape: tuple[int, ...]) -> Doubles:
