@@ -95,9 +95,12 @@ class Circuit:
                     check_kind(param, name, value)
                     structural[name] = value
             graph = self._with_structure(structural) if structural else self.ir
-            return graph, numbers_of(graph, {k: v for k, v in params.items() if k not in structural})
+            numbers = numbers_of(graph, {k: v for k, v in params.items() if k not in structural})
         except ValueError as problem:
             raise UsageError(str(problem)) from None
+        if params:
+            _check_ranges(graph, numbers)
+        return graph, numbers
 
     def _with_structure(self, params: Mapping[str, Override]) -> ir.Circuit:
         """The graph elaborated with other structural params; kept, because a sweep asks for the same ones again."""
@@ -156,6 +159,14 @@ class Circuit:
     def run(self, *, target: Target = "cpu", dtype: DType = "float32", **request: Any) -> xr.Dataset:
         """`compile(target, dtype=dtype).run(...)`."""
         return self.compile(target, dtype=dtype).run(**request)
+
+
+def _check_ranges(graph: ir.Circuit, numbers: dict[str, float]) -> None:
+    """What the check of the text has found of the params as written. Raises UsageError."""
+    from circuitdsl.graph.checks.settings import dynamic_ranges
+
+    for finding in dynamic_ranges(graph, numbers):
+        raise UsageError(f"with these params {finding.title}" + (f": {finding.label}" if finding.label else ""))
 
 
 def _the_circuit(loaded: Loaded, path: Path | None) -> ir.Circuit:

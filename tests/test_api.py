@@ -110,7 +110,11 @@ def test_ticks_are_whole_numbers_under_all_params() -> None:
     schedule = "param ticks = 2   schedule { phase free: ticks   phase clamped: 3 train }   input x: 4"
     circuit = cd.loads(TEXT.replace("input x: 4", schedule))
     assert circuit.run(target="reference", epochs=0)["metric"].size == 1
-    for ticks, said in ((2.5, "the number of ticks of phase free is 2.5"), (0, "no tick in evaluation")):
+    for ticks, said in (
+        (2.5, "the number of ticks of phase free is 2.5"),
+        (0, "no tick in evaluation"),
+        (1e300, "more than anyone waits for"),
+    ):
         with pytest.raises(cd.UsageError, match=said):
             circuit.run(target="reference", params={"ticks": ticks})
 
@@ -129,6 +133,26 @@ def test_what_shapes_the_circuit_is_set_to_its_kind(params: dict[str, object], s
     circuit = cd.loads(TEXT.replace("input x: 4", shaped))
     with pytest.raises(cd.UsageError, match=said):
         circuit.run(target="reference", params=params)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"k": 5}, "the k of `kwta` in `win` is 5, which is out of its range: expected 1 to 4"),
+        ({"k": 1.5}, "the k of `kwta` in `win` is 1.5, not a whole number"),
+        ({"p": 2}, "`S` is connected with the probability 2"),
+        ({"low": 3}, r"the bounds of `S` are \[3, 1\]"),
+        ({"step": 0}, "`dt` is 0"),
+    ],
+)
+def test_params_from_outside_stay_in_their_range(params: dict[str, float], said: str) -> None:
+    more = """input x: 4   param k = 2   param p = 0.5   param low = -1   param step = 1   schedule { dt = step }
+      neuron win: 4 { dendrite d   rate = kwta(d, k) }   record win
+      synapse S: x -> win { connect = sparse(p)   bounds = [low, 1] }"""
+    circuit = cd.loads(TEXT.replace("input x: 4", more))
+    assert circuit.run(target="reference", epochs=0, params={"k": 3})["metric"].size == 1
+    with pytest.raises(cd.UsageError, match=said):
+        circuit.run(target="reference", epochs=0, params=params)
 
 
 def test_targets(circuit: cd.Circuit) -> None:

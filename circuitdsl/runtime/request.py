@@ -108,11 +108,17 @@ def settle(circuit: ir.Circuit, request: Request, numbers: Mapping[str, float]) 
     )
 
 
+#: Of an example: beyond what anyone waits for.
+MOST_TICKS = 10**9
+
+
 def check_ticks(circuit: ir.Circuit, numbers: Mapping[str, float]) -> None:
-    """Raises UsageError if a phase's ticks are no whole number under these numbers, or if evaluation,
-    which skips `train` phases, has none."""
+    """Raises UsageError if a phase's ticks are no whole number under these numbers or beyond counting, or if
+    evaluation, which skips `train` phases, has none."""
     phases = circuit.schedule.phases
     ticks = [_whole(p.ticks, numbers, f"the number of ticks of phase {p.name}") for p in phases]
+    if sum(ticks) > MOST_TICKS:
+        raise UsageError(f"`{circuit.name}` has {sum(ticks):.3g} ticks: that is more than anyone waits for")
     if phases and not sum(n for n, phase in zip(ticks, phases, strict=True) if not phase.train):
         raise UsageError(f"`{circuit.name}` has no tick in evaluation: every phase is empty or a `train` phase")
 

@@ -138,16 +138,21 @@ def ranges(circuit: ir.Circuit) -> Findings:
                 yield out_of_range(f"`{param.name}` is {number_of(value, numbers)}", value.span, "a finite number")
     for phase in circuit.schedule.phases:
         yield from _whole(f"the length of phase `{phase.name}`", phase.ticks, numbers, 0)
-    dt = circuit.schedule.dt
-    length = None if dt is None else number_of(dt, numbers)
-    if dt is not None and length is not None and not 0 < length < math.inf:
-        yield out_of_range(f"`dt` is {length:g}", dt.span, "a finite number, more than 0")
     for task in circuit.tasks.values():
         yield from _whole("`epochs`", task.epochs, numbers, 0)
         yield from _whole("`batch`", task.batch, numbers, 1)
         yield from _whole("`seed`", task.seed, numbers, 0, 2**32 - 1)
     for record in circuit.records:
         yield from _whole("`every`", record.every, numbers, 1)
+    yield from dynamic_ranges(circuit, numbers)
+
+
+def dynamic_ranges(circuit: ir.Circuit, numbers: dict[str, float]) -> Findings:
+    """Of the numbers that a circuit runs with, which params set from outside may change."""
+    dt = circuit.schedule.dt
+    length = None if dt is None else number_of(dt, numbers)
+    if dt is not None and length is not None and not 0 < length < math.inf:
+        yield out_of_range(f"`dt` is {length:g}", dt.span, "a finite number, more than 0")
     yield from _winners(circuit, numbers)
     for synapse in circuit.synapses.values():
         yield from _of_synapse(circuit, synapse, numbers)
