@@ -67,6 +67,17 @@ def test_they_find_the_top_of_a_hill(name: str, genes: int) -> None:
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("genes", [1, 2, 6])
+def test_many_candidates_of_few_genes_stay_within_reach(name: str, genes: int) -> None:
+    """Where one gene is all that counts: its deviation becomes small, and no deviation negative or without bound."""
+    climber = strategy(name, genes, 64, seed=3)
+    for _ in range(40):
+        climber.tell(-np.abs(climber.ask()[:, 0]))
+        assert (climber.deviation > 0).all()
+        assert np.abs(climber.mean).max() < 100
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
 def test_they_see_ranks_only_and_repeat_themselves(name: str) -> None:
     """Another scale changes nothing, nor does doing it again; candidates that diverged rank last."""
     climbers = [strategy(name, 5, 9, seed=2) for _ in range(3)]

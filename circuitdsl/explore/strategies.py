@@ -70,6 +70,9 @@ class SepCMA:
         # the library wants two dimensions or more: a second one that nothing reads does no harm
         start = np.zeros(max(2, genes))
         self._inner: Any = Library(mean=start, sigma=1.0, population_size=population, seed=seed)
+        # where genes are few and candidates many, the library's rate is past 1, and variances become negative;
+        # bounded as in Hansen's tutorial (arXiv:1604.00772, equation 58)
+        self._inner._cmu = min(self._inner._cmu, 1 - self._inner._c1)
         self._brood: list[Array] = []
 
     @property
