@@ -10,7 +10,7 @@ import pytest
 
 from circuitdsl.api import Request, Simulation, loads
 from circuitdsl.runtime import simulate as simulation_module
-from circuitdsl.runtime.stopping import noticing, stop_if_told, told_to_stop
+from circuitdsl.runtime.stopping import noticing, stop_if_told, told_to_stop, unbroken
 
 TINY = """circuit tiny {
   input x: 2   target y: 1
@@ -50,6 +50,24 @@ def test_a_key_press_is_raised_where_it_can_be() -> None:
         signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
     assert not told_to_stop()
+
+
+def test_what_must_not_be_broken_off_is_not() -> None:
+    done: list[str] = []
+
+    @unbroken()
+    def write() -> None:
+        with unbroken():
+            signal.raise_signal(signal.SIGINT)
+            done.append("inner")
+        done.append("outer")
+
+    with noticing():
+        with pytest.raises(KeyboardInterrupt):
+            write()
+        with unbroken():  # what is saved after a key press is saved
+            done.append("after")
+    assert done == ["inner", "outer", "after"]
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -165,9 +165,11 @@ def write(path: Path, dataset: xr.Dataset) -> None:
     import os
     import tempfile
 
+    from circuitdsl.runtime.stopping import unbroken
+
     path = path.resolve()  # where a link leads: the link stays
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+    with unbroken(), tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         temporary = Path(folder) / path.name
         dataset.to_netcdf(temporary, engine="h5netcdf", encoding=_compressed(dataset))
         os.replace(temporary, path)

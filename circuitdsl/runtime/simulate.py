@@ -91,16 +91,16 @@ def simulate(loop: Loop, run: Run, *, after_epoch: Callable[[Run], None] | None 
     loop.progress.start(run.circuit.name, loop.epochs, len(loop.dataset.train), run.epochs_done)
     if not run.loss:
         _measure(loop, run)
-    while run.epochs_done < loop.epochs and run.diverged is None:
-        before = _Mark.of(run)
-        try:
+    before = _Mark.of(run)
+    try:
+        while run.epochs_done < loop.epochs and run.diverged is None:
+            before = _Mark.of(run)
             _epoch(loop, run, before)
             if after_epoch is not None and run.diverged is None:
                 after_epoch(run)
-        except KeyboardInterrupt:
-            before.restore(run)
-            run.interrupted = True
-            break
+    except KeyboardInterrupt:
+        before.restore(run)
+        run.interrupted = True
     run.compile_seconds += loop.compile_seconds - compiled
     return run
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: A key was pressed since `noticing` began.
 _PRESSED = Event()
+#: What runs must not be broken off; a key press is raised at its end.
+_HELD = Event()
 
 
 class _Thread(local):
@@ -77,4 +79,22 @@ def noticing() -> Iterator[None]:
 
 def _note(number: int, frame: FrameType | None) -> None:
     _PRESSED.set()
-    signal.default_int_handler(number, frame)
+    if not _HELD.is_set():
+        signal.default_int_handler(number, frame)
+
+
+@contextmanager
+def unbroken() -> Iterator[None]:
+    """Inside, which is short, a key press waits: libraries that are broken off in the middle of a file may say
+    anything. Raises KeyboardInterrupt at the end if there was one meanwhile."""
+    if threading.current_thread() is not threading.main_thread() or _HELD.is_set():
+        yield
+        return
+    before = _PRESSED.is_set()
+    _HELD.set()
+    try:
+        yield
+    finally:
+        _HELD.clear()
+    if _PRESSED.is_set() and not before:
+        raise KeyboardInterrupt
