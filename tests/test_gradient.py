@@ -123,6 +123,7 @@ OTHERS: dict[str, str] = {
              rate = tanh(0.2 * k)""",
     ),
     "softmax within": perceptron(h="let a = softmax(2 * basal)   rate = 3 * softmax(basal + a) * basal - a"),
+    "a function of the whole loss": perceptron(loss="sqrt(0.1 + cross_entropy(out, y))"),
     "winners": perceptron(h="rate = kwta(basal, 3) + 0.5 * kwta(tanh(basal), 2)"),
     "onehot": perceptron(h="rate = onehot_max(basal) * basal + 0.1 * basal"),
     "sigmoid outputs": perceptron(out="rate = sigmoid(basal)"),

@@ -200,8 +200,10 @@ class _Tape:
         return Read(span=frame.span, value=adjoint_name(target), axis=axis, when=when)
 
     def _forward(self, name: str, span: Span) -> Read | None:
-        """The value itself, where it is one: reading it is cheaper than computing it again."""
-        if name not in self.settled.circuit.values:
+        """The value itself, where it is one that each tick has (the loss only if something reads it): reading it is
+        cheaper than computing it again."""
+        circuit = self.settled.circuit
+        if name not in circuit.values or (name == "loss" and name not in circuit.order):
             return None
         return Read(span=span, value=name, axis=Axis.OWN if self._frame(name).units else Axis.SCALAR)
 
