@@ -128,7 +128,14 @@ def test_states() -> None:
     assert one(f"drive g = {credit}   state v = 0   dv = g^2 - 0.1 * v   dw = -eta * g / (sqrt(v) + 0.1)") == (
         "inconsistent", "derived",
     )  # fmt: skip
-    assert one(f"drive g = {credit}   state v = 0   dv = g - 0.1 * v   dw = eta * g / (v + 0.1)") == OPEN
+    for moved in ("g - 0.1 * v", "1.5 * (g^2 - v)", "g^2 - v * v"):
+        assert one(f"drive g = {credit}   state v = 0   dv = {moved}   dw = eta * g / (v + 0.1)") == OPEN
+    both = f"drive g = {credit}   state u = 0   du = 0.1 * (v - u)   state v = 0   dv = 0.1 * (g^2 + u - v)"
+    assert one(f"{both}   dw = eta * g / (v + 0.1)") == ("gradient", "derived")
+    assert one(f"{both} - g   dw = eta * g / (v + 0.1)") == OPEN
+    for power, wanted in (("t + 1", ("gradient", "derived")), ("-t - 1", OPEN), ("t - 5", OPEN)):
+        trace = f"drive g = {credit}   state m = 0   dm = g - 0.1 * m   state t = 0   dt = 1"
+        assert one(f"{trace}   dw = eta * m / (1 - 0.9^({power}))") == wanted
 
 
 def test_lockstep() -> None:

@@ -262,8 +262,8 @@ class _Reader:
                     return None
         return (tuple(sources), True) if sources and 0 < leak <= 1 else None
 
-    def _is_positive(self, expr: ir.Expr) -> bool:
-        """Whether a function of states is positive by its form."""
+    def _is_positive(self, expr: ir.Expr, given: frozenset[str] = frozenset()) -> bool:
+        """Whether a function of states is positive by its form, `given` that some states stay 0 or more."""
         number = self.symbols.constants.of(expr)
         if number is not None:
             return number.number > 0
@@ -271,47 +271,48 @@ class _Reader:
             case ir.Apply(function="exp"):
                 return True
             case ir.Apply(function="add", arguments=(a, b)):
-                one, two = self._is_positive(a), self._is_positive(b)
-                return (one and (two or self._is_nonnegative(b))) or (two and self._is_nonnegative(a))
+                one, two = self._is_positive(a, given), self._is_positive(b, given)
+                return (one and (two or self._is_nonnegative(b, given))) or (two and self._is_nonnegative(a, given))
             case ir.Apply(function="mul" | "div", arguments=(a, b)):
-                return self._is_positive(a) and self._is_positive(b)
+                return self._is_positive(a, given) and self._is_positive(b, given)
             case ir.Apply(function="sqrt", arguments=(a,)):
-                return self._is_positive(a)
+                return self._is_positive(a, given)
             case ir.Apply(function="max", arguments=(a, b)):
-                return self._is_positive(a) or self._is_positive(b)
-            case ir.Apply(function="sub", arguments=(ir.Num(value=1.0), ir.Apply(function="pow", arguments=(base, _)))):
+                return self._is_positive(a, given) or self._is_positive(b, given)
+            case ir.Apply(function="sub", arguments=(ir.Num(value=1.0), ir.Apply(function="pow", arguments=(base, n)))):
                 found = self.symbols.constants.of(base)
-                return found is not None and 0 < self.symbols.constants.value(found) < 1
+                small = found is not None and 0 < self.symbols.constants.value(found) < 1
+                return small and self._is_nonnegative(n, given)  # at 0 it is 0, and no number divides by it
             case _:
                 return False
 
-    def _is_nonnegative(self, expr: ir.Expr) -> bool:
-        """Whether a function of states is 0 or more (or not a number)."""
+    def _is_nonnegative(self, expr: ir.Expr, given: frozenset[str]) -> bool:
+        """Whether a function of states is 0 or more (or not a number), `given` that some states are."""
         match expr:
             case ir.Apply(function="sqrt" | "square" | "abs" | "relu" | "exp"):
                 return True
             case ir.Apply(function="pow", arguments=(_, ir.Num(value=power))) if power % 2 == 0:
                 return True
             case ir.Apply(function="add" | "mul" | "div", arguments=(a, b)):
-                return self._is_nonnegative(a) and self._is_nonnegative(b)
+                return self._is_nonnegative(a, given) and self._is_nonnegative(b, given)
             case ir.SynapseState(name=name):
-                return self._is_average(self.synapse.state(name))
+                return name in given or self._is_average(self.synapse.state(name), given | {name})
             case _:
-                return self._is_positive(expr)
+                return self._is_positive(expr, given)
 
-    def _is_average(self, state: ir.SynapseVar) -> bool:
-        """Whether a state stays 0 or more: it starts there, leaks, and only squares and positive numbers come in."""
+    def _is_average(self, state: ir.SynapseVar, given: frozenset[str]) -> bool:
+        """Whether a state stays 0 or more: it starts there, leaks, and only squares and positive numbers come in.
+        `given` (itself among them) are those of which the same is asked at once: if it is so of all, it stays so."""
         start = self.symbols.constants.of(state.init) if isinstance(state.init, ir.Num | ir.ParamRef) else None
         if start is None or start.number < 0:
             return False
         for term in split(state.update, expand=True) if state.update is not None else ():
             value = self.symbols.constants.value(self._number(term))
             own = [s for s in term.states if isinstance(s, ir.SynapseState) and s.name == state.name]
-            if own and len(term.factors()) == 1 and -1 <= value <= 0:
-                continue
             factors = term.factors()
-            even = all(factors.count(f) % 2 == 0 or self._is_nonnegative(f) for f in factors)
-            if own or value < 0 or not even:
+            if own and len(factors) == 1 and -1 <= value <= 0:
+                continue
+            if value < 0 or not all(factors.count(f) % 2 == 0 or self._is_nonnegative(f, given) for f in factors):
                 return False
         return True
 
