@@ -374,9 +374,30 @@ def test_gains_in_the_readout_and_in_the_path() -> None:
     assert verdicts(found)["W"] == GRADIENT
     assert found["W"].H == "diag(k)"
     assert verdicts(derived(readout.replace("exp(normal(0, 0.5))", "normal(0, 0.5)")))["W"] == OPEN
+    shaped = readout.replace("exp(normal(0, 0.5))", "normal(0, 0.5)").replace("= k * apical", "= exp(k) * apical")
+    assert derived(shaped)["W"].H == "diag(exp(k))"
     path = shipped("counterexamples/descending_gain.circ")
     assert verdicts(path) == {"W1": OPEN, "W2": GRADIENT, "W3": EXACT}
     assert "within the path" in path["W1"].because[0]
+
+
+def test_gains_that_move() -> None:
+    """V follows a gain that is kept from example to example: only where that is at rest V is at transpose(Wo) times it.
+    A gate of that kind is the same for all examples, and is not dropped."""
+
+    def kept(gain: str, state: str) -> Derivation:
+        text = kp(feedback="eta * post.sent * pre - eta * gamma * w")
+        gained = f"rate = relu(basal)   state k = {state}   let sent = {gain} * relu(basal) }}"
+        return derived(text.replace("rate = relu(basal) }", gained))
+
+    moving = "1 keep   dk = 0.1 * (0.5 - rate)"
+    for gain, h in (("exp(k)", "diag(exp(h.k))"), ("step(k)", "diag(1[h.k > 0])")):
+        found = kept(gain, moving)
+        assert verdicts(found)["W"] == ("gradient", "derived")
+        assert h == found["W"].H
+        assert [r.holds for r in found.relations if r.kind == "intertwiner"] == ["rest"]
+    assert verdicts(kept("step(k)", "1 keep"))["W"] == GRADIENT  # nothing moves it
+    assert verdicts(kept("step(k)", "-1 keep"))["W"] == OPEN
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ from circuitdsl.derive.constraints import (
     states_start_at_zero,
 )
 from circuitdsl.derive.drives import Drive
+from circuitdsl.derive.polynomials import signals_of_sum
 from circuitdsl.derive.symbols import Symbols
 from circuitdsl.graph import ir
 
@@ -275,7 +276,8 @@ def without_gates(a: Sum) -> Sum:
 
 
 def is_gate(letter: Letter) -> bool:
-    return isinstance(letter, Diagonal) and letter.signal.nature is Nature.GATE
+    """Whether it is a gate that opens for some examples: one that is the same for all is like any other matrix."""
+    return isinstance(letter, Diagonal) and letter.signal.nature is Nature.GATE and letter.signal.random
 
 
 def _names(a: Sum) -> set[str]:
@@ -291,7 +293,8 @@ def _along(
     synapses = search.symbols.circuit.synapses
     moving = [n for n in sorted(_names(p) | _names(q) | _names(r)) if synapses[n].dw is not None]
     free = all(is_free(synapses[n]) for n in (x.synapse, y.synapse, *moving))
-    if not constants.equal(x.decay, y.decay) or not free:
+    still = all(search.symbols.is_fixed(s) for a in around for s in signals_of_sum(a))
+    if not constants.equal(x.decay, y.decay) or not free or not still:
         return "rest", None
     assert x.decay is not None
     if not moving:

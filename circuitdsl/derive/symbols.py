@@ -37,7 +37,7 @@ from circuitdsl.derive.algebra import (
 from circuitdsl.derive.arithmetic import Made
 from circuitdsl.derive.constants import Constants, fan_name, fan_numbers, negative
 from circuitdsl.derive.paths import learning_synapses, settle
-from circuitdsl.derive.polynomials import gates_of, normalized, signals_of, varies, written
+from circuitdsl.derive.polynomials import gates_of, normalized, signals_of, signals_of_sum, varies, written
 from circuitdsl.derive.ticks import one_tick
 from circuitdsl.derive.units import Units
 from circuitdsl.graph import ir
@@ -98,6 +98,13 @@ class Symbols:
     def is_driven(self, name: str) -> bool:
         value = self.circuit.values.get(name)
         return value is not None and bool(value.currents)
+
+    def is_fixed(self, signal: Signal) -> bool:
+        """Whether a signal never changes: it is made of coefficients and of states that nothing moves."""
+        value, made = self.circuit.values.get(signal.name), self.opened.arithmetic.made.get(signal.name)
+        if value is not None or made is None:
+            return not signal.random and (value is None or value.update is None)
+        return all(map(self.is_fixed, (s for a in (made.argument, *made.others) for s in signals_of_sum(a))))
 
     def factor(self, terms: list[Term], size: int) -> Sum:
         """What multiplies a carrier, as few letters: what all terms share, and one letter for the rest."""

@@ -257,18 +257,15 @@ class Units:
         return diagonal(self.arithmetic.signal(value.name, value.size, nature, gates=gates))
 
     def _state(self, value: ir.Value) -> Sum:
-        """In a single tick a state is still what it starts from."""
-        if not self.one_tick or value.lifetime is ir.Lifetime.KEEP:
+        """In a single tick a state is still what it starts from, unless it is kept and moves from tick to tick."""
+        if not self.one_tick or (value.lifetime is ir.Lifetime.KEEP and value.update is not None):
             return diagonal(self.arithmetic.signal(value.name, value.size, random=not self.one_tick))
-        match value.init:
-            case ir.Num() | ir.ParamRef() as start:
-                number = self.constants.of(start)
-                assert number is not None
-                return scaled(identity(value.size), number)
-            case ir.InitCall(which="zeros"):
-                return zero(value.size, value.size)
-            case _:
-                return diagonal(self.arithmetic.signal(value.name, value.size, random=False))
+        start = self.constants.of_init(value.init) if value.init is not None else None
+        if start is not None:
+            return scaled(identity(value.size), start)
+        if isinstance(value.init, ir.InitCall) and value.init.which == "zeros":
+            return zero(value.size, value.size)
+        return diagonal(self.arithmetic.signal(value.name, value.size, random=False))
 
     def _dendrite(self, value: ir.Value) -> Sum:
         """What only repeats other signals, one to one and unchanging, is these; else a signal."""
