@@ -456,6 +456,24 @@ def test_kolen_pollack_reaches_its_attractor() -> None:
     assert found["W"].aligned > 0.99
 
 
+@pytest.mark.parametrize(
+    "gain", ["exp(k)", "exp(g)", "(1 - tanh(k)^2)", "(0.2 + g^2)", "1 / (1 + g^2)", "(0.5 + step(g))", "sigmoid(k)"]
+)
+def test_h_of_gains(gain: str) -> None:
+    """H is made of coefficients and kept states too, and so are the two sides of a relation."""
+    gains = f"state g = 1 keep   dg = 0.1 * (0.2 - rate)   let c = {gain} * apical * step(basal)"
+    credit, feedback = "dw = eta * post.c * pre - eta * gamma * w", "dw = eta * post.s * pre - eta * gamma * w"
+    found = certified(
+        layers(
+            w=credit, v=feedback, gamma=0.5, more=f"{gains}   let s = exp(k) * relu(basal)",
+            rest="param k per h = normal(0, 0.3)",
+        )
+    )  # fmt: skip
+    assert found["W"].derived == "gradient"
+    assert found["W"].reached
+    assert found["W"].aligned > 0.97
+
+
 def test_what_is_not_reached_is_no_contradiction() -> None:
     short = certified(KOLEN_POLLACK, epochs=1)
     assert short["W"].reached is False
@@ -616,6 +634,9 @@ def test_contradictions_are_found() -> None:
     assert objection(record(bad, verdict="inconsistent")) is None
     assert "cosine" in (objection(record(good, verdict="exact")) or "")
     assert "descent rate" in (objection(record(reading(0.5, 0.6, 0.5), verdict="descent")) or "")
+    silent = replace(good, cos=float("nan"), ratio=float("nan"))
+    assert objection(record(silent, verdict="exact")) is None  # neither drive nor gradient
+    assert objection(record(replace(silent, ratio=float("inf")), verdict="exact")) is not None  # a drive alone
     blind = reading(0.5, 0.5, 0.5, spread=0)
     assert "does not see" in (objection(record(blind, verdict="gradient")) or "")
 

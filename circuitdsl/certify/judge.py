@@ -6,7 +6,6 @@ claimed by measurement alone."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -161,6 +160,13 @@ def is_exact(record: Record) -> bool:
     return bool(np.ptp(ratio[known]) <= CONSTANT * ratio[known].mean())
 
 
+def _is_silent(record: Record) -> bool:
+    """Whether there was neither a drive nor a gradient at any checkpoint: then one is a multiple of the other."""
+    import numpy as np
+
+    return bool(np.isnan(record.numbers(lambda r: r.ratio)).all())
+
+
 def _reached(record: Record) -> bool | None:
     if not record.conditional or not record.readings:
         return None
@@ -211,8 +217,8 @@ def _objection(found: SynapseCertificate, record: Record) -> str | None:
     match found.derived:
         case "exact":
             worst = _least(record.numbers(lambda r: r.cos))
-            seen = f"{claim}, but its cosine falls to {worst:.6f}"
-            return None if is_exact(record) or math.isnan(worst) else seen  # NaN: nothing to compare
+            agrees = is_exact(record) or _is_silent(record)
+            return None if agrees else f"{claim}, but its cosine falls to {worst:.6f}"
         case "none":
             low, mean, high = next((d for d in found.differences if d.sign), found.differences[0])
             seen = f"{claim}, but differs from the control by {mean:.3g} [{low:.3g}, {high:.3g}]"

@@ -36,7 +36,8 @@ class Reading:
     the same with the drive under permuted errors, in the same unit, `turned`, with errors that are also turned round;
     `agreement`, s . delta in units of the rate, and
     `power`, |delta|^2; `aligned`, the mean cosine of s and H delta, H as it was derived (else the identity), over the
-    neurons that have credit, the others learning nothing from it. NaN where the gradient is 0."""
+    neurons that have credit, the others learning nothing from it. NaN where the gradient is 0, but for the ratio where
+    the drive is not."""
 
     cos: float
     ratio: float
@@ -83,7 +84,7 @@ def _reading(found: Pair, rate: float, h: Array | None) -> Reading:
         each = control = turned = np.zeros(examples) if descent > 0 else np.full(examples, np.nan)
     return Reading(
         cos=cos,
-        ratio=drive / rate / descent if descent > 0 else float("nan"),
+        ratio=drive / rate / descent if descent > 0 else float("inf") if drive > 0 else float("nan"),
         descent=each,
         control=control,
         turned=turned,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from circuitdsl.derive.algebra import names
+from circuitdsl.derive.algebra import depends_on_example, names
+from circuitdsl.derive.arithmetic import Made
 from circuitdsl.derive.findings import Derivation
 from circuitdsl.derive.numeric import instantiate
 from circuitdsl.derive.relations import Relation
+from circuitdsl.graph.functions import elementwise, over, quiet
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +48,37 @@ def derived_h(derivation: Derivation, synapse: str, state: State) -> Array | Non
 
 
 def _env(derivation: Derivation, state: State) -> dict[str, Any]:
-    return {**state.weights, **state.coefficients, **derivation.symbols.constants.derived}
+    """The numbers of all letters that are the same for all examples: weights, params, coefficients, states that are
+    kept or stand still, and what is made of these."""
+    env: dict[str, Any] = {**state.weights, **state.coefficients, **state.resets, **state.kept}
+    env |= derivation.symbols.constants.derived
+    for name, made in derivation.symbols.opened.arithmetic.made.items():  # in the order in which they were made
+        if not any(map(depends_on_example, (made.argument, *made.others))):
+            env[name] = _value(made, env)
+    return env
+
+
+def _value(made: Made, env: Mapping[str, Any]) -> Array:
+    """A function of such letters, [size]."""
+    import numpy as np
+
+    x, *others = (np.diagonal(instantiate(a, env)) for a in (made.argument, *made.others))
+    with quiet():
+        match made.function:
+            case "":
+                return x
+            case "inverse":
+                return np.asarray(1 / x)
+            case "tanh′":
+                return np.asarray(1 - np.tanh(x) ** 2)
+            case "sigmoid′":
+                return np.asarray(elementwise("sigmoid", [x]) * elementwise("sigmoid", [-x]))
+            case "ne":
+                return elementwise("ne", [x, np.zeros_like(x)])
+            case "softmax" | "onehot_max" | "kwta" as function:
+                return over(function, x, others[0] if others else None)
+            case function:
+                return elementwise(function, [x, *others])
 
 
 def worst(derivation: Derivation, relations: Sequence[Relation], state: State) -> float | None:
