@@ -224,6 +224,21 @@ def test_other_slopes(rate: str, slope: str, wanted: str | None) -> None:
     assert derived(kp(rate=rate, slope=slope))["W"].verdict == wanted
 
 
+def test_gates_of_a_neuron_that_all_read() -> None:
+    """The rate of a single neuron is a part of the function that reads it: relu(g z) opens where g z > 0, not z."""
+    more = "neuron g: 1 { dendrite d   rate = tanh(d) }   synapse G: x -> g { }   pair h ~ g"
+
+    def one(rate: str, slope: str) -> tuple[str | None, str | None]:
+        return verdicts(derived(kp(rate=rate, slope=f" * {slope}", extra=more)))["W"]
+
+    assert one("relu(g * basal)", "g * step(g * post.basal)") == GRADIENT
+    assert one("relu(g * basal)", "g * step(post)") == GRADIENT
+    assert one("relu(g * basal)", "g * step(post.basal)") == OPEN
+    assert one("relu(g + basal)", "step(post.basal + g)") == GRADIENT
+    assert one("relu(g + basal)", "step(post.basal + 1)") == OPEN
+    assert one("tanh(g * basal)", "g * (1 - tanh(post.basal)^2)")[0] != "gradient"
+
+
 def test_a_whole_drive_behind_a_gate() -> None:
     """`where` gates the product of both factors as it gates the credit alone."""
     drive = "where(post.basal > 0, post.apical * pre, 0)"
@@ -240,6 +255,7 @@ def test_a_credit_that_keeps_its_sign() -> None:
     for bent in ("relu(post.apical)", "clip(post.apical, 0, 1)", "post.apical^2", "exp(post.apical)"):
         found = derived(kp(hidden=f"eta * {bent} * step(post.basal) * pre - eta * gamma * w"))
         assert verdicts(found)["W"] == OPEN
+        assert "lacks" not in found["W"].because[0]  # it has the gate of the gradient
 
 
 # ---------------------------------------------------------------- outputs, losses, gains

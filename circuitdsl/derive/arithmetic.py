@@ -347,7 +347,7 @@ class Arithmetic:
         return None
 
     def _is_smooth(self, p: Sum) -> bool:
-        return all(s.name in self.smooth for s in signals_of_sum(p))
+        return all(s.name in self.smooth for s in signals_of_sum(p)) and not any(t.scalars for t in p.terms)
 
     def _gate(self, name: str, made: Made) -> Sum:
         of = made.argument

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from circuitdsl.derive.algebra import Diagonal, Matrix, Sum, Term, names, transpose
+from circuitdsl.derive.algebra import Column, Diagonal, Matrix, Sum, Term, blocks, names, transpose
 from circuitdsl.derive.comparison import ratio, strip_prefix
 from circuitdsl.derive.constraints import interval, keep_multiple, same_masks
 from circuitdsl.derive.drives import Drive, Unread
@@ -91,7 +91,8 @@ def _of_one_word(search: Search, credit: Sum, delta: Sum, unexplained: Matrix | 
     front, back = (credit, delta) if quotient is None else (quotient.front, quotient.back)
     front, back, head = strip_prefix(front, back)
     wrong, wanted = _first_matrix(front), _first_matrix(back)
-    lost = [x for t in back.terms for x in t.word if isinstance(x, Diagonal)]
+    held = {x.signal for x in blocks(credit.terms[0].word)[0] if isinstance(x, Diagonal | Column)}
+    lost = [x for t in back.terms for x in t.word if isinstance(x, Diagonal) and x.signal not in held]
     if wrong is None and lost and _leads(back):
         return f"the credit lacks the factor {lost[0].signal.name} of the gradient"
     if wrong is None:

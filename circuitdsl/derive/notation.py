@@ -151,9 +151,12 @@ class Notation:
         return rf"\tfrac{{{top}}}{{{bottom}}}" if self.latex else f"{top}/{bottom}"
 
     def number(self, word: Word) -> str:
-        """A scalar word: a name, a mean, or uᵀ A v."""
+        """A scalar word: a name, a mean, the rates of single neurons, or uᵀ A v."""
         if len(word) == 1 and isinstance(word[0], Scalar | Expect):
             return self.letter(word[0])
+        signals = [x.signal for x in word if isinstance(x, Row | Column | Diagonal)]
+        if len(signals) == len(word) and all(s.size == 1 for s in signals):
+            return self.sign(" · ").join(self.signal(s) for s in signals if s.name != "1")
         return self.sign("(") + self.plain(word) + self.sign(")")
 
     # ------------------------------------------------------------ words
@@ -265,6 +268,11 @@ def text(a: Sum | Term) -> str:
 def latex(a: Sum | Term) -> str:
     """A formula for LaTeX's math mode; needs amsmath and amssymb."""
     return Notation(latex=True).of(a)
+
+
+def number_text(word: Word) -> str:
+    """A scalar word as text."""
+    return Notation().number(word)
 
 
 def coefficient_text(c: Coefficient, *, sign: bool = True) -> str:

@@ -19,7 +19,7 @@ from circuitdsl.derive.algebra import (
     scaled,
 )
 from circuitdsl.derive.constants import Constants
-from circuitdsl.derive.notation import coefficient_text
+from circuitdsl.derive.notation import coefficient_text, number_text
 from circuitdsl.graph import ir
 
 
@@ -108,8 +108,7 @@ def written(a: Sum) -> str:
     for term in sorted(a.terms, key=lambda t: (t.coefficient.number < 0, bool(t.word))):
         minus = term.coefficient.number < 0
         shown += (" − " if minus else " + ") if shown else ("−" if minus else "")
-        numbers = [x.name for word in term.scalars for x in word if hasattr(x, "name")]
-        parts = [*numbers, *(s.name for s in signals_of(term))]
+        parts = [*map(number_text, term.scalars), *(s.name for s in signals_of(term))]
         number = coefficient_text(term.coefficient, sign=False)
         shown += "·".join([number, *parts] if number != "1" or not parts else parts)
     return shown or "0"
