@@ -35,6 +35,7 @@ from circuitdsl.derive.algebra import (
     transpose,
     zero,
 )
+from circuitdsl.derive.bends import Bent
 from circuitdsl.derive.comparison import (
     is_definite,
     is_positive_diagonal,
@@ -469,3 +470,18 @@ def test_words_are_written_differently(data: st.DataObject, write: Callable[[Sum
     for left, right in ("()", "[]", "{}"):
         assert shown.count(left) == shown.count(right)
     assert (write(b) == shown) == (a == b)
+
+
+ROUND = st.sampled_from([-2.0, -1.0, -0.5, 0.0, 0.3, 0.5, 1.0, 2.0])
+
+
+@settings(max_examples=300, deadline=None)
+@given(level=ROUND, slope=ROUND, bends=st.lists(st.tuples(ROUND, ROUND), min_size=1, max_size=4))
+def test_where_a_bent_line_is_above_zero(level: float, slope: float, bends: list[tuple[float, float]]) -> None:
+    """As often as it changes below a place, so it is there."""
+    opened, changes = Bent(level=level, slope=slope, bends=bends).changes()
+    assert changes == sorted(changes)
+    for x in np.random.default_rng(0).uniform(-9, 9, 100):
+        value = level + slope * x + sum(by * max(x - at, 0.0) for at, by in bends)
+        above = opened != (sum(place < x for place in changes) % 2 == 1)
+        assert above == (value > 1e-9)

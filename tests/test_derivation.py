@@ -214,6 +214,15 @@ def test_the_gate_of_several_dendrites() -> None:
         ("tanh(basal)", " * post", None),
         ("abs(basal)", "", None),
         ("clip(basal, 0, 1)", "", None),
+        ("clip(basal, 0, 1)", " * step(post)", None),
+        ("clip(basal, 0, 1)", " * step(post) * step(1 - post)", "gradient"),
+        ("clip(basal, -1, 1)", " * (abs(post.basal) < 1)", "gradient"),
+        ("clip(basal, -1, 1)", " * (abs(post.basal) < 2)", None),
+        ("clip(0.2 * basal + 0.5, 0, 1)", " * (post > 0) * (post < 1)", "gradient"),
+        ("min(relu(basal), 6)", " * (post.basal > 0) * (post.basal < 6)", "gradient"),
+        ("max(0, 1 - abs(basal))", " * where(post > 0, -sign(post.basal), 0)", "gradient"),
+        ("max(basal, 0.1 * basal)", " * where(post > 0, 1, 0.1)", "gradient"),
+        ("max(basal, 0.1 * basal)", " * where(post > 0, 0.1, 1)", "descent"),
         ("relu(basal)", " * (1 - step(post.basal))", None),  # where it does not fire
         ("relu(basal)", " * post", "descent"),  # more where it fires more
         ("relu(basal)", " * (post.basal >= 0)", "gradient"),  # but for the kink

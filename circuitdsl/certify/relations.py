@@ -52,9 +52,10 @@ def _env(derivation: Derivation, state: State) -> dict[str, Any]:
     kept or stand still, and what is made of these."""
     env: dict[str, Any] = {**state.weights, **state.coefficients, **state.resets, **state.kept}
     env |= derivation.symbols.constants.derived
-    for name, made in derivation.symbols.opened.arithmetic.made.items():  # in the order in which they were made
+    for (name, _), made in derivation.symbols.opened.arithmetic.made.items():  # in the order in which they were made
         if not any(map(depends_on_example, (made.argument, *made.others))):
-            env[name] = _value(made, env)
+            found = _value(made, env)
+            env[name] = found[:1] if name in env else found  # made in several sizes: it has one value in all of them
     return env
 
 

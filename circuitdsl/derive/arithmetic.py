@@ -6,6 +6,7 @@ any other function is a signal known by its text. See derive/units.py.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -23,7 +24,8 @@ from circuitdsl.derive.algebra import (
     times,
     zero,
 )
-from circuitdsl.derive.constants import Constants, negative
+from circuitdsl.derive.bends import Bent
+from circuitdsl.derive.constants import Constants, fraction, negative
 from circuitdsl.derive.notation import coefficient_text
 from circuitdsl.derive.polynomials import (
     SIGMOID,
@@ -32,6 +34,7 @@ from circuitdsl.derive.polynomials import (
     Known,
     affine,
     constant,
+    gates_of,
     led,
     lone_signal,
     normalized,
@@ -244,6 +247,8 @@ class Arithmetic:
         for signal in found:
             rest = list(found)
             rest.remove(signal)
+            if signal.nature is Nature.GATE and self._is_idle(signal, known):
+                return self._rest(term, rest, identity(size))
             if signal.nature is Nature.ANY and f"1[{signal.name} > 0]" in known:
                 return self._rest(term, rest, diagonal(self._relu_of(signal)))
             cancelled = self._cancelled(signal, rest)
@@ -255,6 +260,21 @@ class Arithmetic:
                 first = identity(size) if function == "tanh" else diagonal(signal)
                 return self._rest(term, rest, first - diagonal(slope))
         return None
+
+    def _is_idle(self, gate: Signal, others: Iterable[str]) -> bool:
+        """Whether a gate 1[z > t] is open wherever another one, 1[z > u] with u > t, is."""
+        own = self._opening(key(gate))
+        found = [self._opening((name, gate.size)) for name in others] if own is not None else []
+        return any(own is not None and o is not None and o[0] == own[0] and o[1] > own[1] for o in found)
+
+    def _opening(self, gate: Key) -> tuple[Signal, float] | None:
+        """(z, t) of a gate 1[z > t]."""
+        made = self.made.get(gate)
+        linear = affine(made.argument) if made is not None and made.function == "step" else None
+        if linear is None or linear[0].number <= 0:
+            return None
+        c, z, k = linear
+        return z, -self.constants.value(k) / self.constants.value(c)
 
     def _cancelled(self, inverse: Signal, rest: list[Signal]) -> tuple[list[Signal], Sum] | None:
         """1/s and 1/(1 - s) of a sigmoid s, times a multiple of these: s' = s (1 - s). What is left, and by what."""
@@ -328,12 +348,52 @@ class Arithmetic:
         linear = affine(p)
         if linear is not None:
             return self._threshold(p, *linear)
+        bent = self._of_bent(p)
+        if bent is not None:
+            return bent
         if steepest(p).number < 0 and self._is_smooth(p):
             return identity(size) - self.positive(-p)
         flipped = self._flipped(p)
         if flipped is not None:
             return self.positive(flipped)
         return self._gate(f"1[{written(led(p)[1])} > 0]", Made("step", p))
+
+    def _of_bent(self, p: Sum) -> Sum | None:
+        """1[p > 0] of a piecewise linear function of one signal z: `1[z > 0] − 1[z > 1]` for a hat over [0, 1]."""
+        if any(t.scalars or len(signals_of(t)) > 1 for t in p.terms):
+            return None
+        value = self.constants.value
+        levels = [value(t.coefficient) for t in p.terms if not t.word]
+        parts = [(*self._bend(s), value(t.coefficient)) for t in p.terms for s in signals_of(t)]
+        over = {z for z, _, _ in parts}
+        places = {value(at): at for _, at, _ in parts if at is not None}
+        if len(over) != 1 or not places:
+            return None
+        (z,) = over
+        slopes = [by for _, at, by in parts if at is None]
+        bends = [(value(at), by) for _, at, by in parts if at is not None]
+        opened, changes = Bent(level=sum(levels), slope=sum(slopes), bends=bends).changes()
+        if z.name not in self.smooth and (opened or len(changes) > 1):
+            return None  # at the place itself, where it closes, it is 0
+        result = scaled(identity(p.rows), int(opened))
+        for i, place in enumerate(changes):
+            at = places.get(place) or Coefficient(fraction(place))
+            gate = self.positive(diagonal(z) - scaled(identity(p.rows), at))
+            result = result - gate if opened == (i % 2 == 0) else result + gate
+        return result
+
+    def _bend(self, signal: Signal) -> tuple[Signal, Coefficient | None]:
+        """(z, t) of relu(z - t); of any other signal itself, and None."""
+        made = self.made.get(key(signal))
+        linear = affine(made.argument) if made is not None and made.function == "relu" else None
+        if linear is None or linear[0] != Coefficient():
+            return signal, None
+        (inner, bend), at = self._bend(linear[1]), negative(linear[2])
+        if bend is None:
+            return inner, at
+        if self.constants.value(at) < 0:
+            return signal, None
+        return inner, self.constants.total([bend, at]) if bend.number else at  # relu(relu(q) - t) = relu(q - t)
 
     def _flipped(self, p: Sum) -> Sum | None:
         """-q, where p is a multiple of relu(q) - q, which is relu(-q)."""
@@ -370,8 +430,9 @@ class Arithmetic:
         if z.name in self.known.ranges and self.known.nature_of(p) is Nature.POSITIVE:
             return identity(size)
         made = self.made.get(key(z))
-        if rising and value >= 0 and made is not None and made.function == "relu":
-            return self.positive(made.argument - scaled(identity(size), at))  # relu(q) > t is q > t, for t >= 0
+        if made is not None and made.function == "relu" and (value >= 0 if rising else value > 0):
+            above = made.argument - scaled(identity(size), at)  # relu(q) > t is q > t, for t >= 0
+            return self.positive(above if rising else -above)
         base = next((name for (name, _), r in self.rectified.items() if r == z), z.name)
         if not rising and z.name not in self.smooth:
             return self._gate(f"1[{base} < {coefficient_text(at)}]", Made("step", p))
@@ -392,7 +453,8 @@ class Arithmetic:
             return scaled(diagonal(self._relu_of(z)), c)
         scale, plain = led(p)
         name = f"relu({written(plain)})"
-        gates = frozenset(s.name for s in signals_of_sum(self.positive(plain)))
+        opens = self.positive(plain).terms
+        gates = gates_of(opens[0]) if len(opens) == 1 else frozenset()  # not of `1 − gate`
         signal = self.signal(
             self.aliases.get(name, name), p.rows, Nature.NONNEGATIVE, random=varies(p), gates=gates,
             made=Made("relu", plain),

@@ -34,7 +34,7 @@ from circuitdsl.derive.algebra import (
     transpose,
     zero,
 )
-from circuitdsl.derive.arithmetic import Made
+from circuitdsl.derive.arithmetic import Made, key
 from circuitdsl.derive.constants import Constants, fan_name, fan_numbers, negative
 from circuitdsl.derive.paths import learning_synapses, settle
 from circuitdsl.derive.polynomials import gates_of, normalized, signals_of, signals_of_sum, varies, written
@@ -101,7 +101,7 @@ class Symbols:
 
     def is_fixed(self, signal: Signal) -> bool:
         """Whether a signal never changes: it is made of coefficients and of states that nothing moves."""
-        value, made = self.circuit.values.get(signal.name), self.opened.arithmetic.made.get(signal.name)
+        value, made = self.circuit.values.get(signal.name), self.opened.arithmetic.made.get(key(signal))
         if value is not None or made is None:
             return not signal.random and (value is None or value.update is None)
         return all(map(self.is_fixed, (s for a in (made.argument, *made.others) for s in signals_of_sum(a))))
