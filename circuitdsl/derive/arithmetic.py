@@ -277,15 +277,19 @@ class Arithmetic:
         return z, -self.constants.value(k) / self.constants.value(c)
 
     def _cancelled(self, inverse: Signal, rest: list[Signal]) -> tuple[list[Signal], Sum] | None:
-        """1/s and 1/(1 - s) of a sigmoid s, times a multiple of these: s' = s (1 - s). What is left, and by what."""
+        """1/s of a positive s times s; and 1/s and 1/(1 - s) of a sigmoid s times s' = s (1 - s). What is left, and by
+        what."""
         made = self.made.get(key(inverse))
         linear = affine(made.argument) if made is not None and made.function == "inverse" else None
-        if linear is None or self.slopes.get(key(linear[1]), ("", None))[0] != "sigmoid":
+        if linear is None:
             return None
         c, s, k = linear
-        slope, one = self.slopes[key(s)][1], identity(s.size)
-        if not k.number and s in rest:
+        function, slope = self.slopes.get(key(s), ("", None))
+        one = identity(s.size)
+        if not k.number and s in rest and s.nature is Nature.POSITIVE:
             new, gone = one, s
+        elif function != "sigmoid" or slope is None:
+            return None
         elif slope in rest and (not k.number or self.constants.equal(k, negative(c))):
             new, gone = (diagonal(s) if k.number else one - diagonal(s)), slope
         else:

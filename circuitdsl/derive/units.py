@@ -35,6 +35,7 @@ from circuitdsl.derive.algebra import (
     zero,
 )
 from circuitdsl.derive.arithmetic import Arithmetic, NotLinear
+from circuitdsl.derive.comparison import ratio
 from circuitdsl.derive.constants import Constants, negative, sign
 from circuitdsl.derive.expressions import text
 from circuitdsl.derive.polynomials import (
@@ -195,13 +196,20 @@ class Units:
                 return zero(size, size)
             found = diagonal(self.arithmetic.signal(f"prev({value.name})", value.size))
         elif value.population is None:
-            return scaled(identity(size), by=self.number(value))
+            return self._broadcast(value, size)
         else:
             found = self._open(value)
         if value.size == size:
             return found
         unit = column(ones(1))
         return scaled(identity(size), by=times(times(transpose(unit), found), unit))
+
+    def _broadcast(self, value: ir.Value, size: int) -> Sum:
+        """A single number as every unit sees it; one unit alone may be what the number is made of."""
+        if size == 1 and value.expr is not None:
+            with suppress(NotLinear):
+                return self.of(value.expr, size)
+        return scaled(identity(size), by=self.number(value))
 
     def _open(self, value: ir.Value) -> Sum:
         if value.name not in self.opened:
@@ -311,10 +319,11 @@ class Units:
     def number(self, value: ir.Value) -> Sum:
         """A modulator, the loss, or a scalar of the gradient, as a matrix UNIT x UNIT."""
         match value.expr:
-            case ir.Reduce(function="sum", arguments=(ir.Read(value=summed),)):
-                whole = self.circuit.values[summed]
-                if whole.kind is ir.Kind.TARGET and whole.size > 1:  # class targets are one-hot
-                    return identity(UNIT)
+            case ir.Reduce(function="sum", arguments=(summed,), size=size):
+                with suppress(NotLinear):
+                    of_target = self._of_target(self.of(summed, size))
+                    if of_target is not None:  # class targets are one-hot
+                        return scaled(identity(UNIT), of_target)
             case ir.Num() | ir.ParamRef() | ir.Apply(function="neg" | "add" | "sub" | "mul") as expr:
                 with suppress(NotLinear):
                     return self.of(expr, UNIT)
@@ -322,6 +331,12 @@ class Units:
                 pass
         positive = value.expr is not None and surely_positive(value.expr, self.circuit)
         return letter_sum(Scalar(name=value.name, positive=positive))
+
+    def _of_target(self, found: Sum) -> Coefficient | None:
+        """The number of times that it is a class target."""
+        targets = (self.circuit.values[p.name] for p in self.circuit.of_kind(ir.Kind.TARGET))
+        factors = (ratio(found, self._open(t)) for t in targets if t.size == found.rows > 1)
+        return next((f for f in factors if f is not None), None)
 
     def is_positive_coefficient(self, name: str) -> bool:
         """Whether every number of a coefficient starts above 0."""
