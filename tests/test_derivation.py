@@ -34,6 +34,9 @@ def test_kolen_pollack_at_every_depth(depth: int) -> None:
     assert rates == pytest.approx([0.0005] * depth)
 
 
+CUBE = "eta * gamma * w^3"
+
+
 @pytest.mark.parametrize(
     ("changes", "wanted"),
     [
@@ -45,6 +48,15 @@ def test_kolen_pollack_at_every_depth(depth: int) -> None:
         ({"feedback": "0 * eta * post * pre - eta * gamma * w"}, OPEN),  # it only decays
         ({"feedback": "eta * post * pre - 25 * eta * gamma * w * w * w"}, OPEN),
         ({"feedback": "eta * post * pre + eta * gamma * w"}, OPEN),  # it grows
+        ({"hidden": "eta * post.apical * step(post.basal) * pre - eta * gamma * sign(w)"}, GRADIENT),
+        ({"hidden": "eta * post.apical * step(post.basal) * pre - eta * gamma * w * abs(w)"}, GRADIENT),
+        ({"hidden": "eta * post.apical * step(post.basal) * pre - eta * gamma * w^2"}, OPEN),
+        ({"hidden": "eta * post.apical * step(post.basal) * pre + eta * gamma * sign(w)"}, OPEN),
+        ({"output": f"eta * err * pre - {CUBE}", "feedback": f"eta * post * pre - {CUBE}"}, OPEN),
+        ({"v": "init = transpose(Wo)", "output": f"eta * err * pre - {CUBE}", "feedback": f"eta * post * pre - {CUBE}"},
+         EXACT),
+        ({"v": "init = 2 * transpose(Wo)", "output": f"eta * err * pre - {CUBE}",
+          "feedback": f"2 * eta * post * pre - {CUBE}"}, OPEN),
         ({"v": "connect = sparse(0.5)", "wo": "connect = sparse(0.5)"}, OPEN),
         ({"v": "connect = sparse(0.5)"}, OPEN),
         ({"v": "bounds = [-1, 1]"}, OPEN),
@@ -283,6 +295,9 @@ def test_a_credit_that_keeps_its_sign() -> None:
         ("softmax(basal)", "cross_entropy(out, y)", "y - out", "exact"),
         ("softmax(2 * basal)", "cross_entropy(out, y)", "y - out", "exact"),
         ("sigmoid(basal)", "cross_entropy(out, y)", "y - out", None),  # of one class only
+        ("softmax(basal)", "-sum(y * log(out))", "y - out", "exact"),
+        ("softmax(basal)", "-sum((1 - y) * log(out))", "y - out", None),
+        ("sigmoid(basal)", "-sum(y * log(out) + (1 - y) * log(1 - out))", "y - out", "exact"),
         ("softmax(basal)", "cross_entropy(out, y) + 0.1 * sum(square(h))", "y - out", "exact"),
     ],
 )
@@ -300,6 +315,13 @@ def test_cross_entropy_of_one_unit() -> None:
     assert verdicts(found) == {"W": GRADIENT, "Wo": EXACT}
     assert found["Wo"].gradient == "err"
     assert verdicts(derived(both.replace("cross_entropy(1 - out", "2 * cross_entropy(1 - out")))["Wo"] == OPEN
+    for loss, wanted in (
+        ("cross_entropy(out, y) + cross_entropy(1 - out, 1 - y)", EXACT),
+        ("-y * log(out) - (1 - y) * log(1 - out)", EXACT),
+        ("-y * log(out) - 2 * (1 - y) * log(1 - out)", OPEN),
+    ):
+        one = kp(out="sigmoid(basal)", loss=loss).replace(": 3", ": 1")
+        assert verdicts(derived(one))["Wo"] == wanted
 
 
 def test_the_error_by_its_parts() -> None:
@@ -453,6 +475,8 @@ def test_factors_of_the_weight() -> None:
 
     assert one("(1 - w)", "bounds = [-1, 1]") == GRADIENT
     assert one("(1 - w)", "") == OPEN
+    assert one("(1 - w^2)", "bounds = [-1, 1]") == GRADIENT
+    assert one("(1 - w^2)", "bounds = [-1, 2]") == OPEN
     assert one("w", "bounds = [0, 1]   init = uniform(0, 1)") == GRADIENT
     assert one("w", "sign = excitatory   init = zeros") == OPEN
     assert one("w^2", "") == GRADIENT

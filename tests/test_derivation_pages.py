@@ -154,6 +154,19 @@ def test_lockstep() -> None:
     assert verdicts(adam(init="normal(1, 0.1)"))["W"] == OPEN
     assert verdicts(adam(factor="2"))["W"] == OPEN
 
+    def momentum(factor: str = "1", leak: str = "0.1", init: str = "0") -> tuple[str | None, str | None]:
+        def rule(drive: str, leak: str, init: str) -> str:
+            return f"{{ state m = {init}   dm = 0.1 * {drive} - {leak} * m   dw = eta * m - eta * gamma * w }}"
+
+        text = kp().replace("{    dw = eta * err * pre - eta * gamma * w }", rule("err * pre", "0.1", "0"))
+        other = rule(f"{factor} * post * pre", leak, init)
+        return verdicts(derived(text.replace("{    dw = eta * post * pre - eta * gamma * w }", other)))["W"]
+
+    assert momentum() == momentum(factor="3") == GRADIENT
+    assert momentum(factor="(-1)") == ("inconsistent", "proved")
+    assert momentum(leak="0.2") == OPEN
+    assert momentum(init="0.1") == OPEN
+
 
 # ---------------------------------------------------------------- the two-signal motif
 

@@ -123,7 +123,13 @@ def factor_range(expr: ir.Expr, weights: tuple[float, float], constants: Constan
         case ir.Apply(function="mul", arguments=(a, b)):
             products = [0.0 if 0.0 in (x, y) else x * y for x in of(a) for y in of(b)]
             return min(products), max(products)
-        case ir.Apply(function="abs" | "square" | "relu"):
+        case ir.Apply(function="square", arguments=(a,)) | ir.Apply(function="pow", arguments=(a, ir.Num(value=2.0))):
+            low, high = of(a)
+            return 0.0 if low <= 0 <= high else min(low * low, high * high), max(low * low, high * high)
+        case ir.Apply(function="sign" | "tanh", arguments=(a,)):
+            low, high = of(a)
+            return (0.0 if low >= 0 else -1.0), (0.0 if high <= 0 else 1.0)
+        case ir.Apply(function="abs" | "relu"):
             return 0.0, inf
         case ir.Apply(function="exp" | "softplus" | "sigmoid"):
             return 1e-300, inf

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import inf
 
 from circuitdsl.derive.algebra import Coefficient, Sum, coefficient, outer, plus, scaled, zero
 from circuitdsl.derive.arithmetic import NotLinear
@@ -146,11 +147,17 @@ class _Reader:
         plain = [t for t in terms if t.power == 1 and not any(map(_per_synapse, t.numeric))]
         odd = [t for t in terms if t not in plain]
         for term in odd:
-            if term.power is None or term.power % 2 == 0 or self._number(term).number > 0:
+            if not self._pulls_back(term):
                 raise NotLinear(f"`{text(term.expr())}` drives the weight by itself")
         found = self.symbols.constants.total([self._number(t) for t in plain]) if plain else None
         decay = None if found is None or not found.number else Coefficient(-found.number, found.params)
         return decay, " ".join(text(t.expr()) for t in odd) or None
+
+    def _pulls_back(self, term: Term) -> bool:
+        """Whether a function of the weight alone never has its sign, and so pulls it toward 0."""
+        whole = product([num(float(self._number(term).number), term.span), *term.weights], span=term.span)
+        below, above = (factor_range(whole, side, self.symbols.constants) for side in ((-inf, 0.0), (0.0, inf)))
+        return below[0] >= 0 and above[1] <= 0
 
     # ------------------------------------------------------------ between drive and weight
 
@@ -248,19 +255,24 @@ class _Reader:
             start = self.symbols.constants.of(state.init) if isinstance(state.init, ir.Num | ir.ParamRef) else None
             return (None, True) if start is not None and not start.number else None
         sources: list[Term] = []
-        leak = 0.0
         for term in split(state.update, expand=True):
             value = self.symbols.constants.value(self._number(term))
+            if _is_leak(term, state):
+                continue
             match term.states:
-                case (ir.SynapseState(name=name),) if name == state.name and not (term.pre or term.signals):
-                    leak -= value
                 case (ir.DriveRead(name=name),) if value > 0 and not (term.pre or term.signals or sources):
                     sources += self._drive_terms(name)
                 case () if (term.pre or term.signals) and not term.weights:
                     sources.append(term)
                 case _:
                     return None
-        return (tuple(sources), True) if sources and 0 < leak <= 1 else None
+        return (tuple(sources), True) if sources and 0 < self._leak(state) <= 1 else None
+
+    def _leak(self, state: ir.SynapseVar) -> float:
+        """What part of itself a state loses at every update."""
+        assert state.update is not None
+        own = [t for t in split(state.update, expand=True) if _is_leak(t, state)]
+        return -sum(self.symbols.constants.value(self._number(t)) for t in own)
 
     def _is_positive(self, expr: ir.Expr, given: frozenset[str] = frozenset()) -> bool:
         """Whether a function of states is positive by its form, `given` that some states stay 0 or more."""
@@ -382,6 +394,8 @@ class _Reader:
             start = self.symbols.constants.of(state.init)
             assert start is not None
             update = "" if state.update is None else self._resolved(state.update, names)
+            if state in reading:  # what comes in is the drive, with its gain
+                update = f"leaks {self._leak(state):.12g}"
             parts.append(f"{self.symbols.constants.value(start):.12g} {update}")
         return "; ".join(parts)
 
@@ -403,6 +417,15 @@ class _Reader:
                     return None
 
         return text(rebuild(expr, plain))
+
+
+def _is_leak(term: Term, state: ir.SynapseVar) -> bool:
+    """Whether a term is a number times the state itself."""
+    match term.factors():
+        case (ir.SynapseState(name=name),):
+            return name == state.name
+        case _:
+            return False
 
 
 def _per_synapse(expr: ir.Expr) -> bool:

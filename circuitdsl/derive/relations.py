@@ -182,9 +182,10 @@ def _pair_holds(
     """In which way the pair holds, and with which factor; None if it does not."""
     constants = search.symbols.constants
     one, two = search.synapse(x), search.synapse(y)
-    if x.lockstep is None or x.lockstep != y.lockstep or x.uneven or y.uneven:
+    if x.lockstep is None or x.lockstep != y.lockstep or x.uneven != y.uneven:
         return None
     linear = x.passage.scale is None and (x.passage.is_open or states_start_at_zero(one, constants))
+    linear = linear and x.uneven is None
     if not linear and not constants.equal(factor, Coefficient()):
         return None
     if constants.equal(x.decay, y.decay):
