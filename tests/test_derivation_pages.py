@@ -171,6 +171,12 @@ def test_lockstep() -> None:
 # ---------------------------------------------------------------- the two-signal motif
 
 
+def test_other_pulls_are_shown() -> None:
+    found = derived(kp(hidden="eta * post.apical * step(post.basal) * pre - eta * gamma * sign(w)"))
+    assert found["W"].implied == "Δw = η · (V err) ∘ 1[h.basal > 0] ⊗ x − ηγ · sign(w)"
+    assert found.meta_objective is None  # that would be the gradient of the sum of |w|
+
+
 def test_meta_objective() -> None:
     assert derived(kp(slope="")).meta_objective is None  # ungated: its mixed derivatives differ
     assert "1 − 1[h.basal > 0] (the curl" in str(derived(kp(slope="")))

@@ -17,6 +17,7 @@ from circuitdsl.derive.constants import sign, with_fans
 from circuitdsl.derive.constraints import factor_range, interval, start_at_zero
 from circuitdsl.derive.expressions import text
 from circuitdsl.derive.folding import num, product, rebuild
+from circuitdsl.derive.notation import coefficient_text
 from circuitdsl.derive.rules import Term, split
 from circuitdsl.derive.symbols import Symbols
 from circuitdsl.derive.units import Units
@@ -151,7 +152,14 @@ class _Reader:
                 raise NotLinear(f"`{text(term.expr())}` drives the weight by itself")
         found = self.symbols.constants.total([self._number(t) for t in plain]) if plain else None
         decay = None if found is None or not found.number else Coefficient(-found.number, found.params)
-        return decay, " ".join(text(t.expr()) for t in odd) or None
+        return decay, " ".join(map(self._pull, odd)) or None
+
+    def _pull(self, term: Term) -> str:
+        """What pulls at the weight, with its sign: `− ηγ · sign(w)`."""
+        number = self._number(term)
+        own = [e for e in term.numeric if _per_synapse(e)]
+        size, of = coefficient_text(number, sign=False), text(product([*own, *term.weights], span=term.span))
+        return f"{'−' if number.number < 0 else '+'} {of if size == '1' else f'{size} · {of}'}"
 
     def _pulls_back(self, term: Term) -> bool:
         """Whether a function of the weight alone never has its sign, and so pulls it toward 0."""

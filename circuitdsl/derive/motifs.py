@@ -61,7 +61,7 @@ def find_motifs(symbols: Symbols, drives: Sequence[Drive]) -> list[Motif]:
     by_neuron: dict[str, list[Side]] = {}
     for drive in drives:
         synapse = symbols.circuit.synapses[drive.synapse]
-        if drive.passage.is_open:
+        if drive.passage.is_open and drive.uneven is None:  # J has no part for any other pull
             by_neuron.setdefault(synapse.post, []).append(Side(drive, synapse.dendrite))
     for sides in by_neuron.values():
         for i, x in enumerate(sides):

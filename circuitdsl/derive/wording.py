@@ -98,7 +98,7 @@ class Wording:
             amount = Coefficient(abs(drive.decay.number), drive.decay.params)
             found = f" {self.sign('−') if drive.decay.number > 0 else '+'} {self.multiple(amount, 'w')}"
         if drive.uneven is not None:
-            found += f" + {self.notation.name(drive.uneven)}"
+            found += f" {self.notation.name(drive.uneven)}"
         return found
 
     # ------------------------------------------------------------ relations
