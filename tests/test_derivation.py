@@ -452,6 +452,8 @@ def test_gains_that_move() -> None:
     [
         ("c * eta * post.apical * step(post.basal) * pre", "param c per W = exp(normal(0, 0.5))", GRADIENT, "diag(c)"),
         ("c * eta * post.apical * step(post.basal) * pre", "param c per W = normal(0, 0.5)", OPEN, None),
+        ("c * eta * post.apical * step(post.basal) * pre", "param c per W = uniform(0.1, 1)", GRADIENT, "diag(c)"),
+        ("c * eta * post.apical * step(post.basal) * pre", "param c per W = uniform(0.1, -1)", OPEN, None),
         ("m * eta * post.apical * step(post.basal) * pre", "modulator m = exp(mean(x))",
          ("descent", "derived"), "m · I"),
         ("m * eta * post.apical * step(post.basal) * pre", "modulator m = mean(x)", OPEN, None),

@@ -348,9 +348,9 @@ class Units:
             case ir.Num() | ir.ParamRef():
                 number = self.constants.of(init)
                 return number is not None and number.number > 0
-            case ir.InitCall(which="constant" | "uniform", arguments=(low, *_)):
-                number = self.constants.of(low)
-                return number is not None and number.number > 0
+            case ir.InitCall(which="constant" | "uniform", arguments=ends):  # from either end to the other
+                numbers = list(map(self.constants.of, ends))
+                return all(number is not None and number.number > 0 for number in numbers)
             case ir.InitApply(function="exp" | "softplus" | "sigmoid"):
                 return True
             case ir.InitApply(function="add" | "mul" | "div", arguments=arguments):
