@@ -443,6 +443,8 @@ def test_gains_that_move() -> None:
         assert verdicts(found)["W"] == ("gradient", "derived")
         assert h == found["W"].H
         assert [r.holds for r in found.relations if r.kind == "intertwiner"] == ["rest"]
+    named = kept("q", f"{moving}   let q = exp(k)")
+    assert verdicts(named)["W"] == ("gradient", "derived")
     assert verdicts(kept("step(k)", "1 keep"))["W"] == GRADIENT  # nothing moves it
     assert verdicts(kept("step(k)", "-1 keep"))["W"] == OPEN
 

@@ -102,7 +102,7 @@ class Symbols:
     def is_fixed(self, signal: Signal) -> bool:
         """Whether a signal never changes: it is made of coefficients and of states that nothing moves."""
         value, made = self.circuit.values.get(signal.name), self.opened.arithmetic.made.get(key(signal))
-        if value is not None or made is None:
+        if made is None:
             return not signal.random and (value is None or value.update is None)
         return all(map(self.is_fixed, (s for a in (made.argument, *made.others) for s in signals_of_sum(a))))
 
