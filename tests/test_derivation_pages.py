@@ -138,6 +138,30 @@ def test_states() -> None:
         assert one(f"{trace}   dw = eta * m / (1 - 0.9^({power}))") == wanted
 
 
+def test_decay_within_a_drive() -> None:
+    """Decay may stand in the drive: of a plain rule it is decay, behind states the weight is pulled all the same."""
+
+    def rules(body: str, v: str = "") -> Derivation:
+        text = kp(v=v)
+        for drive in ("post.apical * step(post.basal) * pre", "err * pre", "post * pre"):
+            old = f"dw = eta * {drive} - eta * gamma * w"
+            assert old in text
+            text = text.replace(old, body.replace("DRIVE", drive), 1)
+        return derived(text)
+
+    plain = rules("drive g = DRIVE - gamma * w   dw = eta * g")
+    assert verdicts(plain) == {"W": GRADIENT, "Wo": EXACT}
+    assert plain["W"].implied == derived(kp())["W"].implied
+    assert verdicts(rules("drive g = gamma * w - DRIVE   dw = -(eta * g)")) == {"W": GRADIENT, "Wo": EXACT}
+    momentum = "state m = 0   dm = DRIVE - gamma * w - 0.1 * m   dw = eta * m"
+    assert verdicts(rules(momentum)) == {"W": OPEN, "Wo": ("gradient", "derived")}
+    assert verdicts(rules(momentum, v="init = transpose(Wo)"))["W"] == ("gradient", "derived")
+    adam = "drive g = DRIVE - gamma * w   state v = 0   dv = g^2 - 0.1 * v   dw = eta * g / (sqrt(v) + 0.1)"
+    assert verdicts(rules(adam))["Wo"] == ("gradient", "derived")
+    assert verdicts(rules(adam.replace("- gamma * w", "+ gamma * w")))["Wo"] == OPEN
+    assert verdicts(rules("drive g = -(gamma * w)   dw = eta * g"))["Wo"] == ("none", "proved")
+
+
 def test_lockstep() -> None:
     """States move alike only if they start and are driven alike; a factor survives linear ones only."""
 

@@ -40,6 +40,9 @@ class Passage:
         return not self.trace and self.scale is None
 
 
+_ONE, _OPEN = Coefficient(), Passage()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drive:
     """One rule as symbols. `rate` is positive; `decay` is None where there is none, `uneven` tells what else pulls
@@ -114,7 +117,7 @@ class _Reader:
     def drive(self) -> Drive | Unread:
         assert self.synapse.dw is not None
         terms = [t for t in split(self.synapse.dw) if self._number(t).number]
-        pulls = [t for t in terms if t.weights and not (t.pre or t.signals or t.states or t.mixed)]
+        pulls = [t for t in terms if _is_pull(t)]
         moving = [t for t in terms if t not in pulls]
         decay, uneven = self._pulls(pulls)
         if not moving:
@@ -127,6 +130,12 @@ class _Reader:
                 raise NotLinear(f"`{text(term.expr())}` adds the same to every weight")
         stateful = any(t.states for t in moving)
         passage, sources, rate = self._through_states() if stateful else self._plain(moving)
+        within = [t for t in sources if _is_pull(t)]  # `drive g = err * pre - gamma * w`
+        if within:
+            sources = [t for t in sources if t not in within]
+            more, other = self._pulls(within, rate, passage)
+            decay = more if decay is None else decay if more is None else self.symbols.constants.total([decay, more])
+            uneven = " ".join(pull for pull in (uneven, other) if pull) or None
         signal, pre, rate = self._outer(sources, rate)
         return Drive(
             synapse=self.synapse.name, rate=rate, signal=signal, credit=self._column(signal), pre=pre, decay=decay,
@@ -143,20 +152,24 @@ class _Reader:
             raise NotLinear(f"`{text(product(plain, span=term.span))}` is no number before the run")
         return found
 
-    def _pulls(self, terms: Sequence[Term]) -> tuple[Coefficient | None, str | None]:
-        """The linear decay, and what else pulls at the weight without any signal."""
-        plain = [t for t in terms if t.power == 1 and not any(map(_per_synapse, t.numeric))]
+    def _pulls(
+        self, terms: Sequence[Term], rate: Coefficient = _ONE, passage: Passage = _OPEN
+    ) -> tuple[Coefficient | None, str | None]:
+        """The linear decay, and what else pulls at the weight without any signal; `rate` and `passage` stand between
+        these terms and the weight."""
+        plain = [t for t in terms if passage.is_open and t.power == 1 and not any(map(_per_synapse, t.numeric))]
         odd = [t for t in terms if t not in plain]
         for term in odd:
-            if not self._pulls_back(term):
+            if not self._pulls_back(term) or rate.number < 0:
                 raise NotLinear(f"`{text(term.expr())}` drives the weight by itself")
-        found = self.symbols.constants.total([self._number(t) for t in plain]) if plain else None
+        found = self.symbols.constants.total([rate * self._number(t) for t in plain]) if plain else None
         decay = None if found is None or not found.number else Coefficient(-found.number, found.params)
-        return decay, " ".join(map(self._pull, odd)) or None
+        shown = " ".join(self._pull(t, rate if passage.is_open else _ONE) for t in odd)
+        return decay, (shown if passage.is_open or not shown else f"{shown} (in its drive)") or None
 
-    def _pull(self, term: Term) -> str:
+    def _pull(self, term: Term, rate: Coefficient) -> str:
         """What pulls at the weight, with its sign: `− ηγ · sign(w)`."""
-        number = self._number(term)
+        number = rate * self._number(term)
         own = [e for e in term.numeric if _per_synapse(e)]
         size, of = coefficient_text(number, sign=False), text(product([*own, *term.weights], span=term.span))
         return f"{'−' if number.number < 0 else '+'} {of if size == '1' else f'{size} · {of}'}"
@@ -270,7 +283,7 @@ class _Reader:
             match term.states:
                 case (ir.DriveRead(name=name),) if value > 0 and not (term.pre or term.signals or sources):
                     sources += self._drive_terms(name)
-                case () if (term.pre or term.signals) and not term.weights:
+                case () if _is_pull(term) or ((term.pre or term.signals) and not term.weights):
                     sources.append(term)
                 case _:
                     return None
@@ -425,6 +438,11 @@ class _Reader:
                     return None
 
         return text(rebuild(expr, plain))
+
+
+def _is_pull(term: Term) -> bool:
+    """Whether a term is a function of the weight alone."""
+    return bool(term.weights) and not (term.pre or term.signals or term.states or term.mixed)
 
 
 def _is_leak(term: Term, state: ir.SynapseVar) -> bool:
