@@ -308,6 +308,15 @@ def test_outputs(out: str, loss: str, err: str, wanted: str | None) -> None:
         assert found["W"].verdict == (None if "square" in loss else "gradient")
 
 
+def test_the_inverse_of_several_factors() -> None:
+    """What H is divided by stands in brackets, if it is more than one letter."""
+    soft = derived(kp(rate="log(1 + exp(basal))", slope=""))
+    assert soft["W"].H == "(diag(1/(1 + exp(h.basal))) diag(exp(h.basal)))⁻¹"
+    whole = derived(kp(out="basal", loss="exp(mse(out, y))"))
+    assert whole["Wo"].H == "(d(mse in loss) · I)⁻¹"
+    assert derived(kp(rate="tanh(basal)", slope=""))["W"].H == "diag(h′)⁻¹"
+
+
 def test_cross_entropy_of_one_unit() -> None:
     """Both classes of a sigmoid unit: its slope cancels, and the error is y - out."""
     both = kp(out="sigmoid(basal)", loss="cross_entropy(out, y) + cross_entropy(1 - out, 1 - y)")

@@ -177,7 +177,11 @@ class Wording:
         return self.sign(" · ").join(parts) or "I"
 
     def ratio(self, form: Form) -> str:
-        over = "" if plain_factor(form.over) is not None else f"{self.sum(form.over)}{self.sign('⁻¹')}"
+        over = "" if plain_factor(form.over) is not None else self.sum(form.over)
+        if over:
+            first = form.over.terms[0]
+            alone = len(form.over.terms) == len(first.word) == 1 and not first.scalars
+            over = f"{over if alone else f'({over})'}{self.sign('⁻¹')}"
         above = "" if plain_factor(form.h) is not None else self.sum(form.h)
         if len(form.h.terms) > 1:
             above = f"({above})"
