@@ -146,6 +146,7 @@ def test_params_follow_and_lists_evolve_whole(circuit: Circuit) -> None:
 @pytest.mark.parametrize(
     ("names", "told"),
     [(["etta"], "did you mean `eta`"), (["n"], "shapes the circuit"), (["eta", "eta"], "twice"), ([], "empty"),
+     (["rates", "rates[1]"], "also as `rates`"), (["rates[1]", "rates"], "also as"),
      (["eta:no"], "NAME:STEP"), (["eta:-1"], "NAME:STEP"), (["rates[7]"], "no param")],
 )  # fmt: skip
 def test_a_genome_that_makes_no_sense(circuit: Circuit, names: list[str], told: str) -> None:
@@ -161,6 +162,7 @@ def test_objectives(circuit: Circuit) -> None:
     assert objective(circuit.ir, None, "loss").sign == -1
     assert objective(circuit.ir, None, "mean(h)").sign == 1
     assert objective(circuit.ir, tasks["moons"], "mse(out, y)").sign == -1
+    assert objective(circuit.ir, tasks["moons"], "-mse( out,y )").sign == 1  # spaces say nothing
     with pytest.raises(UsageError, match="did you mean `mean"):
         objective(circuit.ir, None, "mean(hh)")
     with pytest.raises(UsageError, match="no metric"):

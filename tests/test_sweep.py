@@ -360,6 +360,7 @@ def test_linear_algebra_has_one_thread(circuit: Circuit) -> None:
         ({"eta": []}, "no values"),
         ({"eta": [0.1, 0.1]}, "twice"),
         ({"eta": [[1, 2]]}, "eta"),
+        ({"sizes[1]": [2, 3], "sizes": [[4, 2]]}, "part of `sizes`, which is swept"),
     ],
 )
 def test_a_grid_that_makes_no_sense(circuit: Circuit, grid: Any, told: str) -> None:

@@ -95,12 +95,18 @@ def genome_of(circuit: ir.Circuit, numbers: Numbers, state: State, names: Sequen
     genes: list[Gene] = []
     for text in names:
         name, _, step = (part.strip() for part in text.partition(":"))
-        if any(gene.name == name for gene in genes):
-            raise UsageError(f"`{name}` is twice in the genome")
+        again = next((gene.name for gene in genes if _overlap(gene.name, name)), None)
+        if again is not None:
+            raise UsageError(f"`{name}` is twice in the genome" + (f", also as `{again}`" if again != name else ""))
         genes.append(_gene(circuit, numbers, state, name, _step(text, step)))
     if not genes:
         raise UsageError("an empty genome: name params or coefficients of the circuit")
     return Genome(genes=tuple(genes))
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether two names are of the same number: a list, `sizes`, has its elements, `sizes[1]`, too."""
+    return one == other or one == other.partition("[")[0] or other == one.partition("[")[0]
 
 
 def _step(text: str, written: str) -> float | None:

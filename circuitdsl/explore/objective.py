@@ -55,6 +55,7 @@ def _named(circuit: ir.Circuit, task: ir.Task | None, name: str) -> Objective:
             raise UsageError(f"`{circuit.name}` declares no loss")
         return Objective(text="loss", expr=None, sign=-1)
     known = _expressions(circuit)
+    name = next((text for text in known if _without_spaces(text) == _without_spaces(name)), name)
     if name not in known:
         hint = did_you_mean(name, ["metric", "loss", *known])
         can = ", ".join(f"`{k}`" for k in ("metric", "loss", *known))
@@ -62,6 +63,10 @@ def _named(circuit: ir.Circuit, task: ir.Task | None, name: str) -> Objective:
             f"`{circuit.name}` has no metric, loss or recorded number `{name}`; {hint or f'there are: {can}'}"
         )
     return Objective(text=name, expr=known[name], sign=_sign(known[name]))
+
+
+def _without_spaces(text: str) -> str:
+    return "".join(text.split())
 
 
 def _expressions(circuit: ir.Circuit) -> dict[str, ir.Expr]:

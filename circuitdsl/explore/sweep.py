@@ -136,6 +136,11 @@ def _check_grid(grid: Grid, params: Mapping[str, Override]) -> None:
                 raise UsageError(f"`{name}` is to take the value {label(value)} twice")
         if name in params:
             raise UsageError(f"`{name}` is both swept and set")
+        whole = name.partition("[")[0]
+        if name != whole and (whole in grid or whole in params):  # one of the two would say nothing
+            raise UsageError(
+                f"`{name}` is part of `{whole}`, which is {'swept' if whole in grid else 'set'} as a whole"
+            )
 
 
 def plain(value: Override) -> Override:
