@@ -25,6 +25,13 @@ class Mean(NamedTuple):
         return self.mean + self.half
 
 
+def student(count: int) -> float:
+    """Half the width of the interval of a mean of so many values, in standard errors; NaN for fewer than two."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(count - 1, (1 + CONFIDENCE) / 2)) if count > 1 else math.nan
+
+
 def over_seeds(values: Sequence[float]) -> Mean:
     """Of the values that are numbers."""
     found = [v for v in values if math.isfinite(v)]
@@ -34,7 +41,5 @@ def over_seeds(values: Sequence[float]) -> Mean:
     mean = sum(found) / n
     if n == 1:
         return Mean(mean, math.nan, 1)
-    from scipy.special import stdtrit
-
     deviation = math.sqrt(sum((v - mean) * (v - mean) for v in found) / (n - 1))
-    return Mean(mean, float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * deviation / math.sqrt(n), n)
+    return Mean(mean, student(n) * deviation / math.sqrt(n), n)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from circuitdsl.explore import statistics
+from circuitdsl.explore.statistics import student
+
 if TYPE_CHECKING:
     import xarray as xr
-
-CONFIDENCE = 0.95
 
 
 class Mean(NamedTuple):
@@ -31,24 +32,18 @@ class Mean(NamedTuple):
         return Mean(*(100 * v for v in self)).written(digits) + " points"
 
 
-def student(count: int) -> float:
-    """The half width of the interval of a mean, in standard errors."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(count - 1, (1 + CONFIDENCE) / 2)) if count > 1 else float("nan")
-
-
 def mean_of(values: Any) -> Mean:
     """Over all values that are finite."""
     import numpy as np
 
-    flat = np.asarray(values, dtype=float).ravel()
-    flat = flat[np.isfinite(flat)]
-    if not len(flat):
-        return Mean(np.nan, np.nan, np.nan)
-    mean = float(flat.mean())
-    half = student(len(flat)) * float(flat.std(ddof=1)) / len(flat) ** 0.5 if len(flat) > 1 else np.nan
-    return Mean(mean, mean - half, mean + half)
+    found = statistics.over_seeds(np.asarray(values, dtype=float).ravel().tolist())
+    return Mean(found.mean, found.low, found.high)
+
+
+def lost(runs: xr.DataArray) -> str:
+    """Of one setting's runs how many have no value, since they diverged: a mean of the others does not say so."""
+    count = int(runs.isnull().sum())
+    return f" ({count} of {runs.size} diverged)" if count else ""
 
 
 def over_seeds(array: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
@@ -57,6 +52,6 @@ def over_seeds(array: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
 
     mean = array.mean("seed")
     count = array.count("seed")
-    quantile = np.vectorize(lambda n: student(int(n)) if n > 1 else np.nan, otypes=[float])(count.values)
+    quantile = np.vectorize(lambda n: student(int(n)), otypes=[float])(count.values)
     half = array.std("seed", ddof=1) / np.sqrt(count) * quantile
     return mean, half

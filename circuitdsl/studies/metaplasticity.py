@@ -228,7 +228,8 @@ def _draw_priming(axes: Axes, data: xr.Dataset) -> None:
         mean, half = over_seeds(data[name])
         band(axes, data["level"].values, mean, half, label, colour)
     axes.axhline(0, color="#999999", lw=0.8)
-    axes.set(xlabel="teacher above the response, in priming", ylabel="change by the identical probe")
+    axes.set(xlabel="teacher above the response, in priming")
+    axes.set(ylabel="change by the identical probe, per unit of error")
     axes.set_title("the same probe after different histories", fontsize=10)
     axes.legend(frameon=False, fontsize=8)
     plain(axes)
@@ -239,12 +240,11 @@ def _draw_phi(axes: Axes, data: xr.Dataset) -> None:
 
     for seed in data["seed"].values:
         one = data.sel(seed=seed)
-        axes.plot(one["phi"], one["change"], "o-", ms=4, lw=0.8, label=f"seed {seed}")
+        axes.plot(one["phi"], one["change"], "o-", ms=3, lw=0.8, color="#1f6fb4", alpha=0.6)
     axes.axhline(0, color="#999999", lw=0.8)
     axes.axvline(0, color="#999999", lw=0.8)
-    axes.set(xlabel="consistency score φ", ylabel="change by the identical probe")
-    axes.set_title("because φ has changed", fontsize=10)
-    axes.legend(frameon=False, fontsize=8)
+    axes.set(xlabel="consistency score φ", ylabel="change by the identical probe, per unit of error")
+    axes.set_title("because φ has changed; each line is a seed", fontsize=10)
     plain(axes)
 
 
