@@ -126,6 +126,18 @@ def test_four_synapses_and_twin_are_compared_seed_by_seed() -> None:
     assert "no bounds" in ranking.text
     worse = data.assign(compared=data["compared"] - xr.DataArray([0.02, 0.0], dims="rule"))
     assert rivals.rivals_sentences(worse)[0].holds is False
+    gone = data.assign(compared=data["compared"].where((data["rule"] != rivals.FOUR) | (data["seed"] > 0)))
+    assert rivals.rivals_sentences(gone)[0].holds is False  # one that diverged is no worse than the mean of the others
+    assert "(1 of 2 diverged)" in rivals.rivals_sentences(gone)[0].text
+
+
+def test_a_depth_where_a_seed_diverges_is_behind() -> None:
+    deep = np.array([[[0.9, 0.9], [0.9, 0.9]], [[0.9, np.nan], [0.9, 0.9]]])
+    coordinates = {"depth": [2, 3], "learner": [rivals.FOUR, rivals.TWIN], "seed": [0, 1]}
+    sentence = four_synapses._depth_sentence(xr.DataArray(deep, coordinates, ("depth", "learner", "seed")), "ReLU")
+    assert sentence.text.startswith("ReLU neurons, η 0.05 γ 0.01 bounds ±0.5: 2 layers 0.900")
+    assert "3 layers 0.900 (1 of 2 diverged) (twin 0.900)" in sentence.text
+    assert sentence.text.endswith("behind at depth 3")
 
 
 # ---------------------------------------------------------------- limits

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from circuitdsl.api import Outcome, Request, Simulation
 from circuitdsl.runtime.request import Learn
 from circuitdsl.studies.credits import Gradients
-from circuitdsl.studies.intervals import Mean, mean_of
+from circuitdsl.studies.intervals import Mean, lost, mean_of
 from circuitdsl.studies.lesions import draw_lesions, lesion_sentences, run_lesions
 from circuitdsl.studies.protocol import Plan, Sentence, Study
 from circuitdsl.studies.stages import go_on
@@ -269,14 +269,13 @@ class Cell(NamedTuple):
 
 def _cell(one: xr.Dataset, name: str, prefix: str = "") -> Cell:
     twin = f"{prefix}twin"
-    lost = int(one[f"{prefix}metric"].isnull().sum())
     return Cell(
         name=name,
         metric=mean_of(one[f"{prefix}metric"]),
         twin=mean_of(one[twin]) if twin in one else None,
         alignment=mean_of(one[f"{prefix}alignment"]),
         shown=Shown(float(one[f"{prefix}gradient"]), str(one[f"{prefix}reason"].values)),
-        diverged=f" ({lost} of {one.sizes['seed']} diverged)" if lost else "",
+        diverged=lost(one[f"{prefix}metric"]),
     )
 
 
@@ -292,7 +291,7 @@ def _harm_cells(data: xr.Dataset, shape: float) -> Iterator[Cell]:
 
 def finding(data: xr.Dataset) -> list[Sentence]:
     mutual, foreign = _mapped(data, 1.0), _mapped(data, 0.0)
-    told, lost = ("; ".join(map(str, cells)) for cells in (mutual, foreign))
+    told, less = ("; ".join(map(str, cells)) for cells in (mutual, foreign))
     reason = next((c.shown.reason for c in foreign if c.shown.reason), "nothing is missing")
     return [
         Sentence(
@@ -305,7 +304,7 @@ def finding(data: xr.Dataset) -> list[Sentence]:
             holds=all(c.shown.part == 1 for c in mutual),
         ),
         Sentence(
-            text=f"with feedback from elsewhere alignment is less: accuracy {lost}. Derive says: {reason}",
+            text=f"with feedback from elsewhere alignment is less: accuracy {less}. Derive says: {reason}",
             holds=all(f.alignment.mean < m.alignment.mean for f, m in zip(foreign, mutual, strict=True)),
         ),
         *(_harm_sentence(data, float(s)) for s in data["harmed_shape"].values),

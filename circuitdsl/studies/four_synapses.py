@@ -13,10 +13,21 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from circuitdsl.api import Request, Simulation
-from circuitdsl.studies.intervals import mean_of, over_seeds
+from circuitdsl.studies.intervals import lost, mean_of, over_seeds
 from circuitdsl.studies.limits import limit_sentences, run_limits
 from circuitdsl.studies.protocol import Plan, Sentence, Study
-from circuitdsl.studies.rivals import DATA, FOUR, NO_LIMIT, TWIN, compare, request_of, rivals_sentences, text_of
+from circuitdsl.studies.rivals import (
+    DATA,
+    FOUR,
+    NO_LIMIT,
+    TWIN,
+    Setting,
+    compare,
+    request_of,
+    rivals_sentences,
+    text_of,
+    told,
+)
 from circuitdsl.studies.self_assembly import ALIGNMENTS, Gauge, checkpoints
 from circuitdsl.studies.trials import Found, Table, Trial, circuits_of, ended, execute, gather, run_trials
 
@@ -28,6 +39,8 @@ if TYPE_CHECKING:
     from circuitdsl.api import Outcome
 
 DEPTHS, SLOPES = (2, 3, 4, 5), {"ReLU": 0.0, "leaky 0.2": 0.2}
+#: The one setting at which depths are compared.
+DEEP: Setting = {"eta": 0.05, "gamma": 0.01, "bound": 0.5}
 
 #: Stabiliser: the params that switch it on.
 FREE = {"bound": NO_LIMIT, "ceiling": NO_LIMIT, "slow": 1.0}
@@ -102,7 +115,7 @@ def _depths(plan: Plan) -> xr.Dataset:
     trials = [
         Trial(
             circuit=text_of(learner),
-            request=request_of(learner, "digits", seed, 60, depth=depth, slope=SLOPES[slope]),
+            request=request_of(learner, "digits", seed, 60, depth=depth, slope=SLOPES[slope], **DEEP),
             at={"depth": depth, "slope": slope, "learner": learner, "seed": seed},
         )
         for depth, slope, learner, seed in product(DEPTHS, SLOPES, learners, plan.seeds)
@@ -152,34 +165,36 @@ def finding(data: xr.Dataset) -> list[Sentence]:
 def _assembled(data: xr.Dataset) -> list[Sentence]:
     ends = data[list(ALIGNMENTS)].mean("layer").isel(checkpoint=[0, -1])
 
-    def told(name: str) -> str:
+    def course(name: str) -> str:
         return " to ".join(mean_of(ends[name].isel(checkpoint=i)).written(2) for i in (0, 1))
 
     start, end = (mean_of(ends["cos_B_F"].isel(checkpoint=i)) for i in (0, 1))
     return [
         Sentence(
-            text=f"from random weights the feedback assembles itself: cos(B, Fᵀ) from {told('cos_B_F')}",
+            text=f"from random weights the feedback assembles itself: cos(B, Fᵀ) from {course('cos_B_F')}",
             holds=end.low > max(0.5, start.high),
         ),
         Sentence(
-            text=f"the credit comes to follow the gradient: cos(s, δ) from {told('cos_s_delta')}, "
-            f"cos(s, FᵀF δ) of active neurons from {told('cos_s_FFdelta_active')}",
+            text=f"the credit comes to follow the gradient: cos(s, δ) from {course('cos_s_delta')}, "
+            f"cos(s, FᵀF δ) of active neurons from {course('cos_s_FFdelta_active')}",
             holds=mean_of(ends["cos_s_delta"].isel(checkpoint=1)).low > 0.3,
         ),
     ]
 
 
 def _depth_sentences(data: xr.Dataset) -> list[Sentence]:
-    sentences = []
-    for slope in data["slope"].values:
-        of_slope = data["deep"].sel(slope=slope)
-        gaps = {int(d): mean_of(of_slope.sel(depth=d, learner=FOUR)) for d in data["depth"].values}
-        twins = {int(d): mean_of(of_slope.sel(depth=d, learner=TWIN)) for d in data["depth"].values}
-        told = ", ".join(f"{d} layers {gaps[d]} (twin {twins[d].mean:.3f})" for d in gaps)
-        lost = [d for d in gaps if not gaps[d].mean >= twins[d].mean - 0.05]
-        end = f"; more than 5 points behind at depth {', '.join(map(str, lost))}" if lost else "; nowhere lost"
-        sentences.append(Sentence(text=f"{slope} neurons, η 0.05, γ 0.01, bounds: {told}{end}"))
-    return sentences
+    return [_depth_sentence(data["deep"].sel(slope=slope), str(slope)) for slope in data["slope"].values]
+
+
+def _depth_sentence(deep: xr.DataArray, slope: str) -> Sentence:
+    parts, behind = [], []
+    for depth in map(int, deep["depth"].values):
+        four, twin = (deep.sel(depth=depth, learner=learner) for learner in (FOUR, TWIN))
+        parts.append(f"{depth} layers {mean_of(four)}{lost(four)} (twin {mean_of(twin).mean:.3f})")
+        if lost(four) or mean_of(four).mean < mean_of(twin).mean - 0.05:
+            behind.append(str(depth))
+    end = f"more than 5 points behind at depth {', '.join(behind)}" if behind else "nowhere lost"
+    return Sentence(text=f"{slope} neurons, {told(DEEP)}: {', '.join(parts)}; {end}")
 
 
 def opened(data: xr.Dataset) -> dict[str, tuple[int, int, int]]:
@@ -198,13 +213,14 @@ def opened(data: xr.Dataset) -> dict[str, tuple[int, int, int]]:
 
 def _plane_sentences(data: xr.Dataset) -> list[Sentence]:
     counts = opened(data)
-    told = "; ".join(f"{name}: {f} finite, {g} good" for name, (f, g, _) in counts.items())
+    by_name = "; ".join(f"{name}: {f} finite, {g} good" for name, (f, g, _) in counts.items())
+    seeds = data["plane"].dropna("seed", how="all").sizes["seed"]
     total = counts["none"][2]
     bounds = "bounds ±0.5"
     return [
         Sentence(
-            text=f"of {total} settings of η and γ, finite in all seeds and within {100 * GOOD:g} points of the best: "
-            + told
+            text=f"of {total} settings of η and γ, finite in all {seeds} seeds and within {100 * GOOD:g} points of the "
+            f"best: {by_name}"
         ),
         Sentence(
             text="weight bounds keep every setting finite and open the largest part of the plane",
@@ -274,7 +290,7 @@ def _draw_curves(axes: Axes, data: xr.Dataset) -> None:
     axes.axhline(0, color="#999999", lw=0.8)
     axes.set(xlabel="epochs on digits", ylabel="cosine", ylim=(-0.2, 1.05))
     axes.set_title("it assembles itself", fontsize=10)
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    axes.legend(frameon=False, fontsize=8, loc="center right")
     plain(axes)
 
 
@@ -299,7 +315,7 @@ def _draw_plane(axes: Axes, data: xr.Dataset, name: str) -> None:
     values = plane.mean("seed", skipna=False).transpose("plane_gamma", "plane_eta")
     heat_map(axes, values, low=0.0, limit=1.0)
     axes.set(xlabel="learning rate η", ylabel="decay γ")
-    axes.set_title(name, fontsize=10)
+    axes.set_title(f"accuracy, stabiliser: {name}\n(–: a seed diverged)", fontsize=10)
 
 
 STUDY = Study(

@@ -109,6 +109,7 @@ def limit_sentences(data: xr.Dataset) -> list[Sentence]:
     found = data[list(MEASURES)].dropna("seed", how="all")
     means = found["limit_metric"].mean("seed")
     eta, bound = (float(means.where(means == means.max(), drop=True)[d][0]) for d in ("limit_eta", "limit_bound"))
+    seeds = found.sizes["seed"]
     best = found.sel(limit_eta=eta, limit_bound=bound)
     on, exact = (mean_of(best[n] - best["limit_metric"]) for n in ("limit_on", "limit_exact"))
     told = "; ".join(
@@ -116,8 +117,8 @@ def limit_sentences(data: xr.Dataset) -> list[Sentence]:
     )
     return [
         Sentence(
-            text=f"what limits it on {name} (γ {gamma:g}); accuracy, weights at their bounds, silent neurons, length "
-            f"of the credit in units of the gradient's, their cosine: {told}"
+            text=f"what limits it on {name} (γ {gamma:g}, {seeds} seeds); accuracy, weights at their bounds, silent "
+            f"neurons, length of the credit in units of the gradient's, their cosine: {told}"
         ),
         Sentence(
             text=f"from the best of these weights (η {eta:g}, bounds ±{bound:g}) an epoch of exact gradients changes "

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from circuitdsl.api import Request, Simulation
 from circuitdsl.runtime.request import Learn
-from circuitdsl.studies.intervals import mean_of
+from circuitdsl.studies.intervals import lost, mean_of
 from circuitdsl.studies.protocol import Plan, Sentence
 from circuitdsl.studies.stages import go_on, held_out
 from circuitdsl.studies.trials import Found, Table, Text, Trial, ended, gather, run_trials, shipped_text
@@ -187,16 +187,17 @@ def _beside(data: xr.Dataset, name: str) -> Sentence:
     below = mean_of(twin - four)
     allowed = DATA[name].allowed
     return Sentence(
-        text=f"{name}: four synapses {mean_of(four)}, their gradient twin {mean_of(twin)}: {below.points()} below "
-        f"(claimed: within {100 * allowed:g})",
-        holds=below.mean <= allowed,
+        text=f"{name}: four synapses {mean_of(four)}{lost(four)}, their gradient twin {mean_of(twin)}{lost(twin)}: "
+        f"{below.points()} below (claimed: within {100 * allowed:g})",
+        holds=below.mean <= allowed and not lost(four),
     )
 
 
 def _ranking(data: xr.Dataset, name: str) -> Sentence:
     rules = [str(rule) for rule in data["rule"].values]
     rivals = [rule for rule in rules if rule not in (FOUR, TWIN)]
-    accuracies = ", ".join(f"{rule} {mean_of(data['compared'].sel(data=name, rule=rule))}" for rule in rivals)
+    of_rule = data["compared"].sel(data=name)
+    accuracies = ", ".join(f"{r} {mean_of(of_rule.sel(rule=r))}{lost(of_rule.sel(rule=r))}" for r in rivals)
     chosen = json.loads(data.attrs["chosen"])
     settings = "; ".join(f"{rule} {told(chosen[f'{name}, {rule}'])}" for rule in rules)
     return Sentence(
