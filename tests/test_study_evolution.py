@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 import circuitdsl as cd
-from circuitdsl.api import Request, Simulation
+from circuitdsl.api import Outcome, Request, Simulation
 from circuitdsl.certify.drive import rule_of
 from circuitdsl.certify.measure import Sample, look
 from circuitdsl.certify.passes import Still
@@ -151,8 +151,26 @@ def test_arrival_is_for_good() -> None:
     assert evolution_told._arrival(line(0, 1, 1, np.nan)) is None
 
 
-def test_the_best_rate_is_one_for_all_seeds_of_a_task() -> None:
-    values = [[[0.9, 0.1], [0.2, 0.8]], [[0.1, 0.3], [0.2, 0.5]]]  # task, rate, seed
-    accuracy = xr.DataArray([values], {"who": ["selection"]}, dims=("who", "task", "rate", "seed"))
-    found = evolution_told.at_best_rate(xr.Dataset({"accuracy": accuracy}), "selection")
-    assert found.transpose("task", "seed").values.tolist() == [[0.9, 0.1], [0.2, 0.5]]
+def test_the_best_rate_is_one_for_all_seeds_of_a_task_and_chosen_without_the_test_set() -> None:
+    tuned = [[[0.9, 0.2], [0.2, 0.8]], [[0.1, 0.3], [0.2, 0.5]]]  # task, rate, seed
+    test = [[[0.6, 0.7], [1.0, 1.0]], [[1.0, 1.0], [0.3, 0.4]]]
+    found = {
+        name: xr.DataArray([values], {"who": ["selection"]}, dims=("who", "task", "rate", "seed"))
+        for name, values in (("tuned", tuned), ("accuracy", test))
+    }
+    best = evolution_told.at_best_rate(xr.Dataset(found), "selection")
+    assert best.transpose("task", "seed").values.tolist() == [[0.6, 0.7], [0.3, 0.4]]
+
+
+def test_lives_elsewhere_are_judged_and_chosen_by_different_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged: list[set[int]] = []
+
+    def go_on(outcome: Outcome) -> None:
+        judged.append(set(outcome.loop.dataset.test.tolist()))
+        outcome.run.metric.append(0.5 if len(judged) <= evolution.LAST_LIVES else 0.25)
+
+    monkeypatch.setattr(evolution, "go_on", go_on)
+    found = evolution.some_lives(simulation(GROUPS), Request(seed=1, data="iris", params={"inputs": 4, "classes": 3}))
+    assert found == {"accuracy": 0.5, "tuned": 0.25}
+    lives = evolution.LAST_LIVES
+    assert not set.union(*judged[:lives]) & set.union(*judged[lives:])
