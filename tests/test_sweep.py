@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -348,6 +348,31 @@ def test_linear_algebra_has_one_thread(circuit: Circuit) -> None:
     assert len(seen) > 12
     assert all(found == [1] * len(found) != [] for found in seen)
     assert threads_of_algebra() == before
+
+
+def test_processes_end_with_the_command(tmp_path: Path) -> None:
+    """Also when it is killed, which tells them nothing."""
+    waiting = (
+        "import os, sys, time\n"
+        "from circuitdsl.runtime.where import Cores\n"
+        "def wait(folder, own):\n"
+        "    open(f'{folder}/{os.getpid()}', 'w').close()\n"
+        "    time.sleep(0 if own else 1000)\n"
+        "work = [(sys.argv[1], own) for own in (1, 0, 0)]\n"
+        "list(Cores(2, 'processes').map(wait, work))\n"
+    )
+    command = subprocess.Popen([sys.executable, "-c", waiting, str(tmp_path)])
+    assert _within(60, lambda: len(list(tmp_path.iterdir())) == 2)
+    command.kill()
+    command.wait()
+    assert _within(20, lambda: not any(Path("/proc", path.name).exists() for path in tmp_path.iterdir()))
+
+
+def _within(seconds: float, condition: Callable[[], bool]) -> bool:
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.1)
+    return condition()
 
 
 # ---------------------------------------------------------------- misuse

@@ -8,12 +8,15 @@ files.
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from logging import CRITICAL, getLogger
-from threading import Event
+from threading import Event, Thread
+from time import sleep
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, TypeVar
 
@@ -131,10 +134,25 @@ def _numbered(
     function: Callable[[Shared, Own], Result], index: int, shared: Shared, own: Own, stop: Event | None
 ) -> tuple[int, Result]:
     if stop is None:
+        _end_with_parent()
         with quiet(), one_thread():
             return index, function(shared, own)
     with quiet(), told_by(stop):
         return index, function(shared, own)
+
+
+@cache
+def _end_with_parent() -> None:
+    """From now on this process ends when the one that asked for work has: after a kill of that one it would wait for
+    more work for ever."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            sleep(1)
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 # ---------------------------------------------------------------- linear algebra
