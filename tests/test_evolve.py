@@ -259,6 +259,7 @@ def test_the_dataset(circuit: Circuit) -> None:
     assert (np.diff(found["best"].values, axis=1) >= 0).all()
     assert found["who"].values.tolist() == ["start", "mean", "best"]
     attributes = found.attrs
+    assert all({"long_name", "units"} <= set(found[axis].attrs) for axis in found.coords)
     assert (attributes["objective"], attributes["better"]) == ("metric accuracy(out, y)", "larger")
     assert "circuit small" in attributes["source"]
 

@@ -86,6 +86,10 @@ def test_every_run_is_the_run_that_run_does(circuit: Circuit) -> None:
     assert found.attrs["circuit"] == "small"
     assert "eta" not in json.loads(found.attrs["params"])
     assert "gamma = 0.01" in found.attrs["source"]
+    labels = {axis: found[axis].attrs["long_name"] for axis in ("eta", "seed", "epoch", "update")}
+    assert labels == {
+        "eta": "the param `eta`", "seed": "the seed of the run", "epoch": "epochs done", "update": "updates done"
+    }  # fmt: skip
 
 
 def test_structural_params_and_lists_and_intervals(circuit: Circuit) -> None:

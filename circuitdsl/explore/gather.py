@@ -53,13 +53,13 @@ def gather(planned: Sweep, parts: Parts) -> xr.Dataset:
     }
     if any(p.why for p in found):
         variables["why"] = (dims, along([p.why for p in found]).astype(object), _about("how the run diverged"))
-    coordinates: dict[str, Any] = {"seed": np.array(planned.seeds), "epoch": np.arange(epochs)}
+    axes: dict[str, Any] = {"seed": np.array(planned.seeds), "epoch": np.arange(epochs)}
     for name, values in planned.grid.items():
-        coordinates[dimension(name)] = _coordinate(values)
+        axes[dimension(name)] = _coordinate(values)
     listed = _records(found)
-    coordinates |= _times(listed, coordinates["epoch"])
+    axes |= _times(listed, axes["epoch"])
     for name, axis, records in listed:
-        at = coordinates[axis]
+        at = axes[axis]
         first = next(r for r in records if r is not None)
         variables[f"{name}_" if name in {*TAKEN, *dims} else name] = (
             (*dims, axis, *first.dims),
@@ -69,7 +69,16 @@ def gather(planned: Sweep, parts: Parts) -> xr.Dataset:
     attributes = {**planned.attributes, "swept": ", ".join(planned.grid)}
     if planned.objective is not None:
         attributes |= {"objective": planned.objective.text, "better": planned.objective.better}
+    coordinates = {name: (name, values, _about(_axis(name, planned.grid))) for name, values in axes.items()}
     return xr.Dataset(variables, coordinates, attributes)
+
+
+def _axis(name: str, grid: Mapping[str, Any]) -> str:
+    """What an axis of the dataset is."""
+    if name in ("seed", "epoch"):
+        return {"seed": "the seed of the run", "epoch": "epochs done"}[name]
+    swept = next((param for param in grid if dimension(param) == name), None)
+    return "updates done" if swept is None else f"the param `{swept}`"
 
 
 def _about(text: str) -> dict[str, str]:

@@ -107,16 +107,17 @@ def describe(
     for gene in genome.genes:
         variables |= _gene(gene, lineages)
     coordinates = {
-        "seed": np.array(seeds),
-        "generation": np.arange(values.shape[1]),
-        "candidate": np.arange(values.shape[2]),
-        "task": np.arange(values.shape[3]),
-        "snapshot": np.array(lineages[0].kept),
-        "quantile": np.array(QUANTILES),
-        "who": np.array(WHO, dtype=object),
+        "seed": (np.array(seeds), "the seed of the evolution"),
+        "generation": (np.arange(values.shape[1]), "generations before this one"),
+        "candidate": (np.arange(values.shape[2]), "the candidate of a generation"),
+        "task": (np.arange(values.shape[3]), "the lifetime of a candidate"),
+        "snapshot": (np.array(lineages[0].kept), "generations before this one"),
+        "quantile": (np.array(QUANTILES), "the part of a gene's numbers that is below"),
+        "who": (np.array(WHO, dtype=object), "the start, the last mean, the best candidate"),
     }
     used = {dim for dims, *_ in variables.values() for dim in dims}
-    return xr.Dataset(variables, {k: v for k, v in coordinates.items() if k in used}, dict(attributes))
+    labelled = {k: (k, axis, _about(text)) for k, (axis, text) in coordinates.items() if k in used}
+    return xr.Dataset(variables, labelled, dict(attributes))
 
 
 def _outcomes(lineages: Sequence[Lineage], which: str) -> Array:
