@@ -167,10 +167,10 @@ def test_lives_elsewhere_are_judged_and_chosen_by_different_examples(monkeypatch
 
     def go_on(outcome: Outcome) -> None:
         judged.append(set(outcome.loop.dataset.test.tolist()))
-        outcome.run.metric.append(0.5 if len(judged) <= evolution.LAST_LIVES else 0.25)
+        outcome.run.metric.append(0.5 if len(judged) <= evolution.OTHER_LIVES else 0.25)
 
     monkeypatch.setattr(evolution, "go_on", go_on)
     found = evolution.some_lives(simulation(GROUPS), Request(seed=1, data="iris", params={"inputs": 4, "classes": 3}))
     assert found == {"accuracy": 0.5, "tuned": 0.25}
-    lives = evolution.LAST_LIVES
+    lives = evolution.OTHER_LIVES
     assert not set.union(*judged[:lives]) & set.union(*judged[lives:])

@@ -37,19 +37,21 @@ CIRCUITS = {GROUPS: "studies/evolution.circ", NEURONS: "studies/evolution_neuron
 #: The founder's gains: it does not learn.
 FOUNDER: Mapping[str, Mapping[str, float]] = {GROUPS: dict.fromkeys(GAINS, 0.0), NEURONS: {"start": 0.0}}
 
-#: The first brood's standard deviation, lifetimes of a candidate in a generation, and of the mean genome at the end.
-STEP, LIVES, LAST_LIVES = 0.5, 2, 8
+#: The first brood's standard deviation, lifetimes of a candidate in a generation, and on another task.
+STEP, LIVES, OTHER_LIVES = 0.5, 2, 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extent:
-    """How large. `looked`: the generations of which `individuals` are looked at."""
+    """How large. `looked`: the generations of which `individuals` are looked at; `last`: new lifetimes at the end, of
+    the founder and of the mean genome."""
 
     genomes: tuple[str, ...]
     population: int
     generations: int
     individuals: int
     looked: tuple[int, ...]
+    last: int
 
 
 FULL = Extent(
@@ -58,8 +60,9 @@ FULL = Extent(
     generations=60,
     individuals=10,
     looked=(0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 18, 22, 26, 30, 35, 40, 50, 59),
+    last=8,
 )
-QUICK = Extent(genomes=(GROUPS,), population=32, generations=9, individuals=4, looked=(0, 8))
+QUICK = Extent(genomes=(GROUPS,), population=32, generations=9, individuals=4, looked=(0, 8), last=4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +165,7 @@ def lineage(simulation: Simulation, request: Request, *, extent: Extent, selecti
         population=extent.population,
         generations=extent.generations,
         tasks=LIVES,
-        held_out=LAST_LIVES,
+        held_out=extent.last,
         resample=True,
         selection=selection,
         seed=request.seed,
@@ -296,18 +299,18 @@ def _trial_at(at: Mapping[str, Any], gains: Mapping[str, float], learn: Learn) -
 
 
 def some_lives(simulation: Simulation, request: Request) -> Found:
-    """Accuracy over LAST_LIVES lifetimes, and over as many others that see nothing of the test set."""
+    """Accuracy over OTHER_LIVES lifetimes, and over as many others that see nothing of the test set."""
     import numpy as np
 
-    seeds = np.random.SeedSequence([int(request.seed or 0), 0x11FE]).generate_state(2 * LAST_LIVES)
+    seeds = np.random.SeedSequence([int(request.seed or 0), 0x11FE]).generate_state(2 * OTHER_LIVES)
     found = []
     for place, seed in enumerate(seeds):
         outcome = simulation.prepare(replace(request, seed=int(seed)))
-        outcome = outcome if place < LAST_LIVES else held_out(outcome)
+        outcome = outcome if place < OTHER_LIVES else held_out(outcome)
         go_on(outcome)
         found.append(outcome.metric)
     lives = np.nan_to_num(found)
-    return {"accuracy": float(lives[:LAST_LIVES].mean()), "tuned": float(lives[LAST_LIVES:].mean())}
+    return {"accuracy": float(lives[:OTHER_LIVES].mean()), "tuned": float(lives[OTHER_LIVES:].mean())}
 
 
 STUDY = Study(
