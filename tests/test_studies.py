@@ -15,7 +15,7 @@ from circuitdsl.cli.main import run
 from circuitdsl.report.study import HEAD, with_section
 from circuitdsl.studies import emergent_hebbian, metaplasticity
 from circuitdsl.studies.credits import Gradients, consistency
-from circuitdsl.studies.intervals import mean_of, over_seeds
+from circuitdsl.studies.intervals import lost, mean_of, over_seeds
 from circuitdsl.studies.protocol import Plan
 from circuitdsl.studies.registry import STUDIES, all_studies
 from circuitdsl.studies.trials import Table, Text, Trial, gather, run_trials, simulation_of, train
@@ -49,6 +49,11 @@ def test_over_seeds_leaves_out_what_is_missing() -> None:
     assert mean.values == pytest.approx([2, 2])
     assert half.values[0] == pytest.approx(12.706, abs=1e-2)
     assert np.isnan(half.values[1])
+
+
+def test_runs_that_diverged_are_counted() -> None:
+    assert lost(xr.DataArray([0.9, np.nan, 0.8], dims="seed")) == " (1 of 3 diverged)"
+    assert lost(xr.DataArray([0.9, 0.8], dims="seed")) == ""
 
 
 def test_trials_give_what_the_api_gives() -> None:
@@ -109,6 +114,39 @@ def test_the_identity_holds_update_by_update() -> None:
     measured, predicted, drift = (np.array(found[name]) for name in ("agreement", "predicted", "drift"))
     assert measured == pytest.approx(predicted + drift, rel=0.01)
     assert np.all(np.abs(drift) > 0.02 * np.abs(predicted))  # one epoch: not at rest, or this test would show nothing
+
+
+def test_noise_and_little_decay_turn_the_drive_against_the_weights() -> None:
+    """In every layer; with more decay the same noise does not."""
+    from circuitdsl.studies.trials import shipped_text
+
+    simulation = simulation_of(shipped_text(emergent_hebbian.CIRCUIT))
+    signs = {}
+    for gamma in (1e-4, 0.03):
+        request = Request(seed=2, epochs=16, params={"gamma": gamma, "noise": 1.0})
+        found = emergent_hebbian.follow_quickly(simulation, request)
+        signs[gamma] = np.sign(found["agreement"]).tolist()
+        assert found["metric"] > 0.9  # it learns meanwhile
+    assert signs == {1e-4: [-1, -1, -1], 0.03: [1, 1, 1]}
+
+
+def _settings(agreement: float, spread: float) -> xr.Dataset:
+    """Two settings of two seeds and one layer: the first Hebbian, the second as told."""
+    dims, shape = ("gamma", "noise", "seed", "layer"), (2, 1, 2, 1)
+    values = {"agreement": agreement, "pull": 0.0, "spread": spread, "drift": 0.0}
+    first = {"agreement": 1.0, "pull": 1.0, "spread": 0.0, "drift": 0.0}
+    table = {n: (dims, np.broadcast_to([[[[first[n]]] * 2], [[[values[n]]] * 2]], shape)) for n in first}
+    outer = {n: (dims[:3], np.full((2, 1, 2), v)) for n, v in (("metric", 0.97), ("rested", 5.0))}
+    return xr.Dataset(table | outer, {"gamma": [0.01, 0.0001], "noise": [1.0], "seed": [0, 1], "layer": ["W1"]})
+
+
+def test_a_phase_diagram_has_two_sides() -> None:
+    both, _ = emergent_hebbian._phase_sentences(_settings(-1.0, 1.0))
+    assert both.holds is True
+    assert "above 0 in 1 of 2 settings of γ and noise and below 0 in 1" in both.text
+    one, told = emergent_hebbian._phase_sentences(_settings(1.0, 1.0))
+    assert one.holds is False
+    assert told.text.endswith("nowhere")
 
 
 # ---------------------------------------------------------------- metaplasticity

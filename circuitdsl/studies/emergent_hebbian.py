@@ -5,18 +5,21 @@ per update, D = s r^T averaged over the batch, a stationary |W|^2 means
 
     E<W, D> = gamma E|W|^2 - (eta/2) E|D - gamma W|^2                    (theory: squaring the update)
 
-so that decay makes the drive D agree with the weight, and so with potential times rate, while noise in the credit s
-makes it disagree. D is measured here from credits and rates, update by update, not from the change of W.
+so that decay makes the drive D agree with the weight, and so with potential times rate, while noise in the error, and
+with it in every credit s, makes it disagree: it shakes the weights, and the gradient pulls them back. D is measured
+here from credits and rates, update by update, not from the change of W. The circuit does regression, for which the same
+authors explain the anti-Hebbian side.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise, product
+from math import ceil
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from circuitdsl.api import Outcome, Request, Simulation
-from circuitdsl.studies.intervals import mean_of, over_seeds
+from circuitdsl.studies.intervals import Mean, mean_of, over_seeds
 from circuitdsl.studies.protocol import Plan, Sentence, Study
 from circuitdsl.studies.trials import Found, Table, Trial, ended, execute, gather, run_trials, shipped_text
 
@@ -34,10 +37,12 @@ CIRCUIT = "studies/emergent_hebbian.circ"
 #: Synapse: presynaptic rate r, credit s, postsynaptic potential z.
 LAYERS = {"W1": ("x", "d1", "h1.basal"), "W2": ("h1", "d2", "h2.basal"), "W3": ("h2", "err", "out.basal")}
 
-GAMMAS = (1e-5, 1e-3, 3e-3, 1e-2, 3e-2)
-NOISES = (0.0, 0.1, 0.3)
-EPOCHS, ROUNDS = 80, 8
-QUICK_GAMMAS, QUICK_NOISES, QUICK_EPOCHS, QUICK_ROUNDS = (1e-5, 3e-2), (0.0, 0.3), 16, 2
+ETA, PER_EPOCH = 0.1, 90
+GAMMAS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+NOISES = (0.0, 0.3, 1.0, 2.0)
+#: Epochs before the measurement, until rest if these are enough for it; then epochs that are followed.
+EPOCHS, ROUNDS = range(80, 1001), 20
+QUICK_GAMMAS, QUICK_NOISES, QUICK_EPOCHS, QUICK_ROUNDS = (1e-4, 3e-2), (0.0, 1.0), range(16, 17), 2
 
 #: So many times 1/(eta gamma) updates after the start, the weights of the start have gone down to e^-4.
 AT_REST = 4.0
@@ -58,17 +63,14 @@ ABOUT = {
 def run(plan: Plan) -> xr.Dataset:
     gammas, noises = (QUICK_GAMMAS, QUICK_NOISES) if plan.quick else (GAMMAS, NOISES)
     circuit = shipped_text(CIRCUIT)
-    epochs = QUICK_EPOCHS if plan.quick else EPOCHS
     trials = [
         Trial(
             circuit=circuit,
-            request=Request(seed=seed, epochs=epochs, params={"gamma": gamma, "noise": noise}),
+            request=Request(seed=seed, epochs=epochs_until_rest(gamma, plan), params=_params(gamma, noise)),
             at={"gamma": gamma, "noise": noise, "seed": seed},
             work=follow_quickly if plan.quick else follow,
         )
-        for gamma in gammas
-        for noise in noises
-        for seed in plan.seeds
+        for gamma, noise, seed in product(gammas, noises, plan.seeds)
     ]
     found = run_trials(trials, plan)
     layered = dict.fromkeys((n for n in ABOUT if n not in ("metric", "rested")), ("layer",))
@@ -79,6 +81,15 @@ def run(plan: Plan) -> xr.Dataset:
         about=ABOUT,
     )
     return gather(trials, found, table)
+
+
+def epochs_until_rest(gamma: float, plan: Plan) -> int:
+    allowed = QUICK_EPOCHS if plan.quick else EPOCHS
+    return min(max(ceil(AT_REST / (ETA * gamma * PER_EPOCH)), allowed[0]), allowed[-1])
+
+
+def _params(gamma: float, noise: float) -> dict[str, float]:
+    return {"eta": ETA, "gamma": gamma, "noise": noise}
 
 
 def follow(simulation: Simulation, request: Request) -> Found:
@@ -179,7 +190,14 @@ def _cosine(a: Array, b: Array) -> float:
 
 
 def finding(data: xr.Dataset) -> list[Sentence]:
-    return [*_identity(data), _monotone(data), *_noise(data)]
+    return [*_identity(data), _monotone(data), _weaker(data), *_phase_sentences(data), _signs(data)]
+
+
+def share(data: xr.Dataset) -> xr.DataArray:
+    """E<W, D> over the sum of the sizes of the terms that make it up, all layers together: from -1 (anti-Hebbian) to 1
+    (Hebbian), for each run."""
+    total = data[["agreement", "pull", "spread", "drift"]].sum("layer", skipna=False)
+    return total["agreement"] / (total["pull"] + total["spread"] + abs(total["drift"]))
 
 
 def errors_of_identity(data: xr.Dataset) -> tuple[Array, Array]:
@@ -225,119 +243,152 @@ def _monotone(data: xr.Dataset) -> Sentence:
     )
 
 
-def _noise(data: xr.Dataset) -> list[Sentence]:
-    """Weaker with noise, and reversed where the identity's second term wins."""
+def _weaker(data: xr.Dataset) -> Sentence:
     quiet, loud = data["noise"].values[[0, -1]]
     gamma = float(data["gamma"].values[data.sizes["gamma"] // 2])
     cosines = data["hebbian"].sel(gamma=gamma).mean("layer")
+    less = mean_of(cosines.sel(noise=quiet) - cosines.sel(noise=loud))
     with_noise, without = mean_of(cosines.sel(noise=loud)), mean_of(cosines.sel(noise=quiet))
-    same, total = _signs(data)
+    return Sentence(
+        text=f"noise {loud:g} in the error weakens it (γ = {gamma:g}): cosine {without.written(2)} becomes "
+        f"{with_noise.written(2)}, less by {less.written(2)}",
+        holds=less.low > 0,
+    )
+
+
+class Phase(NamedTuple):
+    """A setting: `share`, and whether the weights of the start are gone."""
+
+    gamma: float
+    noise: float
+    share: Mean
+    rested: bool
+
+    def __str__(self) -> str:
+        drifting = "" if self.rested else ", not at rest"
+        return f"γ = {self.gamma:g}, noise {self.noise:g}: {self.share.written(2)}{drifting}"
+
+
+def phases(data: xr.Dataset) -> list[Phase]:
+    shares = share(data)
+    return [
+        Phase(
+            gamma=float(gamma),
+            noise=float(noise),
+            share=mean_of(shares.sel(gamma=gamma, noise=noise)),
+            rested=bool(data["rested"].sel(gamma=gamma, noise=noise).mean() >= AT_REST),
+        )
+        for gamma, noise in product(data["gamma"].values, data["noise"].values)
+    ]
+
+
+def _phase_sentences(data: xr.Dataset) -> list[Sentence]:
+    """In which settings the drive turns against the weights, with an interval that says so."""
+    found = phases(data)
+    hebbian = [p for p in found if p.share.low > 0]
+    against = [p for p in found if p.share.high < 0]
+    rested = sum(p.rested for p in against)
+    accuracy = [mean_of(data["metric"].sel(gamma=p.gamma, noise=p.noise)).mean for p in against]
+    reached = f", where accuracy is {min(accuracy):.2f} to {max(accuracy):.2f}" if against else ""
     return [
         Sentence(
-            text=f"noise {loud:g} in the credit weakens it (γ = {gamma:g}): cosine {without.written(2)} becomes "
-            f"{with_noise.written(2)}",
-            holds=with_noise.high < without.low,
+            text=f"Hebbian and anti-Hebbian phase: E<W, D> of all layers is above 0 in {len(hebbian)} of {len(found)} "
+            f"settings of γ and noise and below 0 in {len(against)} (intervals over {data.sizes['seed']} seeds exclude "
+            f"0), {rested} of these at rest{reached}",
+            holds=bool(hebbian and against),
         ),
-        _reversed(data),
         Sentence(
-            text=f"Hebbian or anti-Hebbian: the larger of the two terms tells the sign of E<W, D> in {same} of {total} "
-            "settings and layers at rest",
-            holds=same == total,
+            text="E<W, D> over the sum of the sizes of its terms, where it is anti-Hebbian: "
+            + ("; ".join(map(str, against)) or "nowhere")
         ),
     ]
 
 
-def _reversed(data: xr.Dataset) -> Sentence:
-    """In which settings the drive turns against the weights, layers taken together."""
-    total = data["agreement"].sum("layer", skipna=False)
-    negative = [
-        f"γ = {g:g}, noise {n:g} ({m.written(2)}{'' if _rested(data, g) else ', still drifting'})"
-        for g in data["gamma"].values
-        for n in data["noise"].values
-        if (m := mean_of(total.sel(gamma=g, noise=n))).high < 0
-    ]
-    loud = data["noise"].values[-1]
-    counts = ", ".join(
-        f"{int((total.sel(gamma=g, noise=loud) < 0).sum())} of {data.sizes['seed']} at γ = {g:g}"
-        for g in data["gamma"].values
-    )
-    text = f"anti-Hebbian, E<W, D> < 0 over all layers: {counts} (seeds, noise {loud:g}); with an interval that " + (
-        "excludes 0 at " + "; ".join(negative)
-        if negative
-        else "excludes 0 nowhere on this grid: the runs that get there still drift"
-    )
-    return Sentence(text=text, holds=bool(negative) or None)
-
-
-def _rested(data: xr.Dataset, gamma: float) -> bool:
-    return bool(data["rested"].sel(gamma=gamma).mean() >= AT_REST)
-
-
-def _signs(data: xr.Dataset) -> tuple[int, int]:
+def _signs(data: xr.Dataset) -> Sentence:
     import numpy as np
 
     mean = data.mean("seed")
     rest = (mean["rested"] >= AT_REST).broadcast_like(mean["agreement"]).transpose(*mean["agreement"].dims)
-    same = np.sign(mean["agreement"]) == np.sign(mean["predicted"])
-    return int((same & rest).sum()), int(rest.sum())
+    same = int(((np.sign(mean["agreement"]) == np.sign(mean["predicted"])) & rest).sum())
+    total = int(rest.sum())
+    return Sentence(
+        text=f"Hebbian or anti-Hebbian: the larger of the two terms tells the sign of E<W, D> in {same} of {total} "
+        "settings and layers at rest",
+        holds=same == total,
+    )
 
 
 # ---------------------------------------------------------------- the figure
 
 
+COLOURS = {"W1": "#1f6fb4", "W2": "#d9661f", "W3": "#2a7f4f"}
+
+
 def figure(data: xr.Dataset) -> Figure:
-    """The phase diagram; alignment over gamma for each layer; measured against predicted."""
+    """The phase diagram; the layers over gamma, with noise and without; alignment; measured against predicted."""
     from matplotlib.figure import Figure
 
-    drawing = Figure(figsize=(13.5, 4.3), layout="constrained")
-    left, middle, right = drawing.subplots(1, 3)
-    _phases(left, data)
-    _curves(middle, data)
-    _scatter(right, data)
+    drawing = Figure(figsize=(11.5, 8.6), layout="constrained")
+    (phase, layers), (cosine, identity) = drawing.subplots(2, 2)
+    _draw_phases(phase, data)
+    _draw_layers(layers, data)
+    _draw_cosines(cosine, data)
+    _draw_identity(identity, data)
     return drawing
 
 
-def _phases(axes: Axes, data: xr.Dataset) -> None:
+def _draw_phases(axes: Axes, data: xr.Dataset) -> None:
     from circuitdsl.studies.panels import heat_map
 
-    terms = data["pull"] + data["spread"] + abs(data["drift"])
-    phases = (data["agreement"] / terms).mean(["seed", "layer"]).transpose("noise", "gamma")
-    image = heat_map(axes, phases, limit=1.0)
-    figure = axes.figure
-    figure.colorbar(image, ax=axes, shrink=0.85)
-    axes.set(xlabel="decay γ", ylabel="noise in the credit")
-    axes.set_title("E⟨W, D⟩ over the sum of its terms:\nHebbian (red), anti-Hebbian (blue)", fontsize=10)
+    mean, half = (values.transpose("noise", "gamma") for values in over_seeds(share(data)))
+    image = heat_map(axes, mean, limit=1.0, half=half)
+    axes.figure.colorbar(image, ax=axes, shrink=0.85, label="E⟨W, D⟩ / sum of the sizes of its terms")
+    axes.set(xlabel="decay γ", ylabel="noise in the error")
+    axes.set_title("Hebbian (red) and anti-Hebbian (blue), all layers", fontsize=10)
 
 
-def _curves(axes: Axes, data: xr.Dataset) -> None:
+def _layered(axes: Axes, data: xr.Dataset, values: xr.DataArray) -> None:
+    """A curve over gamma for each layer, without noise and with most of it."""
     from circuitdsl.studies.panels import band, plain
 
-    colours = {"W1": "#1f6fb4", "W2": "#d9661f", "W3": "#2a7f4f"}
     for noise, style in zip(data["noise"].values[[0, -1]], ("-", ":"), strict=True):
-        mean, half = over_seeds(data["hebbian"].sel(noise=noise))
-        for layer in LAYERS:
+        mean, half = over_seeds(values.sel(noise=noise))
+        for layer, colour in COLOURS.items():
             label = f"{layer}, noise {noise:g}"
-            band(axes, data["gamma"].values, mean.sel(layer=layer), half.sel(layer=layer), label, colours[layer], style)
+            band(axes, data["gamma"].values, mean.sel(layer=layer), half.sel(layer=layer), label, colour, style)
     axes.axhline(0, color="#999999", lw=0.8)
-    axes.set(xlabel="decay γ", ylabel="cosine of drive s rᵀ with z rᵀ", xscale="log")
-    axes.set_title("it looks Hebbian, until there is noise", fontsize=10)
-    axes.legend(frameon=False, fontsize=8)
+    axes.set(xlabel="decay γ", xscale="log")
+    axes.legend(frameon=False, fontsize=8, ncols=2, loc="lower right")
     plain(axes)
 
 
-def _scatter(axes: Axes, data: xr.Dataset) -> None:
+def _draw_layers(axes: Axes, data: xr.Dataset) -> None:
+    terms = data["pull"] + data["spread"] + abs(data["drift"])
+    _layered(axes, data, data["agreement"] / terms)
+    axes.set(ylabel="E⟨W, D⟩ / sum of the sizes of its terms", ylim=(-1.6, 1.05))
+    axes.set_title("by layer: noise reverses what decay does not hold", fontsize=10)
+
+
+def _draw_cosines(axes: Axes, data: xr.Dataset) -> None:
+    _layered(axes, data, data["hebbian"])
+    axes.set(ylabel="cosine of mean drive E[s rᵀ] with E[z rᵀ]", ylim=(-0.5, 1))
+    axes.set_title("the mean drive looks Hebbian, less so with noise", fontsize=10)
+
+
+def _draw_identity(axes: Axes, data: xr.Dataset) -> None:
     from circuitdsl.studies.panels import plain
 
-    mean = data.mean("seed")
-    rest = (mean["rested"] >= AT_REST).broadcast_like(mean["agreement"]).transpose(*mean["agreement"].dims).values
-    x, y = mean["predicted"].values, mean["agreement"].values
-    for chosen, label, fill in ((rest, "at rest", "#1f6fb4"), (~rest, "still drifting", "none")):
-        axes.scatter(x[chosen], y[chosen], s=22, facecolor=fill, edgecolor="#1f6fb4", label=label, zorder=3)
-    low, high = float(min(x.min(), y.min())), float(max(x.max(), y.max()))
-    axes.plot([low, high], [low, high], color="#999999", lw=0.8)
-    axes.set(xlabel="γ E|W|² − (η/2) E|D − γW|²", ylabel="E⟨W, D⟩, measured")
-    for scale in (axes.set_xscale, axes.set_yscale):
-        scale("symlog", linthresh=0.05)
+    terms = data["pull"] + data["spread"] + abs(data["drift"])
+    measured, half = over_seeds(data["agreement"] / terms)
+    predicted = (data["predicted"] / terms).mean("seed")
+    rest = (data["rested"].mean("seed") >= AT_REST).broadcast_like(measured).transpose(*measured.dims).values
+    for chosen, label, fill in ((rest, "at rest", "#1f6fb4"), (~rest, "not at rest", "none")):
+        axes.errorbar(
+            predicted.values[chosen], measured.values[chosen], half.values[chosen],
+            fmt="o", ms=5, mfc=fill, color="#1f6fb4", elinewidth=0.8, label=label,
+        )  # fmt: skip
+    axes.plot([-1, 1], [-1, 1], color="#999999", lw=0.8)
+    axes.set(xlabel="γ E|W|² − (η/2) E|D − γW|², in the same unit", ylabel="E⟨W, D⟩ / sum of the sizes of its terms")
     axes.set_title("each setting and layer against the identity", fontsize=10)
     axes.legend(frameon=False, fontsize=8)
     plain(axes)

@@ -33,8 +33,10 @@ def heat_map(
     low: float | None = None,
     limit: float | None = None,
     colours: str | None = None,
+    half: xr.DataArray | None = None,
 ) -> AxesImage:
-    """A table [y, x] as colours with its numbers written in; `limit`: the scale's end, `low` its start (-limit)."""
+    """A table [y, x] as colours with its numbers written in; `limit`: the scale's end, `low` its start (-limit);
+    `half`: half of each number's interval, written below it."""
     import numpy as np
 
     high = float(np.nanmax(np.abs(values.values))) if limit is None else limit
@@ -57,6 +59,8 @@ def heat_map(
             else value > start + 0.6 * (high - start)
         )
         text = "–" if value != value else f"{value:.2f}"
+        if half is not None and half.values[row, column] == half.values[row, column]:
+            text += f"\n±{half.values[row, column]:.2f}"
         axes.text(column, row, text, ha="center", va="center", fontsize=7, color="white" if strong else "#222222")
     return image
 
