@@ -16,7 +16,7 @@ from circuitdsl.report.study import HEAD, with_section
 from circuitdsl.studies import emergent_hebbian, metaplasticity
 from circuitdsl.studies.credits import Gradients, consistency
 from circuitdsl.studies.intervals import lost, mean_of, over_seeds
-from circuitdsl.studies.protocol import Plan
+from circuitdsl.studies.protocol import Plan, Sentence, judged
 from circuitdsl.studies.registry import STUDIES, all_studies
 from circuitdsl.studies.trials import Table, Text, Trial, gather, run_trials, simulation_of, train
 
@@ -198,6 +198,22 @@ def test_studies_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 def test_unknown_study(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["study", "emergent_hebian"]) == 2
     assert "emergent_hebbian" in capsys.readouterr().err
+
+
+def test_one_seed_judges_nothing() -> None:
+    found = [Sentence(text="a", holds=False), Sentence(text="b", holds=True)]
+    assert [s.holds for s in judged(found, 1)] == [None, None]
+    assert [s.holds for s in judged(found, 2)] == [False, True]
+
+
+def test_it_is_said_before_the_work_that_nothing_can_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    for option in ("--out", "--docs"):
+        given = ["study", "metaplasticity", "--out", str(tmp_path), option, str(tmp_path / "file")]
+        assert run(given) == 2
+        assert "cannot write" in capsys.readouterr().err
 
 
 def test_default_work_measures_the_metric() -> None:

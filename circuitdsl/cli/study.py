@@ -13,6 +13,7 @@ from circuitdsl.cli.common import (
     OK,
     WRONG,
     add_json,
+    check_writable,
     fail_usage,
     print_json,
     reporting,
@@ -63,6 +64,9 @@ def command(options: Namespace) -> int:
     if options.name != "all" and options.name not in STUDIES:
         _unknown(options.name)
     names = list(STUDIES) if options.name == "all" else [options.name]
+    check_writable(options.out / f"{names[0]}.nc")
+    if options.docs is not None:
+        check_writable(options.docs / "studies.md")
     told, worst = [], OK
     for name in names:
         if len(names) > 1 and not options.json:
@@ -100,13 +104,14 @@ def _unknown(name: str) -> None:
 def _study(name: str, options: Namespace) -> tuple[Page, list[Path], int]:
     from circuitdsl.explore.journal import Journal
     from circuitdsl.report.study import Page, save_section, save_study
+    from circuitdsl.studies.protocol import judged
     from circuitdsl.studies.registry import find_study
 
     study = find_study(name)
     journal = Journal(options.out / f"{study.name}.nc", "study", {})
     with reporting(name, json=options.json), going_on(options.out):
         data = _run(study, options, journal)
-        found = study.finding(data)
+        found = judged(study.finding(data), options.seeds or study.seeds[options.quick])
         page = Page(
             name=study.name,
             claim=study.claim,

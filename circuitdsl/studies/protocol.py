@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from circuitdsl.explore.journal import Journal
@@ -44,6 +44,11 @@ class Sentence:
     @property
     def mark(self) -> str:
         return {True: "✓", False: "✗", None: "·"}[self.holds]
+
+
+def judged(found: Sequence[Sentence], seeds: int) -> list[Sentence]:
+    """What was found, with nothing judged if there was one seed only: that gives no interval."""
+    return [replace(sentence, holds=None) for sentence in found] if seeds < 2 else list(found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
