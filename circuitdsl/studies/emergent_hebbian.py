@@ -37,6 +37,7 @@ CIRCUIT = "studies/emergent_hebbian.circ"
 #: Synapse: presynaptic rate r, credit s, postsynaptic potential z.
 LAYERS = {"W1": ("x", "d1", "h1.basal"), "W2": ("h1", "d2", "h2.basal"), "W3": ("h2", "err", "out.basal")}
 
+#: Learning rate, and updates in an epoch: 1438 digits in batches of 16.
 ETA, PER_EPOCH = 0.1, 90
 GAMMAS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 NOISES = (0.0, 0.3, 1.0, 2.0)
