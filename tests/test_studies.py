@@ -163,6 +163,8 @@ def test_where_a_curve_crosses() -> None:
 @pytest.mark.parametrize("name", list(STUDIES))
 def test_quick_study_writes_what_it_promises(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "studies.md").write_text("# Studies\n\n<!-- study other -->\nkept\n<!-- end of other -->\n")
     code = run(["study", name, "--quick", "--json", "--out", str(tmp_path), "--docs", str(docs)])
     told = json.loads(capsys.readouterr().out)
     assert code == (1 if any(s["holds"] is False for s in told["finding"]) else 0)
@@ -174,6 +176,7 @@ def test_quick_study_writes_what_it_promises(name: str, tmp_path: Path, capsys: 
     assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     assert f"study {name} --quick" in (docs / "studies.md").read_text()
     assert f"studies/{name}.svg" in (docs / "studies.md").read_text()
+    assert "\nkept\n" in (docs / "studies.md").read_text()
     for path in (tmp_path / "circuits").iterdir():
         assert cd.load(path).ir.loss is not None
     _tells_the_same_again(name, tmp_path, told)

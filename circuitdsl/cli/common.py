@@ -105,25 +105,28 @@ def reporting(file: str, *, json: bool) -> Iterator[None]:
 
 
 def check_writable(path: Path) -> None:
-    """Before the work, not after it: whether a results file can be written there. Folders that are missing are made
-    with it. What holds no results, such as the circuit itself, is not replaced. Raises Stop."""
+    """Before the work, not after it: whether a file can be written there. Folders that are missing are made with it.
+    Raises Stop."""
     import tempfile
 
     try:
         if path.exists() and not path.is_file():
             # a directory, or a device, which a file renamed to it would replace
             fail_usage(f"cannot write `{path}`: {'it is a directory' if path.is_dir() else 'it is no ordinary file'}")
-        if path.exists() and _first_bytes(path) not in (b"", b"\x89HDF"):
-            fail_usage(f"`{path}` is there and is no netCDF file: it is not replaced; give another name, or remove it")
         with tempfile.TemporaryFile(dir=next(f for f in path.absolute().parents if f.exists())):
             pass
     except OSError as problem:
         fail_usage(f"cannot write `{path}`: {(problem.strerror or str(problem)).lower()}")
 
 
-def _first_bytes(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(4)
+def check_results(path: Path) -> None:
+    """The same for a results file: what holds no results, such as the circuit itself, is not replaced. Raises Stop."""
+    check_writable(path)
+    if path.exists():
+        with path.open("rb") as file:
+            start = file.read(4)
+        if start not in (b"", b"\x89HDF"):
+            fail_usage(f"`{path}` is there and is no netCDF file: it is not replaced; give another name, or remove it")
 
 
 def fail_usage(message: str) -> NoReturn:

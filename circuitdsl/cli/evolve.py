@@ -14,7 +14,7 @@ from circuitdsl.cli.common import (
     add_set,
     add_task,
     add_verbose,
-    check_writable,
+    check_results,
     params_of,
     print_json,
     reporting,
@@ -98,7 +98,7 @@ def command(options: Namespace) -> int:
     from circuitdsl.explore.evolve import Schedule, plan_evolution, run_evolution
 
     if options.out is not None:
-        check_writable(options.out)
+        check_results(options.out)
     with reporting(options.file, json=options.json), going_on(options.out):
         circuit = load(options.file)
         show(w for w in circuit.warnings if options.verbose or w.severity is not Severity.NOTE)

@@ -18,6 +18,7 @@ from circuitdsl.cli.common import (
     add_set,
     add_task,
     add_verbose,
+    check_results,
     check_writable,
     fail_usage,
     params_of,
@@ -123,7 +124,7 @@ def command(options: Namespace) -> int:
         fail_usage(f"`--out` and `--weights` are both `{weights}`: results and weights are files of their own")
     with reporting(options.file, json=json):
         if options.out is not None:
-            check_writable(options.out)
+            check_results(options.out)
         if weights is not None and not weights.is_file():
             check_writable(weights)
         circuit = load(options.file)

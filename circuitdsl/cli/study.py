@@ -13,6 +13,7 @@ from circuitdsl.cli.common import (
     OK,
     WRONG,
     add_json,
+    check_results,
     check_writable,
     fail_usage,
     print_json,
@@ -64,7 +65,7 @@ def command(options: Namespace) -> int:
     if options.name != "all" and options.name not in STUDIES:
         _unknown(options.name)
     names = list(STUDIES) if options.name == "all" else [options.name]
-    check_writable(options.out / f"{names[0]}.nc")
+    check_results(options.out / f"{names[0]}.nc")
     if options.docs is not None:
         check_writable(options.docs / "studies.md")
     told, worst = [], OK

@@ -16,7 +16,7 @@ from circuitdsl.cli.common import (
     add_json,
     add_task,
     add_verbose,
-    check_writable,
+    check_results,
     color,
     fail_usage,
     params_of,
@@ -122,7 +122,7 @@ def command(options: Namespace) -> int:
     if not grid:
         fail_usage("nothing to sweep over: give the values of a param, such as --set eta=0.01,0.05")
     if options.out is not None:
-        check_writable(options.out)
+        check_results(options.out)
     with reporting(options.file, json=options.json), going_on(options.out):
         circuit = load(options.file)
         show(w for w in circuit.warnings if options.verbose or w.severity is not Severity.NOTE)

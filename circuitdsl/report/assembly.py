@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.report.draw import COLOURS, draw
+from circuitdsl.runtime.state import write_atomically
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -37,13 +38,16 @@ def assembly_picture(circuit: Circuit, results: xr.Dataset) -> Figure:
 
 def save_picture(figure: Figure, folder: Path, name: str) -> list[Path]:
     """Writes the picture as PNG and SVG; says where. Raises OSError."""
+    from io import BytesIO
+
     import matplotlib
 
     paths = [folder / f"{name}.png", folder / f"{name}.svg"]
     # The same picture gives the same file: no date, no random ids.
     with matplotlib.rc_context({"svg.hashsalt": name}):
-        figure.savefig(paths[0], dpi=120)
-        figure.savefig(paths[1], metadata={"Date": None})
+        for path, metadata in zip(paths, (None, {"Date": None}), strict=True):
+            figure.savefig(drawn := BytesIO(), format=path.suffix[1:], dpi=120, metadata=metadata)
+            write_atomically(path, drawn.getvalue())
     return paths
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from circuitdsl.report.assembly import save_picture
+from circuitdsl.runtime.state import write_atomically
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -51,7 +52,7 @@ def save_study(page: Page, figure: Figure, folder: Path) -> list[Path]:
     pictures = save_picture(figure, folder, page.name)
     svg = pictures[1].read_text(encoding="utf-8")
     document = folder / f"{page.name}.html"
-    document.write_text(as_html(page, svg), encoding="utf-8")
+    write_atomically(document, as_html(page, svg).encode())
     return [folder / f"{page.name}.nc", *pictures, document, *save_circuits(page, folder / "circuits")]
 
 
@@ -61,7 +62,7 @@ def save_circuits(page: Page, folder: Path) -> list[Path]:
     paths = []
     for name, text in page.circuits.items():
         paths.append(folder / f"{name}.circ")
-        paths[-1].write_text(text, encoding="utf-8")
+        write_atomically(paths[-1], text.encode())
     return paths
 
 
@@ -109,7 +110,7 @@ def save_section(page: Page, figure: Figure, docs: Path) -> list[Path]:
     picture = save_picture(figure, folder, page.name)
     picture[0].unlink()
     before = document.read_text(encoding="utf-8") if document.exists() else HEAD
-    document.write_text(with_section(before, page.name, as_markdown(page)), encoding="utf-8")
+    write_atomically(document, with_section(before, page.name, as_markdown(page)).encode())
     return [document, picture[1]]
 
 

@@ -18,6 +18,7 @@ from circuitdsl.derive.findings import Derivation, Finding, with_measured
 from circuitdsl.derive.outline import alike, together
 from circuitdsl.derive.wording import Wording, neglected_by
 from circuitdsl.runtime.errors import UsageError
+from circuitdsl.runtime.state import write_atomically
 from circuitdsl.shipped import library_path
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def main() -> None:
     for path, circuit in library():
         print(path, file=sys.stderr)
         entries.append(entry(path, circuit, seeds))
-    options.out.write_text(document(entries, seeds), encoding="utf-8")
+    write_atomically(options.out, document(entries, seeds).encode())
 
 
 if __name__ == "__main__":
