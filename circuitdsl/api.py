@@ -372,7 +372,7 @@ class Simulation:
             scale=settings.scale,
             dtype=self.dtype,
             folder=self.circuit.folder if from_task else None,
-            span=settings.task.span if from_task and settings.task else None,
+            span=settings.task.data_span if from_task and settings.task else None,
         )
         self._data = (key, dataset, settings.data)  # keeps the arrays, so that no other takes their id
         return dataset

@@ -183,3 +183,10 @@ def test_the_gradient_twin_learns(circuit: cd.Circuit) -> None:
     run = circuit.run(target="reference", learn="backprop", epochs=5)
     assert float(run["metric"][-1]) > float(run["metric"][0])
     assert run.attrs["learn"] == "backprop"
+
+
+def test_data_that_cannot_be_had_are_shown_where_they_are_named() -> None:
+    with pytest.raises(cd.CircuitError) as caught:
+        cd.loads(TEXT.replace("data = iris", "data = iriss")).run(target="reference")
+    (found,) = caught.value.diagnostics
+    assert (found.code, found.span.shown) == ("C060", "iriss")

@@ -428,6 +428,7 @@ class Task(Entity):
     path. Unset settings are None; the runtime's defaults then hold."""
 
     data: str
+    data_span: Span
     data_arguments: tuple[tuple[str, float], ...] = ()
     epochs: Expr | None = None
     batch: Expr | None = None

@@ -135,7 +135,8 @@ class Judging(Pass):
         if "scale" in settings:
             scale = word(settings["scale"].value, SCALES, "scale", self.tables)
         return ir.Task(
-            name=item.name.name, span=item.name.span, doc=item.doc, data=data, data_arguments=arguments,
+            name=item.name.name, span=item.name.span, doc=item.doc, data=data, data_span=settings["data"].value.span,
+            data_arguments=arguments,
             epochs=number("epochs"), batch=number("batch"), seed=number("seed"), metric=metric,
             scale=scale,  # type: ignore[arg-type]
         )  # fmt: skip
