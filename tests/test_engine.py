@@ -275,3 +275,20 @@ def test_processes_compile_at_once_and_later_ones_find_the_code(tmp_path: Path) 
     third = json.loads(subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120).stdout)
     assert {bits for bits, _ in [*outputs, third]} == {third[0]}
     assert third[1] == 1
+
+
+# ---------------------------------------------------------------- the same bits in every process
+
+COLD = """
+import circuitdsl as cd
+circuit = cd.load("heterosynaptic/kolen_pollack.circ")
+run = circuit.run(epochs=1)
+print(run["W1.final"].values.tobytes().hex())
+"""
+
+
+def test_the_process_that_compiles_and_those_that_load_get_the_same_bits(tmp_path: Path) -> None:
+    env = {**os.environ, "CIRCUITDSL_CACHE": str(tmp_path)}
+    command = [sys.executable, "-W", "ignore", "-c", COLD]
+    first, second = (subprocess.run(command, env=env, capture_output=True, text=True, check=True) for _ in range(2))
+    assert first.stdout == second.stdout

@@ -64,6 +64,7 @@ def driver(program: Program, scalars: Sequence[Scalar], options: str) -> list[st
         *(f"    {name}," for name in parameters),
         "):",
         '    """The copies from `_begin` to before `_end`, one after the other."""',
+        "    whole()",
         "    for _copy in range(_begin, _end):",
         f"        {program.name}(",
         *(f"            {argument}," for argument in arguments),
@@ -137,8 +138,7 @@ def lane_head(program: Program, dtype: DType) -> list[str]:
     if not program.constants:
         return []
     lines = [f"{name} = {value}" for name, value in program.constants]
-    imports = ["from numba import config, types", "from numba.extending import intrinsic"]
-    return ["", *imports, "", *lines, *_DISTINCT.split("\n"), *(SWIFT_TANH.split("\n") if dtype == "float32" else [])]
+    return ["", *lines, *_DISTINCT.split("\n"), *(SWIFT_TANH.split("\n") if dtype == "float32" else [])]
 
 
 def lane_first(program: Program) -> list[str]:

@@ -53,17 +53,17 @@ INLINE_CALLS = 24
 def print_program(program: Program, dtype: DType, *, comments: bool = True) -> str:
     """The source of a module with one entry point, `program.name`, of the arguments `arguments(program)` and
     then the program's buffers. Without comments it is the same for circuits that differ in layout only."""
-    return _module(program, dtype, f"@njit({OPTIONS}, nogil=True, cache=True)", comments)
+    return _module(program, dtype, f"@njit({OPTIONS}, nogil=True, cache=True)", ["    whole()"], comments)
 
 
-def _module(program: Program, dtype: DType, compiled: str, comments: bool) -> str:
-    """`compiled`: how the program's own function is."""
+def _module(program: Program, dtype: DType, compiled: str, start: list[str], comments: bool) -> str:
+    """`compiled`: how the program's own function is; `start`: what it begins with."""
     apart = sum(1 for _ in phases(program.body)) > INLINE_CALLS
     first = [*(["    apart()"] if apart else []), *lane_first(program)]
     functions = _Functions(comments, first, fixed={"1", *dict(program.constants)}, taken=_taken(program))
     body = _control(program.body, functions, 1)
     names = [*(s.name for s in arguments(program)), *(b.name for b in program.buffers)]
-    lines = _head(program, dtype, comments, apart)
+    lines = [*_head(program, dtype, comments), *_WHOLE.split("\n")]
     lines += _APART.split("\n") if apart else []
     lines += lane_head(program, dtype)
     lines += _helpers(program, dtype)
@@ -72,14 +72,14 @@ def _module(program: Program, dtype: DType, compiled: str, comments: bool) -> st
     lines += ["", "", compiled, *_signature(program.name, names)]
     if comments:
         lines.append(f'    """{program.title}."""')
-    return "\n".join([*lines, *lane_first(program), *body]) + "\n"
+    return "\n".join([*lines, *start, *lane_first(program), *body]) + "\n"
 
 
 def print_copies(program: Program, dtype: DType, *, comments: bool = True) -> str:
     """The same module, and in it the driver of many copies (emit/copies.py)."""
     program = swift(program, dtype)
     lines = driver(program, arguments(program), OPTIONS)
-    return _module(program, dtype, "@kernel", comments) + "\n".join(["", "", *lines]) + "\n"
+    return _module(program, dtype, "@kernel", [], comments) + "\n".join(["", "", *lines]) + "\n"
 
 
 def arguments(program: Program) -> tuple[Scalar, ...]:
@@ -91,12 +91,41 @@ def arguments(program: Program) -> tuple[Scalar, ...]:
 # ---------------------------------------------------------------- the module
 
 
-def _head(program: Program, dtype: DType, comments: bool, apart: bool) -> list[str]:
+def _head(program: Program, dtype: DType, comments: bool) -> list[str]:
     lines = [f'"""{program.title}, in {dtype}. Written by circuitdsl."""', ""] if comments else []
-    more = ["from numba import config, njit, types", "from numba.extending import intrinsic"]
-    imports = ["import numpy as np", *(more if apart else ["from numba import njit"])]
+    imports = ["import numpy as np", "from numba import config, njit, types", "from numba.extending import intrinsic"]
     return [*lines, *imports, "", f"real = np.{dtype}", "kernel = njit(", f"    {OPTIONS},", f"    {INNER},", ")"]
 
+
+_WHOLE = '''
+
+if config.DISABLE_JIT:
+
+    def whole():
+        pass
+
+else:
+
+    @intrinsic
+    def whole(context):
+        """Called in the entry point: it runs what was linked into it, as it will when it is loaded from disk. Else
+        the process that compiles it runs functions as they were compiled on their own, which round otherwise."""
+
+        def lower(context, builder, signature, arguments):
+            library = context.active_code_library
+            optimize = library._optimize_final_module
+
+            def closed():
+                optimize()
+                for function in library._final_module.functions:
+                    if function.linkage.name == "linkonce_odr" and not function.is_declaration:
+                        function.linkage = "internal"
+
+            library._optimize_final_module = closed
+            return context.get_dummy_value()
+
+        return types.void(), lower
+'''.rstrip()
 
 _APART = '''
 if config.DISABLE_JIT:
