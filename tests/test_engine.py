@@ -13,6 +13,8 @@ import pytest
 from agreement import TOLERANCE, generated, parts, worst
 from bench import Bench, library
 
+import circuitdsl as cd
+from circuitdsl.api import Request
 from circuitdsl.derive.gradient import twin
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.runtime.cache import cache_folder, load_module
@@ -292,3 +294,13 @@ def test_the_process_that_compiles_and_those_that_load_get_the_same_bits(tmp_pat
     command = [sys.executable, "-W", "ignore", "-c", COLD]
     first, second = (subprocess.run(command, env=env, capture_output=True, text=True, check=True) for _ in range(2))
     assert first.stdout == second.stdout
+
+
+def test_where_arrays_lie_in_memory_changes_no_bit() -> None:
+    """Small arrays that happen to be near each other: no loop then adds in another order."""
+    circuit, found, near = cd.load("recurrent/lif_stdp.circ"), set(), []
+    for i in range(12):
+        outcome = circuit.compile().execute(Request(epochs=1))
+        found.add(outcome.run.state.weights["Wo"].tobytes())
+        near.append(np.empty(1 + 977 * i, np.uint8))
+    assert len(found) == 1

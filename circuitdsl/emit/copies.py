@@ -91,27 +91,6 @@ def _part(buffer: Buffer, whole: int) -> str:
 
 # ---------------------------------------------------------------- lanes
 
-_DISTINCT = '''
-if config.DISABLE_JIT:
-
-    def distinct():
-        pass
-
-else:
-
-    @intrinsic
-    def distinct(context):
-        """Called in a function none of whose arrays overlap."""
-
-        def lower(context, builder, signature, arguments):
-            for argument in builder.function.args:
-                if argument.name.endswith(".4"):  # the fifth field of an array is where its data are
-                    argument.add_attribute("noalias")
-            return context.get_dummy_value()
-
-        return types.void(), lower
-'''.rstrip()
-
 #: tanh in float32 within 4e-7, never above 1: the quotient of polynomials that Eigen and XLA use (a minimax fit on
 #: +-7.9, where it is 1 in float32). NaN stays NaN.
 SWIFT_TANH = """
@@ -138,12 +117,7 @@ def lane_head(program: Program, dtype: DType) -> list[str]:
     if not program.constants:
         return []
     lines = [f"{name} = {value}" for name, value in program.constants]
-    return ["", *lines, *_DISTINCT.split("\n"), *(SWIFT_TANH.split("\n") if dtype == "float32" else [])]
-
-
-def lane_first(program: Program) -> list[str]:
-    """The first line of each function of a program of lanes."""
-    return ["    distinct()"] if program.constants else []
+    return ["", *lines, *(SWIFT_TANH.split("\n") if dtype == "float32" else [])]
 
 
 def swift(program: Program, dtype: DType) -> Program:

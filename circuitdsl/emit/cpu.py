@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from circuitdsl.emit.copies import driver, lane_first, lane_head, swift
+from circuitdsl.emit.copies import driver, lane_head, swift
 from circuitdsl.emit.target import DType, Target
 from circuitdsl.lower.loop_ir import (
     Assign,
@@ -59,11 +59,11 @@ def print_program(program: Program, dtype: DType, *, comments: bool = True) -> s
 def _module(program: Program, dtype: DType, compiled: str, start: list[str], comments: bool) -> str:
     """`compiled`: how the program's own function is; `start`: what it begins with."""
     apart = sum(1 for _ in phases(program.body)) > INLINE_CALLS
-    first = [*(["    apart()"] if apart else []), *lane_first(program)]
+    first = [*(["    apart()"] if apart else []), DISTINCT]
     functions = _Functions(comments, first, fixed={"1", *dict(program.constants)}, taken=_taken(program))
     body = _control(program.body, functions, 1)
     names = [*(s.name for s in arguments(program)), *(b.name for b in program.buffers)]
-    lines = [*_head(program, dtype, comments), *_WHOLE.split("\n")]
+    lines = [*_head(program, dtype, comments), *_WHOLE.split("\n"), *_DISTINCT.split("\n")]
     lines += _APART.split("\n") if apart else []
     lines += lane_head(program, dtype)
     lines += _helpers(program, dtype)
@@ -72,7 +72,7 @@ def _module(program: Program, dtype: DType, compiled: str, start: list[str], com
     lines += ["", "", compiled, *_signature(program.name, names)]
     if comments:
         lines.append(f'    """{program.title}."""')
-    return "\n".join([*lines, *start, *lane_first(program), *body]) + "\n"
+    return "\n".join([*lines, *start, DISTINCT, *body]) + "\n"
 
 
 def print_copies(program: Program, dtype: DType, *, comments: bool = True) -> str:
@@ -126,6 +126,32 @@ else:
 
         return types.void(), lower
 '''.rstrip()
+
+_DISTINCT = '''
+
+if config.DISABLE_JIT:
+
+    def distinct():
+        pass
+
+else:
+
+    @intrinsic
+    def distinct(context):
+        """Called in a function none of whose arrays overlap. Else how far apart in memory they happen to be would
+        decide which way a loop takes, and so in which order it adds."""
+
+        def lower(context, builder, signature, arguments):
+            for argument in builder.function.args:
+                if argument.name.endswith(".4"):  # the fifth field of an array is where its data are
+                    argument.add_attribute("noalias")
+            return context.get_dummy_value()
+
+        return types.void(), lower
+'''.rstrip()
+
+#: What every function but the driver begins with.
+DISTINCT = "    distinct()"
 
 _APART = '''
 if config.DISABLE_JIT:
