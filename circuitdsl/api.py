@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from circuitdsl.certify.certificate import Certificate
-    from circuitdsl.derive.findings import Derivation
+    from circuitdsl.derive.prove.findings import Derivation
     from circuitdsl.emit.target import Target as BackEnd
     from circuitdsl.graph.machine import Engine
     from circuitdsl.runtime.data import Dataset, Scale
@@ -121,7 +121,7 @@ class Circuit:
 
         Where algebra does not decide, and there is a task or data, a short certificate does, unless `measure` is
         False. Raises UsageError for a param or task that is not there, CircuitError if the circuit is wrong with it."""
-        from circuitdsl.derive.verdict import derive
+        from circuitdsl.derive.prove.verdict import derive
 
         graph, _ = self.with_params(params or {})
         task_of(graph, task)
@@ -132,7 +132,7 @@ class Circuit:
         if not measure or not open_ones:
             return found
         from circuitdsl.certify.certify import measure as measured
-        from circuitdsl.derive.findings import with_measured
+        from circuitdsl.derive.prove.findings import with_measured
 
         return with_measured(found, measured(graph, open_ones, task=task, data=data, folder=self.folder))
 
@@ -418,7 +418,7 @@ def make_engine(target: str, graph: ir.Circuit, probes: Sequence[ir.Expr], dtype
 
 def _twin(graph: ir.Circuit) -> ir.Circuit:
     """The gradient twin, with the records that still mean something in it."""
-    from circuitdsl.derive.gradient import twin
+    from circuitdsl.twin.gradient import twin
 
     made = twin(graph)
     return replace(made, records=tuple(r for r in made.records if _is_there(r, made)))

@@ -19,12 +19,12 @@ import numpy as np
 from bench import LIBRARY, Bench
 from generate import random_circuit
 
-from circuitdsl.derive.gradient import twin
 from circuitdsl.diagnostics import Source
 from circuitdsl.graph.ir import Circuit, Kind
 from circuitdsl.graph.machine import State
 from circuitdsl.graph.resolve import load_source, load_text
 from circuitdsl.runtime.engine import Compiled
+from circuitdsl.twin.gradient import twin
 
 CIRCUITS = sorted(
     str(p.relative_to(LIBRARY)) for p in LIBRARY.glob("*/*.circ") if p.parent.name not in ("rules", "motifs")

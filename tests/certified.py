@@ -13,14 +13,14 @@ from circuitdsl.certify.drive import rule_of
 from circuitdsl.certify.measure import Reading, Sample, look
 from circuitdsl.certify.pairing import Pair, pair
 from circuitdsl.certify.passes import Still
-from circuitdsl.derive.gradient import learning_synapses
-from circuitdsl.derive.verdict import derive
+from circuitdsl.derive.prove.verdict import derive
 from circuitdsl.graph.initial import initial_state
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.graph.machine import State
 from circuitdsl.graph.numbers import numbers_of
 from circuitdsl.graph.resolve import load_text
 from circuitdsl.runtime.data import load_data
+from circuitdsl.twin.gradient import learning_synapses
 
 Array = NDArray[np.floating[Any]]
 

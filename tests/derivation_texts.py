@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from circuitdsl.derive.findings import Derivation
-from circuitdsl.derive.verdict import derive
+from circuitdsl.derive.prove.findings import Derivation
+from circuitdsl.derive.prove.verdict import derive
 from circuitdsl.graph.resolve import load_file, load_text
 from circuitdsl.shipped import find_circuit
 

@@ -13,17 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from circuitdsl.derive.drives import Drive
-from circuitdsl.derive.environment import Environment
-from circuitdsl.derive.findings import Derivation
-from circuitdsl.derive.gradient import adjoint_name, adjoints
-from circuitdsl.derive.numeric import instantiate
-from circuitdsl.derive.relations import Relation
+from circuitdsl.derive.prove.findings import Derivation
+from circuitdsl.derive.prove.relations import Relation
+from circuitdsl.derive.read.drives import Drive
+from circuitdsl.derive.read.environment import Environment
+from circuitdsl.derive.read.numeric import instantiate
 from circuitdsl.graph.initial import initial_state
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.graph.machine import State
 from circuitdsl.graph.numbers import numbers_of
 from circuitdsl.reference import Reference
+from circuitdsl.twin.gradient import adjoint_name, adjoints
 
 Array = Any
 

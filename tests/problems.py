@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitdsl.derive.gradient import learning_synapses, twin
 from circuitdsl.graph.initial import initial_state
 from circuitdsl.graph.ir import Circuit, Kind
 from circuitdsl.graph.machine import State
 from circuitdsl.graph.numbers import numbers_of
 from circuitdsl.graph.resolve import load_text
 from circuitdsl.reference import Reference
+from circuitdsl.twin.gradient import learning_synapses, twin
 
 Array = NDArray[np.float64]
 EXAMPLES = 6

@@ -12,7 +12,19 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from circuitdsl.derive.algebra import (
+from circuitdsl.derive.algebra.bends import Bent
+from circuitdsl.derive.algebra.comparison import (
+    is_definite,
+    is_positive_diagonal,
+    is_psd,
+    is_psd_term,
+    ratio,
+    strip_prefix,
+    strip_suffix,
+    substitute,
+)
+from circuitdsl.derive.algebra.notation import latex, text
+from circuitdsl.derive.algebra.words import (
     UNIT,
     Coefficient,
     Nature,
@@ -35,19 +47,7 @@ from circuitdsl.derive.algebra import (
     transpose,
     zero,
 )
-from circuitdsl.derive.bends import Bent
-from circuitdsl.derive.comparison import (
-    is_definite,
-    is_positive_diagonal,
-    is_psd,
-    is_psd_term,
-    ratio,
-    strip_prefix,
-    strip_suffix,
-    substitute,
-)
-from circuitdsl.derive.notation import latex, text
-from circuitdsl.derive.numeric import instantiate
+from circuitdsl.derive.read.numeric import instantiate
 
 # ---------------------------------------------------------------- letters, and numbers for them
 

@@ -39,13 +39,13 @@ from circuitdsl.certify.passes import find_errors, in_float64
 from circuitdsl.certify.statistics import interval, response
 from circuitdsl.certify.trajectory import Course, checkpoints
 from circuitdsl.cli.main import run as command
-from circuitdsl.derive.gradient import adjoints, learning_synapses
-from circuitdsl.derive.verdict import derive
+from circuitdsl.derive.prove.verdict import derive
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.graph.numbers import numbers_of
 from circuitdsl.reference import Reference
 from circuitdsl.runtime.data import load_data
 from circuitdsl.runtime.errors import UsageError
+from circuitdsl.twin.gradient import adjoints, learning_synapses
 
 # ---------------------------------------------------------------- drive and descent
 

@@ -13,7 +13,7 @@ from circuitdsl.certify.certificate import Certificate
 from circuitdsl.certify.judge import Record, certify_synapse, together
 from circuitdsl.certify.measure import Reading
 from circuitdsl.certify.statistics import Response
-from circuitdsl.derive.findings import Finding
+from circuitdsl.derive.prove.findings import Finding
 
 
 def verdicts(found: Certificate) -> dict[str, str | None]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from derivation_texts import EXACT, GRADIENT, OPEN, derived, kp, shipped, verdicts
 
-from circuitdsl.derive.expects import judge
-from circuitdsl.derive.findings import Derivation
+from circuitdsl.derive.prove.findings import Derivation
+from circuitdsl.derive.tell.expects import judge
 
 # ---------------------------------------------------------------- Kolen-Pollack pairs
 

@@ -7,10 +7,10 @@ import json
 import pytest
 from derivation_texts import EXACT, GRADIENT, OPEN, derived, kp, shipped, verdicts
 
-from circuitdsl.derive.as_json import as_json
-from circuitdsl.derive.expects import judge
-from circuitdsl.derive.findings import Derivation, Measured, with_measured
-from circuitdsl.derive.page import page
+from circuitdsl.derive.prove.findings import Derivation, Measured, with_measured
+from circuitdsl.derive.tell.as_json import as_json
+from circuitdsl.derive.tell.expects import judge
+from circuitdsl.derive.tell.page import page
 
 # ---------------------------------------------------------------- what cannot be shown, and what sees no error
 

@@ -15,10 +15,10 @@ from bench import Bench, library
 
 import circuitdsl as cd
 from circuitdsl.api import Request
-from circuitdsl.derive.gradient import twin
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.runtime.cache import cache_folder, load_module
 from circuitdsl.runtime.engine import Compiled
+from circuitdsl.twin.gradient import twin
 
 HERE = Path(__file__).resolve().parent
 

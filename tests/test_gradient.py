@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from problems import EXAMPLES, KOLEN_POLLACK, Array, Problem, load, problem
 
-from circuitdsl.derive.gradient import adjoints, learning_synapses, role, twin
 from circuitdsl.diagnostics import CircuitError
 from circuitdsl.graph.ir import Kind, Read, When, walk
+from circuitdsl.twin.gradient import adjoints, learning_synapses, role, twin
 
 
 def slope(p: Problem, seed: int) -> float:

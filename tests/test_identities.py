@@ -12,22 +12,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from circuitdsl.derive.algebra import Sum, expect, outer
-from circuitdsl.derive.constraints import is_free
-from circuitdsl.derive.drives import Drive
-from circuitdsl.derive.environment import Environment
-from circuitdsl.derive.findings import Derivation
-from circuitdsl.derive.gradient import adjoint_name, adjoints
-from circuitdsl.derive.numeric import instantiate
-from circuitdsl.derive.relations import Relation
-from circuitdsl.derive.ticks import one_tick
-from circuitdsl.derive.verdict import derive
+from circuitdsl.derive.algebra.words import Sum, expect, outer
+from circuitdsl.derive.prove.findings import Derivation
+from circuitdsl.derive.prove.relations import Relation
+from circuitdsl.derive.prove.verdict import derive
+from circuitdsl.derive.read.constraints import is_free
+from circuitdsl.derive.read.drives import Drive
+from circuitdsl.derive.read.environment import Environment
+from circuitdsl.derive.read.numeric import instantiate
+from circuitdsl.derive.read.ticks import one_tick
 from circuitdsl.graph.initial import initial_state
 from circuitdsl.graph.ir import Circuit, Kind
 from circuitdsl.graph.machine import State
 from circuitdsl.graph.numbers import numbers_of
 from circuitdsl.graph.resolve import load_file
 from circuitdsl.reference import Reference
+from circuitdsl.twin.gradient import adjoint_name, adjoints
 
 LIBRARY = Path(__file__).parents[1] / "circuits"
 EXAMPLES = 7

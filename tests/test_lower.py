@@ -357,7 +357,7 @@ def test_what_a_row_has_in_common_is_computed_before_it() -> None:
 
 
 def test_transposed_currents_run_along_rows() -> None:
-    from circuitdsl.derive.gradient import twin
+    from circuitdsl.twin.gradient import twin
 
     lowered = lower_training(twin(library("heterosynaptic/tied_feedback.circ")), online=True, fused=False)
     back = next(p for p in all_phases(lowered) if any("W2" in repr(s) for s in p.body) and "adjoint" in p.title)

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from independent import adam, four_synapse, kolen_pollack, softmax
 
-from circuitdsl.derive.adjoints import adjoints
 from circuitdsl.graph.functions import over, reduce
 from circuitdsl.graph.machine import Engine
 from circuitdsl.graph.resolve import load_file, load_text
 from circuitdsl.reference import Reference
+from circuitdsl.twin.adjoints import adjoints
 
 
 def test_the_oracle_is_an_engine() -> None:

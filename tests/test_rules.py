@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from circuitdsl.derive.rules import split
 from circuitdsl.diagnostics import Source, Span
 from circuitdsl.graph.ir import Apply, Axis, Coef, Expr, Num, ParamRef, Read, SynapseState, Weight
+from circuitdsl.graph.plasticity import split
 
 SPAN = Span(Source("<test>", "w"), 0, 1)
 LEAVES: dict[str, Expr] = {

@@ -11,7 +11,8 @@ from derivation_texts import kp, sal
 
 import circuitdsl as cd
 from circuitdsl.api import Request
-from circuitdsl.derive.stability import Growth, clamped, errors, growth, positive_loops
+from circuitdsl.derive.prove.stability import Growth, clamped, errors, growth, positive_loops
+from circuitdsl.derive.tell.stability import told
 from circuitdsl.graph.initial import initial_state
 from circuitdsl.graph.ir import Circuit, Kind
 from circuitdsl.graph.numbers import numbers_of
@@ -93,22 +94,22 @@ def test_a_hebbian_weight_grows_at_its_largest_eigenvalue() -> None:
     covariance = values["x"].T @ values["x"] / EXAMPLES
     assert found.now == pytest.approx(0.1 * np.linalg.eigvalsh(covariance)[-1], rel=1e-2)
     assert found.runs_away
-    assert "nothing bounds W" in found.told()
+    assert "nothing bounds W" in told(found)
 
 
 def test_what_stops_it() -> None:
     (oja,), _ = measured(shipped("classic/oja.circ"))
     assert oja.now > 0 > oja.later
     assert not oja.runs_away
-    assert "their own rules stop it" in oja.told()
+    assert "their own rules stop it" in told(oja)
     (free,), _ = measured(load(sal(1)))
     assert free.later > 2 * free.now > 0  # through several plastic matrices: faster than exponential
     assert free.runs_away
-    assert "the faster the larger" in free.told()
+    assert "the faster the larger" in told(free)
     (held,), _ = measured(load(sal(1, settings="bounds = [-1, 1]")))
     assert held.now > 0
     assert not held.runs_away
-    assert "bounds hold them" in held.told()
+    assert "bounds hold them" in told(held)
 
 
 def run(text: str, epochs: int) -> list[str]:

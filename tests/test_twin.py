@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from problems import EXAMPLES, KOLEN_POLLACK, ORDER, Array, load, problem
 
-from circuitdsl.derive.gradient import twin
 from circuitdsl.graph.ir import Read, is_slow, walk
 from circuitdsl.reference import Reference
+from circuitdsl.twin.gradient import twin
 
 RULED = """
 circuit c {{

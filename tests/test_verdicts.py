@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from circuitdsl.derive.expects import judge, satisfies
-from circuitdsl.derive.findings import Derivation
-from circuitdsl.derive.latex import latex_page
-from circuitdsl.derive.page import page
-from circuitdsl.derive.verdict import derive
+from circuitdsl.derive.prove.findings import Derivation
+from circuitdsl.derive.prove.verdict import derive
+from circuitdsl.derive.tell.expects import judge, satisfies
+from circuitdsl.derive.tell.latex import latex_page
+from circuitdsl.derive.tell.page import page
 from circuitdsl.graph.resolve import load_file
 from circuitdsl.report.verdicts import library
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from circuitdsl.certify.statistics import Interval
-from circuitdsl.derive.findings import Derivation, Verdict
+from circuitdsl.derive.prove.findings import Derivation, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

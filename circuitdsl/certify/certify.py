@@ -21,10 +21,9 @@ from circuitdsl.certify.measure import Reading, Sample, look, realised_cosine
 from circuitdsl.certify.passes import Still
 from circuitdsl.certify.relations import is_approximate, needed, worst
 from circuitdsl.certify.trajectory import Course, checkpoints
-from circuitdsl.derive.drives import Drive
-from circuitdsl.derive.findings import Derivation, Measured, Verdict
-from circuitdsl.derive.gradient import learning_synapses
-from circuitdsl.derive.verdict import derive
+from circuitdsl.derive.prove.findings import Derivation, Measured, Verdict
+from circuitdsl.derive.prove.verdict import derive
+from circuitdsl.derive.read.drives import Drive
 from circuitdsl.graph.functions import quiet
 from circuitdsl.graph.ir import Circuit, Num, Param, Random, Synapse, walk
 from circuitdsl.graph.machine import Numbers
@@ -35,6 +34,7 @@ from circuitdsl.runtime.population import cores
 from circuitdsl.runtime.request import Request, Settings, check_ticks, settle
 from circuitdsl.runtime.stopping import stop_if_told
 from circuitdsl.runtime.where import Where, one_thread, place
+from circuitdsl.twin.gradient import learning_synapses
 
 if TYPE_CHECKING:
     from circuitdsl.graph.initial import DType

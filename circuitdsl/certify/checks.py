@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from circuitdsl.certify.measure import Sample
 from circuitdsl.certify.pairing import mean_descent
 from circuitdsl.certify.passes import Still, in_float64
-from circuitdsl.derive.gradient import learning_synapses
-from circuitdsl.derive.paths import alive_values, settle
 from circuitdsl.graph.ir import Kind
 from circuitdsl.reference import Reference
+from circuitdsl.twin.gradient import learning_synapses
+from circuitdsl.twin.paths import alive_values, settle
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,7 +1,7 @@
 """The drive of a plasticity rule: what it adds for an example, its decay and drift left out.
 
 The certificate compares this with the gradient (theory.md, section 4). A rule is taken as a sum of terms
-(derive/rules.py). Terms that read nothing of the example are decay or drift. A drive that is read linearly stands
+(graph/plasticity.py). Terms that read nothing of the example are decay or drift. A drive that is read linearly stands
 for its equation. Where the drive passes through persistent states or a nonlinear function on its way to the weight
 (momentum, Adam), what is compared is the drive as it enters there, with the sign with which the weight follows it.
 """
@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from circuitdsl.derive.rules import Term, polarity, split
 from circuitdsl.graph.ir import DriveRead, Expr, Num, Random, Read, Synapse, SynapseState, walk
+from circuitdsl.graph.plasticity import Term, polarity, split
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

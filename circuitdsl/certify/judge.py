@@ -14,7 +14,7 @@ from circuitdsl.certify.certificate import Moment, SynapseCertificate
 from circuitdsl.certify.measure import Reading
 from circuitdsl.certify.relations import REACHED
 from circuitdsl.certify.statistics import Interval, interval
-from circuitdsl.derive.findings import Finding, Verdict
+from circuitdsl.derive.prove.findings import Finding, Verdict
 
 if TYPE_CHECKING:
     import numpy as np

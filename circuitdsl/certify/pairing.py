@@ -19,11 +19,11 @@ from circuitdsl.certify.passes import (
     permuted,
     with_permuted_labels,
 )
-from circuitdsl.derive.folding import product, total
-from circuitdsl.derive.gradient import adjoint_name
+from circuitdsl.graph.folding import product, total
 from circuitdsl.graph.initial import fans_of
 from circuitdsl.graph.interpret import Frame, Weights, evaluate, read_value
 from circuitdsl.graph.ir import Synapse, is_slow
+from circuitdsl.twin.gradient import adjoint_name
 
 if TYPE_CHECKING:
     import numpy as np

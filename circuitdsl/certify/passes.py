@@ -17,14 +17,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from circuitdsl.derive.gradient import adjoints
-from circuitdsl.derive.paths import alive_values, settle
-from circuitdsl.derive.roles import equations
+from circuitdsl.derive.read.roles import equations
 from circuitdsl.graph.flow import all_sources, reached_from
 from circuitdsl.graph.interpret import Frame
 from circuitdsl.graph.ir import Circuit, Flag, Kind, Reduce, reads, walk
 from circuitdsl.graph.machine import State
 from circuitdsl.reference import Reference
+from circuitdsl.twin.gradient import adjoints
+from circuitdsl.twin.paths import alive_values, settle
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from circuitdsl.derive.algebra import depends_on_example, names
-from circuitdsl.derive.arithmetic import Made
-from circuitdsl.derive.findings import Derivation
-from circuitdsl.derive.numeric import instantiate
-from circuitdsl.derive.relations import Relation
+from circuitdsl.derive.algebra.arithmetic import Made
+from circuitdsl.derive.algebra.words import depends_on_example, names
+from circuitdsl.derive.prove.findings import Derivation
+from circuitdsl.derive.prove.relations import Relation
+from circuitdsl.derive.read.numeric import instantiate
 from circuitdsl.graph.functions import elementwise, over, quiet
 
 if TYPE_CHECKING:

@@ -25,8 +25,8 @@ from circuitdsl.cli.common import (
 from circuitdsl.diagnostics import Severity
 
 if TYPE_CHECKING:
-    from circuitdsl.derive.expects import Judgement
-    from circuitdsl.derive.findings import Derivation
+    from circuitdsl.derive.prove.findings import Derivation
+    from circuitdsl.derive.tell.expects import Judgement
 
 ABOUT = """Derive, for every learning synapse, what its plasticity amounts to: how its update stands to the
 gradient of the loss (exact, gradient, descent, ascent, inconsistent, none), what brings that about, and
@@ -60,7 +60,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 def command(options: Namespace) -> int:
     from circuitdsl.api import load
-    from circuitdsl.derive.expects import judge
+    from circuitdsl.derive.tell.expects import judge
 
     with reporting(options.file, json=options.json):
         circuit = load(options.file)
@@ -70,7 +70,7 @@ def command(options: Namespace) -> int:
         )
     judgements = judge(derivation)
     if options.json:
-        from circuitdsl.derive.as_json import as_json
+        from circuitdsl.derive.tell.as_json import as_json
 
         print_json(as_json(derivation, judgements))
     else:
@@ -80,10 +80,10 @@ def command(options: Namespace) -> int:
 
 def _shown(derivation: Derivation, judgements: Sequence[Judgement], form: str) -> str:
     if form == "latex":
-        from circuitdsl.derive.latex import latex_page
+        from circuitdsl.derive.tell.latex import latex_page
 
         return latex_page(derivation, judgements)
-    from circuitdsl.derive.page import page
+    from circuitdsl.derive.tell.page import page
 
     width = min(WIDEST, shutil.get_terminal_size((WIDEST, 24)).columns)
     return page(derivation, judgements, width=width, color=color(sys.stdout))

@@ -316,7 +316,7 @@ class Builder(Pass):
         return found
 
     def _synapses(self) -> dict[str, ir.Synapse]:
-        from circuitdsl.graph.plasticity import SynapseBuilder
+        from circuitdsl.graph.synapses import SynapseBuilder
 
         found: dict[str, ir.Synapse] = {}
         for declared in self.declared():

@@ -266,7 +266,7 @@ class Kind(StrEnum):
     RATE = "rate"
     MODULATOR = "modulator"
     LOSS = "loss"
-    ADJOINT = "adjoint"  # made by derive/gradient.py, never written
+    ADJOINT = "adjoint"  # made by twin/gradient.py, never written
 
 
 class Lifetime(StrEnum):

@@ -1,214 +1,265 @@
-"""One synapse from its text: initial weights, masks, bounds, states, drives and the plasticity rule."""
+"""A plasticity rule as a sum of products: who contributes which factor.
+
+    dw = eta * (post.apical * pre - gamma * w)   ->   eta * [post.apical] [pre]  -  eta gamma * w
+
+Every term is a coefficient (numbers, params, coefficients), presynaptic factors, signals (postsynaptic neuron,
+its partners, modulators, phases, `tick`, noise), functions of the weight, and synapse states and drives.
+Products are multiplied out only where a sum mixes these kinds, so that `(post - theta)` stays one factor.
+"""
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+from typing import assert_never
 
-from circuitdsl.diagnostics import Diagnostic, Label, Report, did_you_mean
-from circuitdsl.graph import ir
-from circuitdsl.graph.expressions import Equations
-from circuitdsl.graph.findings import BUILTIN_NAMES, builtin_declared, duplicate, further, last_word
-from circuitdsl.graph.scope import Binding, Declared, Member, Scope, Stop
-from circuitdsl.graph.settings import Inits, connections, word
-from circuitdsl.graph.tables import OfNumber, OfSynapse, SynapseInfo, Tables
-from circuitdsl.syntax import ast
+from circuitdsl.diagnostics import Span
+from circuitdsl.graph.folding import add, apply, div, mul, num, product
+from circuitdsl.graph.ir import (
+    Apply,
+    Axis,
+    Coef,
+    DriveRead,
+    Expr,
+    Fan,
+    Flag,
+    Num,
+    Over,
+    ParamRef,
+    Random,
+    Read,
+    Reduce,
+    SynapseState,
+    Tick,
+    Weight,
+    walk,
+)
 
-SETTINGS = ("init", "connect", "sign", "bounds")
-FURTHER_SETTINGS = ("tie", "share", "delay", "efficacy")
+#: Powers up to this one are written as repeated factors.
+MAX_POWER = 4
 
 
-@dataclass(slots=True)
-class SynapseBuilder:
-    tables: Tables
-    report: Report
-    declared: Declared
-    item: ast.Synapse
-    info: SynapseInfo
-    members: dict[str, Binding]
-    settings: dict[str, ast.Assign] = field(default_factory=dict)
-    updates: dict[str, ast.Assign] = field(default_factory=dict)
+class Origin(StrEnum):
+    """Where a factor comes from. Numbers have none."""
 
-    def build(self) -> ir.Synapse | None:
-        """The synapse, or None if something in it is wrong (and reported)."""
-        before = len(self.report.found)
-        self._declare_members()
-        scope = self.declared.scope.child(self.members)
-        for member in self.item.members:
-            if isinstance(member, ast.Assign | ast.Further):
-                with suppress(Stop):
-                    self._sort(member)
-        synapse = None
-        with suppress(Stop):
-            synapse = self._synapse(scope)
-        return synapse if len(self.report.found) == before else None
+    PRE = "pre"
+    SIGNAL = "signal"
+    WEIGHT = "weight"
+    STATE = "state"
 
-    def _declare_members(self) -> None:
-        for member in self.item.members:
-            if not isinstance(member, ast.State | ast.Drive):
-                continue
-            name = member.name.name
-            if name in BUILTIN_NAMES:
-                self.report.add(builtin_declared(member.name))
-            elif name in self.members:
-                known = self.members[name]
-                first = known.span if isinstance(known, Member) else member.span
-                self.report.add(duplicate(name, member.name.span, first, "member"))
-            else:
-                kind = "synapse state" if isinstance(member, ast.State) else "drive"
-                self.members[name] = Member(kind, name, member.name.span)  # type: ignore[arg-type]
 
-    def _sort(self, member: ast.Assign | ast.Further) -> None:
-        """Tells settings from increments."""
-        if isinstance(member, ast.Further):
-            self.tables.symbols.fail(further(member.what, member.span))
-        name = member.name.name
-        if name in FURTHER_SETTINGS:
-            self.tables.symbols.fail(further(name, member.span))
-        states = {n for n, m in self.members.items() if isinstance(m, Member) and m.kind == "synapse state"}
-        table = self.settings if name in SETTINGS else self.updates
-        key = name if name in SETTINGS else name[1:]
-        if name not in SETTINGS and not (name.startswith("d") and key in {"w", *states}):
-            self._unknown(member, states)
-        if key in table:
-            self.tables.symbols.fail(duplicate(name, member.name.span, table[key].name.span, "equation"))
-        table[key] = member
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """number * the product of all factors. `mixed` are factors that read several origins and cannot be
+    multiplied out (`relu(pre * post)`); a rule with one is not separable."""
 
-    def _unknown(self, member: ast.Assign, states: set[str]) -> None:
-        name = member.name.name
-        hint = did_you_mean(name, [*SETTINGS, "dw", *(f"d{s}" for s in states), "state", "drive"])
-        if name.startswith("d") and len(name) > 1:
-            title = f"`{name}` is the increment of `{name[1:]}`, but `{self.info.path}` has no state `{name[1:]}`"
-            declare = hint or f"declare it: `state {name[1:]} = 0`"
-            self.tables.symbols.fail(
-                Diagnostic(
-                    code="C014", title=title, span=member.name.span, label=f"no state `{name[1:]}`", hint=declare
-                )
-            )
-        title = f"a synapse has no setting `{name}`"
-        expected = "expected `init`, `connect`, `sign`, `bounds`, `dw`, a state or a drive"
-        hint = hint or f"name a value with `drive {name} = …` or `state {name} = …`"
-        self.tables.symbols.fail(Diagnostic(code="C018", title=title, span=member.name.span, label=expected, hint=hint))
+    span: Span
+    number: Fraction = Fraction(1)
+    numeric: tuple[Expr, ...] = ()
+    pre: tuple[Expr, ...] = ()
+    signals: tuple[Expr, ...] = ()
+    weights: tuple[Expr, ...] = ()
+    states: tuple[Expr, ...] = ()
+    mixed: tuple[Expr, ...] = ()
 
-    def _synapse(self, scope: Scope) -> ir.Synapse:
-        info = self.info
-        dw = self._increment("w", scope)
-        states = tuple(self._state(m, scope) for m in self.item.members if isinstance(m, ast.State))
-        drives = tuple(self._drive(m, scope) for m in self.item.members if isinstance(m, ast.Drive))
-        fresh = {s.name for s in states if s.fresh}
-        self._slow_only(dw, fresh)
-        for state in states:
-            if state.fresh and ir.is_slow(state.update):
-                self._fresh_from_drive(state)
-            else:
-                self._slow_only(state.update, fresh)
-        return ir.Synapse(
-            name=info.path, span=self.declared.span, via=scope.via, doc=self.item.doc, source=info.source,
-            pre=info.pre.path, post=info.post.path, dendrite=info.dendrite, pre_size=info.pre.size,
-            post_size=info.post.size, init=self._init(scope), connect=self._connect(scope), sign=self._sign(),
-            bounds=self._bounds(scope), states=states, drives=drives, dw=dw,
-            dw_span=self.updates["w"].span if "w" in self.updates else None,
-        )  # fmt: skip
+    @property
+    def power(self) -> int | None:
+        """k of w^k; None if the weight enters in another way."""
+        plain = all(isinstance(w, Weight) for w in self.weights)
+        return len(self.weights) if plain and not self.mixed else None
 
-    def _init(self, scope: Scope) -> ir.Init:
-        if "init" in self.settings:
-            return Inits(self.tables, self.info).resolve(self.settings["init"].value, scope)
-        span = self.declared.span
-        one = ir.Num(value=1.0, span=span)
-        root = ir.Apply(function="sqrt", arguments=(ir.Fan(which="in", span=span),), span=span)
-        deviation = ir.Apply(function="div", arguments=(one, root), span=span)
-        return ir.InitCall(which="normal", arguments=(ir.Num(value=0.0, span=span), deviation), span=span)
+    def coefficient(self) -> Expr:
+        """The numeric part, signed."""
+        return product([num(float(self.number), self.span), *self.numeric], span=self.span)
 
-    def _connect(self, scope: Scope) -> tuple[ir.Connect, ...]:
-        if "connect" not in self.settings:
-            return ()
-        masks = connections(self.settings["connect"].value, scope, self.tables, self.info)
-        return tuple(m for m in masks if m.which != "dense")
+    def magnitude(self) -> Expr:
+        """The numeric part without its sign, whatever values the params take."""
+        numeric = product(self.numeric, span=self.span)
+        if not isinstance(numeric, Num):
+            numeric = apply("abs", numeric, span=self.span)
+        return mul(num(abs(float(self.number)), self.span), numeric, span=self.span)
 
-    def _sign(self) -> ir.Sign:
-        if "sign" not in self.settings:
-            return ir.Sign.FREE
-        return ir.Sign(word(self.settings["sign"].value, tuple(ir.Sign), "sign", self.tables))
+    def factors(self) -> tuple[Expr, ...]:
+        """All factors that are not numeric."""
+        return (*self.signals, *self.pre, *self.weights, *self.states, *self.mixed)
 
-    def _bounds(self, scope: Scope) -> tuple[ir.Expr, ir.Expr] | None:
-        if "bounds" not in self.settings:
-            return None
-        value = self.settings["bounds"].value
-        if not isinstance(value, ast.ListOf) or len(value.items) != 2:
-            title = f"`{value.span.shown}` is not a pair of bounds"
-            size = value.span.shown if isinstance(value, ast.Number | ast.Name) else "1"
-            hint = f"write the lowest and the highest weight: `bounds = [-{size}, {size}]`"
-            self.tables.symbols.fail(Diagnostic(code="C030", title=title, span=value.span, hint=hint))
-        numbers = Equations(self.tables, OfNumber("a bound", fans=True))
-        return numbers.resolve(value.items[0], scope), numbers.resolve(value.items[1], scope)
+    def expr(self) -> Expr:
+        return product([self.coefficient(), *self.factors()], span=self.span)
 
-    def _increment(self, name: str, scope: Scope) -> ir.Expr | None:
-        update = self.updates.get(name)
-        if update is None:
-            return None
-        expr = Equations(self.tables, OfSynapse(self.info)).resolve(update.value, scope)
-        if update.per_dt and self.tables.dt is not None:
-            return ir.Apply(function="mul", arguments=(self.tables.dt, expr), span=update.span)
-        return expr
-
-    def _state(self, member: ast.State, scope: Scope) -> ir.SynapseVar:
-        if member.lifetime == "keep":
-            title = f"the state `{member.name.name}` of a synapse survives the example anyway"
-            notes = ("`fresh` makes one per example, reset with it",)
-            self.tables.symbols.fail(
-                Diagnostic(code="C018", title=title, span=last_word(member.span), notes=notes, hint="leave `keep` out")
-            )
-        return ir.SynapseVar(
-            name=member.name.name, init=Inits(self.tables, self.info).resolve(member.init, scope),
-            fresh=member.lifetime == "fresh", update=self._increment(member.name.name, scope), span=member.span,
-        )  # fmt: skip
-
-    def _drive(self, member: ast.Drive, scope: Scope) -> ir.SynapseDrive:
-        expr = Equations(self.tables, OfSynapse(self.info)).resolve(member.value, scope)
-        if ir.is_slow(expr):
-            read = next(part for part in ir.walk(expr) if isinstance(part, ir.DriveRead))
-            self.tables.symbols.fail(
-                Diagnostic(
-                    code="C033",
-                    title=f"the drive `{member.name.name}` reads the drive `{read.name}`",
-                    span=read.span,
-                    label="not averaged yet",
-                    notes=("a drive is evaluated per example, before any drive has been averaged",),
-                    hint=f"read `{read.name}` in `dw` or in the increment of a state instead",
-                )
-            )
-        return ir.SynapseDrive(name=member.name.name, expr=expr, span=member.span)
-
-    def _slow_only(self, expr: ir.Expr | None, fresh: set[str]) -> None:
-        """An equation that reads a drive may otherwise read only what has no example."""
-        if expr is None or not ir.is_slow(expr):
-            return
-        drives = [part for part in ir.walk(expr) if isinstance(part, ir.DriveRead)]
-        for part in ir.walk(expr):
-            bad = isinstance(part, ir.Read | ir.Flag | ir.Tick | ir.Random)
-            if bad or (isinstance(part, ir.SynapseState) and part.name in fresh):
-                self.report.add(
-                    Diagnostic(
-                        code="C033",
-                        title=f"`{part.span.shown}` belongs to one example, the drive beside it to all of a batch",
-                        span=part.span,
-                        label="one for each example",
-                        labels=tuple(Label(d.span, "averaged over the batch") for d in drives[:1]),
-                        notes=(
-                            "an equation that reads a drive is evaluated once per update: it may otherwise read "
-                            "only w, persistent states, drives, params and coefficients",
-                        ),
-                        hint=f"move `{part.span.shown}` into the drive",
-                    )
-                )
-
-    def _fresh_from_drive(self, state: ir.SynapseVar) -> None:
-        self.report.add(
-            Diagnostic(
-                code="C033",
-                title=f"the fresh state `{state.name}` reads a drive",
-                span=state.span,
-                notes=("a drive is averaged over examples, a fresh state is one per example",),
-                hint="leave `fresh` out",
-            )
+    def __mul__(self, other: Term) -> Term:
+        return Term(
+            span=self.span,
+            number=self.number * other.number,
+            numeric=self.numeric + other.numeric,
+            pre=self.pre + other.pre,
+            signals=self.signals + other.signals,
+            weights=self.weights + other.weights,
+            states=self.states + other.states,
+            mixed=self.mixed + other.mixed,
         )
+
+
+def origins(expr: Expr) -> frozenset[Origin]:
+    """What an expression of a synapse reads, numbers aside."""
+    return frozenset(o for part in walk(expr) if (o := _origin(part)) is not None)
+
+
+def split(expr: Expr, *, expand: bool = False) -> tuple[Term, ...]:
+    """The rule as a sum of terms, in the order of the text; terms with the number 0 are left out.
+
+    With `expand`, sums of weights and of states are multiplied out too: `g * (1 - w)` is then `g - g w`, and
+    `eta * (mu * m + v)` is two terms."""
+    return tuple(t for t in _split(expr, expand) if t.number != 0)
+
+
+def _origin(part: Expr) -> Origin | None:
+    match part:
+        case Read(axis=Axis.PRE):
+            return Origin.PRE
+        case Read() | Flag() | Tick() | Random():
+            return Origin.SIGNAL
+        case Weight():
+            return Origin.WEIGHT
+        case SynapseState() | DriveRead():
+            return Origin.STATE
+        case Num() | ParamRef() | Coef() | Fan() | Apply() | Over() | Reduce():
+            return None
+        case _:
+            assert_never(part)
+
+
+def _split(expr: Expr, expand: bool) -> list[Term]:
+    match expr:
+        case Num(value=value) if math.isfinite(value):
+            return [Term(span=expr.span, number=Fraction(repr(value)))]
+        case Apply(function="neg", arguments=(a,)):
+            return _scaled(_split(a, expand), -1)
+        case Apply(function="add" | "sub" as sign, arguments=(a, b)) if _opens(expr, expand):
+            return _split(a, expand) + _scaled(_split(b, expand), 1 if sign == "add" else -1)
+        case Apply(function="mul", arguments=(a, b)):
+            return _times(_split(a, expand), _split(b, expand))
+        case Apply(function="div", arguments=(a, b)):
+            return _times(_split(a, expand), [_inverse(b, expand)])
+        case Apply(function="square", arguments=(a,)) if origins(a):
+            return _times(_split(a, expand), _split(a, expand))
+        case Apply(function="pow", arguments=(a, Num(value=n))) if _repeats(a, n):
+            return _power(_split(a, expand), int(n))
+        case Apply(function="where", arguments=(c, a, b)) if len(origins(expr)) > 1:
+            return _split(_as_sum(c, a, b, expr.span), expand)
+        case _:
+            return [_factor(expr)]
+
+
+def _opens(expr: Expr, expand: bool) -> bool:
+    """Whether a sum is multiplied out: it mixes origins, or is a plain number after all."""
+    found = origins(expr)
+    return len(found) > 1 or (expand and bool(found & {Origin.WEIGHT, Origin.STATE}))
+
+
+def _repeats(base: Expr, n: float) -> bool:
+    return bool(origins(base)) and n in range(2, MAX_POWER + 1)
+
+
+def _factor(expr: Expr) -> Term:
+    found = origins(expr)
+    match sorted(found):
+        case []:
+            return Term(span=expr.span, numeric=(expr,))
+        case [Origin.PRE]:
+            return Term(span=expr.span, pre=(expr,))
+        case [Origin.SIGNAL]:
+            return Term(span=expr.span, signals=(expr,))
+        case [Origin.WEIGHT]:
+            return Term(span=expr.span, weights=(expr,))
+        case [Origin.STATE]:
+            return Term(span=expr.span, states=(expr,))
+        case _:
+            return Term(span=expr.span, mixed=(expr,))
+
+
+def _inverse(expr: Expr, expand: bool) -> Term:
+    """1 / expr, factor by factor where it is a product."""
+    span = expr.span
+    terms = _split(expr, expand)
+    if len(terms) != 1 or terms[0].number == 0:
+        return _factor(div(num(1, span), expr, span=span))
+    (term,) = terms
+
+    def flipped(factors: Iterable[Expr]) -> tuple[Expr, ...]:
+        return tuple(div(num(1, span), f, span=span) for f in factors)
+
+    return Term(
+        span=span,
+        number=1 / term.number,
+        numeric=flipped(term.numeric),
+        pre=flipped(term.pre),
+        signals=flipped(term.signals),
+        weights=flipped(term.weights),
+        states=flipped(term.states),
+        mixed=flipped(term.mixed),
+    )
+
+
+def _as_sum(condition: Expr, yes: Expr, no: Expr, span: Span) -> Expr:
+    """where(c, a, b) = [c != 0] a + [c = 0] b, for finite a and b."""
+    zero = num(0, span)
+    is_set = mul(apply("ne", condition, zero, span=span), yes, span=span)
+    unset = mul(apply("eq", condition, zero, span=span), no, span=span)
+    return add(is_set, unset, span=span)
+
+
+def _scaled(terms: Iterable[Term], sign: int) -> list[Term]:
+    return [Term(span=t.span, number=Fraction(sign)) * t for t in terms]
+
+
+def _times(left: list[Term], right: list[Term]) -> list[Term]:
+    return [a * b for a in left for b in right]
+
+
+def _power(terms: list[Term], n: int) -> list[Term]:
+    result = terms
+    for _ in range(n - 1):
+        result = _times(result, terms)
+    return result
+
+
+# ---------------------------------------------------------------- signs
+
+
+def polarity(expr: Expr, part: Expr) -> int:
+    """The sign with which an expression follows one of its parts, as far as its text tells: 1, -1, or 0 if
+    it does not (the part is not in it, or enters evenly). Params and everything else count as positive."""
+    if expr == part:
+        return 1
+    match expr:
+        case Apply(function="neg", arguments=(a,)):
+            return -polarity(a, part)
+        case Apply(function="sub", arguments=(a, b)):
+            return polarity(a, part) or -polarity(b, part)
+        case Apply(function="mul", arguments=(a, b)):
+            return polarity(a, part) * _sign(b) or polarity(b, part) * _sign(a)
+        case Apply(function="div", arguments=(a, b)):
+            return polarity(a, part) * _sign(b)
+        case Apply(function="where", arguments=(_, a, b)):
+            return polarity(a, part) or polarity(b, part)
+        case Apply(function="square" | "abs" | "pow"):
+            return 0
+        case Apply():
+            return next((p for a in expr.arguments if (p := polarity(a, part))), 0)
+        case _:
+            return 0
+
+
+def _sign(expr: Expr) -> int:
+    match expr:
+        case Num(value=value):
+            return -1 if value < 0 else 1
+        case Apply(function="neg", arguments=(a,)):
+            return -_sign(a)
+        case Apply(function="mul" | "div", arguments=(a, b)):
+            return _sign(a) * _sign(b)
+        case _:
+            return 1

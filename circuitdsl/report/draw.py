@@ -26,7 +26,7 @@ FILL = {Kind.INPUT: "#eef3e6", Kind.TARGET: "#f6ecd9", Kind.BIAS: "#f0f0f0", Kin
 
 def roles(circuit: Circuit) -> dict[str, Role]:
     """What each synapse is to the loss, as `derive` says it."""
-    from circuitdsl.derive.paths import role
+    from circuitdsl.twin.paths import role
 
     return {name: role(circuit, name) for name in circuit.synapses}
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from circuitdsl.api import Circuit, load
-from circuitdsl.derive.findings import Derivation, Finding, with_measured
-from circuitdsl.derive.outline import alike, together
-from circuitdsl.derive.wording import Wording, neglected_by
+from circuitdsl.derive.prove.findings import Derivation, Finding, with_measured
+from circuitdsl.derive.tell.layers import alike
+from circuitdsl.derive.tell.outline import together
+from circuitdsl.derive.tell.wording import Wording, neglected_by
 from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.state import write_atomically
 from circuitdsl.shipped import library_path

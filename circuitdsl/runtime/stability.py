@@ -1,6 +1,6 @@
 """Positive feedback between plastic weights, with the numbers of a run: a warning before it, a note after it diverged.
 
-The mathematics is in derive/stability.py; here the reference interpreter gives the increments on a few examples.
+The mathematics is in derive/prove/stability.py; here the reference interpreter gives the increments on a few examples.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from circuitdsl.diagnostics import Diagnostic, Label, Severity
 
 if TYPE_CHECKING:
-    from circuitdsl.derive.stability import Growth, Loop, Weights
+    from circuitdsl.derive.prove.stability import Growth, Loop, Weights
     from circuitdsl.graph.ir import Circuit
     from circuitdsl.graph.machine import Indices, State
     from circuitdsl.runtime.simulate import Loop as Training
@@ -28,7 +28,7 @@ def warning_before(training: Training, run: Run) -> Diagnostic | None:
     size = sum(w.size for w in run.state.weights.values())
     if not loops or size > WEIGHTS:
         return None
-    from circuitdsl.derive.stability import listed
+    from circuitdsl.derive.tell.stability import listed, told
 
     found = _growths(training, run.circuit, loops, run.state, training.dataset.train[:EXAMPLES], epoch=0)
     worst = max((g for g in found if g.runs_away), key=lambda g: g.now, default=None)
@@ -42,22 +42,24 @@ def warning_before(training: Training, run: Run) -> Diagnostic | None:
         span=first,
         label="grows by what it causes",
         labels=tuple(Label(span, "and so does this") for span in others),
-        notes=(worst.told(),),
+        notes=(told(worst),),
         hint=f"bound them (`bounds = [-0.5, 0.5]` on {listed(worst.loop.free)}), or let them decay faster",
     )
 
 
 def note_after(training: Training, state: State, synapse: str, *, epoch: int) -> str | None:
     """What fed the growth of a synapse that diverged, at a state before that; None if nothing plastic did."""
+    from circuitdsl.derive.tell.stability import told
+
     circuit = training.engine.circuit
     loops = [loop for loop in _loops(circuit) if synapse in loop.synapses]
     found = _growths(training, circuit, loops, state, training.order(epoch)[:EXAMPLES], epoch=epoch)
-    return next((g.told() for g in found if 0 < g.now < inf), None)
+    return next((told(g) for g in found if 0 < g.now < inf), None)
 
 
 def _loops(circuit: Circuit) -> list[Loop]:
-    from circuitdsl.derive.stability import positive_loops
-    from circuitdsl.derive.ticks import one_tick
+    from circuitdsl.derive.prove.stability import positive_loops
+    from circuitdsl.derive.read.ticks import one_tick
 
     return positive_loops(circuit) if one_tick(circuit) and not circuit.reverse else []
 
@@ -68,7 +70,7 @@ def _growths(
     """The growth of each loop at a state, the errors held as they are for these examples."""
     import numpy as np
 
-    from circuitdsl.derive.stability import clamped, errors, growth
+    from circuitdsl.derive.prove.stability import clamped, errors, growth
     from circuitdsl.reference import Reference
 
     if not loops:

@@ -20,7 +20,7 @@ class Gradients:
 
     def __init__(self, circuit: Circuit, params: Mapping[str, float] | None = None):
         from circuitdsl.api import make_engine
-        from circuitdsl.derive.adjoints import adjoints
+        from circuitdsl.twin.adjoints import adjoints
 
         graph = adjoints(circuit.with_params(params or {})[0])
         # One tick: the adjoints read nothing of another tick, so that they follow the values in one pass.
@@ -31,7 +31,7 @@ class Gradients:
         self, outcome: Outcome, dendrites: Sequence[str], watch: Sequence[str], examples: Any
     ) -> tuple[dict[str, Array], dict[str, Array]]:
         """delta by dendrite, and the values watched, each [examples, size]."""
-        from circuitdsl.derive.adjoints import adjoint_name
+        from circuitdsl.twin.adjoints import adjoint_name
 
         loop, names = outcome.loop, {d: adjoint_name(d) for d in dendrites}
         seen = self.engine.evaluate(

@@ -109,7 +109,7 @@ class Gauge:
 
     def __init__(self, circuit: Circuit, params: Mapping[str, Override] | None = None):
         from circuitdsl.api import make_engine
-        from circuitdsl.derive.adjoints import adjoints
+        from circuitdsl.twin.adjoints import adjoints
 
         self.layers = layers_of(circuit)
         graph = adjoints(circuit.with_params(params or {})[0])
@@ -120,7 +120,7 @@ class Gauge:
 
     def signals(self, state: State, data: Dataset, numbers: Any) -> list[tuple[Array, Array, Array]]:
         """Of each layer its basal and apical currents and the gradient delta, each [examples, n]."""
-        from circuitdsl.derive.adjoints import adjoint_name
+        from circuitdsl.twin.adjoints import adjoint_name
 
         names = [(f"L[{layer}].a.basal", f"L[{layer}].a.apical") for layer in self.layers]
         watch = [name for basal, apical in names for name in (basal, apical, adjoint_name(basal))]

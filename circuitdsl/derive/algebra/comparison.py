@@ -1,0 +1,260 @@
+"""Comparing sums of words: replacing letters by what they equal, common ends, and what is seen to be positive."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import assert_never
+
+from circuitdsl.derive.algebra.words import (
+    UNIT,
+    Coefficient,
+    Column,
+    Diagonal,
+    Expect,
+    Letter,
+    Matrix,
+    Nature,
+    Row,
+    Scalar,
+    Sum,
+    Term,
+    Word,
+    arranged,
+    as_diagonal,
+    blocks,
+    end_of_run,
+    expect,
+    identity,
+    letter_key,
+    letter_sum,
+    make_sum,
+    mirrored,
+    plus,
+    scaled,
+    shape,
+    times,
+    transpose,
+    zero,
+)
+
+# ---------------------------------------------------------------- replacing letters
+
+
+def substitute(a: Sum, matrices: Mapping[str, Sum] | None = None, columns: Mapping[str, Sum] | None = None) -> Sum:
+    """`a` with matrices (also transposed ones) and signals replaced by sums of the same axes.
+
+    A signal is replaced where it is a column or a row, or can be made one; as a diagonal of its own it stays.
+    """
+    replacing = _Replacing(matrices or {}, columns or {})
+    result = zero(a.rows, a.cols)
+    for term in a.terms:
+        result = plus(result, scaled(replacing.product(term.scalars, term.word, a.rows), term.coefficient))
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Replacing:
+    matrices: Mapping[str, Sum]
+    columns: Mapping[str, Sum]
+
+    def product(self, scalars: tuple[Word, ...], word: Word, axis: int) -> Sum:
+        result = identity(axis)
+        for block in blocks(word):
+            for letter in self.exposed(block):
+                result = times(result, self.letter(letter))
+        for number in scalars:
+            result = scaled(result, by=self.product((), number, UNIT))
+        return result
+
+    def exposed(self, block: Word) -> Word:
+        """A run with a replaced signal, if there is one, at its end."""
+        for end, kind in ((-1, Column), (0, Row)):
+            edge = block[end]
+            if not isinstance(edge, kind) or edge.signal.name in self.columns:
+                continue
+            for i, x in enumerate(block):
+                if isinstance(x, Diagonal) and x.signal.name in self.columns:
+                    swapped = list(block)
+                    swapped[i], swapped[end] = Diagonal(edge.signal), kind(x.signal)
+                    block = tuple(swapped)
+                    break
+        return block
+
+    def letter(self, letter: Letter) -> Sum:
+        match letter:
+            case Matrix() if letter.name in self.matrices:
+                new = self.matrices[letter.name]
+                return self.fitting(letter, transpose(new) if letter.transposed else new)
+            case Column(signal) if signal.name in self.columns:
+                return self.fitting(letter, self.columns[signal.name])
+            case Row(signal) if signal.name in self.columns:
+                return self.fitting(letter, transpose(self.columns[signal.name]))
+            case Expect(scalars, word):
+                return expect(self.product(scalars, word, shape(letter)[0]))
+            case _:
+                return letter_sum(letter)
+
+    def fitting(self, letter: Letter, new: Sum) -> Sum:
+        if (new.rows, new.cols) != shape(letter):
+            raise ValueError(f"{letter} cannot be replaced by {new.rows}x{new.cols}")
+        return new
+
+
+# ---------------------------------------------------------------- comparing
+
+
+def ratio(a: Sum, b: Sum) -> Coefficient | None:
+    """The c with a = c b, if there is one and it is not 0."""
+    if (a.rows, a.cols) != (b.rows, b.cols) or not a.terms or len(a.terms) != len(b.terms):
+        return None
+    found = a.terms[0].coefficient
+    for candidate in b.terms:
+        if (candidate.scalars, candidate.word) == (a.terms[0].scalars, a.terms[0].word):
+            c = found * candidate.coefficient.inverse()
+            if scaled(b, c) == a:
+                return c
+    return None
+
+
+def may_end_with(a: Sum, b: Sum) -> bool:
+    """Whether the matrices of each word of b end some word of a: else a is no `m b` with m in front. Quick."""
+    ends = [_matrices(t.word) for t in a.terms]
+    return all(any(end[len(end) - len(part) :] == part for end in ends) for part in map(_matrices, _words(b)))
+
+
+def _words(a: Sum) -> list[Word]:
+    return [t.word for t in a.terms]
+
+
+def _matrices(word: Word) -> Word:
+    return tuple(x for x in word if isinstance(x, Matrix))
+
+
+def strip_suffix(a: Sum, b: Sum) -> tuple[Sum, Sum, Sum]:
+    """(a', b', s) with a = a' s and b = b' s, s one word, as long as it can be.
+
+    In a run of signals their order does not matter: diag(g) diag(k) v and diag(k) v share diag(k) v."""
+    words = [t.word for t in (*a.terms, *b.terms)]
+    suffix = _common_suffix(words) if a.terms and b.terms else ()
+    if not suffix:
+        return a, b, identity(a.cols)
+    axis = shape(suffix[0])[0]
+    raw = [[(t.coefficient, t.scalars, _without_suffix(t.word, suffix)) for t in x.terms] for x in (a, b)]
+    tail = make_sum(axis, a.cols, [(Coefficient(), (), suffix)])
+    return make_sum(a.rows, axis, raw[0]), make_sum(b.rows, axis, raw[1]), tail
+
+
+def strip_prefix(a: Sum, b: Sum) -> tuple[Sum, Sum, Sum]:
+    """(a', b', p) with a = p a' and b = p b'."""
+    left, right, head = strip_suffix(transpose(a), transpose(b))
+    return transpose(left), transpose(right), transpose(head)
+
+
+def _common_suffix(words: list[Word]) -> Word:
+    """The longest suffix of all words; of a run, the signals that all have."""
+    split = [blocks(w) for w in words]
+    suffix: Word = ()
+    while all(split):
+        last = [s.pop() for s in split]
+        if all(block == last[0] for block in last):
+            suffix = last[0] + suffix
+            continue
+        return _shared(last) + suffix
+    return suffix
+
+
+def _shared(runs: list[Word]) -> Word:
+    """What runs share, up to their order, in which any signal may be the column: diag(u) v = diag(v) u."""
+    ends = {end_of_run(run[-1]) for run in runs}
+    if len(ends) > 1 or any(end_of_run(x) not in ("diagonal", "column") for run in runs for x in run):
+        return ()
+    common = Counter(map(as_diagonal, runs[0]))
+    for run in runs[1:]:
+        common &= Counter(map(as_diagonal, run))
+    found = sorted(common.elements(), key=letter_key)
+    if ends != {"column"}:
+        return tuple(found)
+    return arranged(found, row=False, column=True) if found else ()
+
+
+def _without_suffix(word: Word, suffix: Word) -> Word:
+    """The word without the letters of the suffix, which may stand in its last run in another order."""
+    left = blocks(word)
+    for part in reversed(blocks(suffix)):
+        run = left.pop()
+        if run != part:
+            rest = list(map(as_diagonal, run))
+            for letter in part:
+                rest.remove(as_diagonal(letter))
+            left.append(tuple(rest))
+    return tuple(x for block in left for x in block)
+
+
+# ---------------------------------------------------------------- positivity
+
+
+def is_psd(a: Sum) -> bool:
+    """Whether the matrix is *seen* to be symmetric positive semidefinite: every term is a positive coefficient times
+    numbers seen to be >= 0 times a palindrome Zᵀ D Z, D nothing, a diagonal >= 0 or a mean of such.
+
+    False says nothing. In particular a product of two positive semidefinite words is not one in general."""
+    return a.rows == a.cols and all(is_psd_term(t) for t in a.terms)
+
+
+def is_psd_term(term: Term) -> bool:
+    """`is_psd` of one term."""
+    return term.coefficient.number > 0 and _nonnegative(term.scalars) and is_psd_word(term.word)
+
+
+def is_psd_word(word: Word) -> bool:
+    """Whether a word is a palindrome Zᵀ D Z with D positive semidefinite; see `is_psd`."""
+    left = blocks(word)
+    while len(left) > 1:
+        first, last = left.pop(0), left.pop()
+        if mirrored(first) != last:
+            return False
+    return not left or _is_psd_middle(left[0])
+
+
+def _is_psd_middle(block: Word) -> bool:
+    """Of one letter, or of a run: diagonals commute, so each may be >= 0 or come twice."""
+    counts = Counter(as_diagonal(x) if end_of_run(x) is not None else x for x in block)
+    return all(_is_psd_letter(x) or (len(block) > 1 and n % 2 == 0) for x, n in counts.items())
+
+
+def _is_psd_letter(letter: Letter) -> bool:
+    match letter:
+        case Diagonal(signal):
+            return signal.nature is not Nature.ANY
+        case Scalar():
+            return letter.positive
+        case Expect(scalars, word):
+            return _nonnegative(scalars) and is_psd_word(word)
+        case Matrix() | Row() | Column():
+            return False
+        case _:
+            assert_never(letter)
+
+
+def _nonnegative(scalars: tuple[Word, ...]) -> bool:
+    """Whether a product of numbers is seen to be >= 0: squares, positive ones, and uᵀ A u."""
+    counts = Counter(scalars)
+    return all(count % 2 == 0 or is_psd_word(word) for word, count in counts.items())
+
+
+def is_positive_diagonal(a: Sum) -> bool:
+    """Whether the matrix is seen to be diagonal with entries > 0 (a positive multiple of the identity is)."""
+    return bool(a.terms) and a.rows == a.cols and all(_is_positive_term(t) for t in a.terms)
+
+
+def is_definite(a: Sum) -> bool:
+    """Whether the matrix is seen to be positive definite: semidefinite, with a positive diagonal in its sum."""
+    return is_psd(a) and any(_is_positive_term(t) for t in a.terms)
+
+
+def _is_positive_term(term: Term) -> bool:
+    positive = all(isinstance(x, Diagonal) and x.signal.nature is Nature.POSITIVE for x in term.word)
+    numbers = all(len(s) == 1 and isinstance(s[0], Scalar) and s[0].positive for s in term.scalars)
+    return term.coefficient.number > 0 and positive and numbers

@@ -1,0 +1,131 @@
+"""What is derived about a circuit: one finding for each synapse, and what holds of all of them together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from circuitdsl.derive.algebra.words import Sum
+from circuitdsl.derive.prove.matching import Form
+from circuitdsl.derive.prove.motifs import Motif
+from circuitdsl.derive.prove.relations import Relation
+from circuitdsl.derive.prove.transport import Grounds
+from circuitdsl.derive.read.drives import Drive, Unread
+from circuitdsl.derive.read.roles import RuleKind
+from circuitdsl.derive.read.symbols import Symbols
+from circuitdsl.graph import ir
+
+Verdict = Literal["exact", "gradient", "descent", "ascent", "inconsistent", "none"]
+Evidence = Literal["proved", "derived", "measured"]
+Role = Literal["learning", "auxiliary", "fixed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What was derived about one synapse; see language.md, "Command line", `derive`.
+
+    `phi_sign`: the sign of the consistency score, None if it is not known. `because`: the reasons of a verdict, or
+    what was not shown. The rest is for pages: the rule as a drive, the gradient at the dendrite by those above it, how
+    the credit compares with it (and the presynaptic factor with the source's rate), and what that rests on."""
+
+    synapse: str
+    role: Role
+    rule: RuleKind
+    credit: str | None = None
+    gradient: str | None = None
+    implied: str | None = None
+    phi_sign: int | None = None
+    H: str | None = None
+    verdict: Verdict | None = None
+    evidence: Evidence | None = None
+    because: tuple[str, ...] = ()
+    drive: Drive | Unread | None = field(default=None, repr=False)
+    delta: Sum | None = field(default=None, repr=False)
+    delta_name: str | None = None
+    form: Form | None = field(default=None, repr=False)
+    pre: Form | None = field(default=None, repr=False)
+    grounds: Grounds | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Derivation:
+    """Everything derived about a circuit. `dc`: all consistency scores have one sign (None: not known)."""
+
+    circuit: ir.Circuit = field(repr=False)
+    symbols: Symbols = field(repr=False)
+    findings: dict[str, Finding]
+    relations: tuple[Relation, ...]
+    motifs: tuple[Motif, ...]
+    meta_objective: str | None
+    dc: bool | None
+
+    def __getitem__(self, synapse: str) -> Finding:
+        """What was derived about a synapse, by its elaborated name. Raises KeyError."""
+        if synapse not in self.findings:
+            raise KeyError(f"no synapse `{synapse}` in `{self.circuit.name}`; there are {', '.join(self.findings)}")
+        return self.findings[synapse]
+
+    def __str__(self) -> str:
+        from circuitdsl.derive.tell.expects import judge
+        from circuitdsl.derive.tell.page import page
+
+        return page(self, judge(self))
+
+    def _repr_html_(self) -> str:
+        from circuitdsl.derive.tell.notebook import html
+
+        return html(self)
+
+    def _repr_markdown_(self) -> str:
+        from circuitdsl.derive.tell.notebook import markdown
+
+        return markdown(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What a certificate says of one learning synapse: its verdict, the sign of phi, and the figures in a sentence."""
+
+    verdict: Verdict
+    phi_sign: int | None
+    because: str
+
+
+def with_measured(derivation: Derivation, measured: Mapping[str, Measured]) -> Derivation:
+    """The derivation with the verdicts that algebra left open taken from a measurement, and consistency judged anew."""
+    findings = {name: _filled(f, measured.get(name)) for name, f in derivation.findings.items()}
+    findings, dc = consistent(findings)
+    return replace(derivation, findings=findings, dc=dc)
+
+
+def _filled(found: Finding, measured: Measured | None) -> Finding:
+    if measured is None or found.role != "learning" or found.verdict is not None:
+        return found
+    return replace(
+        found, verdict=measured.verdict, phi_sign=measured.phi_sign, evidence="measured",
+        because=(*found.because, f"measured instead: {measured.because}"),
+    )  # fmt: skip
+
+
+def consistent(findings: Mapping[str, Finding]) -> tuple[dict[str, Finding], bool | None]:
+    """Dynamical consistency: whether the phi of all patches have one sign. If they have not, those that ascend are
+    `inconsistent`, and the others descend at most, unless they are exact."""
+    learning = [f for f in findings.values() if f.role == "learning"]
+    signs = [f.phi_sign for f in learning]
+    if 1 in signs and -1 in signs:
+        return {name: _inconsistent(f) for name, f in findings.items()}, False
+    known = bool(signs) and all(s in (1, -1) for s in signs)
+    return dict(findings), True if known else None
+
+
+def _inconsistent(found: Finding) -> Finding:
+    note = "not dynamically consistent: other patches have the opposite sign"
+    if found.role != "learning" or note in found.because:
+        return found
+    if found.phi_sign == -1:
+        return replace(found, verdict="inconsistent", because=(*found.because, note))
+    if found.phi_sign == 1 and found.verdict == "gradient":
+        evidence: Evidence | None = "derived" if found.evidence == "proved" else found.evidence
+        return replace(found, verdict="descent", evidence=evidence, because=(*found.because, note))
+    return found

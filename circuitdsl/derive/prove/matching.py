@@ -1,0 +1,179 @@
+"""Comparing a credit with a gradient: what stands in front of what both end with.
+
+Nothing is solved. What remains in front has to be a number, a positive diagonal (or the inverse of one), or a
+palindrome `Z^T D Z` (a sum of such): never a product of two positive semidefinite words, which is indefinite in
+general, and never the pattern `s = P M d`, `delta = M Q d`, which would prove feedback alignment.
+
+Gates count like any letter. Where that decides nothing they may be dropped, a mean-field statement, but only if both
+sides have the same gates and begin with the same one, or ungated ReLU would be proved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from circuitdsl.derive.algebra.comparison import is_positive_diagonal, is_psd, ratio, strip_suffix
+from circuitdsl.derive.algebra.words import (
+    UNIT,
+    Coefficient,
+    Column,
+    Diagonal,
+    Letter,
+    Matrix,
+    Nature,
+    Sum,
+    Word,
+    depends_on_example,
+    identity,
+    make_sum,
+    scaled,
+    times,
+)
+from circuitdsl.derive.prove.relations import is_gate, without_gates
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """credit = factor * H delta, H = h / over: `h` symmetric and positive semidefinite, `over` a positive diagonal
+    (the identity, if `h` is no diagonal itself). `mean_field`: gates were dropped."""
+
+    factor: Coefficient
+    h: Sum
+    over: Sum
+    mean_field: bool
+
+    @property
+    def constant(self) -> bool:
+        """Whether H is the same for all examples."""
+        return not depends_on_example(self.h) and not depends_on_example(self.over)
+
+    @property
+    def is_identity(self) -> bool:
+        return plain_factor(self.h) is not None and plain_factor(self.over) is not None
+
+
+def forms(quotient: Quotient, *, mean_field: bool) -> list[Form]:
+    """How one column is a positive matrix times the other; with gates dropped too, if that is allowed."""
+    found = []
+    for dropped in (False, True) if mean_field else (False,):
+        front, back = quotient.front, quotient.back
+        if dropped:
+            if not same_gates(quotient):
+                continue
+            front, back = without_gates(front), without_gates(back)
+        form = _form(front, back, dropped)
+        if form is not None:
+            found.append(form)
+    return found
+
+
+def _form(front: Sum, back: Sum, dropped: bool) -> Form | None:
+    if not front.terms or not back.terms:
+        return None
+    scale = front.terms[0].coefficient
+    h = scaled(front, scale.inverse())
+    factor = plain_factor(back)
+    if factor is not None:
+        seen = plain_factor(h) is not None or is_psd(h)
+        return Form(scale * factor.inverse(), h, identity(back.rows), dropped) if seen else None
+    scale_back = back.terms[0].coefficient
+    over = scaled(back, scale_back.inverse())
+    diagonal = all(isinstance(x, Diagonal) for t in h.terms for x in t.word) and is_psd(h)
+    return Form(scale * scale_back.inverse(), h, over, dropped) if diagonal and is_positive_diagonal(over) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Quotient:
+    """One column as `front * tail` beside another as `back * tail`."""
+
+    front: Sum
+    back: Sum
+    tail: Sum
+
+
+def divided(v: Sum, e: Sum) -> Quotient | None:
+    """v and e by what both end with; None if that is nothing."""
+    if not v.terms or not e.terms:
+        return None
+    factor = ratio(v, e)
+    if factor is not None:
+        return Quotient(scaled(identity(v.rows), factor), identity(e.rows), e)
+    front, back, tail = strip_suffix(v, e)
+    if tail.cols == UNIT and tail.rows != UNIT:
+        return Quotient(front, back, tail)
+    return _by_prefix(v, e)
+
+
+def _by_prefix(v: Sum, e: Sum) -> Quotient | None:
+    """v = l M and e = r M for columns M of several words: l and r are then single words."""
+    first = Sum(e.rows, e.cols, e.terms[:1])
+    for term in v.terms:
+        front, back, tail = strip_suffix(Sum(v.rows, v.cols, (term,)), first)
+        if tail.cols != UNIT or tail.rows == UNIT or len(v.terms) != len(e.terms):
+            continue
+        middle = _stripped(e, back)
+        if middle is not None and times(front, middle) == v:
+            return Quotient(front, back, middle)
+    return None
+
+
+def _stripped(e: Sum, prefix: Sum) -> Sum | None:
+    """M with e = prefix M, for a prefix of one word."""
+    word, factor = prefix.terms[0].word, prefix.terms[0].coefficient
+    raw = []
+    for term in e.terms:
+        letters: list[Letter] = list(term.word)
+        for letter in word:
+            if letter not in letters[: len(word)]:
+                return None
+            letters.remove(letter)
+        raw.append((term.coefficient * factor.inverse(), term.scalars, tuple(letters)))
+    middle = make_sum(prefix.cols, UNIT, raw)
+    return middle if times(prefix, middle) == e else None
+
+
+def plain_factor(a: Sum) -> Coefficient | None:
+    """The number of which the matrix is a multiple of the identity."""
+    only = len(a.terms) == 1 and not a.terms[0].word and not a.terms[0].scalars
+    return a.terms[0].coefficient if only else None
+
+
+def alone(quotient: Quotient, dropped: bool) -> Sum | None:
+    """M with v = M e; with `dropped`, both without their gates."""
+    front, back = quotient.front, quotient.back
+    if dropped:
+        if not same_gates(quotient):
+            return None
+        front, back = without_gates(front), without_gates(back)
+    factor = plain_factor(back)
+    return None if factor is None else scaled(front, factor.inverse())
+
+
+def same_gates(quotient: Quotient) -> bool:
+    """Whether both columns begin with the same gates and have no others: then these may be dropped."""
+    leads = {_leads(t.word, quotient.tail) for a in (quotient.front, quotient.back) for t in a.terms}
+    if len(leads) != 1:
+        return False
+    (lead,) = leads
+    letters = [x for a in (quotient.front, quotient.back) for t in a.terms for x in t.word]
+    return all(x.signal.name in lead for x in letters if isinstance(x, Diagonal) and is_gate(x))
+
+
+def _leads(word: Word, tail: Sum) -> frozenset[str]:
+    """The gates that `word tail` begins with."""
+    if any(isinstance(x, Matrix) for x in word):
+        return leading(word)
+    inner = [leading(t.word) for t in tail.terms]
+    return leading(word) | frozenset.intersection(*inner)
+
+
+def leading(word: Word) -> frozenset[str]:
+    """The gates that a column begins with, those of its signal included."""
+    found: set[str] = set()
+    for letter in word:
+        match letter:
+            case Diagonal(signal) | Column(signal):
+                found |= signal.gates | ({signal.name} if signal.nature is Nature.GATE else set())
+            case _:
+                break
+    return frozenset(found)

@@ -1,0 +1,178 @@
+"""The two-signal motif: two plastic synapses on two dendrites of one neuron, each learning from the other's potential.
+
+theory.md, section 3. With p and q the potentials, `dA ~ s_A a^T` and `dB ~ s_B b^T`; s_A depends on q and s_B on p.
+With all external signals held fixed, and in the metric 1/eta, the pair climbs J = E[Φ(p, q)] - decay, if there is a Φ
+with dΦ/dp = s_A and dΦ/dq = s_B: if the mixed derivatives agree. Their difference is the curl of the pair: opposite
+signs have no J.
+
+Of the potentials it follows too that `A A^T - c B B^T` shrinks, in the limit of small steps, at twice the decay: whole
+for linear neurons, its diagonal where both credits share a gate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from circuitdsl.derive.algebra.arithmetic import NotLinear
+from circuitdsl.derive.algebra.comparison import ratio
+from circuitdsl.derive.algebra.words import (
+    Coefficient,
+    Signal,
+    Sum,
+    column,
+    diagonal,
+    matrix,
+    ones,
+    outer,
+    scaled,
+    times,
+    transpose,
+)
+from circuitdsl.derive.prove.relations import Relation
+from circuitdsl.derive.read.constraints import is_dense, is_free
+from circuitdsl.derive.read.drives import Drive
+from circuitdsl.derive.read.symbols import Symbols
+from circuitdsl.graph import ir
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One synapse of a motif: its drive, and the dendrite that it brings its potential to."""
+
+    drive: Drive
+    dendrite: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Motif:
+    """One pair. `potential` are the two factors of Φ, columns: what the second synapse follows, and the potential
+    that it brings; None where there is no Φ. `curl`: the difference of the mixed derivatives."""
+
+    first: Side
+    second: Side
+    potential: tuple[Sum, Sum] | None
+    curl: Sum
+
+
+def find_motifs(symbols: Symbols, drives: Sequence[Drive]) -> list[Motif]:
+    """Every pair of synapses on two dendrites of one neuron, each of which follows the other's potential."""
+    found: list[Motif] = []
+    by_neuron: dict[str, list[Side]] = {}
+    for drive in drives:
+        synapse = symbols.circuit.synapses[drive.synapse]
+        if drive.passage.is_open and drive.uneven is None:  # J has no part for any other pull
+            by_neuron.setdefault(synapse.post, []).append(Side(drive, synapse.dendrite))
+    for sides in by_neuron.values():
+        for i, x in enumerate(sides):
+            for y in sides[i + 1 :]:
+                motif = _motif(symbols, x, y) if x.dendrite != y.dendrite else None
+                found += [motif] if motif is not None else []
+    return found
+
+
+def _motif(symbols: Symbols, x: Side, y: Side) -> Motif | None:
+    derivative = symbols.opened.arithmetic.derivative
+    try:
+        mixed = derivative(x.drive.signal, y.dendrite), derivative(y.drive.signal, x.dendrite)
+        if mixed[0].is_zero or mixed[1].is_zero:
+            return None
+        for first, second in ((x, y), (y, x)):
+            potential = _potential(symbols, first, second)
+            if potential is not None:
+                return Motif(first=first, second=second, potential=potential, curl=mixed[0] - mixed[1])
+        return Motif(first=x, second=y, potential=None, curl=mixed[0] - mixed[1])
+    except NotLinear:
+        return None
+
+
+def _potential(symbols: Symbols, first: Side, second: Side) -> tuple[Sum, Sum] | None:
+    """Φ = s q with the second's credit s and its potential q, if that is what the first follows too."""
+    arithmetic = symbols.opened.arithmetic
+    follows, brings = second.drive.signal, _potential_of(symbols, second)
+    if not arithmetic.derivative(follows, second.dendrite).is_zero:
+        return None
+    whole = arithmetic.mul(follows, brings)
+    if arithmetic.derivative(whole, first.dendrite) != first.drive.signal:
+        return None
+    return _shown(symbols, follows, second), _as_column(brings)
+
+
+def _shown(symbols: Symbols, poly: Sum, side: Side) -> Sum:
+    """A polynomial of units as a column, under the name of its neuron's rate if it is that."""
+    neuron = symbols.circuit.synapses[side.drive.synapse].post
+    value = symbols.circuit.values[neuron]
+    rate = symbols.opened.read(ir.Read(span=value.span, value=neuron, axis=ir.Axis.OWN), value.size)
+    factor = ratio(poly, rate)
+    named = column(Signal(name=neuron, size=value.size))
+    return _as_column(poly) if factor is None else scaled(named, factor)
+
+
+def _as_column(poly: Sum) -> Sum:
+    return times(poly, column(ones(poly.rows)))
+
+
+def _potential_of(symbols: Symbols, side: Side) -> Sum:
+    size = symbols.circuit.values[side.dendrite].size
+    return diagonal(symbols.opened.arithmetic.signal(side.dendrite, size))
+
+
+# ---------------------------------------------------------------- quadratic relations
+
+
+def quadratics(symbols: Symbols, motifs: Sequence[Motif]) -> Iterator[Relation]:
+    """`A A^T = c B B^T` of every motif whose dendrites get nothing else."""
+    for motif in motifs:
+        found = _quadratic(symbols, motif.first, motif.second)
+        if found is not None:
+            yield found
+
+
+def _quadratic(symbols: Symbols, x: Side, y: Side) -> Relation | None:
+    circuit, constants = symbols.circuit, symbols.constants
+    one, two = circuit.synapses[x.drive.synapse], circuit.synapses[y.drive.synapse]
+    alone = all(len(circuit.values[side.dendrite].currents) == 1 for side in (x, y))
+    settle = all(s.drive.decay is not None and s.drive.uneven is None for s in (x, y))
+    if not alone or not settle or not _follows_source(symbols, x) or not _follows_source(symbols, y):
+        return None
+    assert x.drive.decay is not None
+    assert y.drive.decay is not None
+    found = _balance(symbols, x, y)
+    if found is None or (not found[1] and not (is_dense(one) and is_dense(two))):
+        return None
+    factor, diagonal_only = found[0] * x.drive.rate * y.drive.rate.inverse(), found[1]
+    slow = constants.equal(x.drive.decay, y.drive.decay) and is_free(one) and is_free(two)
+    if not slow:
+        factor = factor * y.drive.decay * x.drive.decay.inverse()
+    return Relation(
+        kind="quadratic", left=_square(one), right=_square(two), factor=factor, holds="slow" if slow else "rest",
+        rate=constants.total([x.drive.decay, x.drive.decay]) if slow else None, mean_field=False,
+        diagonal=diagonal_only, synapses=(one.name, two.name),
+    )  # fmt: skip
+
+
+def _follows_source(symbols: Symbols, side: Side) -> bool:
+    """Whether the presynaptic factor of the rule is what the synapse carries."""
+    source = symbols.source(symbols.circuit.synapses[side.drive.synapse].source)
+    return side.drive.pre == source
+
+
+def _balance(symbols: Symbols, x: Side, y: Side) -> tuple[Coefficient, bool] | None:
+    """The c with s_A p^T + p s_A^T = c (s_B q^T + q s_B^T), or on the diagonal only."""
+    arithmetic = symbols.opened.arithmetic
+    p, q = _potential_of(symbols, x), _potential_of(symbols, y)
+    whole = ratio(_symmetric(x.drive.signal, p), _symmetric(y.drive.signal, q))
+    if whole is not None:
+        return whole, False
+    entries = ratio(arithmetic.mul(x.drive.signal, p), arithmetic.mul(y.drive.signal, q))
+    return None if entries is None else (entries, True)
+
+
+def _symmetric(a: Sum, b: Sum) -> Sum:
+    u, v = _as_column(a), _as_column(b)
+    return outer(u, v) + outer(v, u)
+
+
+def _square(synapse: ir.Synapse) -> Sum:
+    found = matrix(synapse.name, synapse.post_size, synapse.pre_size)
+    return times(found, transpose(found))

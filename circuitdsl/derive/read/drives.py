@@ -1,0 +1,466 @@
+"""What a plasticity rule does to its weight: `dw = rate * (credit ⊗ pre) - decay * w`, or why it does not.
+
+`credit` is the postsynaptic factor s of theory.md, section 3. A rule may pass its drive through linear states
+(momentum), or multiply it by a positive number for each synapse (RMSprop, Adam, gains, `1 - w`): the **passage**.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import inf
+
+from circuitdsl.derive.algebra.arithmetic import NotLinear
+from circuitdsl.derive.algebra.comparison import ratio
+from circuitdsl.derive.algebra.constants import sign, with_fans
+from circuitdsl.derive.algebra.expressions import text
+from circuitdsl.derive.algebra.notation import coefficient_text
+from circuitdsl.derive.algebra.words import Coefficient, Sum, coefficient, outer, plus, scaled, zero
+from circuitdsl.derive.read.constraints import factor_range, interval, start_at_zero
+from circuitdsl.derive.read.symbols import Symbols
+from circuitdsl.derive.read.units import Units
+from circuitdsl.graph import ir
+from circuitdsl.graph.folding import num, product, rebuild
+from circuitdsl.graph.plasticity import Term, split
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """What stands between the drive and the weight. `trace`: linear states, a low-pass of the drive. `scale`: a
+    positive factor for each synapse, as text; `lagging` if it is made of states that follow the drive, `weight` if
+    it depends on the weight itself."""
+
+    trace: bool = False
+    scale: str | None = None
+    lagging: bool = False
+    weight: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        return not self.trace and self.scale is None
+
+
+_ONE, _OPEN = Coefficient(), Passage()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drive:
+    """One rule as symbols. `rate` is positive; `decay` is None where there is none, `uneven` tells what else pulls
+    at the weight. `signal` is the credit as a polynomial of units; `credit` and `pre` are columns, expanded; `shown`
+    are these as the rule writes them. Rules of equal `lockstep` (None: of no other) and transposed drives move alike,
+    as long as their states do."""
+
+    synapse: str
+    rate: Coefficient
+    signal: Sum
+    credit: Sum
+    pre: Sum
+    decay: Coefficient | None
+    uneven: str | None
+    passage: Passage
+    lockstep: str | None
+    shown: tuple[Sum, Sum]
+
+    @property
+    def matrix(self) -> Sum:
+        """rate * credit ⊗ pre of one example."""
+        return scaled(outer(self.credit, self.pre), self.rate)
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A rule that is no such drive; `why` in the user's terms. `idle`: it never changes its weight."""
+
+    synapse: str
+    why: str
+    idle: bool = False
+
+
+class _Idle(NotLinear):
+    """Nothing drives the weight, whatever the signals are."""
+
+
+def read_rule(symbols: Symbols, synapse: ir.Synapse) -> Drive | Unread:
+    """The rule of a plastic synapse as a drive, or the first thing that stands in the way."""
+    assert synapse.dw is not None
+    reader = _Reader(symbols, _settled(synapse))
+    try:
+        return reader.drive()
+    except _Idle as reason:
+        return Unread(synapse.name, str(reason), idle=True)
+    except NotLinear as reason:
+        return Unread(synapse.name, str(reason))
+
+
+def _settled(synapse: ir.Synapse) -> ir.Synapse:
+    """The synapse with `train` as 1, as its rule runs in training only, and fans as params."""
+
+    def trained(e: ir.Expr) -> ir.Expr | None:
+        return num(1, e.span) if isinstance(e, ir.Flag) and e.which == "train" else None
+
+    def again(e: ir.Expr) -> ir.Expr:
+        return rebuild(with_fans(e, synapse), trained)
+
+    return replace(
+        synapse,
+        dw=None if synapse.dw is None else again(synapse.dw),
+        drives=tuple(replace(d, expr=again(d.expr)) for d in synapse.drives),
+        states=tuple(s if s.update is None else replace(s, update=again(s.update)) for s in synapse.states),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    symbols: Symbols
+    synapse: ir.Synapse
+
+    def drive(self) -> Drive | Unread:
+        assert self.synapse.dw is not None
+        terms = [t for t in split(self.synapse.dw) if self._number(t).number]
+        pulls = [t for t in terms if _is_pull(t)]
+        moving = [t for t in terms if t not in pulls]
+        decay, uneven = self._pulls(pulls)
+        if not moving:
+            why = "the rule only decays" if pulls else "its rate is 0"
+            return Unread(self.synapse.name, f"{why}: nothing drives the weight", idle=True)
+        for term in moving:
+            if term.mixed:
+                raise NotLinear(f"`{text(term.mixed[0])}` mixes presynaptic and other signals")
+            if not term.factors():
+                raise NotLinear(f"`{text(term.expr())}` adds the same to every weight")
+        stateful = any(t.states for t in moving)
+        passage, sources, rate = self._through_states() if stateful else self._plain(moving)
+        within = [t for t in sources if _is_pull(t)]  # `drive g = err * pre - gamma * w`
+        if within:
+            sources = [t for t in sources if t not in within]
+            more, other = self._pulls(within, rate, passage)
+            decay = more if decay is None else decay if more is None else self.symbols.constants.total([decay, more])
+            uneven = " ".join(pull for pull in (uneven, other) if pull) or None
+        signal, pre, rate = self._outer(sources, rate)
+        return Drive(
+            synapse=self.synapse.name, rate=rate, signal=signal, credit=self._column(signal), pre=pre, decay=decay,
+            uneven=uneven, passage=passage, lockstep=self._lockstep(passage), shown=self._shown(sources),
+        )  # fmt: skip
+
+    # ------------------------------------------------------------ numbers
+
+    def _number(self, term: Term) -> Coefficient:
+        """The number in front of a term, coefficients of single synapses aside."""
+        plain = [e for e in term.numeric if not _per_synapse(e)]
+        found = self.symbols.constants.of(product([num(float(term.number), term.span), *plain], span=term.span))
+        if found is None:
+            raise NotLinear(f"`{text(product(plain, span=term.span))}` is no number before the run")
+        return found
+
+    def _pulls(
+        self, terms: Sequence[Term], rate: Coefficient = _ONE, passage: Passage = _OPEN
+    ) -> tuple[Coefficient | None, str | None]:
+        """The linear decay, and what else pulls at the weight without any signal; `rate` and `passage` stand between
+        these terms and the weight."""
+        plain = [t for t in terms if passage.is_open and t.power == 1 and not any(map(_per_synapse, t.numeric))]
+        odd = [t for t in terms if t not in plain]
+        for term in odd:
+            if not self._pulls_back(term) or rate.number < 0:
+                raise NotLinear(f"`{text(term.expr())}` drives the weight by itself")
+        found = self.symbols.constants.total([rate * self._number(t) for t in plain]) if plain else None
+        decay = None if found is None or not found.number else Coefficient(-found.number, found.params)
+        shown = " ".join(self._pull(t, rate if passage.is_open else _ONE) for t in odd)
+        return decay, (shown if passage.is_open or not shown else f"{shown} (in its drive)") or None
+
+    def _pull(self, term: Term, rate: Coefficient) -> str:
+        """What pulls at the weight, with its sign: `− ηγ · sign(w)`."""
+        number = rate * self._number(term)
+        own = [e for e in term.numeric if _per_synapse(e)]
+        size, of = coefficient_text(number, sign=False), text(product([*own, *term.weights], span=term.span))
+        return f"{'−' if number.number < 0 else '+'} {of if size == '1' else f'{size} · {of}'}"
+
+    def _pulls_back(self, term: Term) -> bool:
+        """Whether a function of the weight alone never has its sign, and so pulls it toward 0."""
+        whole = product([num(float(self._number(term).number), term.span), *term.weights], span=term.span)
+        below, above = (factor_range(whole, side, self.symbols.constants) for side in ((-inf, 0.0), (0.0, inf)))
+        return below[0] >= 0 and above[1] <= 0
+
+    # ------------------------------------------------------------ between drive and weight
+
+    def _plain(self, moving: Sequence[Term]) -> tuple[Passage, list[Term], Coefficient]:
+        """A rule without states: gains and functions of the weight, the same in all terms."""
+        scales = {(tuple(e for e in t.numeric if _per_synapse(e)), t.weights) for t in moving}
+        if len(scales) != 1:
+            raise NotLinear("terms with different factors for each synapse are added")
+        gains, weights = scales.pop()
+        passage = Passage()
+        factors = [*gains, *weights]
+        if factors:
+            for gain in gains:
+                self._check_gain(gain)
+            self._check_weights(weights)
+            scale = text(product(factors, span=self.synapse.span))
+            passage = Passage(scale=scale, weight=bool(weights))
+        bare = [replace(t, weights=(), numeric=tuple(e for e in t.numeric if not _per_synapse(e))) for t in moving]
+        return passage, bare, Coefficient()
+
+    def _check_gain(self, gain: ir.Expr) -> None:
+        if not isinstance(gain, ir.Coef) or not self.symbols.opened.is_positive_coefficient(gain.name):
+            raise NotLinear(f"the factor `{text(gain)}` of each synapse is not shown to be positive")
+
+    def _check_weights(self, weights: Sequence[ir.Expr]) -> None:
+        """Functions of the weight that are 0 or more within its bounds, and not 0 from the start."""
+        if not weights:
+            return
+        whole = product(weights, span=self.synapse.span)
+        within = interval(self.synapse, self.symbols.constants)
+        low, _ = (-1.0, 0.0) if within is None else factor_range(whole, within, self.symbols.constants)
+        if low < 0:
+            raise NotLinear(f"`{text(whole)}` is not shown to be 0 or more for every weight")
+        at_zero = factor_range(whole, (0.0, 0.0), self.symbols.constants)
+        if at_zero == (0.0, 0.0) and start_at_zero(self.synapse, self.symbols.constants):
+            raise NotLinear(f"`{text(whole)}` is 0 from the start")
+
+    def _through_states(self) -> tuple[Passage, list[Term], Coefficient]:
+        """A rule that reads its drive, or traces of it, possibly times positive functions of states."""
+        assert self.synapse.dw is not None
+        terms = [t for t in split(self.synapse.dw, expand=True) if self._number(t).number]
+        moving = [t for t in terms if t.states or t.pre or t.signals]
+        if any(t.pre or t.signals or t.weights for t in moving):
+            raise NotLinear("the rule has signals beside its states")
+        drives: list[tuple[Term, ...]] = []
+        passage = Passage()
+        numbers: list[Coefficient] = []
+        for term in moving:
+            source, trace, others = self._carrier(term)
+            if source is None:
+                continue
+            for other in others:
+                if not self._is_positive(other):
+                    raise NotLinear(f"`{text(other)}` is not shown to be positive")
+            drives.append(source)
+            numbers.append(self._number(term))
+            shown = text(product(others, span=term.span)) if others else None
+            passage = replace(passage, trace=passage.trace or trace, scale=passage.scale or shown,
+                              lagging=passage.lagging or bool(others))  # fmt: skip
+        if not drives:
+            raise NotLinear("its states are reset before the rule reads them")
+        if any(d != drives[0] for d in drives) or len({sign(n) for n in numbers}) != 1:
+            raise NotLinear("several drives, or drives of different sign, are added")
+        if passage.is_open:
+            return passage, list(drives[0]), self.symbols.constants.total(numbers)
+        turned = -1 if sign(numbers[0]) < 0 else 1  # `dw = -eta * m`
+        return passage, [replace(t, number=turned * t.number) for t in drives[0]], _common(numbers)
+
+    def _carrier(self, term: Term) -> tuple[tuple[Term, ...] | None, bool, list[ir.Expr]]:
+        """The drive that a term is linear in (None if it is 0), whether through a trace, and the other factors."""
+        found = [(s, made) for s in term.states if (made := self._source(s)) is not None]
+        if len(found) != 1:
+            raise NotLinear(f"`{text(term.expr())}` is not linear in one drive")
+        state, (source, trace) = found[0]
+        return source, trace, [s for s in term.states if s is not state]
+
+    def _source(self, factor: ir.Expr) -> tuple[tuple[Term, ...] | None, bool] | None:
+        """What a drive or a trace is made of, and whether it is a trace; None if it is neither."""
+        match factor:
+            case ir.DriveRead(name=name):
+                return self._drive_terms(name), False
+            case ir.SynapseState(name=name):
+                return self._trace(self.synapse.state(name))
+            case _:
+                return None
+
+    def _drive_terms(self, name: str) -> tuple[Term, ...]:
+        return split(next(d for d in self.synapse.drives if d.name == name).expr)
+
+    def _trace(self, state: ir.SynapseVar) -> tuple[tuple[Term, ...] | None, bool] | None:
+        """A leaky sum with a positive gain of one drive, or of signals of its own."""
+        if state.update is None:
+            return None
+        if state.fresh and self.symbols.opened.one_tick:
+            start = self.symbols.constants.of(state.init) if isinstance(state.init, ir.Num | ir.ParamRef) else None
+            return (None, True) if start is not None and not start.number else None
+        sources: list[Term] = []
+        for term in split(state.update, expand=True):
+            value = self.symbols.constants.value(self._number(term))
+            if _is_leak(term, state):
+                continue
+            match term.states:
+                case (ir.DriveRead(name=name),) if value > 0 and not (term.pre or term.signals or sources):
+                    sources += self._drive_terms(name)
+                case () if _is_pull(term) or ((term.pre or term.signals) and not term.weights):
+                    sources.append(term)
+                case _:
+                    return None
+        return (tuple(sources), True) if sources and 0 < self._leak(state) <= 1 else None
+
+    def _leak(self, state: ir.SynapseVar) -> float:
+        """What part of itself a state loses at every update."""
+        assert state.update is not None
+        own = [t for t in split(state.update, expand=True) if _is_leak(t, state)]
+        return -sum(self.symbols.constants.value(self._number(t)) for t in own)
+
+    def _is_positive(self, expr: ir.Expr, given: frozenset[str] = frozenset()) -> bool:
+        """Whether a function of states is positive by its form, `given` that some states stay 0 or more."""
+        number = self.symbols.constants.of(expr)
+        if number is not None:
+            return number.number > 0
+        match expr:
+            case ir.Apply(function="exp"):
+                return True
+            case ir.Apply(function="add", arguments=(a, b)):
+                one, two = self._is_positive(a, given), self._is_positive(b, given)
+                return (one and (two or self._is_nonnegative(b, given))) or (two and self._is_nonnegative(a, given))
+            case ir.Apply(function="mul" | "div", arguments=(a, b)):
+                return self._is_positive(a, given) and self._is_positive(b, given)
+            case ir.Apply(function="sqrt", arguments=(a,)):
+                return self._is_positive(a, given)
+            case ir.Apply(function="max", arguments=(a, b)):
+                return self._is_positive(a, given) or self._is_positive(b, given)
+            case ir.Apply(function="sub", arguments=(ir.Num(value=1.0), ir.Apply(function="pow", arguments=(base, n)))):
+                found = self.symbols.constants.of(base)
+                small = found is not None and 0 < self.symbols.constants.value(found) < 1
+                return small and self._is_nonnegative(n, given)  # at 0 it is 0, and no number divides by it
+            case _:
+                return False
+
+    def _is_nonnegative(self, expr: ir.Expr, given: frozenset[str]) -> bool:
+        """Whether a function of states is 0 or more (or not a number), `given` that some states are."""
+        match expr:
+            case ir.Apply(function="sqrt" | "square" | "abs" | "relu" | "exp"):
+                return True
+            case ir.Apply(function="pow", arguments=(_, ir.Num(value=power))) if power % 2 == 0:
+                return True
+            case ir.Apply(function="add" | "mul" | "div", arguments=(a, b)):
+                return self._is_nonnegative(a, given) and self._is_nonnegative(b, given)
+            case ir.SynapseState(name=name):
+                return name in given or self._is_average(self.synapse.state(name), given | {name})
+            case _:
+                return self._is_positive(expr, given)
+
+    def _is_average(self, state: ir.SynapseVar, given: frozenset[str]) -> bool:
+        """Whether a state stays 0 or more: it starts there, leaks, and only squares and positive numbers come in.
+        `given` (itself among them) are those of which the same is asked at once: if it is so of all, it stays so."""
+        start = self.symbols.constants.of(state.init) if isinstance(state.init, ir.Num | ir.ParamRef) else None
+        if start is None or start.number < 0:
+            return False
+        for term in split(state.update, expand=True) if state.update is not None else ():
+            value = self.symbols.constants.value(self._number(term))
+            own = [s for s in term.states if isinstance(s, ir.SynapseState) and s.name == state.name]
+            factors = term.factors()
+            if own and len(factors) == 1 and -1 <= value <= 0:
+                continue
+            if value < 0 or not all(factors.count(f) % 2 == 0 or self._is_nonnegative(f, given) for f in factors):
+                return False
+        return True
+
+    # ------------------------------------------------------------ the outer product
+
+    def _outer(self, terms: Sequence[Term], rate: Coefficient) -> tuple[Sum, Sum, Coefficient]:
+        """The credit (as a polynomial), pre and the rate of a sum of products."""
+        pre: Sum | None = None
+        signal = zero(self.synapse.post_size, self.synapse.post_size)
+        numbers: list[Coefficient] = []
+        for term in terms:
+            if term.states or term.weights or term.mixed:
+                raise NotLinear(f"`{text(term.expr())}` is not a postsynaptic factor times a presynaptic one")
+            number = self._number(term) * rate
+            if not number.number:
+                continue
+            found = self._column(self._product(self.symbols.opened, term.pre, self.synapse.pre_size))
+            pre = found if pre is None else pre
+            factor = ratio(found, pre)
+            if factor is None:
+                raise NotLinear("terms with different presynaptic factors are added")
+            numbers.append(number)
+            credit = self._product(self.symbols.opened, term.signals, self.synapse.post_size)
+            signal = plus(signal, scaled(credit, number * factor))
+        if pre is None or not signal.terms or not pre.terms:
+            raise _Idle("the drive is always 0")
+        common = _common(numbers)
+        return scaled(signal, common.inverse()), pre, common
+
+    def _product(self, units: Units, factors: Sequence[ir.Expr], size: int) -> Sum:
+        """Factors multiplied unit by unit; 1 without any."""
+        return units.of(product(factors, span=self.synapse.span), size)
+
+    def _column(self, poly: Sum) -> Sum:
+        return self.symbols.column(poly, self.symbols.expanded)
+
+    def _shown(self, terms: Sequence[Term]) -> tuple[Sum, Sum]:
+        """credit and pre as the rule writes them, dendrites opened by one synapse."""
+        plain = self.symbols.plain
+        numbers = [self._number(t) for t in terms]
+        signal = zero(self.synapse.post_size, self.synapse.post_size)
+        for term, number in zip(terms, numbers, strict=True):
+            signal = plus(signal, scaled(self._product(plain, term.signals, self.synapse.post_size), number))
+        pre = self._product(plain, terms[0].pre, self.synapse.pre_size)
+        return self.symbols.shown(scaled(signal, _common(numbers).inverse())), self.symbols.shown(pre)
+
+    # ------------------------------------------------------------ lockstep
+
+    def _lockstep(self, passage: Passage) -> str | None:
+        """The text of the rule with its states, names and params resolved; empty where nothing stands between drive
+        and weight. None where the passage differs from synapse to synapse, starts from noise, or follows more than
+        the one drive."""
+        if passage.is_open:
+            return ""
+        assert self.synapse.dw is not None
+        if any(isinstance(e, ir.Coef) for e in ir.walk(self.synapse.dw)) or len(self.synapse.drives) > 1:
+            return None
+        reading = [s for s in self.synapse.states if s.update is not None and any(ir.reads(s.update))]
+        if any(self._trace(s) is None for s in reading) or len(reading) + len(self.synapse.drives) > 1:
+            return None
+        names = {s.name: f"s{i}" for i, s in enumerate(self.synapse.states)}
+        names |= {d.name: f"g{i}" for i, d in enumerate(self.synapse.drives)}
+        parts = [self._resolved(self.synapse.dw, names)]
+        for state in self.synapse.states:
+            if not isinstance(state.init, ir.Num | ir.ParamRef):
+                return None
+            start = self.symbols.constants.of(state.init)
+            assert start is not None
+            update = "" if state.update is None else self._resolved(state.update, names)
+            if state in reading:  # what comes in is the drive, with its gain
+                update = f"leaks {self._leak(state):.12g}"
+            parts.append(f"{self.symbols.constants.value(start):.12g} {update}")
+        return "; ".join(parts)
+
+    def _resolved(self, expr: ir.Expr, names: dict[str, str]) -> str:
+        """An equation as text: numbers for params, and everything that signals make left out."""
+
+        def plain(e: ir.Expr) -> ir.Expr | None:
+            number = self.symbols.constants.of(e)
+            if number is not None:
+                return num(self.symbols.constants.value(number), e.span)
+            match e:
+                case ir.SynapseState(name=name) | ir.DriveRead(name=name):
+                    return ir.ParamRef(span=e.span, name=names[name])
+                case ir.Read(axis=ir.Axis.PRE):
+                    return ir.ParamRef(span=e.span, name="pre")
+                case ir.Read():
+                    return ir.ParamRef(span=e.span, name="post")
+                case _:
+                    return None
+
+        return text(rebuild(expr, plain))
+
+
+def _is_pull(term: Term) -> bool:
+    """Whether a term is a function of the weight alone."""
+    return bool(term.weights) and not (term.pre or term.signals or term.states or term.mixed)
+
+
+def _is_leak(term: Term, state: ir.SynapseVar) -> bool:
+    """Whether a term is a number times the state itself."""
+    match term.factors():
+        case (ir.SynapseState(name=name),):
+            return name == state.name
+        case _:
+            return False
+
+
+def _per_synapse(expr: ir.Expr) -> bool:
+    return any(isinstance(e, ir.Coef) for e in ir.walk(expr))
+
+
+def _common(numbers: Sequence[Coefficient]) -> Coefficient:
+    """What several numbers have in common: their params and, where they agree, their plain number."""
+    powers = [dict(n.params) for n in numbers]
+    shared = {name: min(p.get(name, 0) for p in powers) for name in set().union(*powers)}
+    plain = {abs(n.number) for n in numbers}
+    return coefficient(plain.pop() if len(plain) == 1 else 1, shared)

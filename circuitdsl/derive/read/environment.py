@@ -1,0 +1,90 @@
+"""The numbers behind the letters of one circuit: what gates, slopes and other derived signals are, given its values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from circuitdsl.derive.algebra.arithmetic import Made
+from circuitdsl.derive.algebra.words import Sum, column, ones, times
+from circuitdsl.derive.read.numeric import instantiate
+from circuitdsl.derive.read.symbols import Symbols
+from circuitdsl.graph import ir
+from circuitdsl.graph.functions import elementwise, over, quiet
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+
+@dataclass(slots=True)
+class Environment(Mapping[str, Any]):
+    """Every letter by its name, for `numeric.instantiate`.
+
+    `signals`: each value of the circuit, [examples, size] (a modulator's with size 1); `arrays`: weights, coefficients,
+    and whatever else has a name, such as the δ of dendrites."""
+
+    symbols: Symbols
+    signals: Mapping[str, Any]
+    arrays: Mapping[str, Any]
+    known: dict[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self.known:
+            with quiet():
+                self.known[name] = self._find(name)
+        return self.known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.known)
+
+    def __len__(self) -> int:
+        return len(self.known)
+
+    def _find(self, name: str) -> Any:
+        if name in self.arrays:
+            return self.arrays[name]
+        if name in self.symbols.constants.derived:
+            return self.symbols.constants.derived[name]
+        if name in self.signals:
+            value = self.symbols.circuit.values.get(name)
+            scalar = value is not None and value.population is None and value.kind is not ir.Kind.DENDRITE
+            return self.signals[name][:, 0] if scalar else self.signals[name]
+        for units in (self.symbols.opened, self.symbols.plain):
+            found = [made for (of, _), made in units.arithmetic.made.items() if of == name]
+            if found:  # of several sizes: of a modulator, or of numbers, and the same in all units
+                return self._made(found[0])[..., slice(None) if len(found) == 1 else slice(1)]
+        raise KeyError(name)
+
+    def _polynomial(self, poly: Sum) -> Array:
+        """A polynomial of units, [examples, size], or [size] if it is the same for all."""
+        found: Array = instantiate(times(poly, column(ones(poly.rows))), self)
+        return found
+
+    def _made(self, made: Made) -> Array:
+        import numpy as np
+
+        x = self._polynomial(made.argument)
+        others = [self._polynomial(other) for other in made.others]
+        match made.function:
+            case "":
+                return x
+            case "inverse":
+                return np.asarray(1 / x)
+            case "ne":
+                return np.asarray(x != 0).astype(float)
+            case "tanh′":
+                return np.asarray(1 - np.tanh(x) ** 2)
+            case "sigmoid′":
+                s = elementwise("sigmoid", [x])
+                return np.asarray(s * (1 - s))
+            case "softmax" | "onehot_max" | "kwta" as function:
+                return np.asarray(over(function, x, others[0] if others else None))
+            case "tanh ratio" | "clip ratio" as function:
+                kept = elementwise(function.split()[0], [x, *others])
+                return np.where(x == 0, 1.0, kept / np.where(x == 0, 1.0, x))
+            case function:
+                return np.asarray(elementwise(function, [x, *others]))

@@ -1,0 +1,260 @@
+"""From equations to words: what a dendrite, a credit or a gradient is as a sum of words (derive/algebra/words.py).
+
+An elementwise equation (derive/read/units.py) becomes a column: each of its products has at most one **carrier**, the
+signal that the error reaches (or, in forward equations, the one that synapses bring); all else is a diagonal letter
+in front. What multiplies the same carrier is one letter, `(0.2 + 0.8·1[h.basal > 0])`, so that deep circuits stay
+short. A carrier that is a sum of currents expands into matrices times their sources.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from circuitdsl.derive.algebra.arithmetic import Made, key
+from circuitdsl.derive.algebra.constants import Constants, fan_name, fan_numbers, negative
+from circuitdsl.derive.algebra.polynomials import gates_of, normalized, signals_of, signals_of_sum, varies, written
+from circuitdsl.derive.algebra.words import (
+    UNIT,
+    Coefficient,
+    Diagonal,
+    Nature,
+    Signal,
+    Sum,
+    Term,
+    Word,
+    column,
+    identity,
+    letter_sum,
+    make_sum,
+    matrix,
+    ones,
+    plus,
+    scaled,
+    times,
+    transpose,
+    zero,
+)
+from circuitdsl.derive.read.ticks import one_tick
+from circuitdsl.derive.read.units import Units
+from circuitdsl.graph import ir
+from circuitdsl.graph.flow import all_sources, reached_from
+from circuitdsl.graph.numbers import numbers_of
+from circuitdsl.twin.adjoints import adjoints
+from circuitdsl.twin.paths import learning_synapses, settle
+
+#: A value of more terms stands for itself.
+MAX_TERMS = 24
+
+#: What a carrier stands for, as a column.
+Expand = Callable[[Signal], Sum]
+
+
+@dataclass(slots=True)
+class Symbols:
+    """The words of one circuit. `circuit` has its adjoints, if there is a loss. `opened` is for proving, `plain`
+    for showing; `error`: the values that the error reaches."""
+
+    circuit: ir.Circuit
+    constants: Constants
+    error: frozenset[str]
+    opened: Units
+    plain: Units
+    full: dict[str, Sum] = field(default_factory=dict)
+
+    # ------------------------------------------------------------ columns
+
+    def column(self, poly: Sum, expand: Expand) -> Sum:
+        """A polynomial of units as a column, its carriers expanded."""
+        groups: dict[tuple[Signal, tuple[Word, ...]], list[Term]] = {}
+        result = zero(poly.rows, UNIT)
+        for term in poly.terms:
+            carrier = self._carrier(term)
+            if carrier is None:
+                alone = Sum(poly.rows, poly.cols, (term,))
+                result = plus(result, times(alone, column(ones(poly.rows))))
+            else:
+                groups.setdefault((carrier, term.scalars), []).append(term)
+        for (carrier, scalars), terms in groups.items():
+            front = self.factor([_without(t, carrier) for t in terms], poly.rows)
+            whole = times(front, expand(carrier))
+            result = plus(result, times(whole, make_sum(UNIT, UNIT, [(Coefficient(), scalars, ())])))
+        return result
+
+    def _carrier(self, term: Term) -> Signal | None:
+        found = signals_of(term)
+        hot = [s for s in found if self.is_hot(s.name)]
+        if hot:
+            return hot[0] if len(hot) == 1 else None
+        driven = [s for s in found if self.is_driven(s.name)]
+        return driven[0] if len(driven) == 1 else None
+
+    def is_hot(self, name: str) -> bool:
+        """Whether the error reaches the value (adjoints are errors)."""
+        value = self.circuit.values.get(name)
+        return name in self.error or (value is not None and value.kind is ir.Kind.ADJOINT)
+
+    def is_driven(self, name: str) -> bool:
+        value = self.circuit.values.get(name)
+        return value is not None and bool(value.currents)
+
+    def is_fixed(self, signal: Signal) -> bool:
+        """Whether a signal never changes: it is made of coefficients and of states that nothing moves."""
+        value, made = self.circuit.values.get(signal.name), self.opened.arithmetic.made.get(key(signal))
+        if made is None:
+            return not signal.random and (value is None or value.update is None)
+        return all(map(self.is_fixed, (s for a in (made.argument, *made.others) for s in signals_of_sum(a))))
+
+    def factor(self, terms: list[Term], size: int) -> Sum:
+        """What multiplies a carrier, as few letters: what all terms share, and one letter for the rest."""
+        if len(terms) == 1:
+            return Sum(size, size, tuple(terms))
+        counts = [Counter(signals_of(t)) for t in terms]
+        shared = counts[0]
+        for count in counts[1:]:
+            shared = shared & count
+        rest = [_product(t, Counter(signals_of(t)) - shared, size) for t in terms]
+        poly = zero(size, size)
+        for each in rest:
+            poly = plus(poly, each)
+        common = make_sum(size, size, [(Coefficient(), (), tuple(Diagonal(s) for s in shared.elements()))])
+        if len(poly.terms) < 2:
+            return times(common, poly)
+        scale, normal = normalized(poly)
+        nature = self.opened.arithmetic.known.nature_of
+        if nature(normal) is Nature.ANY and nature(-normal) is not Nature.ANY:  # what is 0 or less, by its opposite
+            scale, normal = negative(scale), -normal
+        gates = frozenset.intersection(*map(gates_of, normal.terms))
+        letter = self.opened.arithmetic.signal(
+            f"({written(normal)})", size, nature(normal), random=varies(normal),
+            gates=gates, made=Made("", normal),
+        )  # fmt: skip
+        return scaled(times(common, letter_sum(Diagonal(letter))), scale)
+
+    # ------------------------------------------------------------ through synapses
+
+    def weights(self, current: ir.Current) -> Sum:
+        """The matrix of a current; a multiple of the identity where the synapse only repeats its signal."""
+        synapse = self.circuit.synapses[current.synapse]
+        factor = self.opened.repeats(current)
+        if factor is not None:
+            return scaled(identity(synapse.post_size), factor)
+        found = matrix(synapse.name, synapse.post_size, synapse.pre_size)
+        return transpose(found) if current.transposed else found
+
+    def driven(self, name: str, source: Callable[[ir.Read], Sum], expand: Expand, units: Units) -> Sum:
+        """A sum of currents (and an equation beside them) as a column, given the columns of the sources."""
+        value = self.circuit.values[name]
+        total = zero(value.size, UNIT)
+        if value.expr is not None:
+            total = self.column(units.of(value.expr, value.size), expand)
+        for current in value.currents:
+            total = plus(total, times(self.weights(current), source(current.source)))
+        return total
+
+    def expanded(self, carrier: Signal) -> Sum:
+        """A carrier expanded down to rates and errors. Raises NotLinear."""
+        name = carrier.name
+        if name not in self.full:
+            if not self.is_driven(name):
+                return column(carrier)
+            found = self.driven(name, self.source, self.expanded, self.opened)
+            self.full[name] = found if len(found.terms) <= MAX_TERMS else column(carrier)
+        return self.full[name]
+
+    def source(self, read: ir.Read) -> Sum:
+        """What a synapse carries, as a column, expanded."""
+        size = self.circuit.values[read.value].size
+        return self.column(self.opened.read(read, size), self.expanded)
+
+    # ------------------------------------------------------------ for showing
+
+    def shown(self, poly: Sum) -> Sum:
+        """A polynomial of plain units as a column, its carriers opened by one synapse."""
+        return self.column(poly, self.one_synapse)
+
+    def one_synapse(self, carrier: Signal) -> Sum:
+        if not self.is_driven(carrier.name):
+            return column(carrier)
+        return self.driven(carrier.name, self.named, column, self.plain)
+
+    def named(self, read: ir.Read) -> Sum:
+        """What a synapse carries, by its name."""
+        size = self.circuit.values[read.value].size
+        return times(self.plain.read(read, size), column(ones(size)))
+
+
+# ---------------------------------------------------------------- of a circuit
+
+
+def symbols_of(circuit: ir.Circuit) -> Symbols:
+    """The words of a checked circuit, with the gradient of its loss if it has one."""
+    differentiated = adjoints(circuit) if circuit.loss is not None else circuit
+    numbers = numbers_of(circuit, {})
+    for synapse in circuit.synapses.values():
+        dense = {fan_name("in", synapse): float(synapse.pre_size), fan_name("out", synapse): float(synapse.post_size)}
+        numbers |= fan_numbers(synapse) or dense
+    constants = Constants(numbers)
+    error = frozenset(reached_from(all_sources(circuit), error_roots(circuit)))
+    shared = (differentiated, constants, error, one_tick(circuit), not unlike_training(circuit))
+    return Symbols(differentiated, constants, error, Units(*shared), Units(*shared, plain=True))
+
+
+def unlike_training(circuit: ir.Circuit) -> list[str]:
+    """What the loss reads that is not the same in training and in evaluation."""
+    if circuit.loss is None:
+        return []
+    flagged = {
+        v.name
+        for v in circuit.values.values()
+        if any(isinstance(part, ir.Flag) for e in (v.expr, v.update) if e is not None for part in ir.walk(e))
+    }
+    reached = reached_from(all_sources(circuit), flagged)
+    return sorted({r.value for r in ir.reads(circuit.loss.expr)} & reached)
+
+
+def error_roots(circuit: ir.Circuit) -> set[str]:
+    """Where errors come from: the targets that the loss compares with; where it compares with inputs only
+    (reconstruction), the populations that are wired to these."""
+    compared = compared_data(circuit)
+    targets = {name for name in compared if circuit.values[name].kind is ir.Kind.TARGET}
+    if targets or not compared:
+        return targets
+    rates = (circuit.values[p.name] for p in circuit.of_kind(ir.Kind.RATE))
+    return {v.name for v in rates if v.expr is not None and any(r.value in compared for r in ir.reads(v.expr))}
+
+
+def compared_data(circuit: ir.Circuit) -> set[str]:
+    """The inputs and targets that the loss reads without a synapse that learns in between."""
+    if circuit.loss is None:
+        return set()
+    learning = set(learning_synapses(circuit))
+    settled = settle(circuit)
+    seen: set[str] = set()
+    waiting = [r.value for r in ir.reads(settled.exprs["loss"])]
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        if name in settled.exprs and name != "loss":
+            waiting += [r.value for r in ir.reads(settled.exprs[name])]
+        waiting += [c.source.value for c in circuit.values[name].currents if c.synapse not in learning]
+    data = (ir.Kind.INPUT, ir.Kind.TARGET)
+    return {name for name in seen if circuit.values[name].kind in data}
+
+
+# ---------------------------------------------------------------- terms
+
+
+def _without(term: Term, carrier: Signal) -> Term:
+    """The term without one of its signals, and without its numbers."""
+    word = list(term.word)
+    word.remove(Diagonal(carrier))
+    return replace(term, scalars=(), word=tuple(word))
+
+
+def _product(term: Term, signals: Counter[Signal], size: int) -> Sum:
+    word = tuple(Diagonal(s) for s in signals.elements())
+    return make_sum(size, size, [(term.coefficient, (), word)])

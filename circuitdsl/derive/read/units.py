@@ -1,0 +1,359 @@
+"""Elementwise equations in normal form: polynomials of the signals of one unit.
+
+`1 - post^2`, `(1 - post) * (1 + post)` and the derivative of tanh are the same factor, however they are written; so are
+`where(z > 0, 1, 0.2)`, `0.2 + 0.8 * step(z)` and the derivative of `max(z, 0.2 * z)`. An equation becomes a sum of
+products of signals, a diagonal matrix of the term algebra, with these replacements:
+
+- Everything piecewise linear is made of gates and `relu`: max(a, b) = b + relu(a - b), relu(-z) = relu(z) - z,
+  `1[z > 0] z` = relu(z). At a kink itself, a single point, gates of either side count as the same.
+- The square of tanh is 1 - tanh', that of sigmoid is sigmoid - sigmoid': slopes are letters of their own, and positive.
+- Any other function is a signal, known by its text; where a rate is just that, by the name of its population.
+- A target is written as its error population plus what that subtracts: `y` is `err + out` beside `err = y - out`.
+
+What is read of a population is opened up (`d = basal * step(a.basal)`) as far as credits need it; see `Units.read`.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from circuitdsl.derive.algebra.arithmetic import Arithmetic, NotLinear
+from circuitdsl.derive.algebra.comparison import ratio
+from circuitdsl.derive.algebra.constants import Constants, negative, sign
+from circuitdsl.derive.algebra.expressions import text
+from circuitdsl.derive.algebra.polynomials import (
+    gates_of,
+    is_linear,
+    lone_signal,
+    signals_of,
+    surely_positive,
+)
+from circuitdsl.derive.algebra.words import (
+    UNIT,
+    Coefficient,
+    Nature,
+    Scalar,
+    Sum,
+    column,
+    diagonal,
+    identity,
+    letter_sum,
+    ones,
+    scaled,
+    times,
+    transpose,
+    zero,
+)
+from circuitdsl.graph import ir
+from circuitdsl.graph.checks import nonnegative
+
+#: A value whose equation has more terms is not opened up.
+MAX_TERMS = 12
+
+COMPARISONS = frozenset({"lt", "le", "gt", "ge", "eq", "ne"})
+#: What is known of the results of functions that are signals of their own.
+NATURES = {
+    "sigmoid": Nature.POSITIVE, "softplus": Nature.POSITIVE, "exp": Nature.POSITIVE, "softmax": Nature.POSITIVE,
+    "relu": Nature.NONNEGATIVE, "sqrt": Nature.NONNEGATIVE, "onehot_max": Nature.GATE, "step": Nature.GATE,
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Units:
+    """The elementwise equations of one circuit.
+
+    `error`: the values that the error reaches. `one_tick`: an example is one tick, so that states are constants and
+    `prev` is 0. `trains`: `train` is 1, as for rules; only where evaluation does not depend on it. `plain`: nothing
+    is opened up, every rate has its name: for showing, not for proving."""
+
+    circuit: ir.Circuit
+    constants: Constants
+    error: frozenset[str]
+    one_tick: bool
+    trains: bool
+    plain: bool = False
+    arithmetic: Arithmetic = field(init=False)
+    targets: dict[str, Sum] = field(default_factory=dict)  # y -> err + out
+    errors: dict[str, str] = field(default_factory=dict)  # err -> y
+    opened: dict[str, Sum] = field(default_factory=dict)
+    working: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Names functions by the rates that are just these, then errors, then forgets what was read before."""
+        dendrites = (v.name for v in self.circuit.values.values() if v.kind is ir.Kind.DENDRITE)
+        found = frozenset(dendrites)
+        self.arithmetic = Arithmetic(self.constants, found - self.error, found & self.error, self.plain)
+        for _ in range(2):
+            self._forget()
+            for name in self.circuit.order:
+                self._name_function(self.circuit.values[name])
+        for name in () if self.plain else self.circuit.order:
+            self._name_error(self.circuit.values[name])
+        self._forget()
+
+    def _forget(self) -> None:
+        self.opened.clear()
+        self.arithmetic.forget()
+
+    def _name_function(self, value: ir.Value) -> None:
+        """A rate that is one function of one argument gives its name to it."""
+        opened, self.plain = self.plain, False
+        try:
+            self._alias(value)
+        finally:
+            self.plain = opened
+
+    def _alias(self, value: ir.Value) -> None:
+        if value.kind not in (ir.Kind.RATE, ir.Kind.LET) or value.expr is None:
+            return
+        try:
+            found = self.of(value.expr, value.size)
+        except NotLinear:
+            return
+        only = lone_signal(found)
+        if (
+            only is not None
+            and only.name not in self.circuit.values
+            and only.name not in self.arithmetic.aliases.values()
+        ):
+            self.arithmetic.aliases.setdefault(only.name, value.name)
+            self.opened.pop(value.name, None)
+
+    def _name_error(self, value: ir.Value) -> None:
+        """`err = c y - ...` gives y = (err + ...) / c, so that errors are signals of their own."""
+        if value.kind is not ir.Kind.RATE or value.expr is None:
+            return
+        read = {r.value for r in ir.reads(value.expr)}
+        for target in self.circuit.of_kind(ir.Kind.TARGET):
+            if target.name not in read or target.name in self.targets or target.size != value.size:
+                continue
+            try:
+                found = self.of(value.expr, value.size)
+            except NotLinear:
+                continue
+            holding = [t for t in found.terms if target.name in {s.name for s in signals_of(t)}]
+            if len(holding) == 1 and len(signals_of(holding[0])) == 1 and not holding[0].scalars:
+                rest = found - Sum(found.rows, found.cols, (holding[0],))
+                self.errors[value.name] = target.name
+                error = diagonal(self.arithmetic.signal(value.name, value.size))
+                self.targets[target.name] = scaled(error - rest, holding[0].coefficient.inverse())
+                self.opened.clear()
+
+    # ------------------------------------------------------------ equations
+
+    def of(self, expr: ir.Expr, size: int) -> Sum:
+        """An equation of units as a diagonal matrix [size, size]. Raises NotLinear."""
+        number = self.constants.of(expr)
+        if number is not None:
+            return scaled(identity(size), number)
+        match expr:
+            case ir.Read():
+                return self.read(expr, size)
+            case ir.Flag() | ir.Coef() | ir.Over() if size == UNIT:
+                raise NotLinear(f"`{text(expr)}` is a factor of its own")
+            case ir.Coef(name=name):
+                nature = Nature.POSITIVE if self.is_positive_coefficient(name) else Nature.ANY
+                return diagonal(self.arithmetic.signal(name, size, nature, random=False))
+            case ir.Apply():
+                return self._apply(expr, size)
+            case ir.Over(function=function, argument=argument):
+                inner = self.of(argument, size)
+                others = () if expr.k is None else (self.of(expr.k, size),)
+                return self.arithmetic.function(function, inner, *others)
+            case ir.Tick():
+                if self.one_tick:
+                    return zero(size, size)
+                return scaled(identity(size), by=letter_sum(Scalar(name="tick")))
+            case ir.Flag(which="train") if self.trains:
+                return identity(size)
+            case ir.Flag():
+                return diagonal(self.arithmetic.signal(text(expr), size, Nature.GATE))
+            case ir.Reduce():
+                raise NotLinear(f"`{expr.function}` sums over units")
+            case ir.Random():
+                raise NotLinear("it draws noise")
+            case _:
+                raise NotLinear("it reads the synapse itself")
+
+    def _apply(self, expr: ir.Apply, size: int) -> Sum:
+        if size == UNIT and expr.function not in ("neg", "add", "sub", "mul"):
+            raise NotLinear(f"`{text(expr)}` is a factor of its own")
+        arguments = [self.of(a, size) for a in expr.arguments]
+        return self.arithmetic.apply(expr.function, arguments)
+
+    # ------------------------------------------------------------ reading values
+
+    def read(self, read: ir.Read, size: int) -> Sum:
+        """A value as its readers see it: opened up, or as a signal. Raises NotLinear.
+
+        Opened are credits (whatever the error reaches), linear rates, and dendrites that only repeat another signal."""
+        value = self.circuit.values[read.value]
+        if read.when is ir.When.NEXT:
+            raise NotLinear("the gradient runs through several ticks")
+        if read.when is ir.When.PREV:
+            if self.one_tick:
+                return zero(size, size)
+            found = diagonal(self.arithmetic.signal(f"prev({value.name})", value.size))
+        elif value.population is None:
+            return self._broadcast(value, size)
+        else:
+            found = self._open(value)
+        if value.size == size:
+            return found
+        unit = column(ones(1))
+        return scaled(identity(size), by=times(times(transpose(unit), found), unit))
+
+    def _broadcast(self, value: ir.Value, size: int) -> Sum:
+        """A single number as every unit sees it; one unit alone may be what the number is made of."""
+        if size == 1 and value.expr is not None:
+            with suppress(NotLinear):
+                return self.of(value.expr, size)
+        return scaled(identity(size), by=self.number(value))
+
+    def _open(self, value: ir.Value) -> Sum:
+        if value.name not in self.opened:
+            if value.name in self.working:
+                raise NotLinear(f"`{value.name}` depends on itself over ticks")
+            self.working.append(value.name)
+            try:
+                self.opened[value.name] = self._value(value)
+            finally:
+                self.working.pop()
+        return self.opened[value.name]
+
+    def _value(self, value: ir.Value) -> Sum:
+        match value.kind:
+            case ir.Kind.BIAS:
+                return identity(value.size)
+            case ir.Kind.TARGET:
+                return self.targets.get(value.name) or self._named(value)
+            case ir.Kind.STATE:
+                return self._state(value)
+            case ir.Kind.DENDRITE:
+                return self._dendrite(value)
+            case ir.Kind.ADJOINT:
+                if value.expr is None or value.currents or self.of_dendrite(value.name):
+                    return self._named(value)
+                return self.of(value.expr, value.size)
+            case ir.Kind.RATE | ir.Kind.LET if value.name not in self.errors and value.expr is not None:
+                return self._named(value) if self.plain else self._rate(value, value.expr)
+            case _:
+                return self._named(value)
+
+    def _named(self, value: ir.Value) -> Sum:
+        return diagonal(self.arithmetic.signal(value.name, value.size))
+
+    def of_dendrite(self, adjoint: str) -> bool:
+        """Whether an adjoint is that of a dendrite."""
+        named = self.circuit.values.get(adjoint.removeprefix("d(").removesuffix(")"))
+        return named is not None and named.kind is ir.Kind.DENDRITE
+
+    def _rate(self, value: ir.Value, expr: ir.Expr) -> Sum:
+        """The polynomial of a rate that is opened, else its signal, with what its polynomial tells of it."""
+        try:
+            found = self.of(expr, value.size)
+        except NotLinear:
+            return self._named(value)
+        if len(found.terms) <= MAX_TERMS and (
+            lone_signal(found) is not None or value.name in self.error or is_linear(found)
+        ):
+            return found
+        nature = Nature.NONNEGATIVE if nonnegative(expr, self.circuit) else Nature.ANY
+        each = [gates_of(t) for t in found.terms]
+        gates = frozenset.intersection(*each) if each else frozenset()
+        return diagonal(self.arithmetic.signal(value.name, value.size, nature, gates=gates))
+
+    def _state(self, value: ir.Value) -> Sum:
+        """In a single tick a state is still what it starts from, unless it is kept and moves from tick to tick."""
+        if not self.one_tick or (value.lifetime is ir.Lifetime.KEEP and value.update is not None):
+            return diagonal(self.arithmetic.signal(value.name, value.size, random=not self.one_tick))
+        start = self.constants.of_init(value.init) if value.init is not None else None
+        if start is not None:
+            return scaled(identity(value.size), start)
+        if isinstance(value.init, ir.InitCall) and value.init.which == "zeros":
+            return zero(value.size, value.size)
+        return diagonal(self.arithmetic.signal(value.name, value.size, random=False))
+
+    def _dendrite(self, value: ir.Value) -> Sum:
+        """What only repeats other signals, one to one and unchanging, is these; else a signal."""
+        total = zero(value.size, value.size) if value.expr is None else self.of(value.expr, value.size)
+        for current in value.currents:
+            factor = self.repeats(current)
+            if factor is None:
+                return self._named(value)
+            total = total + scaled(self.read(current.source, value.size), factor)
+        return total
+
+    def repeats(self, current: ir.Current) -> Coefficient | None:
+        """The factor by which a fixed, one-to-one synapse hands on its signal; None for any other synapse."""
+        synapse = self.circuit.synapses[current.synapse]
+        if synapse.dw is not None or synapse.pre_size != synapse.post_size or synapse.bounds is not None:
+            return None
+        if any(c.which not in ("dense", "one_to_one") for c in synapse.connect):
+            return None
+        factor = self._identity_factor(synapse.init)
+        held = synapse.sign is ir.Sign.FREE or (
+            factor is not None and sign(factor) == (1 if synapse.sign is ir.Sign.EXCITATORY else -1)
+        )
+        return factor if held else None
+
+    def _identity_factor(self, init: ir.Init) -> Coefficient | None:
+        match init:
+            case ir.InitCall(which="identity"):
+                return Coefficient()
+            case ir.InitApply(function="mul", arguments=(a, b)):
+                for number, other in ((a, b), (b, a)):
+                    scale, inner = self.constants.of_init(number), self._identity_factor(other)
+                    if scale is not None and inner is not None:
+                        return scale * inner
+                return None
+            case ir.InitApply(function="neg", arguments=(other,)):
+                inner = self._identity_factor(other)
+                return None if inner is None else negative(inner)
+            case _:
+                return None
+
+    # ------------------------------------------------------------ single numbers
+
+    def number(self, value: ir.Value) -> Sum:
+        """A modulator, the loss, or a scalar of the gradient, as a matrix UNIT x UNIT."""
+        match value.expr:
+            case ir.Reduce(function="sum", arguments=(summed,), size=size):
+                with suppress(NotLinear):
+                    of_target = self._of_target(self.of(summed, size))
+                    if of_target is not None:  # class targets are one-hot
+                        return scaled(identity(UNIT), of_target)
+            case ir.Num() | ir.ParamRef() | ir.Apply(function="neg" | "add" | "sub" | "mul") as expr:
+                with suppress(NotLinear):
+                    return self.of(expr, UNIT)
+            case _:
+                pass
+        positive = value.expr is not None and surely_positive(value.expr, self.circuit)
+        return letter_sum(Scalar(name=value.name, positive=positive))
+
+    def _of_target(self, found: Sum) -> Coefficient | None:
+        """The number of times that it is a class target."""
+        targets = (self.circuit.values[p.name] for p in self.circuit.of_kind(ir.Kind.TARGET))
+        factors = (ratio(found, self._open(t)) for t in targets if t.size == found.rows > 1)
+        return next((f for f in factors if f is not None), None)
+
+    def is_positive_coefficient(self, name: str) -> bool:
+        """Whether every number of a coefficient starts above 0."""
+        return self._positive_init(self.circuit.coefficients[name].init)
+
+    def _positive_init(self, init: ir.Init) -> bool:
+        """Whether every number that is drawn is above 0."""
+        match init:
+            case ir.Num() | ir.ParamRef():
+                number = self.constants.of(init)
+                return number is not None and number.number > 0
+            case ir.InitCall(which="constant" | "uniform", arguments=ends):  # from either end to the other
+                numbers = list(map(self.constants.of, ends))
+                return all(number is not None and number.number > 0 for number in numbers)
+            case ir.InitApply(function="exp" | "softplus" | "sigmoid"):
+                return True
+            case ir.InitApply(function="add" | "mul" | "div", arguments=arguments):
+                return all(map(self._positive_init, arguments))
+            case _:
+                return False

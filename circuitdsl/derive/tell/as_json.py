@@ -1,0 +1,60 @@
+"""The derivation as a JSON object (language.md, "Command line", `derive`)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from circuitdsl.derive.algebra.notation import text
+from circuitdsl.derive.algebra.words import Sum
+from circuitdsl.derive.prove.findings import Derivation, Finding
+from circuitdsl.derive.prove.relations import Relation
+from circuitdsl.derive.tell.expects import Judgement
+
+
+def as_json(derivation: Derivation, judgements: Sequence[Judgement]) -> dict[str, Any]:
+    """The object of `derive --json`."""
+    return {
+        "circuit": derivation.circuit.name,
+        "synapses": {f.synapse: _synapse(f) for f in derivation.findings.values()},
+        "attractors": [_attractor(derivation, r) for r in derivation.relations],
+        "wires": [{"population": w.population, "from": w.value, "line": w.span.line} for w in derivation.circuit.wires],
+        "meta_objective": derivation.meta_objective,
+        "dc": derivation.dc,
+        "expects": [j.as_json() for j in judgements],
+    }
+
+
+def _synapse(found: Finding) -> dict[str, Any]:
+    return {
+        "role": found.role, "rule": found.rule, "credit": found.credit, "gradient": found.gradient,
+        "implied": found.implied, "phi_sign": found.phi_sign, "H": found.H, "verdict": found.verdict,
+        "evidence": found.evidence, "because": list(found.because),
+    }  # fmt: skip
+
+
+def _attractor(derivation: Derivation, relation: Relation) -> dict[str, Any]:
+    value = derivation.symbols.constants.value
+    return {
+        "left": _matrices(relation.left, relation), "right": _matrices(relation.right, relation),
+        "factor": value(relation.factor), "rate": None if relation.rate is None else value(relation.rate),
+        "kind": kind_of(relation),
+    }  # fmt: skip
+
+
+def _matrices(side: Sum, relation: Relation) -> str:
+    """A product of weights in the language's own words: `V transpose(B)`."""
+    shown = re.sub(r"([^\s()]+)ᵀ", r"transpose(\1)", text(side))
+    return f"diag({shown})" if relation.diagonal else shown
+
+
+def kind_of(relation: Relation) -> str:
+    """`pair`, `intertwiner` or `quadratic`; `tied` where it holds from the start, with `at rest` where only there."""
+    match relation.holds:
+        case "tied":
+            return "tied"
+        case "rest":
+            return f"{relation.kind} at rest"
+        case "exact" | "slow":
+            return relation.kind

@@ -1,0 +1,81 @@
+"""What the circuit expects of its derivation: verdicts and attractors (language.md, `expect`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from circuitdsl.derive.algebra.comparison import ratio
+from circuitdsl.derive.algebra.words import Coefficient, Sum, matrix, transpose
+from circuitdsl.derive.prove.findings import Derivation
+from circuitdsl.derive.prove.rewriting import rewritten, steps_of
+from circuitdsl.graph import ir
+
+#: From weaker to stronger: a stronger verdict satisfies a weaker one, others only themselves.
+STRENGTH = ("descent", "gradient", "exact")
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One expectation. `ok` is None where nothing could be said; such an expectation does not fail. `value` is what
+    was found instead of, or as, what is expected."""
+
+    text: str
+    ok: bool | None
+    value: str | None
+    line: int
+
+    def as_json(self) -> dict[str, object]:
+        return {"text": self.text, "ok": self.ok, "value": self.value, "line": self.line}
+
+
+def judge(derivation: Derivation) -> list[Judgement]:
+    """Every verdict and attractor that the circuit expects, held against what was derived (and measured)."""
+    found: list[Judgement] = []
+    for expect in derivation.circuit.expects:
+        match expect:
+            case ir.ExpectVerdict():
+                found.append(_verdict(derivation, expect))
+            case ir.ExpectAttractor():
+                found.append(_attractor(derivation, expect))
+            case ir.ExpectMetric():
+                pass  # judged by a run
+    return found
+
+
+def satisfies(verdict: str, wanted: str) -> bool:
+    if verdict in STRENGTH and wanted in STRENGTH:
+        return STRENGTH.index(verdict) >= STRENGTH.index(wanted)
+    return verdict == wanted
+
+
+def _verdict(derivation: Derivation, expect: ir.ExpectVerdict) -> Judgement:
+    verdicts = [derivation.findings[s].verdict for s in expect.synapses]
+    known = [v for v in verdicts if v is not None]
+    ok: bool | None = all(satisfies(v, expect.verdict) for v in known)
+    if ok and len(known) < len(verdicts):
+        ok = None
+    value = ", ".join(f"{s}: {v or 'open'}" for s, v in zip(expect.synapses, verdicts, strict=True))
+    return Judgement(f"expect {expect.text}", ok, value, expect.span.line)
+
+
+def _attractor(derivation: Derivation, expect: ir.ExpectAttractor) -> Judgement:
+    """Left and right are rewritten until they are multiples of one letter."""
+    text, line = f"expect {expect.text}", expect.span.line
+    steps = steps_of(derivation.relations, frozenset({expect.left.synapse}))
+    left, used = rewritten(_letter(derivation, expect.left), steps)
+    right, used_too = rewritten(_letter(derivation, expect.right), steps)
+    factor = ratio(left, right)
+    if factor is None or not (used or used_too):
+        open_ = not derivation.symbols.opened.one_tick
+        return Judgement(text, None if open_ else False, None if open_ else "nothing brings it about", line)
+    constants = derivation.symbols.constants
+    value = constants.value(factor)
+    wanted: Coefficient | None = None if expect.factor is None else constants.of(expect.factor)
+    ok = value > 0 if wanted is None else constants.equal(factor, wanted)
+    return Judgement(text, ok, f"factor {value:g}".replace("-", "−"), line)
+
+
+def _letter(derivation: Derivation, ref: ir.MatrixRef) -> Sum:
+    synapse = derivation.circuit.synapses[ref.synapse]
+    found = matrix(synapse.name, synapse.post_size, synapse.pre_size)
+    return transpose(found) if ref.transposed else found

@@ -1,0 +1,209 @@
+"""The evaluation pass, and who reaches the loss through it.
+
+Roles of synapses (theory.md, section 2): a plastic synapse with a differentiable path to the loss is `learning`, one
+without is `auxiliary`, one without `dw` is `fixed`. The path is that of evaluation: `train` and the flags of
+training phases are 0 there, and `keep` states do not move.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, assert_never
+
+from circuitdsl.diagnostics import Span
+from circuitdsl.graph.folding import apply, div, mul, num, rebuild, total
+from circuitdsl.graph.ir import (
+    Apply,
+    Circuit,
+    Coef,
+    DriveRead,
+    Expr,
+    Fan,
+    Flag,
+    Kind,
+    Lifetime,
+    Loss,
+    Num,
+    Over,
+    ParamRef,
+    Phase,
+    Random,
+    Read,
+    Reduce,
+    SynapseState,
+    Tick,
+    Weight,
+    When,
+)
+from circuitdsl.twin.slopes import FLAT
+
+
+def learning_synapses(circuit: Circuit) -> tuple[str, ...]:
+    """The plastic synapses with a differentiable path to the loss, in the order of the text.
+
+    None, if the circuit declares no loss."""
+    if circuit.loss is None:
+        return ()
+    settled = settle(circuit)
+    alive = alive_values(settled).now
+    return tuple(
+        synapse.name
+        for synapse in circuit.synapses.values()
+        if synapse.dw is not None and synapse.dendrite in alive and not settled.silent(synapse.source)
+    )
+
+
+def role(circuit: Circuit, synapse: str) -> Literal["learning", "auxiliary", "fixed"]:
+    """What a synapse is to the loss (theory.md, section 2). Without a loss no synapse is `learning`."""
+    if circuit.synapses[synapse].dw is None:
+        return "fixed"
+    return "learning" if synapse in learning_synapses(circuit) else "auxiliary"
+
+
+# ---------------------------------------------------------------- the evaluation pass
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The circuit as it is evaluated: no training flags, and no `prev` where there is only one tick."""
+
+    circuit: Circuit
+    loss: Loss
+    exprs: dict[str, Expr]  # value -> its equation
+    updates: dict[str, Expr]  # state -> its increment, where it moves during an example
+    one_tick: bool
+
+    def silent(self, source: Read) -> bool:
+        """Whether a synapse that reads this is silent in evaluation: `prev` in the only tick."""
+        return self.one_tick and source.when is When.PREV
+
+    def movable(self, name: str) -> bool:
+        """Whether a value can change with the weights during an example."""
+        if name == "loss":
+            return True
+        value = self.circuit.values[name]
+        if value.kind is Kind.STATE:
+            return name in self.updates
+        return value.kind not in (Kind.INPUT, Kind.TARGET, Kind.BIAS)
+
+
+def settle(circuit: Circuit) -> Settled:
+    assert circuit.loss is not None
+    phases = [p for p in circuit.schedule.phases if not p.train]
+    ticks = [p.ticks for p in phases]
+    one_tick = not phases or (
+        all(isinstance(t, Num) for t in ticks) and sum(t.value for t in ticks if isinstance(t, Num)) <= 1
+    )
+    training = {p.name for p in circuit.schedule.phases if p.train}
+
+    def constant(expr: Expr) -> Expr | None:
+        match expr:
+            case Flag(which="train"):
+                return num(0, expr.span)
+            case Flag(phase=phase) if phase in training:
+                return num(0, expr.span)
+            case Read(when=When.PREV) if one_tick:
+                return num(0, expr.span)
+            case _:
+                return None
+
+    exprs = {v.name: rebuild(v.expr, constant) for v in circuit.values.values() if v.expr is not None}
+    exprs["loss"] = rebuild(circuit.loss.expr, constant)
+    updates = {
+        v.name: rebuild(v.update, constant)
+        for v in circuit.values.values()
+        if v.update is not None and v.lifetime is Lifetime.EXAMPLE and not one_tick
+    }
+    return Settled(circuit, circuit.loss, exprs, updates, one_tick)
+
+
+def loss_weight(settled: Settled) -> Expr:
+    """How much the loss of a tick counts: 1 at the one tick at which it is read, or 1/n over n ticks."""
+    loss, span = settled.loss, settled.loss.span
+    phases = [p for p in settled.circuit.schedule.phases if not p.train]
+    match loss.when:
+        case "last":
+            return _last_tick(phases, span) if phases else num(1, span)
+        case "at":
+            return Flag(span=span, which="last", phase=loss.phase)
+        case "over":
+            phase = next(p for p in phases if p.name == loss.phase)
+            return div(Flag(span=span, which="phase", phase=loss.phase), phase.ticks, span=span)
+        case _:
+            assert_never(loss.when)
+
+
+def _last_tick(phases: list[Phase], span: Span) -> Expr:
+    """1 at the last tick of the last of these phases that has any tick."""
+    terms = []
+    empty_after: Expr = num(1, span)
+    for phase in reversed(phases):
+        terms.append(mul(Flag(span=span, which="last", phase=phase.name), empty_after, span=span))
+        empty_after = mul(empty_after, apply("eq", phase.ticks, num(0, span), span=span), span=span)
+    return total(terms, span=span)
+
+
+# ---------------------------------------------------------------- who reaches the loss
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """Values with a differentiable path to the loss, and those of them that are read as `prev`."""
+
+    now: frozenset[str]
+    prev: frozenset[str]
+
+
+def differentiable_reads(expr: Expr) -> Iterator[Read]:
+    """The reads on which the expression depends with a derivative that is not 0 everywhere."""
+    match expr:
+        case Read():
+            yield expr
+        case Apply():
+            skipped = 1 if expr.function == "where" else 0
+            if expr.function not in FLAT:
+                for argument in expr.arguments[skipped:]:
+                    yield from differentiable_reads(argument)
+        case Over():
+            if expr.function != "onehot_max":
+                yield from differentiable_reads(expr.argument)
+        case Reduce():
+            if expr.function != "accuracy":
+                for argument in expr.arguments:
+                    yield from differentiable_reads(argument)
+        case (
+            Num() | ParamRef() | Coef() | Weight() | SynapseState() | DriveRead() | Fan() | Flag() | Tick()
+            | Random()
+        ):  # fmt: skip
+            return
+        case _:
+            assert_never(expr)
+
+
+def _value_reads(settled: Settled, name: str) -> Iterator[Read]:
+    """Everything that a value depends on differentiably, at this tick or, for a state, the one before."""
+    for expr in (settled.exprs.get(name), settled.updates.get(name)):
+        if expr is not None:
+            yield from differentiable_reads(expr)
+    value = settled.circuit.values.get(name)
+    for current in value.currents if value is not None else ():
+        if not settled.silent(current.source):
+            yield current.source
+
+
+def alive_values(settled: Settled) -> Alive:
+    now: set[str] = set()
+    prev: set[str] = set()
+    waiting = ["loss"]
+    while waiting:
+        name = waiting.pop()
+        if name in now:
+            continue
+        now.add(name)
+        for read in _value_reads(settled, name):
+            if settled.movable(read.value):
+                waiting.append(read.value)
+                if read.when is When.PREV:
+                    prev.add(read.value)
+    return Alive(frozenset(now), frozenset(prev))
