@@ -1,0 +1,105 @@
+"""What a finding assumes: a closed union of hypotheses, each a fact that a state of the circuit can meet or miss.
+
+theory.md, section 4, "Hypotheses are objects". A finding that is `derived` or `proved` under hypotheses says nothing
+where one of them is not met. Words for them are in derive/tell/hypotheses.py, their residuals on a state in
+certify/hypotheses.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from circuitdsl.derive.algebra.words import Coefficient
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class AtRest:
+    """The mean increment of a plastic synapse is 0: E[drive] = decay * W."""
+
+    synapse: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Unbound:
+    """No bound and no sign of a synapse is at work: all its weights lie inside."""
+
+    synapse: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Attracted:
+    """An invariant difference of two synapses has shrunk to 0: it does so by itself, at the rate that is told."""
+
+    left: str
+    right: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class OneHot:
+    """The targets are one-hot: each example's add up to 1."""
+
+    target: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Nontrivial:
+    """A synapse's weights, on which H is built, are not all 0."""
+
+    synapse: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Nonempty:
+    """A mask that is drawn, or read from a file, has a connection at all."""
+
+    synapse: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class MeanField:
+    """A gate (of the postsynaptic neuron itself) is independent of the signals that it gates, and open at times."""
+
+    gate: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Slow:
+    """The gradient of a synapse changes slowly against the traces that its drive passes through."""
+
+    synapse: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Lagging:
+    """The positive factors of a synapse, made of its past drives, are independent of the present one."""
+
+    synapse: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SmallSteps:
+    """Terms of second order in the learning rate of a synapse are small."""
+
+    synapse: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spectral:
+    """Every singular value of a synapse's weights is 0 or `value`: the rest of the loop that its feedback is part of."""
+
+    synapse: str
+    value: Coefficient
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Homogeneous:
+    """The rates of a population scale with everything that reaches it through weights, so that the flow of
+    `<W, -grad>` into it equals the flow out (theory.md, "The stationary flow")."""
+
+    population: str
+
+
+Hypothesis = (
+    AtRest | Unbound | Attracted | OneHot | Nontrivial | Nonempty | MeanField | Slow | Lagging | SmallSteps | Spectral
+    | Homogeneous
+)  # fmt: skip
