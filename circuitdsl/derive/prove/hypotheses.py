@@ -85,7 +85,7 @@ class SmallSteps:
 
 @dataclass(frozen=True, slots=True)
 class Spectral:
-    """Every singular value of a synapse's weights is 0 or `value`: the rest of the loop that its feedback is part of."""
+    """Every singular value of a synapse is 0 or `value`: the rest of the loop that its feedback is part of."""
 
     synapse: str
     value: Coefficient
