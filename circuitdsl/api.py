@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 Target = Literal["cpu", "reference"]
 DType = Literal["float32", "float64"]
 
+#: Verdicts beside which a measurement says something: none at all, and the one that is about single examples.
+OPEN = (None, "aligned")
+
 
 def load(path: str | Path) -> Circuit:
     """Reads, elaborates and checks a `.circ` file; a file that is not there is looked for in the
@@ -119,8 +122,9 @@ class Circuit:
     ) -> Derivation:
         """What the circuit's own plasticity amounts to (theory.md, sections 3 and 4).
 
-        Where algebra does not decide, and there is a task or data, a short certificate does, unless `measure` is
-        False. Raises UsageError for a param or task that is not there, CircuitError if the circuit is wrong with it."""
+        Where algebra does not decide, or no more than `aligned`, and there is a task or data, a short certificate
+        measures, unless `measure` is False. Raises UsageError for a param or task that is not there, CircuitError if
+        the circuit is wrong with it."""
         from circuitdsl.derive.prove.verdict import derive
 
         graph, _ = self.with_params(params or {})
@@ -128,7 +132,7 @@ class Circuit:
         if params:
             graph = _the_circuit(self._load(params), self.path)
         found = derive(graph)
-        open_ones = [f.synapse for f in found.findings.values() if f.role == "learning" and f.verdict is None]
+        open_ones = [f.synapse for f in found.findings.values() if f.role == "learning" and f.verdict in OPEN]
         if not measure or not open_ones:
             return found
         from circuitdsl.certify.certify import measure as measured

@@ -9,6 +9,7 @@ import pytest
 from derivation_texts import LINEAR, OPEN, derived, kp, sal, verdicts
 
 from circuitdsl.derive.prove.findings import Derivation
+from circuitdsl.derive.prove.hypotheses import AtRest
 from circuitdsl.derive.read.numeric import instantiate
 from circuitdsl.graph.initial import initial_state
 from circuitdsl.graph.numbers import numbers_of
@@ -43,10 +44,10 @@ def test_two_motifs_that_share_a_neuron() -> None:
     """Quadratic relations: whole for linear neurons, the diagonal behind a shared gate."""
     linear, gated = derived(sal(1, **LINEAR)), derived(sal(1))
     assert {(r.synapses, r.diagonal) for r in linear.relations if r.kind == "quadratic"} == {
-        (("W1", "B1"), False), (("V1", "F1"), False),
+        (("B1", "W1"), False), (("F1", "V1"), False),
     }  # fmt: skip
     assert {(r.synapses, r.diagonal) for r in gated.relations if r.kind == "quadratic"} == {
-        (("W1", "B1"), True), (("V1", "F1"), True),
+        (("B1", "W1"), True), (("F1", "V1"), True),
     }  # fmt: skip
     rates = {gated.symbols.constants.value(r.rate) for r in gated.relations if r.kind == "quadratic" and r.rate}
     assert list(rates) == pytest.approx([2 * 0.05 * 0.01])
@@ -65,9 +66,14 @@ def test_an_ungated_rule_behind_a_gated_path() -> None:
 def test_lateral_weights_that_vanish() -> None:
     """F follows V and V follows F, one of them turned round: both decay to 0, and H with them."""
     turned = "-(eta * post * pre) - eta * gamma * w"
-    found = derived(sal(1, B=turned, F=turned))
-    assert verdicts(found)["W1"] == OPEN
-    assert "both go to 0, and with them H = F1ᵀ F1" in found["W1"].because[0]
+    for gate in ("", " * step(a1.basal)"):
+        ungated = {} if gate else {"V": "eta * post.lateral * pre - eta * gamma * w"}
+        found = derived(sal(1, B=turned, F=turned, **ungated))
+        assert verdicts(found)["W1"] == ("none", "derived")
+        assert "no rest but 0" in found["W1"].because[0]
+        assert {AtRest("F1"), AtRest("V1")} <= set(found["W1"].assumes) or {AtRest("B1"), AtRest("W1")} <= set(
+            found["W1"].assumes
+        )
     both = derived(sal(1, V="-(eta * post.lateral * step(a1.basal) * pre) - eta * gamma * w", F=turned))
     assert verdicts(both)["W1"] == ("gradient", "derived")
 
@@ -75,11 +81,11 @@ def test_lateral_weights_that_vanish() -> None:
 @pytest.mark.parametrize(
     ("rule", "wanted"),
     [
-        ({"B": "-(eta * post * pre) - eta * gamma * w"}, "inconsistent"),
+        ({"B": "-(eta * post * pre) - eta * gamma * w"}, "none"),  # W and B go to 0 together
         ({"B": "eta * post * pre"}, None),
         ({"B": "eta * post * pre - 2 * eta * gamma * w"}, "gradient"),  # at rest
         ({"V": "eta * pre * post.basal - eta * gamma * w"}, None),
-        ({"V": "-(eta * post.lateral * pre) - eta * gamma * w"}, "inconsistent"),
+        ({"V": "-(eta * post.lateral * pre) - eta * gamma * w"}, "none"),  # F = -F Woᵀ Wo at rest
         ({"F": "eta * post.lateral * pre - eta * gamma * w"}, None),
     ],
 )

@@ -58,12 +58,12 @@ def test_the_gate_of_several_dendrites() -> None:
 @pytest.mark.parametrize(
     ("rate", "slope", "wanted"),
     [
-        ("tanh(basal)", "", "descent"),
-        ("sigmoid(basal)", "", "descent"),
-        ("softplus(basal)", "", "descent"),
-        ("max(basal, 0.1 * basal)", "", "descent"),
-        ("max(basal, 0.1 * basal)", " * step(post.basal)", "descent"),  # a part of the units only
-        ("tanh(basal)", " * (1 - post)", "descent"),  # positive, as the slope is
+        ("tanh(basal)", "", "aligned"),
+        ("sigmoid(basal)", "", "aligned"),
+        ("softplus(basal)", "", "aligned"),
+        ("max(basal, 0.1 * basal)", "", "aligned"),
+        ("max(basal, 0.1 * basal)", " * step(post.basal)", "aligned"),  # a part of the units only
+        ("tanh(basal)", " * (1 - post)", "aligned"),  # positive, as the slope is
         ("tanh(basal)", " * (1 + post.basal)", None),
         ("tanh(basal)", " * post", None),
         ("abs(basal)", "", None),
@@ -76,9 +76,9 @@ def test_the_gate_of_several_dendrites() -> None:
         ("min(relu(basal), 6)", " * (post.basal > 0) * (post.basal < 6)", "gradient"),
         ("max(0, 1 - abs(basal))", " * where(post > 0, -sign(post.basal), 0)", "gradient"),
         ("max(basal, 0.1 * basal)", " * where(post > 0, 1, 0.1)", "gradient"),
-        ("max(basal, 0.1 * basal)", " * where(post > 0, 0.1, 1)", "descent"),
+        ("max(basal, 0.1 * basal)", " * where(post > 0, 0.1, 1)", "aligned"),
         ("relu(basal)", " * (1 - step(post.basal))", None),  # where it does not fire
-        ("relu(basal)", " * post", "descent"),  # more where it fires more
+        ("relu(basal)", " * post", "aligned"),  # more where it fires more
         ("relu(basal)", " * (post.basal >= 0)", "gradient"),  # but for the kink
         ("relu(basal)", " * (post >= 0)", None),  # always true
     ],
@@ -114,7 +114,7 @@ def test_a_credit_that_keeps_its_sign() -> None:
     """A credit that is squashed is the gradient times a positive number, another one for each example."""
     for squashed in ("tanh(post.apical)", "clip(post.apical, -1, 1)"):
         found = derived(kp(hidden=f"eta * {squashed} * step(post.basal) * pre - eta * gamma * w"))
-        assert verdicts(found)["W"] == ("descent", "derived")
+        assert verdicts(found)["W"] == ("aligned", "proved")
     for bent in ("relu(post.apical)", "clip(post.apical, 0, 1)", "post.apical^2", "exp(post.apical)"):
         found = derived(kp(hidden=f"eta * {bent} * step(post.basal) * pre - eta * gamma * w"))
         assert verdicts(found)["W"] == OPEN

@@ -34,8 +34,8 @@ def contradiction(found: Finding, at_end: Measurement) -> str | None:
     match found.verdict:
         case "exact":
             return None if cos > 1 - 1e-6 else f"exact, but its cosine is {cos}"
-        case "descent" if found.evidence == "derived":  # for each example by itself
-            return None if phi > 0 else f"descent, but phi {phi}"
+        case "aligned":  # for each example by itself
+            return None if phi > 0 else f"aligned, but phi {phi}"
         case "gradient" | "descent":
             return None if cos > 0 and phi > 0 else f"{found.verdict}, but cos {cos}, phi {phi}"
         case "ascent" | "inconsistent":

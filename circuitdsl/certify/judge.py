@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.floating[Any]]
 
+#: What an example's agreement may lie below 0, as a part of the largest, by rounding in float32.
+ROUNDING = 1e-5
 #: A cosine above this one, and norms in a ratio that varies less than that, are those of the gradient itself.
 EXACT, CONSTANT = 0.9999, 1e-3
 #: A derivation that dropped gates is taken to hold where the mean cosine of credit and H delta is above this one.
@@ -207,6 +209,8 @@ def agreed(found: SynapseCertificate, record: Record) -> SynapseCertificate:
     """The certificate with whether it bears out what was derived."""
     if found.verdict is None or found.derived is None:
         return found
+    if found.derived == "none" and record.finding.evidence == "derived":  # at rest, which nothing here looks for
+        return found
     objection = _objection(found, record)
     return replace(found, agrees=objection is None, objection=objection)
 
@@ -223,6 +227,11 @@ def _objection(found: SynapseCertificate, record: Record) -> str | None:
             low, mean, high = next((d for d in found.differences if d.sign), found.differences[0])
             seen = f"{claim}, but differs from the control by {mean:.3g} [{low:.3g}, {high:.3g}]"
             return seen if any(d.sign for d in found.differences) else None
+        case "aligned":
+            worst = min(
+                (float(r.agreement.min() / (abs(r.agreement).max() or 1)) for r in _settled(record)), default=0.0
+            )
+            return None if worst >= -ROUNDING else f"{claim}, but an example has the agreement {worst:.3g}"
         case "gradient" | "descent":
             return _wrong_way(found, record, claim, 1)
         case "ascent" | "inconsistent":

@@ -6,7 +6,7 @@ reached) comes from the standard library; networkx finds loops and paths for mes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
@@ -75,6 +75,39 @@ def reached_from(sources: Sources, starts: Iterable[str]) -> set[str]:
         reached |= new
         grown = bool(new)
     return reached
+
+
+def components(graph: Mapping[str, Sequence[str]]) -> list[list[str]]:
+    """The strongly connected components of a graph (each node with its successors), each sorted, those that others
+    lead to first (Tarjan 1972; without recursion)."""
+    number: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+    closed: set[str] = set()
+    for root in graph:
+        work = [] if root in number else [(root, iter(graph[root]))]
+        while work:
+            node, rest = work[-1]
+            if node not in number:
+                number[node] = low[node] = len(number)
+                stack.append(node)
+            for other in rest:
+                if other not in number:
+                    work.append((other, iter(graph.get(other, ()))))
+                    break
+                if other not in closed:
+                    low[node] = min(low[node], number[other])
+            else:
+                work.pop()
+                if work:
+                    low[work[-1][0]] = min(low[work[-1][0]], low[node])
+                if low[node] == number[node]:
+                    component = stack[stack.index(node) :]
+                    del stack[-len(component) :]
+                    closed |= set(component)
+                    found.append(sorted(component))
+    return found
 
 
 def path(sources: Sources, start: str, end: str) -> list[str]:

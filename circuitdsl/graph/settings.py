@@ -33,7 +33,7 @@ INIT_FORMS = {
 DRAWN_ONCE = {"randn": "`normal(0, 1)` draws once", "rand": "`uniform(0, 1)` draws once"}
 MATRIX_INITS = frozenset({"orthogonal", "identity", "transpose", "copy"})
 CONNECT_ARITY = {"dense": 0, "one_to_one": 0, "sparse": 1, "fan_in": 1, "no_self": 0, "file": 1}
-VERDICTS = ("exact", "gradient", "descent", "ascent", "inconsistent", "none")
+VERDICTS = ("exact", "gradient", "aligned", "descent", "ascent", "inconsistent", "none")
 SCALES = ("none", "center", "zscore")
 
 

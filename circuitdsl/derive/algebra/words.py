@@ -45,13 +45,15 @@ class Nature(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signal:
-    """A vector of one population, known by its name. `random`: it differs between examples. `gates` are the
-    names of gates that are 1 wherever this signal is not 0 (a rate relu(z) has the gate of z)."""
+    """A vector of one population, known by its name. `random`: it differs between examples. `weight`: it is the
+    diagonal of a one-to-one synapse. `gates` are the names of gates that are 1 wherever this signal is not 0 (a rate
+    relu(z) has the gate of z)."""
 
     name: str
     size: int
     nature: Nature = Nature.ANY
     random: bool = True
+    weight: bool = False
     gates: frozenset[str] = field(default=frozenset(), compare=False)
 
 
@@ -138,6 +140,24 @@ def varies(letter: Letter) -> bool:
             return letter.random
         case _:
             assert_never(letter)
+
+
+def weight_of(letter: Letter) -> str | None:
+    """The synapse whose weights a letter is; None for the others."""
+    match letter:
+        case Matrix(name=name):
+            return name
+        case Diagonal(signal) | Column(signal) | Row(signal):
+            return signal.name if signal.weight else None
+        case Scalar() | Expect():
+            return None
+        case _:
+            assert_never(letter)
+
+
+def weights_in(a: Sum) -> frozenset[str]:
+    """The synapses whose weights stand in the words of a sum, those within expectations aside."""
+    return frozenset(name for t in a.terms for x in t.word if (name := weight_of(x)) is not None)
 
 
 def letter_key(letter: Letter) -> tuple[Any, ...]:

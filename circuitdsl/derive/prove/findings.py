@@ -7,25 +7,39 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from circuitdsl.derive.algebra.words import Sum
+from circuitdsl.derive.prove.assumptions import Assumed
+from circuitdsl.derive.prove.hypotheses import Hypothesis
 from circuitdsl.derive.prove.matching import Form
 from circuitdsl.derive.prove.motifs import Motif
 from circuitdsl.derive.prove.relations import Relation
+from circuitdsl.derive.prove.rest import Rest
 from circuitdsl.derive.prove.transport import Grounds
 from circuitdsl.derive.read.drives import Drive, Unread
 from circuitdsl.derive.read.roles import RuleKind
 from circuitdsl.derive.read.symbols import Symbols
 from circuitdsl.graph import ir
 
-Verdict = Literal["exact", "gradient", "descent", "ascent", "inconsistent", "none"]
+Verdict = Literal["exact", "gradient", "aligned", "descent", "ascent", "inconsistent", "none"]
 Evidence = Literal["proved", "derived", "measured"]
 Role = Literal["learning", "auxiliary", "fixed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What a certificate says of one learning synapse: its verdict, the sign of phi, and the figures in a sentence."""
+
+    verdict: Verdict
+    phi_sign: int | None
+    because: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """What was derived about one synapse; see language.md, "Command line", `derive`.
 
-    `phi_sign`: the sign of the consistency score, None if it is not known. `because`: the reasons of a verdict, or
+    `phi_sign`: the sign of the consistency score, None if it is not known. `assumed`: what a state has to meet for the
+    verdict to say anything of it. `measured`: what a certificate says where algebra decides nothing, or no more than
+    `aligned`. `because`: the reasons of a verdict, or
     what was not shown. The rest is for pages: the rule as a drive, the gradient at the dendrite by those above it, how
     the credit compares with it (and the presynaptic factor with the source's rate), and what that rests on."""
 
@@ -39,6 +53,8 @@ class Finding:
     H: str | None = None
     verdict: Verdict | None = None
     evidence: Evidence | None = None
+    assumed: Assumed = field(default=Assumed(), repr=False)
+    measured: Measured | None = None
     because: tuple[str, ...] = ()
     drive: Drive | Unread | None = field(default=None, repr=False)
     delta: Sum | None = field(default=None, repr=False)
@@ -46,6 +62,11 @@ class Finding:
     form: Form | None = field(default=None, repr=False)
     pre: Form | None = field(default=None, repr=False)
     grounds: Grounds | None = field(default=None, repr=False)
+
+    @property
+    def assumes(self) -> tuple[Hypothesis, ...]:
+        """Every hypothesis of the verdict, those of the layers that it stands on too."""
+        return self.assumed.all()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +78,7 @@ class Derivation:
     findings: dict[str, Finding]
     relations: tuple[Relation, ...]
     motifs: tuple[Motif, ...]
+    rest: Rest
     meta_objective: str | None
     dc: bool | None
 
@@ -83,15 +105,6 @@ class Derivation:
         return markdown(self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """What a certificate says of one learning synapse: its verdict, the sign of phi, and the figures in a sentence."""
-
-    verdict: Verdict
-    phi_sign: int | None
-    because: str
-
-
 def with_measured(derivation: Derivation, measured: Mapping[str, Measured]) -> Derivation:
     """The derivation with the verdicts that algebra left open taken from a measurement, and consistency judged anew."""
     findings = {name: _filled(f, measured.get(name)) for name, f in derivation.findings.items()}
@@ -100,10 +113,12 @@ def with_measured(derivation: Derivation, measured: Mapping[str, Measured]) -> D
 
 
 def _filled(found: Finding, measured: Measured | None) -> Finding:
-    if measured is None or found.role != "learning" or found.verdict is not None:
+    if measured is None or found.role != "learning" or found.verdict not in (None, "aligned"):
         return found
+    if found.verdict == "aligned":
+        return replace(found, measured=measured, because=(*found.because, f"measured beside it: {measured.because}"))
     return replace(
-        found, verdict=measured.verdict, phi_sign=measured.phi_sign, evidence="measured",
+        found, verdict=measured.verdict, phi_sign=measured.phi_sign, evidence="measured", measured=measured,
         because=(*found.because, f"measured instead: {measured.because}"),
     )  # fmt: skip
 

@@ -85,10 +85,10 @@ class SmallSteps:
 
 @dataclass(frozen=True, slots=True)
 class Spectral:
-    """Every singular value of a synapse is 0 or `value`: the rest of the loop that its feedback is part of."""
+    """The square of each singular value of a synapse is 0 or `square`: the rest of the loop that feeds back to it."""
 
     synapse: str
-    value: Coefficient
+    square: Coefficient
 
 
 @dataclass(frozen=True, slots=True, order=True)

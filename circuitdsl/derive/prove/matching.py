@@ -29,23 +29,33 @@ from circuitdsl.derive.algebra.words import (
     scaled,
     times,
 )
-from circuitdsl.derive.prove.relations import is_gate, without_gates
+from circuitdsl.derive.prove.relations import gates_in, is_gate, without_gates
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
     """credit = factor * H delta, H = h / over: `h` symmetric and positive semidefinite, `over` a positive diagonal
-    (the identity, if `h` is no diagonal itself). `mean_field`: gates were dropped."""
+    (the identity, if `h` is no diagonal itself). `gates`: those that were dropped."""
 
     factor: Coefficient
     h: Sum
     over: Sum
-    mean_field: bool
+    gates: frozenset[str] = frozenset()
+
+    @property
+    def mean_field(self) -> bool:
+        return bool(self.gates)
 
     @property
     def constant(self) -> bool:
         """Whether H is the same for all examples."""
         return not depends_on_example(self.h) and not depends_on_example(self.over)
+
+    @property
+    def is_diagonal(self) -> bool:
+        """Whether H mixes no neurons."""
+        words = [t.word for a in (self.h, self.over) for t in a.terms]
+        return all(isinstance(x, Diagonal) for word in words for x in word)
 
     @property
     def is_identity(self) -> bool:
@@ -57,17 +67,18 @@ def forms(quotient: Quotient, *, mean_field: bool) -> list[Form]:
     found = []
     for dropped in (False, True) if mean_field else (False,):
         front, back = quotient.front, quotient.back
+        gates = gates_in(front) | gates_in(back) if dropped else frozenset()
         if dropped:
-            if not same_gates(quotient):
+            if not gates or not same_gates(quotient):
                 continue
             front, back = without_gates(front), without_gates(back)
-        form = _form(front, back, dropped)
+        form = _form(front, back, gates)
         if form is not None:
             found.append(form)
     return found
 
 
-def _form(front: Sum, back: Sum, dropped: bool) -> Form | None:
+def _form(front: Sum, back: Sum, gates: frozenset[str]) -> Form | None:
     if not front.terms or not back.terms:
         return None
     scale = front.terms[0].coefficient
@@ -75,11 +86,11 @@ def _form(front: Sum, back: Sum, dropped: bool) -> Form | None:
     factor = plain_factor(back)
     if factor is not None:
         seen = plain_factor(h) is not None or is_psd(h)
-        return Form(scale * factor.inverse(), h, identity(back.rows), dropped) if seen else None
+        return Form(scale * factor.inverse(), h, identity(back.rows), gates) if seen else None
     scale_back = back.terms[0].coefficient
     over = scaled(back, scale_back.inverse())
     diagonal = all(isinstance(x, Diagonal) for t in h.terms for x in t.word) and is_psd(h)
-    return Form(scale * scale_back.inverse(), h, over, dropped) if diagonal and is_positive_diagonal(over) else None
+    return Form(scale * scale_back.inverse(), h, over, gates) if diagonal and is_positive_diagonal(over) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ for linear neurons, its diagonal where both credits share a gate.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
@@ -22,7 +23,6 @@ from circuitdsl.derive.algebra.words import (
     Sum,
     column,
     diagonal,
-    matrix,
     ones,
     outer,
     scaled,
@@ -77,13 +77,21 @@ def _motif(symbols: Symbols, x: Side, y: Side) -> Motif | None:
         mixed = derivative(x.drive.signal, y.dendrite), derivative(y.drive.signal, x.dendrite)
         if mixed[0].is_zero or mixed[1].is_zero:
             return None
+        told = []
         for first, second in ((x, y), (y, x)):
-            potential = _potential(symbols, first, second)
-            if potential is not None:
-                return Motif(first=first, second=second, potential=potential, curl=mixed[0] - mixed[1])
+            with suppress(NotLinear):
+                found = _potential(symbols, first, second)
+                told += [(found, first, second)] if found is not None else []
+        if told:
+            potential, first, second = min(told, key=lambda each: _length(each[0]))
+            return Motif(first=first, second=second, potential=potential, curl=mixed[0] - mixed[1])
         return Motif(first=x, second=y, potential=None, curl=mixed[0] - mixed[1])
     except NotLinear:
         return None
+
+
+def _length(potential: tuple[Sum, Sum]) -> int:
+    return sum(len(term.word) for part in potential for term in part.terms)
 
 
 def _potential(symbols: Symbols, first: Side, second: Side) -> tuple[Sum, Sum] | None:
@@ -145,8 +153,9 @@ def _quadratic(symbols: Symbols, x: Side, y: Side) -> Relation | None:
     if not slow:
         factor = factor * y.drive.decay * x.drive.decay.inverse()
     return Relation(
-        kind="quadratic", left=_square(one), right=_square(two), factor=factor, holds="slow" if slow else "rest",
-        rate=constants.total([x.drive.decay, x.drive.decay]) if slow else None, mean_field=False,
+        kind="quadratic", left=_square(symbols, one), right=_square(symbols, two), factor=factor,
+        holds="slow" if slow else "rest",
+        rate=constants.total([x.drive.decay, x.drive.decay]) if slow else None,
         diagonal=diagonal_only, synapses=(one.name, two.name),
     )  # fmt: skip
 
@@ -173,6 +182,6 @@ def _symmetric(a: Sum, b: Sum) -> Sum:
     return outer(u, v) + outer(v, u)
 
 
-def _square(synapse: ir.Synapse) -> Sum:
-    found = matrix(synapse.name, synapse.post_size, synapse.pre_size)
+def _square(symbols: Symbols, synapse: ir.Synapse) -> Sum:
+    found = symbols.letter(synapse)
     return times(found, transpose(found))

@@ -10,7 +10,8 @@ With `u` and `v` two signals and E the mean over examples:
 3. **quadratic**: `A A^T - B B^T` of the two-signal motif, in the limit of small steps; with a shared gate its diagonal
    only. Printed, not used for rewriting.
 
-Gates within P, Q, R are dropped: the relation is then a mean-field statement.
+Gates within P and Q are dropped where they are the postsynaptic neuron's own: the relation is then a mean-field
+statement. A gate of another neuron stays, and with it nothing is claimed.
 """
 
 from __future__ import annotations
@@ -34,11 +35,12 @@ from circuitdsl.derive.algebra.words import (
     depends_on_example,
     expect,
     make_sum,
-    matrix,
     outer,
     scaled,
     times,
     transpose,
+    weight_of,
+    weights_in,
 )
 from circuitdsl.derive.read.constraints import (
     is_dense,
@@ -59,7 +61,7 @@ class Relation:
     """`left = factor * right`, brought about by the two `synapses`.
 
     `holds`: "tied" from the start and for ever; "exact": the difference shrinks by `rate` at every update; "slow": so
-    in the limit of small steps; "rest": where the weights are at rest (`rate` is None). `mean_field`: gates were
+    in the limit of small steps; "rest": where the weights are at rest (`rate` is None). `gates`: those that were
     dropped; `diagonal`: of both sides the diagonal only; `bounded`: signs or bounds clip both alike, so that they come
     together faster. `left` is one word. `common`: of a pair what drives both (as it drives the first), of an
     intertwiner what both sides are at rest; of fixed weights None."""
@@ -70,11 +72,15 @@ class Relation:
     factor: Coefficient
     holds: Literal["tied", "exact", "slow", "rest"]
     rate: Coefficient | None
-    mean_field: bool
+    gates: frozenset[str] = frozenset()
     diagonal: bool = False
     bounded: bool = False
     synapses: tuple[str, str]
     common: Sum | None = None
+
+    @property
+    def mean_field(self) -> bool:
+        return bool(self.gates)
 
     @property
     def word(self) -> Word:
@@ -93,8 +99,7 @@ class _Search:
         return self.symbols.circuit.synapses[drive.synapse]
 
     def letter(self, drive: Drive) -> Sum:
-        synapse = self.synapse(drive)
-        return matrix(synapse.name, synapse.post_size, synapse.pre_size)
+        return self.symbols.letter(self.synapse(drive))
 
     def value(self, c: Coefficient) -> float:
         return self.symbols.constants.value(c)
@@ -111,7 +116,7 @@ def find_relations(symbols: Symbols, drives: Sequence[Drive], learning: frozense
     intertwiners."""
     search = _Search(symbols, {d.synapse: d for d in drives}, learning)
     pairs = [*_pairs(search), *_fixed_pairs(symbols)]
-    paired = {r.word[0].name for r in pairs if isinstance(r.word[0], Matrix)}
+    paired = {weight_of(r.word[0]) for r in pairs}
     found: list[Relation] = []
     for x in drives:
         if x.synapse not in learning and x.synapse not in paired:
@@ -167,7 +172,7 @@ def _pair(search: _Search, x: Drive, y: Drive, transposed: bool) -> Iterator[Rel
     right = search.letter(y)
     yield Relation(
         kind="pair", left=search.letter(x), right=transpose(right) if transposed else right, factor=factor,
-        holds=holds, rate=x.decay if holds == "exact" else None, mean_field=False, synapses=(x.synapse, y.synapse),
+        holds=holds, rate=x.decay if holds == "exact" else None, synapses=(x.synapse, y.synapse),
         bounded=not is_free(search.synapse(x)), common=outer(*x.shown),
     )  # fmt: skip
 
@@ -216,10 +221,10 @@ def _fixed_pairs(symbols: Symbols) -> Iterator[Relation]:
                 factor = start_factor(x, y, transposed, symbols.constants)
                 value = 0.0 if factor is None else symbols.constants.value(factor)
                 if factor is not None and value and keep_multiple(x, y, value, symbols.constants):
-                    left, right = (matrix(s.name, s.post_size, s.pre_size) for s in (x, y))
+                    left, right = map(symbols.letter, (x, y))
                     yield Relation(
                         kind="pair", left=left, right=transpose(right) if transposed else right, factor=factor,
-                        holds="tied", rate=None, mean_field=False, synapses=(x.name, y.name),
+                        holds="tied", rate=None, synapses=(x.name, y.name),
                     )  # fmt: skip
 
 
@@ -242,9 +247,11 @@ def _intertwiner(search: _Search, x: Drive, y: Drive) -> Iterator[Relation]:
     ends = u.cols == v.cols == UNIT and UNIT not in (u.rows, v.rows)
     if not ends or not _is_plain(s) or len(q.terms) != 1 or not (_is_plain(q) or _is_plain(r)):
         return
-    mean_field = any(map(depends_on_example, (p, q, r)))
-    p, q, r = (without_gates(a) for a in (p, q, r))
-    if any(map(depends_on_example, (p, q, r))) or x.synapse in _names(p) | _names(q) | _names(r):
+    gates = gates_in(p) | gates_in(q) | gates_in(r)
+    if not _are_own(search, x, p) or not _are_own(search, y, q) or gates_in(r):
+        return
+    p, q = without_gates(p), without_gates(q)
+    if any(map(depends_on_example, (p, q, r))) or x.synapse in weights_in(p) | weights_in(q) | weights_in(r):
         return
     assert x.decay is not None
     assert y.decay is not None
@@ -258,9 +265,9 @@ def _intertwiner(search: _Search, x: Drive, y: Drive) -> Iterator[Relation]:
         driven = times(driven, transpose(q))
     else:
         right, driven = times(right, transpose(r)), times(driven, transpose(r))
-    holds, rate = ("rest", None) if mean_field else _along(search, x, y, (p, q, r), factor)
+    holds, rate = ("rest", None) if gates else _along(search, x, y, (p, q, r), factor)
     yield Relation(
-        kind="intertwiner", left=left, right=right, factor=factor, holds=holds, rate=rate, mean_field=mean_field,
+        kind="intertwiner", left=left, right=right, factor=factor, holds=holds, rate=rate, gates=gates,
         synapses=(x.synapse, y.synapse), common=scaled(driven, x.rate * x.decay.inverse()),
     )  # fmt: skip
 
@@ -281,8 +288,14 @@ def is_gate(letter: Letter) -> bool:
     return isinstance(letter, Diagonal) and letter.signal.nature is Nature.GATE and letter.signal.random
 
 
-def _names(a: Sum) -> set[str]:
-    return {x.name for t in a.terms for x in t.word if isinstance(x, Matrix)}
+def gates_in(a: Sum) -> frozenset[str]:
+    """The names of the gates that `without_gates` leaves out."""
+    return frozenset(x.signal.name for t in a.terms for x in t.word if isinstance(x, Diagonal) and is_gate(x))
+
+
+def _are_own(search: _Search, drive: Drive, a: Sum) -> bool:
+    """Whether all gates of a matrix are those of the neuron that the drive's synapse ends on."""
+    return gates_in(a) <= search.symbols.own_gates(search.synapse(drive).post)
 
 
 def _along(
@@ -292,7 +305,7 @@ def _along(
     constants = search.symbols.constants
     p, q, r = around
     synapses = search.symbols.circuit.synapses
-    moving = [n for n in sorted(_names(p) | _names(q) | _names(r)) if synapses[n].dw is not None]
+    moving = [n for n in sorted(weights_in(p) | weights_in(q) | weights_in(r)) if synapses[n].dw is not None]
     free = all(is_free(synapses[n]) for n in (x.synapse, y.synapse, *moving))
     still = all(search.symbols.is_fixed(s) for a in around for s in signals_of_sum(a))
     if not constants.equal(x.decay, y.decay) or not free or not still:

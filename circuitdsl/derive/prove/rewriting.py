@@ -1,6 +1,7 @@
 """Rewriting words with the relations of a circuit.
 
-Orientation keeps it finite: auxiliaries become others or learning letters, never the other way.
+Orientation keeps it finite: every step replaces weights that no step before it replaces, by others that none of these
+replaces either.
 """
 
 from __future__ import annotations
@@ -8,7 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from circuitdsl.derive.algebra.words import Coefficient, Matrix, Sum, Word, make_sum, scaled, times, transpose
+from circuitdsl.derive.algebra.words import (
+    Coefficient,
+    Matrix,
+    Sum,
+    Word,
+    make_sum,
+    scaled,
+    times,
+    transpose,
+    weight_of,
+    weights_in,
+)
 from circuitdsl.derive.prove.relations import Relation
 
 MAX_STEPS = 1_000
@@ -25,10 +37,11 @@ class Step:
 
 def steps_of(relations: Sequence[Relation], readouts: frozenset[str]) -> tuple[Step, ...]:
     """The relations as rewriting steps, each with its transpose, the surest first. `readouts`: auxiliaries that stand
-    first in the credit of a learning weight; of a pair of auxiliaries they are the one replaced."""
+    first in the credit of a learning weight; of a pair of auxiliaries they are the one replaced, and of a loop at rest
+    the one kept."""
     steps: list[Step] = []
-    order = ("tied", "exact", "slow", "rest")
-    for relation in sorted(relations, key=lambda r: (r.kind != "pair", order.index(r.holds))):
+    heads: set[str | None] = set()
+    for relation in sorted(relations, key=lambda r: _rank(r, readouts)):
         if relation.kind == "quadratic":
             continue
         left, right = relation.left, scaled(relation.right, relation.factor)
@@ -38,9 +51,24 @@ def steps_of(relations: Sequence[Relation], readouts: frozenset[str]) -> tuple[S
         else:
             (left, one), (right, two) = rewritten(left, steps), rewritten(right, steps)
             used = (*one, *two)
-        if len(left.terms) == 1 and left != right:
-            steps += _both_ways(left, right, (*used, relation))
+        head = _head(left)
+        if head is None or left == right or (heads | {head}) & weights_in(right):
+            continue  # a loop closes here: what is left of it is no step, but a condition (prove/rest.py)
+        heads.add(head)
+        steps += _both_ways(left, right, (*used, relation))
     return tuple(steps)
+
+
+def _rank(relation: Relation, readouts: frozenset[str]) -> tuple[object, ...]:
+    """The order in which relations become steps: it depends on what they are, and on no order in the text."""
+    order = ("tied", "exact", "slow", "rest").index(relation.holds)
+    kept = relation.kind != "pair" and relation.synapses[0] in readouts
+    return relation.kind != "pair", kept, order, relation.left.rows * relation.left.cols, relation.synapses
+
+
+def _head(left: Sum) -> str | None:
+    """The weights that a step replaces: the first of its word."""
+    return weight_of(left.terms[0].word[0]) if len(left.terms) == 1 and left.terms[0].word else None
 
 
 def _is_backward(relation: Relation, readouts: frozenset[str]) -> bool:
@@ -80,10 +108,9 @@ def rewritten(a: Sum, steps: Sequence[Step]) -> tuple[Sum, tuple[Relation, ...]]
 def _once(a: Sum, steps: Sequence[Step]) -> tuple[Sum, tuple[Relation, ...]] | None:
     """One step applied to the first term that it fits."""
     for i, term in enumerate(a.terms):
-        letters = {x.name for x in term.word if isinstance(x, Matrix)}
+        letters = {weight_of(x) for x in term.word}
         for step in steps:
-            first = step.word[0]
-            if isinstance(first, Matrix) and first.name not in letters:
+            if weight_of(step.word[0]) not in letters:
                 continue
             at = _find(term.word, step.word)
             if at is not None:

@@ -26,7 +26,7 @@ from circuitdsl.derive.algebra.words import (
     times,
 )
 from circuitdsl.derive.prove.matching import Form, alone, divided, forms, leading, plain_factor
-from circuitdsl.derive.prove.relations import Relation
+from circuitdsl.derive.prove.relations import Relation, gates_in
 from circuitdsl.derive.prove.rewriting import Step, rewritten
 from circuitdsl.derive.read.symbols import MAX_TERMS, Symbols
 from circuitdsl.graph import ir
@@ -45,20 +45,28 @@ class Lemma:
     grounds: Grounds
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Grounds:
-    """What a statement rests on: relations used for it, and lemmas. `mean_field`: gates were dropped for it."""
+    """What a statement rests on: relations used for it, and lemmas; `gates` were dropped for it."""
 
     relations: tuple[Relation, ...] = ()
     lemmas: tuple[Lemma, ...] = ()
-    mean_field: bool = False
+    gates: frozenset[str] = frozenset()
+
+    @property
+    def mean_field(self) -> bool:
+        return bool(self.gates)
 
     def __add__(self, other: Grounds) -> Grounds:
         return Grounds(
             tuple(dict.fromkeys((*self.relations, *other.relations))),
             tuple(dict.fromkeys((*self.lemmas, *other.lemmas))),
-            self.mean_field or other.mean_field,
+            self.gates | other.gates,
         )
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.relations or self.lemmas or self.gates)
 
     def chain(self) -> list[Grounds]:
         """These grounds and those of all lemmas that they stand on, each once."""
@@ -79,7 +87,11 @@ class Grounds:
 
     def is_mean_field(self) -> bool:
         """Whether gates were dropped anywhere."""
-        return any(g.mean_field or any(r.mean_field for r in g.relations) for g in self.chain())
+        return bool(self.all_gates())
+
+    def all_gates(self) -> frozenset[str]:
+        """The gates that were dropped anywhere."""
+        return frozenset().union(*(g.gates.union(*(r.gates for r in g.relations)) for g in self.chain()))
 
 
 @dataclass(slots=True)
@@ -246,9 +258,10 @@ class Transport:
         quotient = divided(found, delta) if may_end_with(found, delta) else None
         for dropped in (False, True) if self.mean_field else (False,):
             factor = None if quotient is None else alone(quotient, dropped)
-            if factor is not None:
+            if quotient is not None and factor is not None:
                 signal = self.delta(dendrite).name
-                return Lemma(name, factor, dendrite, signal, grounds + more + Grounds(mean_field=dropped))
+                gates = gates_in(quotient.front) | gates_in(quotient.back) if dropped else frozenset()
+                return Lemma(name, factor, dendrite, signal, grounds + more + Grounds(gates=gates))
         return None
 
     def _candidates(self, found: Sum) -> list[str]:
@@ -273,7 +286,7 @@ class Transport:
             dendrite = self.origins.get(name)
             lemma = None if dendrite is None else self.carried.get(dendrite)
             factor = None if lemma is None else plain_factor(lemma.factor)
-            if lemma is None or factor is None or lemma.grounds != Grounds():
+            if lemma is None or factor is None or not lemma.grounds.is_empty:
                 continue
             error = column(Signal(name=lemma.source, size=lemma.factor.rows))
             gradient = _replaced(gradient, name, scaled(error, factor.inverse()))
@@ -303,7 +316,7 @@ class Transport:
             quotient = divided(found, delta)
             if quotient is not None:
                 results += [
-                    (form, grounds + extra + Grounds(mean_field=form.mean_field))
+                    (form, grounds + extra + Grounds(gates=form.gates))
                     for form in forms(quotient, mean_field=self.mean_field)
                 ]
         return results

@@ -7,47 +7,56 @@ theory.md, sections 3 and 4. Symbols only: no data is seen here. Where no relati
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.constants import sign
 from circuitdsl.derive.algebra.notation import text
-from circuitdsl.derive.algebra.words import Matrix, Word, names
-from circuitdsl.derive.prove.findings import Derivation, Evidence, Finding, Role, Verdict, consistent
+from circuitdsl.derive.algebra.words import Matrix, weights_in
+from circuitdsl.derive.prove.assumptions import Assumed, of_drive, of_masks, of_relation, of_targets, unique
+from circuitdsl.derive.prove.findings import Derivation, Finding, Role, Verdict, consistent
+from circuitdsl.derive.prove.hypotheses import Hypothesis, MeanField, Nontrivial, Spectral
 from circuitdsl.derive.prove.matching import Form, divided, forms
 from circuitdsl.derive.prove.missing import Search, almost, missing
 from circuitdsl.derive.prove.motifs import find_motifs, quadratics
 from circuitdsl.derive.prove.relations import Relation, find_relations
+from circuitdsl.derive.prove.rest import Collapse, Rest, Spectrum, at_all_rests
 from circuitdsl.derive.prove.rewriting import Step, steps_of
 from circuitdsl.derive.prove.transport import Grounds, Transport
+from circuitdsl.derive.read.canonical import canonical
+from circuitdsl.derive.read.constraints import is_free
 from circuitdsl.derive.read.drives import Drive, Unread, read_rule
-from circuitdsl.derive.read.roles import cannot_see_error, rule_kind, unsettled
+from circuitdsl.derive.read.roles import cannot_see_error, penalties, rule_kind, unsettled
 from circuitdsl.derive.read.symbols import Symbols, symbols_of
 from circuitdsl.derive.read.ticks import without_phase
-from circuitdsl.derive.tell.wording import Wording, neglected
+from circuitdsl.derive.tell.wording import Wording
 from circuitdsl.graph import ir
 from circuitdsl.twin.paths import learning_synapses
 
 
 def derive(circuit: ir.Circuit) -> Derivation:
     """What the circuit's plasticity amounts to, symbolically. A circuit without a loss gets no verdicts."""
-    circuit = without_phase(circuit)
+    written = without_phase(circuit)
+    circuit = canonical(written)
     symbols = symbols_of(circuit)
     learning = frozenset(learning_synapses(circuit))
     rules = {s.name: read_rule(symbols, s) for s in circuit.synapses.values() if s.dw is not None}
     drives = [d for d in rules.values() if isinstance(d, Drive)]
     relations = find_relations(symbols, drives, learning) if symbols.opened.one_tick else []
-    court = _Court(
-        circuit, symbols, learning, rules, relations, tuple(_transports(symbols, relations, rules, learning))
-    )
-    findings, dc = consistent({name: court.finding(s) for name, s in circuit.synapses.items()})
     motifs = find_motifs(symbols, drives) if symbols.opened.one_tick else []
+    squares = list(quadratics(symbols, motifs))
+    rest = at_all_rests(symbols, drives, squares, learning) if symbols.opened.one_tick else Rest()
+    transports = tuple(_transports(symbols, relations, rules, learning))
+    court = _Court(circuit, symbols, learning, rules, relations, transports, rest)
+    found = {name: court.finding(s) for name, s in circuit.synapses.items()}
+    findings, dc = consistent({name: found[name] for name in written.synapses})
     return Derivation(
-        circuit=circuit,
+        circuit=written,
         symbols=symbols,
         findings=findings,
-        relations=(*relations, *quadratics(symbols, motifs)),
+        relations=(*relations, *squares),
         motifs=tuple(motifs),
+        rest=rest,
         meta_objective=court.words.objective(motifs),
         dc=dc,
     )
@@ -90,6 +99,8 @@ class _Court:
     rules: Mapping[str, Drive | Unread]
     relations: Sequence[Relation]
     transports: tuple[Transport, ...]
+    rest: Rest
+    assumed: dict[Grounds, Assumed] = field(default_factory=dict)
 
     @property
     def _search(self) -> Search:
@@ -139,47 +150,43 @@ class _Court:
         if blind is None and isinstance(rule, Unread) and rule.idle:
             blind = rule.why
         if blind is not None:
-            return replace(found, phi_sign=0, verdict="none", evidence="proved", because=(blind,))
+            return self._blind(found, synapse, blind)
         try:
             return self._compared(found, synapse, rule)
         except NotLinear as reason:
             return replace(found, because=(f"not shown: the gradient is no sum of words: {reason}",))
 
+    def _blind(self, found: Finding, synapse: ir.Synapse, why: str) -> Finding:
+        """A rule that no error reaches; but it may follow a part of the loss that compares with no data."""
+        rule = self.rules[synapse.name]
+        idle = isinstance(rule, Unread) and rule.idle
+        seen = () if idle else penalties(self.circuit, synapse.name)
+        if not seen:
+            return replace(found, phi_sign=0, verdict="none", evidence="proved", because=(why,))
+        shown = ", ".join(f"`{text}`" for text in seen)
+        return replace(found, because=(f"not shown: the loss has the part {shown}, which needs no target to be seen",))
+
     def _compared(self, found: Finding, synapse: ir.Synapse, rule: Drive | Unread) -> Finding:
         obstacle = self._obstacle(synapse, rule)
         if obstacle is not None or isinstance(rule, Unread):
             return replace(found, because=(f"not shown: {obstacle}",))
+        best = self._best(rule, synapse.dendrite)
+        if synapse.name in self.rest.silent and (best is None or self._grounds(best[1]).rests):
+            return self._collapsed(found, self.rest.silent[synapse.name])
         source = divided(rule.pre, self.symbols.source(synapse.source))
         pre = next(iter(forms(source, mean_field=False)), None) if source is not None else None
         if pre is None:
             taken = text(rule.shown[1])
             return replace(found, because=(f"not shown: the rule takes {taken} for its presynaptic rate",))
-        best = self._best(rule, synapse.dendrite)
         if best is None:
             why = missing(self._search, rule, synapse.dendrite)
             return replace(found, because=(f"not shown: {why}",))
-        empty = self._collapse(*best)
-        if empty is not None:
-            return replace(found, because=(f"not shown: {empty}",))
         return self._decided(found, rule, pre, *best)
 
-    def _collapse(self, form: Form, grounds: Grounds) -> str | None:
-        """Why a positive H is 0 at rest: `V = c F W^T`, where F is driven by V with the sign of -c. Then `F = -k F G`
-        for some k > 0 and a positive semidefinite G, which leaves nothing but F = 0."""
-        for relation in grounds.all_relations() if form.factor.number > 0 else ():
-            left = relation.word[0]
-            if relation.kind != "intertwiner" or len(relation.word) > 1 or not isinstance(left, Matrix):
-                continue
-            for term in relation.right.terms:
-                other = next(iter(term.word), None)
-                rule = self.rules.get(other.name) if isinstance(other, Matrix) and not other.transposed else None
-                if not isinstance(rule, Drive) or rule.synapse not in names(form.h):
-                    continue
-                led = {sign(t.coefficient) for t in rule.credit.terms if leads(t.word, left)}
-                if led == {-sign(relation.factor * term.coefficient)}:
-                    pair, lost = f"{rule.synapse} and {left.name}", text(form.h)
-                    return f"{pair} drive each other with opposite signs: both go to 0, and with them H = {lost}"
-        return None
+    def _collapsed(self, found: Finding, collapses: Sequence[Collapse]) -> Finding:
+        assumed = Assumed(unique(h for collapse in collapses for h in collapse.assumes))
+        because = tuple(f"{self.words.collapse(c)}: at rest nothing drives {found.synapse}" for c in collapses[:1])
+        return replace(found, phi_sign=0, verdict="none", evidence="derived", assumed=assumed, because=because)
 
     def _obstacle(self, synapse: ir.Synapse, rule: Drive | Unread) -> str | None:
         """What keeps a rule from being compared with the gradient at all."""
@@ -207,28 +214,76 @@ class _Court:
         return varying
 
     def _decided(self, found: Finding, rule: Drive, pre: Form, form: Form, grounds: Grounds) -> Finding:
+        """The verdict on a credit that is `form` of the gradient."""
+        name = found.delta_name
+        assert name is not None
+        found = replace(found, form=form, pre=pre, grounds=grounds)
         phi = sign(form.factor) * sign(pre.factor)
-        loose = [r for r in grounds.all_relations() if r.holds != "tied"]
-        left_out = neglected(grounds, rule.passage)
-        plain = form.is_identity and pre.is_identity and rule.passage.is_open
-        assert found.delta_name is not None
+        obstacle = _mixed(rule, pre, form)
+        if obstacle is not None:
+            return replace(found, because=(f"not shown: {obstacle}",))
+        assumed = self._assumed(rule, form, pre, grounds)
         verdict: Verdict
-        evidence: Evidence = "derived" if left_out else "proved"
         if not (form.constant and pre.constant):
-            verdict, evidence = "descent", "derived"
-        elif plain and not loose and not left_out:
+            verdict = "aligned"
+        elif form.is_identity and pre.is_identity and rule.passage.is_open and assumed.lasting:
             verdict = "exact"
         else:
             verdict = "gradient"
         if phi < 0:
             verdict = "ascent"
         return replace(
-            found, phi_sign=phi, H=self.words.h(form, pre, rule.passage), verdict=verdict, evidence=evidence,
-            because=tuple(self.words.reasons(rule, form, pre, grounds, found.delta_name)), form=form, pre=pre,
-            grounds=grounds,
+            found, phi_sign=phi, H=self.words.h(form, pre, rule.passage), verdict=verdict, assumed=assumed,
+            evidence="proved" if assumed.proved else "derived",
+            because=tuple(self.words.reasons(rule, form, pre, grounds, name)),
         )  # fmt: skip
 
+    # ------------------------------------------------------------ what is assumed
 
-def leads(word: Word, letter: Matrix) -> bool:
-    """Whether the first matrix of a word is this one."""
-    return next((x for x in word if isinstance(x, Matrix)), None) == letter
+    def _assumed(self, rule: Drive, form: Form, pre: Form, grounds: Grounds) -> Assumed:
+        """Everything that a state has to meet for a comparison to say something of it."""
+        made = (weights_in(a) for each in (form, pre) for a in (each.h, each.over))
+        plastic = [n for n in sorted(frozenset().union(*made)) if self.circuit.synapses[n].dw is not None]
+        own: list[Hypothesis] = [*of_drive(rule), *of_targets(self.symbols.opened.assumed), *map(Nontrivial, plastic)]
+        own += of_masks(self.circuit, sorted({rule.synapse, *weights_in(rule.credit)}))
+        return Assumed(unique(own), (self._grounds(grounds),))
+
+    def _grounds(self, grounds: Grounds) -> Assumed:
+        """What the relations of a statement, and the lemmas that it stands on, assume: each lemma once."""
+        waiting = [grounds]
+        while waiting:
+            last = waiting[-1]
+            open_ = [x.grounds for x in last.lemmas if x.grounds not in self.assumed]
+            if last in self.assumed or not open_:
+                waiting.pop()
+            if last not in self.assumed and not open_:
+                by = tuple(self.assumed[x.grounds] for x in last.lemmas)
+                self.assumed[last] = Assumed(unique(self._own(last)), by)
+            waiting += open_
+        return self.assumed[grounds]
+
+    def _own(self, grounds: Grounds) -> Iterator[Hypothesis]:
+        yield from map(MeanField, grounds.gates)
+        for relation in grounds.relations:
+            yield from of_relation(self.circuit, relation)
+            for spectrum in self.rest.spectra_of(relation.synapses) if relation.holds == "rest" else ():
+                found = self._spectral(spectrum)
+                if found is not None:
+                    yield found
+
+    def _spectral(self, spectrum: Spectrum) -> Spectral | None:
+        """The condition of a loop that no bound can hold elsewhere."""
+        free = all(is_free(self.circuit.synapses[name]) for name in spectrum.loop.synapses)
+        return spectrum.hypothesis if free else None
+
+
+def _mixed(rule: Drive, pre: Form, form: Form) -> str | None:
+    """Why a positive matrix in front of the credit says nothing of the update."""
+    passage, varies = rule.passage, not (form.constant and pre.constant)
+    if passage.scale is not None and not (form.is_diagonal and pre.is_diagonal):
+        return (
+            "the rule has a factor for each synapse behind a matrix that mixes neurons: a product of two positive ones"
+        )
+    if varies and (passage.trace or passage.lagging):
+        return "the factor changes from example to example, and what the rule keeps of them mixes these"
+    return None

@@ -71,6 +71,7 @@ def _letter_value(letter: Letter, env: Mapping[str, Any]) -> Any:
             return (weights.T if letter.transposed else weights)[None]
         case Column(signal) | Row(signal) | Diagonal(signal):
             given = np.ones(signal.size) if signal.name == "1" else np.asarray(env[signal.name], np.float64)
+            given = np.diag(given) if signal.weight and given.ndim == 2 else given
             values = np.atleast_2d(given)
             values = np.broadcast_to(values, (len(values), signal.size))
             match letter:

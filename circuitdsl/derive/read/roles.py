@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
+from circuitdsl.derive.algebra.expressions import text
 from circuitdsl.derive.read.symbols import compared_data, unlike_training
 from circuitdsl.graph import ir
 from circuitdsl.graph.flow import all_sources, reached_from
+from circuitdsl.twin.paths import learning_synapses
 
 RuleKind = Literal["heterosynaptic", "homosynaptic", "partner", "three-factor", "other"]
 
@@ -83,3 +86,39 @@ def unsettled(circuit: ir.Circuit, synapse: ir.Synapse) -> str | None:
 
 def _is_noisy(value: ir.Value) -> bool:
     return any(isinstance(part, ir.Random) for e in (value.expr, value.update) if e is not None for part in ir.walk(e))
+
+
+def penalties(circuit: ir.Circuit, synapse: str) -> tuple[str, ...]:
+    """The additive parts of the loss, as text, that compare with no data and that a synapse reaches: a rule may be the
+    gradient of such a part without any error."""
+    if circuit.loss is None:
+        return ()
+    found = []
+    for part in _parts(circuit, circuit.loss.expr):
+        alone = replace(circuit, loss=replace(circuit.loss, expr=part))
+        if not compared_data(alone) and synapse in learning_synapses(alone):
+            found.append(text(part))
+    return tuple(found)
+
+
+def _parts(circuit: ir.Circuit, expr: ir.Expr) -> Iterator[ir.Expr]:
+    """The terms of a sum, also where it stands in a modulator."""
+    waiting = [expr]
+    while waiting:
+        match waiting.pop():
+            case ir.Apply(function="add" | "sub", arguments=arguments):
+                waiting += reversed(arguments)
+            case ir.Apply(function="neg", arguments=(inner,)):
+                waiting.append(inner)
+            case ir.Read(value=name) if _is_plain_sum(circuit.values[name]):
+                inner_expr = circuit.values[name].expr
+                assert inner_expr is not None
+                waiting.append(inner_expr)
+            case part:
+                yield part
+
+
+def _is_plain_sum(value: ir.Value) -> bool:
+    """Whether a value is a number of this tick, made of others by adding."""
+    adds = isinstance(value.expr, ir.Apply) and value.expr.function in ("add", "sub", "neg")
+    return adds and value.population is None and value.kind is ir.Kind.MODULATOR

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from math import inf
 
 from circuitdsl.derive.algebra.arithmetic import Made, key
 from circuitdsl.derive.algebra.constants import Constants, fan_name, fan_numbers, negative
@@ -25,6 +26,7 @@ from circuitdsl.derive.algebra.words import (
     Term,
     Word,
     column,
+    diagonal,
     identity,
     letter_sum,
     make_sum,
@@ -36,9 +38,11 @@ from circuitdsl.derive.algebra.words import (
     transpose,
     zero,
 )
+from circuitdsl.derive.read.constraints import interval
 from circuitdsl.derive.read.ticks import one_tick
 from circuitdsl.derive.read.units import Units
 from circuitdsl.graph import ir
+from circuitdsl.graph.datasets import class_targets
 from circuitdsl.graph.flow import all_sources, reached_from
 from circuitdsl.graph.numbers import numbers_of
 from circuitdsl.twin.adjoints import adjoints
@@ -106,6 +110,17 @@ class Symbols:
             return not signal.random and (value is None or value.update is None)
         return all(map(self.is_fixed, (s for a in (made.argument, *made.others) for s in signals_of_sum(a))))
 
+    def own_gates(self, population: str) -> frozenset[str]:
+        """The gates of a neuron: those that its rate is 0 without, and those of its own dendrites and states."""
+        value = self.circuit.values[population]
+        rate = self.opened.read(ir.Read(span=value.span, value=population, axis=ir.Axis.OWN), value.size)
+        found = frozenset().union(*map(gates_of, rate.terms))
+        for (name, _), made in self.opened.arithmetic.made.items():
+            read = [self.circuit.values.get(s.name) for s in signals_of_sum(made.argument)]
+            if made.function == "step" and read and all(v is not None and v.population == population for v in read):
+                found |= {name}
+        return found
+
     def factor(self, terms: list[Term], size: int) -> Sum:
         """What multiplies a carrier, as few letters: what all terms share, and one letter for the rest."""
         if len(terms) == 1:
@@ -140,8 +155,16 @@ class Symbols:
         factor = self.opened.repeats(current)
         if factor is not None:
             return scaled(identity(synapse.post_size), factor)
-        found = matrix(synapse.name, synapse.post_size, synapse.pre_size)
+        found = self.letter(synapse)
         return transpose(found) if current.transposed else found
+
+    def letter(self, synapse: ir.Synapse) -> Sum:
+        """The weights of a synapse as a letter: a diagonal one, which commutes with gates, if it is one-to-one."""
+        if all(mask.which != "one_to_one" for mask in synapse.connect):
+            return matrix(synapse.name, synapse.post_size, synapse.pre_size)
+        low, _ = interval(synapse, self.constants) or (-inf, inf)
+        nature = Nature.POSITIVE if low > 0 else Nature.NONNEGATIVE if low >= 0 else Nature.ANY
+        return diagonal(Signal(name=synapse.name, size=synapse.post_size, nature=nature, random=False, weight=True))
 
     def driven(self, name: str, source: Callable[[ir.Read], Sum], expand: Expand, units: Units) -> Sum:
         """A sum of currents (and an equation beside them) as a column, given the columns of the sources."""
@@ -197,7 +220,8 @@ def symbols_of(circuit: ir.Circuit) -> Symbols:
         numbers |= fan_numbers(synapse) or dense
     constants = Constants(numbers)
     error = frozenset(reached_from(all_sources(circuit), error_roots(circuit)))
-    shared = (differentiated, constants, error, one_tick(circuit), not unlike_training(circuit))
+    classes = class_targets(circuit)
+    shared = (differentiated, constants, error, one_tick(circuit), not unlike_training(circuit), classes)
     return Symbols(differentiated, constants, error, Units(*shared), Units(*shared, plain=True))
 
 

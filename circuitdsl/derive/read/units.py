@@ -18,7 +18,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from circuitdsl.derive.algebra.arithmetic import Arithmetic, NotLinear
+from circuitdsl.derive.algebra.arithmetic import Arithmetic, NotLinear, key
 from circuitdsl.derive.algebra.comparison import ratio
 from circuitdsl.derive.algebra.constants import Constants, negative, sign
 from circuitdsl.derive.algebra.expressions import text
@@ -65,14 +65,17 @@ class Units:
 
     `error`: the values that the error reaches. `one_tick`: an example is one tick, so that states are constants and
     `prev` is 0. `trains`: `train` is 1, as for rules; only where evaluation does not depend on it. `plain`: nothing
-    is opened up, every rate has its name: for showing, not for proving."""
+    is opened up, every rate has its name: for showing, not for proving. `classes`: the targets that are one-hot;
+    `assumed`: those of which that has been used."""
 
     circuit: ir.Circuit
     constants: Constants
     error: frozenset[str]
     one_tick: bool
     trains: bool
+    classes: frozenset[str] = frozenset()
     plain: bool = False
+    assumed: set[str] = field(default_factory=set)
     arithmetic: Arithmetic = field(init=False)
     targets: dict[str, Sum] = field(default_factory=dict)  # y -> err + out
     errors: dict[str, str] = field(default_factory=dict)  # err -> y
@@ -319,10 +322,10 @@ class Units:
     def number(self, value: ir.Value) -> Sum:
         """A modulator, the loss, or a scalar of the gradient, as a matrix UNIT x UNIT."""
         match value.expr:
-            case ir.Reduce(function="sum", arguments=(summed,), size=size):
+            case ir.Reduce(function="sum", arguments=(summed,)):
                 with suppress(NotLinear):
-                    of_target = self._of_target(self.of(summed, size))
-                    if of_target is not None:  # class targets are one-hot
+                    of_target = self._of_target(self.of(summed, value.expr.size))
+                    if of_target is not None:
                         return scaled(identity(UNIT), of_target)
             case ir.Num() | ir.ParamRef() | ir.Apply(function="neg" | "add" | "sub" | "mul") as expr:
                 with suppress(NotLinear):
@@ -330,13 +333,34 @@ class Units:
             case _:
                 pass
         positive = value.expr is not None and surely_positive(value.expr, self.circuit)
-        return letter_sum(Scalar(name=value.name, positive=positive))
+        return letter_sum(Scalar(name=value.name, positive=positive or self._is_largest_error(value.expr)))
 
     def _of_target(self, found: Sum) -> Coefficient | None:
-        """The number of times that it is a class target."""
-        targets = (self.circuit.values[p.name] for p in self.circuit.of_kind(ir.Kind.TARGET))
-        factors = (ratio(found, self._open(t)) for t in targets if t.size == found.rows > 1)
-        return next((f for f in factors if f is not None), None)
+        """The number of times that it is a class target, which sums to 1."""
+        for name in sorted(self.classes):
+            target = self.circuit.values[name]
+            factor = ratio(found, self._open(target)) if target.size == found.rows else None
+            if factor is not None:
+                self.assumed.add(name)
+                return factor
+        return None
+
+    def _is_largest_error(self, expr: ir.Expr | None) -> bool:
+        """Whether a number is the largest of class errors `y - softmax(z)`: they sum to 0, so that it is above 0 where
+        there is any error."""
+        match expr:
+            case ir.Reduce(function="max", arguments=(ir.Read(value=error),)) if self.errors.get(error) in self.classes:
+                target = self.errors[error]
+                size = self.circuit.values[error].size
+                rest = self.targets[target] - diagonal(self.arithmetic.signal(error, size))
+                predicted = lone_signal(rest)
+                made = self.arithmetic.made.get(key(predicted)) if predicted is not None else None
+                if made is None or made.function != "softmax":
+                    return False
+                self.assumed.add(target)
+                return True
+            case _:
+                return False
 
     def is_positive_coefficient(self, name: str) -> bool:
         """Whether every number of a coefficient starts above 0."""

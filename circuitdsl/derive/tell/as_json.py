@@ -11,13 +11,14 @@ from circuitdsl.derive.algebra.words import Sum
 from circuitdsl.derive.prove.findings import Derivation, Finding
 from circuitdsl.derive.prove.relations import Relation
 from circuitdsl.derive.tell.expects import Judgement
+from circuitdsl.derive.tell.hypotheses import name_of, text_of
 
 
 def as_json(derivation: Derivation, judgements: Sequence[Judgement]) -> dict[str, Any]:
     """The object of `derive --json`."""
     return {
         "circuit": derivation.circuit.name,
-        "synapses": {f.synapse: _synapse(f) for f in derivation.findings.values()},
+        "synapses": {f.synapse: _synapse(f, derivation) for f in derivation.findings.values()},
         "attractors": [_attractor(derivation, r) for r in derivation.relations],
         "wires": [{"population": w.population, "from": w.value, "line": w.span.line} for w in derivation.circuit.wires],
         "meta_objective": derivation.meta_objective,
@@ -26,11 +27,16 @@ def as_json(derivation: Derivation, judgements: Sequence[Judgement]) -> dict[str
     }
 
 
-def _synapse(found: Finding) -> dict[str, Any]:
+def _synapse(found: Finding, derivation: Derivation) -> dict[str, Any]:
     return {
         "role": found.role, "rule": found.rule, "credit": found.credit, "gradient": found.gradient,
         "implied": found.implied, "phi_sign": found.phi_sign, "H": found.H, "verdict": found.verdict,
-        "evidence": found.evidence, "because": list(found.because),
+        "evidence": found.evidence,
+        "assumes": [
+            {"name": name_of(h), "text": text_of(h, derivation.symbols.constants)} for h in found.assumes
+        ],
+        "measured": None if found.measured is None else found.measured.verdict,
+        "because": list(found.because),
     }  # fmt: skip
 
 

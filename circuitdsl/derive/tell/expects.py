@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from circuitdsl.derive.algebra.comparison import ratio
-from circuitdsl.derive.algebra.words import Coefficient, Sum, matrix, transpose
-from circuitdsl.derive.prove.findings import Derivation
+from circuitdsl.derive.algebra.words import Coefficient, Sum, transpose
+from circuitdsl.derive.prove.findings import Derivation, Finding
 from circuitdsl.derive.prove.rewriting import rewritten, steps_of
 from circuitdsl.graph import ir
 
-#: From weaker to stronger: a stronger verdict satisfies a weaker one, others only themselves.
-STRENGTH = ("descent", "gradient", "exact")
+#: From weaker to stronger, in two orders: a stronger verdict satisfies a weaker one, others only themselves.
+STRENGTH = (("descent", "gradient", "exact"), ("aligned", "gradient", "exact"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +43,30 @@ def judge(derivation: Derivation) -> list[Judgement]:
 
 
 def satisfies(verdict: str, wanted: str) -> bool:
-    if verdict in STRENGTH and wanted in STRENGTH:
-        return STRENGTH.index(verdict) >= STRENGTH.index(wanted)
+    for order in STRENGTH:
+        if verdict in order and wanted in order:
+            return order.index(verdict) >= order.index(wanted)
     return verdict == wanted
 
 
 def _verdict(derivation: Derivation, expect: ir.ExpectVerdict) -> Judgement:
-    verdicts = [derivation.findings[s].verdict for s in expect.synapses]
+    verdicts = [_judged(derivation.findings[s], expect.verdict) for s in expect.synapses]
     known = [v for v in verdicts if v is not None]
     ok: bool | None = all(satisfies(v, expect.verdict) for v in known)
     if ok and len(known) < len(verdicts):
         ok = None
-    value = ", ".join(f"{s}: {v or 'open'}" for s, v in zip(expect.synapses, verdicts, strict=True))
+    value = ", ".join(
+        f"{s}: {v or derivation.findings[s].verdict or 'open'}" for s, v in zip(expect.synapses, verdicts, strict=True)
+    )
     return Judgement(f"expect {expect.text}", ok, value, expect.span.line)
+
+
+def _judged(found: Finding, wanted: str) -> str | None:
+    """The verdict that an expectation is held against: an aligned synapse descends on average only if that was
+    measured."""
+    if found.verdict == "aligned" and wanted not in ("aligned", "gradient", "exact"):
+        return found.measured.verdict if found.measured is not None else None
+    return found.verdict
 
 
 def _attractor(derivation: Derivation, expect: ir.ExpectAttractor) -> Judgement:
@@ -77,5 +88,5 @@ def _attractor(derivation: Derivation, expect: ir.ExpectAttractor) -> Judgement:
 
 def _letter(derivation: Derivation, ref: ir.MatrixRef) -> Sum:
     synapse = derivation.circuit.synapses[ref.synapse]
-    found = matrix(synapse.name, synapse.post_size, synapse.pre_size)
+    found = derivation.symbols.letter(synapse)
     return transpose(found) if ref.transposed else found

@@ -20,6 +20,7 @@ from circuitdsl.derive.algebra.words import Sum
 from circuitdsl.derive.prove.findings import Derivation, Finding
 from circuitdsl.derive.prove.transport import Grounds
 from circuitdsl.derive.read.drives import Drive
+from circuitdsl.derive.tell.hypotheses import in_a_line
 from circuitdsl.derive.tell.layers import absolute, alike, index_of, relative
 from circuitdsl.derive.tell.wording import EXPLAINED, MEAN_FIELD, Wording, neglected
 from circuitdsl.diagnostics import Span
@@ -145,6 +146,22 @@ class _Teller:
         yield Row("so", f"{self._with(replace(finding.grounds, lemmas=()))}{self._credit()}")
         if finding.form.mean_field:
             yield Row("", f"credit and gradient begin with the same gate; gates dropped ({MEAN_FIELD})")
+        yield from self._conditions()
+
+    def _conditions(self) -> Iterator[Row]:
+        """What a state has to meet, and where loops rest only at a spectrum; what is assumed above is told there."""
+        constants, short = self.derivation.symbols.constants, shortener(self.synapse)
+        assumed = self.finding.assumed
+        shown = in_a_line(assumed.nearest(), constants, short)
+        near = [node for each in assumed.by for node in each.by]
+        above = any(node.own or node.by for each in near for node in each.by)
+        if shown:
+            yield Row("if", f"{shown}{' · and all that the layers above assume' if above else ''}")
+        assert self.finding.grounds is not None
+        direct = [self.finding.grounds, *(lemma.grounds for lemma in self.finding.grounds.lemmas)]
+        used = [n for g in direct for r in g.relations if r.holds == "rest" for n in r.synapses]
+        for spectrum in self.derivation.rest.spectra_of(used):
+            yield Row("rest", short(self.words.spectrum(spectrum)))
 
     def _credit_made_of(self, drive: Drive) -> Row | None:
         """The credit by what the synapses bring, where the rule names it otherwise."""
@@ -220,9 +237,8 @@ class _Teller:
             case "gradient":
                 h = self.words.math(f"H = {self._h()}")
                 return f"gradient, {self._evidence()}: {self._where()} φ > 0, {h}"
-            case "descent" if finding.form is not None and not finding.form.constant:
-                h = self.words.math(f"H = {self._h()}")
-                return f"descent, {self._evidence()}: {h} is positive, but another one for each example"
+            case "aligned":
+                return f"aligned, {finding.evidence}: {self._aligned()}"
             case "none":
                 return f"none, {finding.evidence}"
             case "ascent":
@@ -256,15 +272,26 @@ class _Teller:
         return f"update = {formula} in every state"
 
     def _evidence(self) -> str:
-        finding = self.finding
-        assert isinstance(finding.drive, Drive)
-        left_out = neglected(finding.grounds, finding.drive.passage) if finding.grounds is not None else []
-        return f"{finding.evidence} ({', '.join(left_out)})" if left_out else str(finding.evidence)
+        return str(self.finding.evidence)
+
+    def _aligned(self) -> str:
+        """What every example's update amounts to, and no more."""
+        finding, words = self.finding, self.words
+        assert finding.form is not None
+        assert finding.pre is not None
+        gain = words.broadcast_gain(finding.form) if finding.pre.is_identity else None
+        if gain is not None:
+            return (
+                f"the gradient of the loss weighted by {words.math(gain)}, held fixed; on average it can climb the loss"
+            )
+        h = words.math(f"H = {self._h()}")
+        return f"{h} is positive for every example, but another one for each: a step helps its own example"
 
 
 _COLOURS = {
     "exact": "green",
     "gradient": "green",
+    "aligned": "cyan",
     "descent": "cyan",
     "ascent": "red",
     "inconsistent": "red",
@@ -336,12 +363,10 @@ def together(derivation: Derivation, *, latex: bool = False) -> Iterator[Row]:
     if any(isinstance(f.drive, Drive) and f.drive.decay is not None for f in learning):
         energy = words.math(f"{words.sign('½')}{words.notation.param('gamma', 1)}|w|{words.sign('²')}")
         yield Row("decay", f"is no part of a verdict: it descends {energy} beside the loss")
-    used: dict[str, None] = {}
-    for finding in learning:
-        if finding.grounds is not None and isinstance(finding.drive, Drive):
-            used |= dict.fromkeys(neglected(finding.grounds, finding.drive.passage))
+    assumed = [h for f in learning for h in f.assumed.nearest()]
+    used = [name for name in EXPLAINED if name in neglected(assumed)]
     for name in used:
-        yield Row("neglected" if name == next(iter(used)) else "", f"{name}: {EXPLAINED[name]}")
+        yield Row("neglected" if name == used[0] else "", f"{name}: {EXPLAINED[name]}")
 
 
 def _objective(derivation: Derivation, words: Wording) -> Iterator[Row]:

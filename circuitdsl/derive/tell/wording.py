@@ -6,16 +6,18 @@ The same sentences in plain text and in LaTeX: formulas are made by a `Notation`
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 from circuitdsl.derive.algebra.constants import Constants
 from circuitdsl.derive.algebra.notation import Notation
-from circuitdsl.derive.algebra.words import Coefficient, Matrix, Sum, column, ones, times
+from circuitdsl.derive.algebra.words import UNIT, Coefficient, Matrix, Sum, column, make_sum, ones, times
+from circuitdsl.derive.prove.hypotheses import AtRest, Hypothesis, Lagging, MeanField, Slow, SmallSteps
 from circuitdsl.derive.prove.matching import Form, plain_factor
 from circuitdsl.derive.prove.motifs import Motif
 from circuitdsl.derive.prove.relations import Relation
+from circuitdsl.derive.prove.rest import Collapse, Spectrum
 from circuitdsl.derive.prove.transport import Grounds, Lemma
 from circuitdsl.derive.read.drives import Drive, Passage
 
@@ -27,7 +29,7 @@ SLOW = "slow gradients"
 LAG = "lagging factors"
 EXPLAINED = {
     AT_REST: "the weights are taken where they would come to rest, E[drive] = decay · w, away from their bounds",
-    MEAN_FIELD: "gates are left out, as if independent of the signals that they gate",
+    MEAN_FIELD: "gates are left out, as if independent of the signals that they gate and open as often in all neurons",
     SMALL_STEPS: "terms of second order in the learning rate are left out",
     SLOW: "the gradient changes slowly against the traces that it passes through",
     LAG: "the positive factor of each synapse is made of its past drives, and taken as independent of this one",
@@ -159,6 +161,13 @@ class Wording:
         delta = self.notation.name(lemma.delta)
         return self.math(f"{self.notation.name(lemma.source)} = {self.of_sum(lemma.factor, delta)}")
 
+    def collapse(self, collapse: Collapse) -> str:
+        """Which weights can rest at 0 only."""
+        names = " and ".join(collapse.synapses)
+        if len(collapse.synapses) == 1:
+            return f"{names} has no rest but 0"
+        return f"{names} drive each other with opposite signs, so that they have no rest but 0"
+
     # ------------------------------------------------------------ credit and gradient
 
     def h(self, form: Form, pre: Form, passage: Passage) -> str:
@@ -195,6 +204,20 @@ class Wording:
         name = r"\text{credit}" if self.notation.latex else "credit"
         varies = "" if form.constant and pre.constant else ", where the factor changes from example to example"
         return f"{self.math(f'{name} = {result}')}{varies}"
+
+    def broadcast_gain(self, form: Form) -> str | None:
+        """The number by which every example's gradient is weighted, if H is that number and nothing else."""
+        alone = len(form.h.terms) == 1 and not form.h.terms[0].word and plain_factor(form.over) is not None
+        if not alone or not form.h.terms[0].scalars:
+            return None
+        return self.notation.of(make_sum(UNIT, UNIT, [(Coefficient(), form.h.terms[0].scalars, ())]))
+
+    def spectrum(self, spectrum: Spectrum) -> str:
+        """Where a loop can rest: `V and F rest at 0, or where the singular values of Wo are 0 or 1`."""
+        names = " and ".join(spectrum.loop.synapses)
+        value = math.sqrt(self.constants.value(spectrum.square))
+        letter = self.math(self.sum(spectrum.letter))
+        return f"{names} rest at 0, or where the singular values of {letter} that they use are {value:.4g}"
 
     def passage(self, passage: Passage) -> str | None:
         """What stands between drive and weight."""
@@ -270,13 +293,12 @@ def neglected_by(relation: Relation) -> list[str]:
     return [*found, MEAN_FIELD] if relation.mean_field else found
 
 
-def neglected(grounds: Grounds, passage: Passage) -> list[str]:
-    """Everything that a verdict neglects."""
-    found = [n for r in grounds.all_relations() for n in neglected_by(r)]
-    found += [MEAN_FIELD] if grounds.is_mean_field() else []
-    found += [SLOW] if passage.trace else []
-    found += [LAG] if passage.lagging else []
-    return list(dict.fromkeys(found))
+def neglected(assumed: Iterable[Hypothesis]) -> list[str]:
+    """The approximations among hypotheses, under the names of `EXPLAINED`."""
+    names: dict[type, str] = {
+        AtRest: AT_REST, MeanField: MEAN_FIELD, SmallSteps: SMALL_STEPS, Slow: SLOW, Lagging: LAG,
+    }  # fmt: skip
+    return list(dict.fromkeys(names[type(h)] for h in assumed if type(h) in names))
 
 
 def half_life(rate: float) -> str:
