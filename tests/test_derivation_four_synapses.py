@@ -47,7 +47,7 @@ def test_two_motifs_that_share_a_neuron() -> None:
         (("B1", "W1"), False), (("F1", "V1"), False),
     }  # fmt: skip
     assert {(r.synapses, r.diagonal) for r in gated.relations if r.kind == "quadratic"} == {
-        (("B1", "W1"), True), (("F1", "V1"), True),
+        (("W1", "B1"), True), (("V1", "F1"), True),
     }  # fmt: skip
     rates = {gated.symbols.constants.value(r.rate) for r in gated.relations if r.kind == "quadratic" and r.rate}
     assert list(rates) == pytest.approx([2 * 0.05 * 0.01])
