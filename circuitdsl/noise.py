@@ -1,9 +1,12 @@
 """Random numbers as a function of where they are used: the same bits on every back end.
 
-A number is keyed by (seed, occurrence, epoch, index, tick, unit): six words of 32 bits, which are exactly
-the key and the counter of Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as
-easy as 1, 2, 3"). For one key it is a bijection of the counter, so no two uses share a block, nothing has
-to be hashed together, and nothing is carried from one number to the next.
+A number is keyed by (seed, occurrence, epoch, index, tick, unit). Epoch, index, tick and unit are words of
+32 bits, which are exactly the counter of Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011, "Parallel random
+numbers: as easy as 1, 2, 3"): for one key it is a bijection of the counter, so no two uses share a block, and
+nothing is carried from one number to the next. The occurrence says which written `randn()` it is: it is made of
+the name of the equation that draws (`occurrence`), never of a place in the text, so that nothing that is
+written elsewhere moves a draw. Its low word is one of the key's two; its high word meets the seed in the other,
+so that under one seed two draws have one stream only if all 63 bits agree.
 
 Everything up to the last conversion is integer arithmetic in which every intermediate value fits in a
 signed 64-bit word, and without a branch. So one text serves plain Python ints, NumPy int64 arrays, Numba
@@ -34,6 +37,15 @@ SCALE_NORMAL = 2.0**-28
 SEEDS = 1 << 32
 
 
+def occurrence(equation: str, draw: int) -> int:
+    """The occurrence of a random number: which one it is (0, 1, ...) of those that an equation draws. `equation` is
+    its elaborated name; 63 bits of BLAKE2, so that two among a million draws agree with a chance of 10^-7."""
+    from hashlib import blake2b
+
+    digest = blake2b(f"{equation} {draw}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
 def check_seed(seed: int) -> int:
     """The seed itself. Raises ValueError unless it is an integer that fits in 32 bits."""
     if not 0 <= seed < SEEDS or int(seed) != seed:
@@ -41,8 +53,8 @@ def check_seed(seed: int) -> int:
     return int(seed)
 
 
-# The scalar functions. Arguments are ints (Numba: int64) of which the low 32 bits count, or int64 arrays;
-# those of the three in the middle are below 2**32, 2**38 and 2**31.
+# The scalar functions. Arguments are ints (Numba: int64) of which the low 32 bits count (63 of an occurrence), or
+# int64 arrays; those of the three in the middle are below 2**32, 2**38 and 2**31.
 
 
 def philox(c0: int, c1: int, c2: int, c3: int, k0: int, k1: int) -> tuple[int, int]:
@@ -134,13 +146,13 @@ def cosine30(word: int) -> int:
 
 def uniform24(seed: int, occurrence: int, epoch: int, index: int, tick: int, unit: int) -> int:
     """A uniform number in [0, 1) for float32, in units of 2^-24."""
-    a, _ = philox(unit, tick, index, epoch, seed, occurrence)
+    a, _ = philox(unit, tick, index, epoch, seed ^ (occurrence >> 32), occurrence)
     return a >> 8
 
 
 def uniform53(seed: int, occurrence: int, epoch: int, index: int, tick: int, unit: int) -> int:
     """A uniform number in [0, 1) for float64, in units of 2^-53; its first 24 bits are `uniform24`."""
-    a, b = philox(unit, tick, index, epoch, seed, occurrence)
+    a, b = philox(unit, tick, index, epoch, seed ^ (occurrence >> 32), occurrence)
     return (a << 21) | (b >> 11)
 
 
@@ -148,7 +160,7 @@ def normal28(seed: int, occurrence: int, epoch: int, index: int, tick: int, unit
     """A standard normal number in units of 2^-28 (of either precision), |z| < 6.7, by Box and Muller 1958.
 
     The radius takes one word; the second gives the sign and an angle in a quarter of the circle."""
-    a, b = philox(unit, tick, index, epoch, seed, occurrence)
+    a, b = philox(unit, tick, index, epoch, seed ^ (occurrence >> 32), occurrence)
     size = (sqrt27(minus_log31(a)) * cosine30(b & 0x7FFFFFFF)) >> 29
     return size * (1 - 2 * (b >> 31))
 

@@ -270,13 +270,18 @@ print(json.dumps([run.bits()["W1"].hex(), sum(kernel.entry.stats.cache_hits.valu
 
 
 def test_processes_compile_at_once_and_later_ones_find_the_code(tmp_path: Path) -> None:
+    """Also where what is written may be written by the group: files of a cache never are."""
     environment = os.environ | {"CIRCUITDSL_CACHE": str(tmp_path), "NUMBA_DISABLE_JIT": "0"}
-    command = [sys.executable, "-c", START]
-    pair = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(2)]
+    command = [sys.executable, "-W", "error::RuntimeWarning", "-c", START]
+    pair = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, umask=2) for _ in range(2)]
     outputs = [json.loads(process.communicate(timeout=120)[0]) for process in pair]
-    third = json.loads(subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120).stdout)
+    third = json.loads(
+        subprocess.run(command, capture_output=True, text=True, env=environment, umask=2, timeout=120).stdout
+    )
     assert {bits for bits, _ in [*outputs, third]} == {third[0]}
     assert third[1] == 1
+    assert list(tmp_path.rglob("*.nbi"))
+    assert not [p for p in tmp_path.rglob("*") if p.stat().st_mode & 0o022]
 
 
 # ---------------------------------------------------------------- the same bits in every process

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from circuitdsl import noise
 
 WORD = st.integers(0, 2**32 - 1)
-KEY = st.tuples(WORD, WORD, WORD, WORD, WORD, WORD)
+KEY = st.tuples(WORD, st.integers(0, 2**63 - 1), WORD, WORD, WORD, WORD)
 
 
 def grid(function, dtype: str, rows: int, columns: int, *, seed: int = 0, occurrence: int = 0) -> np.ndarray:
@@ -67,7 +67,7 @@ def test_square_root_is_accurate(x: int) -> None:
 @given(KEY)
 def test_normal_is_box_and_muller_of_the_two_words(key) -> None:
     seed, occurrence, epoch, index, tick, unit = key
-    a, b = noise.philox(unit, tick, index, epoch, seed, occurrence)
+    a, b = noise.philox(unit, tick, index, epoch, seed ^ occurrence >> 32, occurrence & 0xFFFFFFFF)
     radius = math.sqrt(-2 * math.log((a + 1) / 2**32))
     angle = math.cos(math.pi * ((b & 0x7FFFFFFF) + 0.5) / 2**32)
     expected = radius * angle * (-1 if b >> 31 else 1)
@@ -157,7 +157,7 @@ def fill(seed, occurrence, epoch, index, tick, uniform, normal):
 """
     names: dict = {}
     exec(text, names)
-    for key in [(0, 0, 0, 0, 0), (2**32 - 1, 7, 3, 10**6, 99)]:
+    for key in [(0, 0, 0, 0, 0), (2**32 - 1, 7, 3, 10**6, 99), (5, noise.occurrence("h", 1), 3, 10**6, 99)]:
         uniform, normal = np.empty(20_000, np.float32), np.empty(20_000, np.float32)
         names["fill"](*key, uniform, normal)
         seed, occurrence, epoch, index, tick = key

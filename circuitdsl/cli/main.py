@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from importlib import import_module
 from io import TextIOWrapper
@@ -38,6 +39,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Runs a command line (default: this process's) and exits with its code."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # JSON is UTF-8 in every locale, and text would stop at the first η
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"  # without a line of ours
     code = run(sys.argv[1:] if arguments is None else arguments)
     try:
         sys.stdout.flush()

@@ -23,7 +23,6 @@ from circuitdsl.graph.settings import Inits
 from circuitdsl.graph.tables import (
     OfNeuron,
     OfScalar,
-    OfSynapse,
     PopulationInfo,
 )
 from circuitdsl.syntax import ast
@@ -153,11 +152,11 @@ class Builder(Pass):
                     case ast.State():
                         self._state(member, info, scope, updates)
                     case ast.Let():
-                        expr = Equations(self.tables, OfNeuron(info, "let")).resolve(member.value, scope)
                         path = f"{info.path}.{member.name.name}"
+                        expr = Equations(self.tables, OfNeuron(info, "let"), path).resolve(member.value, scope)
                         self._value(path, ir.Kind.LET, info.path, info.size, member.span, via, expr)
                     case ast.Rate():
-                        expr = Equations(self.tables, OfNeuron(info, "rate")).resolve(member.value, scope)
+                        expr = Equations(self.tables, OfNeuron(info, "rate"), info.path).resolve(member.value, scope)
                         self._value(info.path, ir.Kind.RATE, info.path, info.size, member.span, via, expr)
                     case ast.Further():
                         self.structure.symbols.fail(further(member.what, member.span))
@@ -197,17 +196,17 @@ class Builder(Pass):
             name=path, kind=ir.Kind.STATE, population=info.path, size=info.size, span=member.span, via=scope.via,
             init=Inits(self.tables, None).resolve(member.init, scope),
             lifetime=ir.Lifetime.KEEP if member.lifetime == "keep" else ir.Lifetime.EXAMPLE,
-            update=self._increment(update, OfNeuron(info, "update"), scope),
+            update=self._increment(path, update, OfNeuron(info, "update"), scope),
             update_span=update.span if update else None,
         )  # fmt: skip
 
     def _increment(
-        self, update: ast.Assign | None, owner: OfNeuron | OfScalar | OfSynapse, scope: Scope
+        self, state: str, update: ast.Assign | None, owner: OfNeuron | OfScalar, scope: Scope
     ) -> ir.Expr | None:
-        """The increment per tick: `dv = e`, or `dv/dt = e` times dt."""
+        """The increment of a state per tick: `dv = e`, or `dv/dt = e` times dt."""
         if update is None:
             return None
-        expr = Equations(self.tables, owner).resolve(update.value, scope)
+        expr = Equations(self.tables, owner, f"d {state}").resolve(update.value, scope)
         if update.per_dt and self.tables.dt is not None:
             return ir.Apply(function="mul", arguments=(self.tables.dt, expr), span=update.span)
         return expr
@@ -267,10 +266,10 @@ class Builder(Pass):
                     name=name, kind=ir.Kind.STATE, population=None, size=1, span=state.span, via=via,
                     init=Inits(self.tables, None).resolve(state.init, scope),
                     lifetime=ir.Lifetime.KEEP if state.lifetime == "keep" else ir.Lifetime.EXAMPLE,
-                    update=self._increment(update, owner, scope), update_span=update.span if update else None,
+                    update=self._increment(name, update, owner, scope), update_span=update.span if update else None,
                 )  # fmt: skip
         with suppress(Stop):
-            expr = Equations(self.tables, owner).resolve(item.value, scope)
+            expr = Equations(self.tables, owner, path).resolve(item.value, scope)
             self._value(path, ir.Kind.MODULATOR, None, 1, declared.span, via, expr)
 
     def _pair(self, item: ast.Pair, scope: Scope) -> None:
@@ -331,11 +330,12 @@ class Builder(Pass):
         return found
 
     def _connect(self, synapses: dict[str, ir.Synapse]) -> None:
-        """Gives every dendrite its currents."""
+        """Gives every dendrite its currents, to be summed in the order of the synapses' names: in that of the text,
+        moving an item would change the last bits."""
         import dataclasses
 
         currents: dict[str, list[ir.Current]] = {}
-        for synapse in synapses.values():
+        for _, synapse in sorted(synapses.items()):
             currents.setdefault(synapse.dendrite, []).append(ir.Current(synapse=synapse.name, source=synapse.source))
         for name, found in currents.items():
             self.values[name] = dataclasses.replace(self.values[name], currents=tuple(found))

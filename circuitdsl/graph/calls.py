@@ -13,6 +13,7 @@ from circuitdsl.graph.findings import further, listed, units
 from circuitdsl.graph.scope import Binding, Scope, Thunk
 from circuitdsl.graph.structure import OPERATOR_NAMES, bind_arguments
 from circuitdsl.graph.tables import OfNeuron, OfNumber, OfScalar, OfSynapse
+from circuitdsl.noise import occurrence
 from circuitdsl.syntax import ast
 
 if TYPE_CHECKING:
@@ -173,9 +174,9 @@ def kind(equations: Equations, value: str) -> ir.Kind | None:
 def random_draw(equations: Equations, call: ast.Call, arguments: list[ast.Expr]) -> ir.Expr:
     arity(equations, call, arguments, 0)
     equations.needs_run(f"{call.function}()", call.span)
-    equations.tables.draws += 1
     which: Literal["rand", "randn"] = "rand" if call.function == "rand" else "randn"
-    return ir.Random(which=which, occurrence=equations.tables.draws - 1, span=call.span)
+    equations.draws += 1
+    return ir.Random(which=which, occurrence=occurrence(equations.name, equations.draws - 1), span=call.span)
 
 
 def over_population(equations: Equations, call: ast.Call, arguments: list[ast.Expr], scope: Scope) -> ir.Expr:

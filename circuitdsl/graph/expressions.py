@@ -37,10 +37,13 @@ MAX_NODES = 20_000
 
 @dataclass(slots=True)
 class Equations:
-    """Resolves the equations of one owner."""
+    """Resolves one equation of an owner. Its `name` is that of what it gives (`h`, `h.a`, `d h.v`, `d W.w`), and keys
+    its random numbers; equations of numbers known before the run draw none, and need none."""
 
     tables: Tables
     owner: Owner
+    name: str = ""
+    draws: int = 0
     expanding: list[tuple[str, Span]] = field(default_factory=list)
     reducing: list[tuple[str, int, Span]] | None = None
     whole: Span | None = None  # of the equation at hand

@@ -32,8 +32,8 @@ def tick_sources(values: Mapping[str, ir.Value]) -> Sources:
 
 
 def tick_order(sources: Sources) -> tuple[str, ...] | None:
-    """Every value after what it reads, otherwise in the order given; None if there is a loop."""
-    rank = {name: i for i, name in enumerate(sources)}
+    """Every value after what it reads, otherwise in the order of names, which the order of the text does not change;
+    None if there is a loop."""
     sorter = TopologicalSorter(sources)
     try:
         sorter.prepare()
@@ -42,12 +42,11 @@ def tick_order(sources: Sources) -> tuple[str, ...] | None:
     import heapq
 
     order: list[str] = []
-    ready: list[int] = []
-    names = list(sources)
+    ready: list[str] = []
     while sorter.is_active():
         for name in sorter.get_ready():
-            heapq.heappush(ready, rank[name])
-        name = names[heapq.heappop(ready)]
+            heapq.heappush(ready, name)
+        name = heapq.heappop(ready)
         order.append(name)
         sorter.done(name)
     return tuple(order)

@@ -120,8 +120,8 @@ class Tick(Node):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Random(Node):
     """`rand()` (uniform in [0, 1)) or `randn()`; keyed by (seed, occurrence, epoch, data-set index,
-    tick, unit). `occurrence` numbers the written calls of the elaborated text from 0. In a synapse
-    equation the unit is j * fan-in size + i."""
+    tick, unit). `occurrence` is made of the name of the equation and which of its draws it is
+    (noise.occurrence). In a synapse equation the unit is j * fan-in size + i."""
 
     which: Literal["rand", "randn"]
     occurrence: int

@@ -74,7 +74,7 @@ class Judging(Pass):
             return None
         item, scope = losses[0]
         with suppress(Stop):
-            expr = Equations(self.tables, OfScalar("loss")).resolve(item.value, scope)
+            expr = Equations(self.tables, OfScalar("loss"), "loss").resolve(item.value, scope)
             when: Literal["last", "at", "over"] = "last"
             phase = None
             if item.when is not None and item.phase is not None:
@@ -130,7 +130,8 @@ class Judging(Pass):
 
         metric = None
         if "metric" in settings:
-            metric = Equations(self.tables, OfScalar("metric")).resolve(settings["metric"].value, scope)
+            equation = Equations(self.tables, OfScalar("metric"), f"metric of {item.name.name}")
+            metric = equation.resolve(settings["metric"].value, scope)
         scale: str | None = None
         if "scale" in settings:
             scale = word(settings["scale"].value, SCALES, "scale", self.tables)

@@ -275,8 +275,9 @@ class Judgements:
         matrix_call = self._matrix_call(expr, scope)
         if matrix_call is not None:
             return ir.Record(what=matrix_call, text=_text(matrix_call), every=every, span=expr.span)
-        scalar = Equations(self.tables, OfScalar("record")).resolve(expr, scope)
-        return ir.Record(what=scalar, text=_flat(expr.span), every=every, span=expr.span)
+        text = _flat(expr.span)
+        scalar = Equations(self.tables, OfScalar("record"), f"record {scope.prefix}{text}").resolve(expr, scope)
+        return ir.Record(what=scalar, text=text, every=every, span=expr.span)
 
     def _matrix_call(self, expr: ast.Expr, scope: Scope) -> ir.MatrixCall | None:
         """norm(W), cos(V, transpose(W)): a function whose arguments are all synapses."""

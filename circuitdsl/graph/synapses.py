@@ -142,11 +142,14 @@ class SynapseBuilder:
         numbers = Equations(self.tables, OfNumber("a bound", fans=True))
         return numbers.resolve(value.items[0], scope), numbers.resolve(value.items[1], scope)
 
+    def _equation(self, name: str) -> Equations:
+        return Equations(self.tables, OfSynapse(self.info), name)
+
     def _increment(self, name: str, scope: Scope) -> ir.Expr | None:
         update = self.updates.get(name)
         if update is None:
             return None
-        expr = Equations(self.tables, OfSynapse(self.info)).resolve(update.value, scope)
+        expr = self._equation(f"d {self.info.path}.{name}").resolve(update.value, scope)
         if update.per_dt and self.tables.dt is not None:
             return ir.Apply(function="mul", arguments=(self.tables.dt, expr), span=update.span)
         return expr
@@ -164,7 +167,7 @@ class SynapseBuilder:
         )  # fmt: skip
 
     def _drive(self, member: ast.Drive, scope: Scope) -> ir.SynapseDrive:
-        expr = Equations(self.tables, OfSynapse(self.info)).resolve(member.value, scope)
+        expr = self._equation(f"{self.info.path}.{member.name.name}").resolve(member.value, scope)
         if ir.is_slow(expr):
             read = next(part for part in ir.walk(expr) if isinstance(part, ir.DriveRead))
             self.tables.symbols.fail(

@@ -53,7 +53,6 @@ class Tables:
     wires: dict[str, dict[str, Span]] = field(default_factory=dict)  # population -> population it reads
     wired: list[ir.Wire] = field(default_factory=list)
     pairs: list[tuple[str, str]] = field(default_factory=list)
-    draws: int = 0
 
     def partners(self, population: str) -> set[str]:
         """Populations wired one-to-one to this one, or declared a pair: one hop, either way."""

@@ -16,7 +16,7 @@ ONE = "1"
 
 
 class Extents:
-    """Classes of populations of equal size; a class is named by its first population in the text."""
+    """Classes of populations of equal size; a class is named by the first of its populations in the circuit given."""
 
     def __init__(self, circuit: Circuit):
         self._values = circuit.values

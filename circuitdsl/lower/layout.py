@@ -12,6 +12,7 @@ from typing import Literal, assert_never
 
 from circuitdsl.diagnostics import Span
 from circuitdsl.graph import ir
+from circuitdsl.graph.canonical import by_name
 from circuitdsl.graph.ir import Axis, Circuit, Kind, Lifetime, Read, Synapse, SynapseVar, When
 from circuitdsl.lower.extents import ONE, Extents
 from circuitdsl.lower.loop_ir import (
@@ -46,7 +47,8 @@ def real(value: float) -> Const:
 
 @dataclass(slots=True)
 class Layout:
-    """The buffers and scalars of one program over `circuit`.
+    """The buffers and scalars of one program over `circuit`, taken in the order of names: the program, and with it
+    every bit of a run, is the same for every order of the items.
 
     `backward` is set while the equations of a twin's reverse pass are lowered: forward values then come
     from the tape."""
@@ -68,6 +70,7 @@ class Layout:
     backward: bool = False
 
     def __post_init__(self) -> None:
+        self.circuit = by_name(self.circuit)
         self.extents = Extents(self.circuit)
 
     # ------------------------------------------------------------ time

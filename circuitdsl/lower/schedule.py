@@ -332,6 +332,6 @@ def _ordered(order: Iterable[str], values: set[str]) -> list[str]:
 
 
 def _states(circuit: Circuit, values: set[str]) -> list[Value]:
-    """The states of an example among `values`, in the order of the text."""
+    """The states of an example among `values`."""
     states = (v for v in circuit.values.values() if v.kind is Kind.STATE and v.lifetime is Lifetime.EXAMPLE)
     return [v for v in states if v.name in values]

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 Scale = Literal["none", "center", "zscore"]
 
-#: What a permutation is for: these stand where the occurrence of a written `rand()` would, far above
-#: any of them. The split takes no seed, so that the test set does not depend on a run's.
+#: What a permutation is for: these words of 32 bits stand where the occurrence of a written `rand()` would, which has
+#: 63. The split takes no seed, so that the test set does not depend on a run's.
 SPLIT, SHUFFLE = 0xFFFF_FFFF, 0xFFFF_FFFE
 TEST_FRACTION = 0.2
 

@@ -32,7 +32,8 @@ class Series:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What to read when. `probes` are the expressions of one example that the engine averages over
-    the test set: the metric first, if there is one, then recorded expressions."""
+    the test set: the metric first, if there is one, then recorded expressions, by their text, so that the
+    order of the items makes no other program."""
 
     probes: tuple[Expr, ...]
     has_metric: bool
@@ -44,7 +45,7 @@ def plan(circuit: Circuit, metric: Expr | None) -> Plan:
     """What a run of this circuit reads, with this metric."""
     probes = [] if metric is None else [metric]
     probe_of = {}
-    for record in circuit.records:
+    for record in sorted(circuit.records, key=lambda record: record.text):
         if not isinstance(record.what, str | MatrixRef | MatrixCall):
             probe_of[record.text] = len(probes)
             probes.append(record.what)

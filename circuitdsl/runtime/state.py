@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.diagnostics import CircuitError, Diagnostic, Severity
+from circuitdsl.graph.canonical import by_name
 from circuitdsl.graph.ir import Circuit
 
 if TYPE_CHECKING:
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def circuit_hash(circuit: Circuit) -> str:
-    """A fingerprint of what a circuit computes: its text's layout, comments, tasks, records and
-    expects do not change it."""
-    core = replace(circuit, text="", doc=None, tasks={}, records=(), expects=(), aliases={})
+    """A fingerprint of what a circuit computes: its text's layout, the order of its items, comments, tasks, records
+    and expects do not change it."""
+    core = replace(by_name(circuit), text="", doc=None, tasks={}, records=(), expects=(), aliases={})
     # partners are a set, whose order differs between processes
     partners = sorted(sorted(pair) for pair in circuit.partners)
     content = repr(replace(core, partners=frozenset())) + repr(partners)

@@ -108,12 +108,11 @@ class _Tape:
 
         States first, as their increments hand on what they get from the tick after; then all values
         against the order of evaluation; last the adjoints of states and of `prev`, which nothing at
-        this tick reads."""
+        this tick reads. Among these the order is that of names: the text's decides no order of a sum."""
         circuit, alive = self.settled.circuit, alive_values(self.settled)
-        for name in circuit.values:
-            if name in alive.prev:
-                self._term(name, self._read(f"prev({name})", name, When.NEXT))
-        for name, update in self.settled.updates.items():
+        for name in sorted(alive.prev):
+            self._term(name, self._read(f"prev({name})", name, When.NEXT))
+        for name, update in sorted(self.settled.updates.items(), key=lambda found: found[0]):
             if name in alive.now:
                 following = self._read(name, name, When.NEXT)
                 self._term(name, following)
@@ -121,12 +120,10 @@ class _Tape:
         order = [n for n in reversed(circuit.order) if n in alive.now]
         for name in order if "loss" in order else ["loss", *order]:
             self._value(name)
-        states = [n for n in circuit.values if n in alive.now and n in self.settled.updates]
-        for name in states:
+        for name in sorted(alive.now & self.settled.updates.keys()):
             self._finish(name, name)
-        for name in circuit.values:
-            if name in alive.prev:
-                self._finish(f"prev({name})", name)
+        for name in sorted(alive.prev):
+            self._finish(f"prev({name})", name)
         return self.made
 
     # ------------------------------------------------------------ values
