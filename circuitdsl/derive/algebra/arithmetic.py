@@ -42,6 +42,7 @@ from circuitdsl.derive.algebra.words import (
     make_sum,
     scaled,
     times,
+    total,
     zero,
 )
 from circuitdsl.twin.slopes import TINY
@@ -233,13 +234,11 @@ class Arithmetic:
 
     def _reduced(self, a: Sum) -> Sum:
         """Rewrites gates times their signals and squares of tanh and sigmoid, until nothing changes."""
-        result = zero(a.rows, a.cols)
-        changed = False
-        for term in a.terms:
-            new = self._reduced_term(term, a.rows)
-            changed = changed or new is not None
-            result = result + (Sum(a.rows, a.cols, (term,)) if new is None else new)
-        return self._reduced(result) if changed else result
+        new = [self._reduced_term(term, a.rows) for term in a.terms]
+        if all(each is None for each in new):
+            return a
+        kept = (Sum(a.rows, a.cols, (term,)) for term in a.terms)
+        return self._reduced(total(a.rows, a.cols, (k if n is None else n for n, k in zip(new, kept, strict=True))))
 
     def _reduced_term(self, term: Term, size: int) -> Sum | None:
         found = signals_of(term)
@@ -308,14 +307,14 @@ class Arithmetic:
     def derivative(self, a: Sum, name: str) -> Sum:
         """The derivative with respect to a signal, all others held fixed but functions of it; gates are flat.
         Raises NotLinear where a function's derivative is not known."""
-        result = zero(a.rows, a.cols)
+        parts: list[Sum] = []
         for term in a.terms:
             found = signals_of(term)
             for i, signal in enumerate(found):
                 slope = self._slope(signal, name)
                 if not slope.is_zero:
-                    result = result + self._rest(term, [*found[:i], *found[i + 1 :]], slope)
-        return self._reduced(result)
+                    parts.append(self._rest(term, [*found[:i], *found[i + 1 :]], slope))
+        return self._reduced(total(a.rows, a.cols, parts))
 
     def _slope(self, signal: Signal, name: str) -> Sum:
         none = zero(signal.size, signal.size)

@@ -174,6 +174,8 @@ class Coefficient:
     params: tuple[tuple[str, int], ...] = ()
 
     def __mul__(self, other: Coefficient) -> Coefficient:
+        if not self.params or not other.params:
+            return Coefficient(self.number * other.number, self.params or other.params)
         powers = Counter(dict(self.params))
         powers.update(dict(other.params))
         return coefficient(self.number * other.number, powers)
@@ -264,21 +266,42 @@ def plus(a: Sum, b: Sum) -> Sum:
     """a + b. Raises ValueError if their axes differ."""
     if (a.rows, a.cols) != (b.rows, b.cols):
         raise ValueError(f"cannot add {a.rows}x{a.cols} and {b.rows}x{b.cols}")
+    if not a.terms or not b.terms:
+        return a if a.terms else b
     return _collected(a.rows, a.cols, (*a.terms, *b.terms))
+
+
+def total(rows: int, cols: int, parts: Iterable[Sum]) -> Sum:
+    """The sum of many, collected once. Raises ValueError if their axes are not these."""
+    found = list(parts)
+    for each in found:
+        if (each.rows, each.cols) != (rows, cols):
+            raise ValueError(f"cannot add {rows}x{cols} and {each.rows}x{each.cols}")
+    return _collected(rows, cols, [t for each in found for t in each.terms]) if len(found) != 1 else found[0]
 
 
 def times(a: Sum, b: Sum) -> Sum:
     """The matrix product. Raises ValueError if the axes between differ."""
     if a.cols != b.rows:
         raise ValueError(f"cannot multiply {a.rows}x{a.cols} by {b.rows}x{b.cols}")
+    for one, other in ((a, b), (b, a)):
+        if one.rows == one.cols and len(one.terms) == 1 and _is_number(one.terms[0]):
+            return scaled(other, one.terms[0].coefficient)
     pairs = ((s, t) for s in a.terms for t in b.terms)
     raw = [(s.coefficient * t.coefficient, s.scalars + t.scalars, s.word + t.word) for s, t in pairs]
     return make_sum(a.rows, b.cols, raw)
 
 
+def _is_number(term: Term) -> bool:
+    """Whether the term is a plain number times the identity."""
+    return not term.word and not term.scalars and not term.coefficient.params
+
+
 def scaled(a: Sum, number: Fraction | int | str | Coefficient = 1, by: Sum | None = None) -> Sum:
     """A number, and if given a sum of axes UNIT x UNIT, times `a`."""
     factor = number if isinstance(number, Coefficient) else coefficient(number)
+    if by is None and factor.number == 1 and not factor.params:
+        return a
     result = Sum(a.rows, a.cols, tuple(Term(t.coefficient * factor, t.scalars, t.word) for t in a.terms))
     if by is not None:
         if (by.rows, by.cols) != (UNIT, UNIT):
@@ -309,6 +332,9 @@ def make_sum(rows: int, cols: int, raw: Iterable[_Raw]) -> Sum:
 
 
 def _collected(rows: int, cols: int, terms: Iterable[Term]) -> Sum:
+    terms = list(terms)
+    if len(terms) < 2:
+        return Sum(rows, cols, tuple(t for t in terms if t.coefficient.number))
     numbers: dict[tuple[Any, ...], Fraction] = {}
     for t in terms:
         key = (t.coefficient.params, t.scalars, t.word)
@@ -325,6 +351,8 @@ def _term_key(term: Term) -> tuple[Any, ...]:
 
 
 def _normal(factor: Coefficient, scalars: Iterable[Word], word: Word) -> Term:
+    if not scalars and (not word or (len(word) == 1 and isinstance(word[0], Matrix))):
+        return Term(factor, (), word)
     numbers: list[Word] = list(scalars)
     rest: list[Letter] = []
     for piece in pieces(word):

@@ -21,7 +21,7 @@ from circuitdsl.derive.prove.relations import Relation, find_relations
 from circuitdsl.derive.prove.rewriting import Step, steps_of
 from circuitdsl.derive.prove.transport import Grounds, Transport
 from circuitdsl.derive.read.drives import Drive, Unread, read_rule
-from circuitdsl.derive.read.roles import cannot_see_error, rule_kind, unsettled
+from circuitdsl.derive.read.roles import Roles, cannot_see_error, roles_of, rule_kind, unsettled
 from circuitdsl.derive.read.symbols import Symbols, symbols_of
 from circuitdsl.derive.read.ticks import without_phase
 from circuitdsl.derive.tell.wording import Wording, neglected
@@ -37,9 +37,12 @@ def derive(circuit: ir.Circuit) -> Derivation:
     rules = {s.name: read_rule(symbols, s) for s in circuit.synapses.values() if s.dw is not None}
     drives = [d for d in rules.values() if isinstance(d, Drive)]
     relations = find_relations(symbols, drives, learning) if symbols.opened.one_tick else []
-    court = _Court(
-        circuit, symbols, learning, rules, relations, tuple(_transports(symbols, relations, rules, learning))
-    )
+    by_synapse: dict[str, list[Relation]] = {}
+    for relation in relations:
+        for name in dict.fromkeys(relation.synapses):
+            by_synapse.setdefault(name, []).append(relation)
+    transports = tuple(_transports(symbols, relations, rules, learning))
+    court = _Court(circuit, roles_of(circuit), symbols, learning, rules, by_synapse, transports)
     findings, dc = consistent({name: court.finding(s) for name, s in circuit.synapses.items()})
     motifs = find_motifs(symbols, drives) if symbols.opened.one_tick else []
     return Derivation(
@@ -85,10 +88,11 @@ class _Court:
     """All that verdicts on one circuit's synapses need."""
 
     circuit: ir.Circuit
+    roles: Roles
     symbols: Symbols
     learning: frozenset[str]
     rules: Mapping[str, Drive | Unread]
-    relations: Sequence[Relation]
+    relations: Mapping[str, Sequence[Relation]]  # by synapse
     transports: tuple[Transport, ...]
 
     @property
@@ -115,7 +119,7 @@ class _Court:
 
     def _about_auxiliary(self, synapse: ir.Synapse) -> tuple[str, ...]:
         rule = self.rules[synapse.name]
-        own = [self.words.relation(r) for r in self.relations if synapse.name in r.synapses]
+        own = [self.words.relation(r) for r in self.relations.get(synapse.name, ())]
         if own:
             return tuple(own)
         if isinstance(rule, Unread):
@@ -135,7 +139,7 @@ class _Court:
 
     def _judged(self, found: Finding, synapse: ir.Synapse) -> Finding:
         rule = self.rules[synapse.name]
-        blind = cannot_see_error(self.circuit, synapse)
+        blind = cannot_see_error(self.roles, synapse)
         if blind is None and isinstance(rule, Unread) and rule.idle:
             blind = rule.why
         if blind is not None:
@@ -187,7 +191,7 @@ class _Court:
             return rule.why
         if not self.symbols.opened.one_tick:
             return "with several ticks relations hold at best tick by tick; the gradient runs through all"
-        return unsettled(self.circuit, synapse)
+        return unsettled(self.roles, synapse)
 
     def _best(self, rule: Drive, dendrite: str) -> tuple[Form, Grounds] | None:
         """The surest way to see the credit as the gradient: with few relations, and an H that is the same for all

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal
 
 from circuitdsl.derive.read.symbols import compared_data, unlike_training
@@ -50,12 +51,31 @@ def within_neuron(circuit: ir.Circuit, value: str) -> set[str]:
     return seen
 
 
-def cannot_see_error(circuit: ir.Circuit, synapse: ir.Synapse) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """What is the same for all rules of a circuit: what the loss compares with, what that reaches, what depends on
+    noise, and what the loss reads that training changes."""
+
+    circuit: ir.Circuit
+    compared: frozenset[str]
+    reached: frozenset[str]
+    noisy: frozenset[str]
+    unlike: tuple[str, ...]
+
+
+def roles_of(circuit: ir.Circuit) -> Roles:
+    sources = all_sources(circuit)
+    compared = frozenset(compared_data(circuit))
+    noisy = {v.name for v in circuit.values.values() if _is_noisy(v)}
+    reached = [frozenset(reached_from(sources, starts)) for starts in (compared, noisy)]
+    return Roles(circuit, compared, *reached, tuple(unlike_training(circuit)))
+
+
+def cannot_see_error(roles: Roles, synapse: ir.Synapse) -> str | None:
     """Why nothing that the rule reads depends on what the loss compares with; None if something does."""
-    compared = compared_data(circuit)
+    compared, reached = roles.compared, roles.reached
     if not compared:
         return None
-    reached = reached_from(all_sources(circuit), compared)
     read = {r.value for e in equations(synapse) for r in ir.reads(e)}
     if read & reached:
         return None
@@ -64,19 +84,18 @@ def cannot_see_error(circuit: ir.Circuit, synapse: ir.Synapse) -> str | None:
     return f"the rule reads {listed}: no path leads there from {origin}, so it cannot see the error"
 
 
-def unsettled(circuit: ir.Circuit, synapse: ir.Synapse) -> str | None:
+def unsettled(roles: Roles, synapse: ir.Synapse) -> str | None:
     """Why the gradient of evaluation says little about this rule: noise, or a forward pass that is another one in
     training. None where training and evaluation agree."""
-    sources = all_sources(circuit)
-    assert circuit.loss is not None
+    loss = roles.circuit.loss
+    assert loss is not None
     read = {r.value for e in equations(synapse) for r in ir.reads(e)}
-    judged = {r.value for r in ir.reads(circuit.loss.expr)}
-    noisy = reached_from(sources, {v.name for v in circuit.values.values() if _is_noisy(v)})
-    for name in sorted((read | judged) & noisy):
+    judged = {r.value for r in ir.reads(loss.expr)}
+    for name in sorted((read | judged) & roles.noisy):
         return f"`{name}` depends on noise"
     if any(isinstance(part, ir.Random) for e in equations(synapse) for part in ir.walk(e)):
         return "the rule draws noise"
-    for name in unlike_training(circuit):
+    for name in roles.unlike:
         return f"`{name}` is not the same in training and in evaluation"
     return None
 

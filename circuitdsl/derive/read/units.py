@@ -91,10 +91,19 @@ class Units:
         for name in () if self.plain else self.circuit.order:
             self._name_error(self.circuit.values[name])
         self._forget()
+        self._open_all()
 
     def _forget(self) -> None:
         self.opened.clear()
         self.arithmetic.forget()
+
+    def _open_all(self) -> None:
+        """Opens every value after those that it reads, so that no chain of values is too long to follow. What is
+        only named is no chain."""
+        for name in () if self.plain else (*self.circuit.order, *self.circuit.reverse):
+            if self.circuit.values[name].population is not None:
+                with suppress(NotLinear):
+                    self._open(self.circuit.values[name])
 
     def _name_function(self, value: ir.Value) -> None:
         """A rate that is one function of one argument gives its name to it."""
@@ -139,6 +148,7 @@ class Units:
                 error = diagonal(self.arithmetic.signal(value.name, value.size))
                 self.targets[target.name] = scaled(error - rest, holding[0].coefficient.inverse())
                 self.opened.clear()
+                self._open_all()
 
     # ------------------------------------------------------------ equations
 
