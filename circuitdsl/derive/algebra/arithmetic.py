@@ -95,6 +95,7 @@ class Arithmetic:
     # by name and size: a function of a modulator, or of numbers, has the same name wherever it stands
     slopes: dict[Key, tuple[str, Signal]] = field(default_factory=dict)  # of tanh and sigmoid, by their signals
     rectified: dict[Key, Signal] = field(default_factory=dict)  # relu(z), by z
+    bases: dict[Signal, str] = field(default_factory=dict)  # the name of z, by relu(z)
     made: dict[Key, Made] = field(default_factory=dict)
     known: Known = field(init=False)
 
@@ -103,7 +104,7 @@ class Arithmetic:
 
     def forget(self) -> None:
         """Forgets all signals, but not the aliases."""
-        for memory in (self.signals, self.slopes, self.rectified, self.made, self.known.ranges):
+        for memory in (self.signals, self.slopes, self.rectified, self.bases, self.made, self.known.ranges):
             memory.clear()
 
     def signal(
@@ -436,7 +437,7 @@ class Arithmetic:
         if made is not None and made.function == "relu" and (value >= 0 if rising else value > 0):
             above = made.argument - scaled(identity(size), at)  # relu(q) > t is q > t, for t >= 0
             return self.positive(above if rising else -above)
-        base = next((name for (name, _), r in self.rectified.items() if r == z), z.name)
+        base = self.bases.get(z, z.name)
         if not rising and z.name not in self.smooth:
             return self._gate(f"1[{base} < {coefficient_text(at)}]", Made("step", p))
         gate = self._gate(f"1[{base} > {coefficient_text(at)}]", Made("step", p if rising else -p))
@@ -482,6 +483,7 @@ class Arithmetic:
             self.aliases.get(name, name), z.size, Nature.NONNEGATIVE, random=z.random, gates=gates,
             made=Made("relu", diagonal(z)),
         )  # fmt: skip
+        self.bases.setdefault(found, z.name)
         return self.rectified.setdefault(key(z), found)
 
     def _condition(self, c: Sum) -> Sum:

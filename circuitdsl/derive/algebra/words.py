@@ -351,7 +351,7 @@ def _term_key(term: Term) -> tuple[Any, ...]:
 
 
 def _normal(factor: Coefficient, scalars: Iterable[Word], word: Word) -> Term:
-    if not scalars and (not word or (len(word) == 1 and isinstance(word[0], Matrix))):
+    if not scalars and (not word or (len(word) == 1 and _stands_alone(word[0]))):
         return Term(factor, (), word)
     numbers: list[Word] = list(scalars)
     rest: list[Letter] = []
@@ -361,6 +361,17 @@ def _normal(factor: Coefficient, scalars: Iterable[Word], word: Word) -> Term:
         else:
             rest += _tidy(piece)
     return Term(factor, tuple(sorted((_number(n) for n in numbers), key=_keys)), tuple(rest))
+
+
+def _stands_alone(letter: Letter) -> bool:
+    """Whether a word of this letter only is in normal form, and no number."""
+    match letter:
+        case Matrix():
+            return True
+        case Diagonal(signal) | Column(signal) | Row(signal):
+            return signal.name != "1" and signal.size != UNIT
+        case _:
+            return False
 
 
 def pieces(word: Word) -> Iterator[Word]:
@@ -465,7 +476,7 @@ def _tidy(piece: Word) -> Word:
 
 def _ordered(block: Word) -> Word:
     """A run in normal form: which of its letters are the row and the column is a matter of order only."""
-    if end_of_run(block[0]) is None:
+    if (len(block) == 1 and _stands_alone(block[0])) or end_of_run(block[0]) is None:
         return block
     row, column = end_of_run(block[0]) == "row", end_of_run(block[-1]) == "column"
     if len(block) == 1 and isinstance(block[0], Expect):
@@ -555,6 +566,11 @@ def _core(word: Word) -> tuple[Word, Word, Word]:
 def depends_on_example(a: Sum) -> bool:
     """Whether the matrix differs between examples."""
     return any(varies(x) for t in a.terms for w in (*t.scalars, t.word) for x in w)
+
+
+def synapses(a: Sum) -> int:
+    """The matrices in the longest word."""
+    return max((sum(isinstance(x, Matrix) for x in t.word) for t in a.terms), default=0)
 
 
 def names(a: Sum) -> frozenset[str]:

@@ -14,6 +14,7 @@ from circuitdsl.derive.algebra.constants import sign
 from circuitdsl.derive.algebra.notation import text
 from circuitdsl.derive.algebra.words import Matrix, Word, names
 from circuitdsl.derive.prove.findings import Derivation, Evidence, Finding, Role, Verdict, consistent
+from circuitdsl.derive.prove.levels import Levels
 from circuitdsl.derive.prove.matching import Form, divided, forms
 from circuitdsl.derive.prove.missing import Search, almost, missing
 from circuitdsl.derive.prove.motifs import find_motifs, quadratics
@@ -64,11 +65,12 @@ def _transports(
     exact = [r for r in relations if r.holds in ("tied", "exact")]
     kept = [r for r in relations if not r.mean_field]
     tied = [r for r in exact if r.holds == "tied"]
+    levels = Levels(symbols)
     before: tuple[Step, ...] | None = None
     for chosen, mean_field in ((tied, False), (exact, False), (kept, False), (relations, True)):
         steps = steps_of(chosen, first)
         if steps != before or mean_field:
-            yield Transport(symbols, steps, mean_field)
+            yield Transport(levels, steps, mean_field)
         before = steps
 
 
@@ -128,11 +130,11 @@ class _Court:
 
     def _with_gradient(self, found: Finding, synapse: ir.Synapse) -> Finding:
         try:
-            level = self.transports[-1].level(synapse.dendrite)
+            level = self.transports[-1].levels.level(synapse.dendrite)
         except NotLinear:
             return found
         named = self.transports[0].named_errors(level)
-        name = self.transports[-1].delta(synapse.dendrite).name
+        name = self.transports[-1].levels.delta(synapse.dendrite).name
         return replace(found, gradient=text(named), delta=named, delta_name=name)
 
     # ------------------------------------------------------------ one learning synapse

@@ -21,7 +21,6 @@ from circuitdsl.derive.algebra.words import (
     Coefficient,
     Column,
     Diagonal,
-    Matrix,
     Nature,
     Signal,
     Sum,
@@ -34,6 +33,7 @@ from circuitdsl.derive.algebra.words import (
     matrix,
     ones,
     scaled,
+    synapses,
     times,
     total,
     transpose,
@@ -188,8 +188,7 @@ class Symbols:
     def _is_distant(self, found: Sum) -> bool:
         """Whether the words lead through many synapses, or to what is distant itself."""
         ends = {s.signal.name for t in found.terms for s in t.word[-1:] if isinstance(s, Column)}
-        ways = (sum(isinstance(x, Matrix) for x in t.word) for t in found.terms)
-        return bool(ends & self.distant) or max(ways, default=0) > MAX_SYNAPSES
+        return bool(ends & self.distant) or synapses(found) > MAX_SYNAPSES
 
     def source(self, read: ir.Read) -> Sum:
         """What a synapse carries, as a column, expanded."""
