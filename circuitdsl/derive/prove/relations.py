@@ -40,6 +40,7 @@ from circuitdsl.derive.algebra.words import (
     times,
     transpose,
 )
+from circuitdsl.derive.prove.ends import Meeting
 from circuitdsl.derive.read.constraints import (
     is_dense,
     is_free,
@@ -113,9 +114,10 @@ def find_relations(symbols: Symbols, drives: Sequence[Drive], learning: frozense
     pairs = [*_pairs(search), *_fixed_pairs(symbols)]
     paired = {r.word[0].name for r in pairs if isinstance(r.word[0], Matrix)}
     found: list[Relation] = []
+    meeting = Meeting([d for d in drives if d.synapse in learning])
     for x in drives:
         if x.synapse not in learning and x.synapse not in paired:
-            candidates = [r for y in drives if y.synapse in learning for r in _intertwiner(search, x, y)]
+            candidates = [r for y in meeting.of(x) for r in _intertwiner(search, x, y)]
             least = min(map(_length, candidates), default=0)
             found += [r for r in candidates if _length(r) == least]
     return [*pairs, *found]

@@ -5,8 +5,8 @@ Orientation keeps it finite: auxiliaries become others or learning letters, neve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from circuitdsl.derive.algebra.words import Coefficient, Matrix, Sum, Word, make_sum, scaled, times, transpose
 from circuitdsl.derive.prove.relations import Relation
@@ -23,10 +23,29 @@ class Step:
     relations: tuple[Relation, ...]
 
 
-def steps_of(relations: Sequence[Relation], readouts: frozenset[str]) -> tuple[Step, ...]:
+@dataclass(slots=True)
+class Steps:
+    """Steps in their order, found by the first letter of what they replace (None: it is no matrix)."""
+
+    found: list[Step] = field(default_factory=list)
+    places: dict[str | None, list[int]] = field(default_factory=dict, compare=False)
+
+    def add(self, steps: Iterable[Step]) -> None:
+        for step in steps:
+            first = step.word[0]
+            self.places.setdefault(first.name if isinstance(first, Matrix) else None, []).append(len(self.found))
+            self.found.append(step)
+
+    def that_may_fit(self, word: Word) -> Iterator[Step]:
+        """The steps that begin with a letter of the word, in their order."""
+        letters = {None, *(x.name for x in word if isinstance(x, Matrix))}
+        return map(self.found.__getitem__, sorted(i for name in letters for i in self.places.get(name, ())))
+
+
+def steps_of(relations: Sequence[Relation], readouts: frozenset[str]) -> Steps:
     """The relations as rewriting steps, each with its transpose, the surest first. `readouts`: auxiliaries that stand
     first in the credit of a learning weight; of a pair of auxiliaries they are the one replaced."""
-    steps: list[Step] = []
+    steps = Steps()
     order = ("tied", "exact", "slow", "rest")
     for relation in sorted(relations, key=lambda r: (r.kind != "pair", order.index(r.holds))):
         if relation.kind == "quadratic":
@@ -39,8 +58,8 @@ def steps_of(relations: Sequence[Relation], readouts: frozenset[str]) -> tuple[S
             (left, one), (right, two) = rewritten(left, steps), rewritten(right, steps)
             used = (*one, *two)
         if len(left.terms) == 1 and left != right:
-            steps += _both_ways(left, right, (*used, relation))
-    return tuple(steps)
+            steps.add(_both_ways(left, right, (*used, relation)))
+    return steps
 
 
 def _is_backward(relation: Relation, readouts: frozenset[str]) -> bool:
@@ -65,7 +84,7 @@ def _both_ways(left: Sum, right: Sum, relations: tuple[Relation, ...]) -> list[S
     return found
 
 
-def rewritten(a: Sum, steps: Sequence[Step]) -> tuple[Sum, tuple[Relation, ...]]:
+def rewritten(a: Sum, steps: Steps) -> tuple[Sum, tuple[Relation, ...]]:
     """The sum with steps applied until none fits, and the relations used."""
     used: dict[Relation, None] = {}
     for _ in range(MAX_STEPS):
@@ -77,14 +96,10 @@ def rewritten(a: Sum, steps: Sequence[Step]) -> tuple[Sum, tuple[Relation, ...]]
     return a, tuple(used)
 
 
-def _once(a: Sum, steps: Sequence[Step]) -> tuple[Sum, tuple[Relation, ...]] | None:
+def _once(a: Sum, steps: Steps) -> tuple[Sum, tuple[Relation, ...]] | None:
     """One step applied to the first term that it fits."""
     for i, term in enumerate(a.terms):
-        letters = {x.name for x in term.word if isinstance(x, Matrix)}
-        for step in steps:
-            first = step.word[0]
-            if isinstance(first, Matrix) and first.name not in letters:
-                continue
+        for step in steps.that_may_fit(term.word):
             at = _find(term.word, step.word)
             if at is not None:
                 head = make_sum(a.rows, step.by.rows, [(term.coefficient, term.scalars, term.word[:at])])

@@ -28,7 +28,7 @@ from circuitdsl.derive.algebra.words import (
 from circuitdsl.derive.prove.levels import Levels, tail, tails
 from circuitdsl.derive.prove.matching import Form, alone, divided, forms, leading, plain_factor
 from circuitdsl.derive.prove.relations import Relation
-from circuitdsl.derive.prove.rewriting import Step, rewritten
+from circuitdsl.derive.prove.rewriting import Steps, rewritten
 from circuitdsl.derive.read.symbols import MAX_SYNAPSES, MAX_TERMS, Symbols
 from circuitdsl.graph import ir
 
@@ -90,7 +90,7 @@ class Transport:
     """The way down of the error in one circuit, with the relations that may be used."""
 
     levels: Levels
-    steps: Sequence[Step]
+    steps: Steps
     mean_field: bool
     sources: dict[str, tuple[Sum, Grounds]] = field(default_factory=dict)
     carried: dict[str, Lemma] = field(default_factory=dict)

@@ -19,7 +19,7 @@ from circuitdsl.derive.prove.matching import Form, divided, forms
 from circuitdsl.derive.prove.missing import Search, almost, missing
 from circuitdsl.derive.prove.motifs import find_motifs, quadratics
 from circuitdsl.derive.prove.relations import Relation, find_relations
-from circuitdsl.derive.prove.rewriting import Step, steps_of
+from circuitdsl.derive.prove.rewriting import Steps, steps_of
 from circuitdsl.derive.prove.transport import Grounds, Transport
 from circuitdsl.derive.read.drives import Drive, Unread, read_rule
 from circuitdsl.derive.read.roles import Roles, cannot_see_error, roles_of, rule_kind, unsettled
@@ -66,7 +66,7 @@ def _transports(
     kept = [r for r in relations if not r.mean_field]
     tied = [r for r in exact if r.holds == "tied"]
     levels = Levels(symbols)
-    before: tuple[Step, ...] | None = None
+    before: Steps | None = None
     for chosen, mean_field in ((tied, False), (exact, False), (kept, False), (relations, True)):
         steps = steps_of(chosen, first)
         if steps != before or mean_field:
