@@ -30,6 +30,8 @@ from fractions import Fraction
 from typing import Any, Literal, assert_never
 
 UNIT = 0
+#: The one object that most coefficients have for their number: multiplying by it is left out.
+ONE = Fraction(1)
 
 # ---------------------------------------------------------------- letters
 
@@ -170,10 +172,14 @@ def _keys(word: Word) -> tuple[Any, ...]:
 class Coefficient:
     """number * product of param^power; params stand for positive numbers, so `number` has the sign."""
 
-    number: Fraction = Fraction(1)
+    number: Fraction = ONE
     params: tuple[tuple[str, int], ...] = ()
 
     def __mul__(self, other: Coefficient) -> Coefficient:
+        if self.number is ONE and not self.params:
+            return other
+        if other.number is ONE and not other.params:
+            return self
         if not self.params or not other.params:
             return Coefficient(self.number * other.number, self.params or other.params)
         powers = Counter(dict(self.params))
@@ -182,13 +188,15 @@ class Coefficient:
 
     def inverse(self) -> Coefficient:
         """Raises ZeroDivisionError for 0."""
+        if self.number is ONE and not self.params:
+            return self
         return coefficient(1 / self.number, {name: -power for name, power in self.params})
 
 
 def coefficient(number: Fraction | int | str = 1, params: Mapping[str, int] | None = None) -> Coefficient:
     """`coefficient("0.1", {"eta": 1, "gamma": -1})` is 1/10 eta / gamma."""
     powers = tuple(sorted((n, p) for n, p in (params or {}).items() if p != 0))
-    return Coefficient(Fraction(number), powers)
+    return Coefficient(number if isinstance(number, Fraction) else Fraction(number), powers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,7 +346,7 @@ def _collected(rows: int, cols: int, terms: Iterable[Term]) -> Sum:
     numbers: dict[tuple[Any, ...], Fraction] = {}
     for t in terms:
         key = (t.coefficient.params, t.scalars, t.word)
-        numbers[key] = numbers.get(key, Fraction(0)) + t.coefficient.number
+        numbers[key] = numbers[key] + t.coefficient.number if key in numbers else t.coefficient.number
     found = [Term(Coefficient(n, params), s, w) for (params, s, w), n in numbers.items() if n != 0]
     return Sum(rows, cols, tuple(sorted(found, key=_term_key)))
 
