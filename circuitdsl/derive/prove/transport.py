@@ -48,10 +48,12 @@ class Lemma:
     grounds: Grounds
     #: All that it stands on, its own grounds and those of the lemmas before it, found once.
     behind: tuple[Relation, ...] = field(init=False)
+    kinds: tuple[Relation, ...] = field(init=False)
     is_mean_field: bool = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "behind", self.grounds.all_relations())
+        object.__setattr__(self, "kinds", self.grounds.kinds())
         object.__setattr__(self, "is_mean_field", self.grounds.is_mean_field())
 
 
@@ -78,6 +80,23 @@ class Grounds:
         for lemma in self.lemmas:
             found.update(dict.fromkeys(lemma.behind))
         return tuple(found)
+
+    def kinds(self) -> tuple[Relation, ...]:
+        """Of all relations the first of each kind: they hold alike, and neglect the same."""
+        found: dict[tuple[str, bool], Relation] = {}
+        for relation in (*self.relations, *(r for lemma in self.lemmas for r in lemma.kinds)):
+            found.setdefault((relation.holds, relation.mean_field), relation)
+        return tuple(found.values())
+
+    def not_yet(self, seen: set[Lemma]) -> Iterator[Relation]:
+        """`all_relations` without those of lemmas that were seen, which are seen from now on."""
+        waiting = [self]
+        while waiting:
+            grounds = waiting.pop()
+            yield from grounds.relations
+            new = [lemma for lemma in grounds.lemmas if lemma not in seen]
+            seen.update(new)
+            waiting += [lemma.grounds for lemma in reversed(new)]
 
     def is_mean_field(self) -> bool:
         """Whether gates were dropped anywhere."""

@@ -214,7 +214,7 @@ class _Court:
 
     def _decided(self, found: Finding, rule: Drive, pre: Form, form: Form, grounds: Grounds) -> Finding:
         phi = sign(form.factor) * sign(pre.factor)
-        loose = [r for r in grounds.all_relations() if r.holds != "tied"]
+        loose = [r for r in grounds.kinds() if r.holds != "tied"]
         left_out = neglected(grounds, rule.passage)
         plain = form.is_identity and pre.is_identity and rule.passage.is_open
         assert found.delta_name is not None

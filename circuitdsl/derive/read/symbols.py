@@ -52,6 +52,9 @@ MAX_TERMS = 24
 #: it on: what is compared there has the same name in all rules, and stays short however deep the circuit is.
 MAX_SYNAPSES = 12
 
+#: A dendrite with more synapses is shown by its name.
+MAX_SHOWN = 12
+
 #: What a carrier stands for, as a column.
 Expand = Callable[[Signal], Sum]
 
@@ -202,7 +205,7 @@ class Symbols:
         return self.column(poly, self.one_synapse)
 
     def one_synapse(self, carrier: Signal) -> Sum:
-        if not self.is_driven(carrier.name):
+        if not self.is_driven(carrier.name) or len(self.circuit.values[carrier.name].currents) > MAX_SHOWN:
             return column(carrier)
         return self.driven(carrier.name, self.named, column, self.plain)
 

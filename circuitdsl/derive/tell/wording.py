@@ -272,7 +272,7 @@ def neglected_by(relation: Relation) -> list[str]:
 
 def neglected(grounds: Grounds, passage: Passage) -> list[str]:
     """Everything that a verdict neglects."""
-    found = [n for r in grounds.all_relations() for n in neglected_by(r)]
+    found = [n for r in grounds.kinds() for n in neglected_by(r)]
     found += [MEAN_FIELD] if grounds.is_mean_field() else []
     found += [SLOW] if passage.trace else []
     found += [LAG] if passage.lagging else []
