@@ -1,15 +1,23 @@
-"""Which rules can have signals in common: an index, so that not every rule is held against every other.
+"""Which rules are held against which: not every one against every other.
 
 Two columns have a common end only if some signal stands in the last run of every word of both. An intertwiner (see
 derive/prove/relations.py) needs one of the credit of each rule with the presynaptic factor of the other."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations
 from dataclasses import dataclass, field
 
 from circuitdsl.derive.algebra.words import Letter, Sum, as_diagonal, blocks
 from circuitdsl.derive.read.drives import Drive
+from circuitdsl.graph import ir
+
+#: Of more rules that are driven alike each is paired with one only, and with those that it starts from.
+MAX_ALIKE = 16
+
+#: A rule, and whether it is looked at transposed.
+Turned = tuple[Drive, bool]
 
 
 def ends(a: Sum) -> frozenset[Letter]:
@@ -40,3 +48,36 @@ class Meeting:
 
 def _any(places: dict[Letter, set[int]], letters: Iterable[Letter]) -> set[int]:
     return set().union(*(places.get(letter, ()) for letter in letters))
+
+
+# ---------------------------------------------------------------- rules that are driven alike
+
+
+def chosen_pairs(
+    group: Sequence[Turned], circuit: ir.Circuit, learning: frozenset[str]
+) -> Iterator[tuple[Turned, Turned]]:
+    """The pairs of a group of rules with equal drives: all, if they are few. Of many each auxiliary with the first
+    learning weight (if there is none, with the first rule), and with those that start as copies of one another."""
+    if len(group) <= 2 * MAX_ALIKE:  # each stands there twice, once transposed
+        yield from combinations(group, 2)
+        return
+    firsts = [m for m in group if m[0].synapse in learning][:2] or list(group[:2])
+    by_name: dict[str, list[Turned]] = {}
+    for member in group:
+        by_name.setdefault(member[0].synapse, []).append(member)
+    for member in group:
+        yield from ((member, first) for first in firsts)
+        for name in _copied(circuit.synapses[member[0].synapse].init):
+            yield from ((member, other) for other in by_name.get(name, ()))
+
+
+def _copied(init: ir.Init) -> Iterator[str]:
+    """The synapses that initial weights are made from."""
+    match init:
+        case ir.InitCall(other=str() as other):
+            yield other
+        case ir.InitApply(arguments=arguments):
+            for argument in arguments:
+                yield from _copied(argument)
+        case _:
+            pass

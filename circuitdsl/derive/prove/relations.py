@@ -40,7 +40,7 @@ from circuitdsl.derive.algebra.words import (
     times,
     transpose,
 )
-from circuitdsl.derive.prove.ends import Meeting
+from circuitdsl.derive.prove.ends import Meeting, chosen_pairs
 from circuitdsl.derive.read.constraints import (
     is_dense,
     is_free,
@@ -139,12 +139,11 @@ def _pairs(search: _Search) -> Iterator[Relation]:
             groups.setdefault(_shape(found), []).append((drive, turned))
     seen: set[frozenset[str]] = set()
     for group in groups.values():
-        for i, (x, turned) in enumerate(group):
-            for y, turned_too in group[i + 1 :]:
-                names = frozenset({x.synapse, y.synapse})
-                if len(names) == 2 and names not in seen:
-                    seen.add(names)
-                    yield from _pair(search, x, y, turned != turned_too)
+        for (x, turned), (y, turned_too) in chosen_pairs(group, search.symbols.circuit, search.learning):
+            names = frozenset({x.synapse, y.synapse})
+            if len(names) == 2 and names not in seen:
+                seen.add(names)
+                yield from _pair(search, x, y, turned != turned_too)
 
 
 def _shape(a: Sum) -> object:
