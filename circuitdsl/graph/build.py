@@ -285,7 +285,7 @@ class Builder(Pass):
         left, right = ends
         if left.path == right.path:
             self.fail("C030", f"`{item.span.shown}` joins a population with itself", item.span, label="one population")
-        self.tables.pairs.append((left.path, right.path))
+        self.tables.meet(left.path, right.path)
         if left.size != right.size and 1 not in (left.size, right.size):
             self.fail(
                 "C020", f"`{left.path}` has {units(left.size)}, `{right.path}` has {right.size}", item.span,

@@ -67,12 +67,16 @@ def loops(sources: Sources) -> Iterator[list[str]]:
 
 def reached_from(sources: Sources, starts: Iterable[str]) -> set[str]:
     """Everything that the starting values influence, themselves included."""
+    readers: dict[str, list[str]] = {}
+    for name, read in sources.items():
+        for each in read:
+            readers.setdefault(each, []).append(name)
     reached = set(starts)
-    grown = True
-    while grown:
-        new = {name for name, read in sources.items() if name not in reached and read & reached}
-        reached |= new
-        grown = bool(new)
+    waiting = list(reached)
+    while waiting:
+        new = [name for name in readers.get(waiting.pop(), ()) if name not in reached]
+        reached.update(new)
+        waiting += new
     return reached
 
 

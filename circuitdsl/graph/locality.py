@@ -31,6 +31,7 @@ def wiring(equations: Equations, owner: OfNeuron, population: PopulationInfo, va
                 hint=synapse_instead(value, own),
             )
         equations.tables.wires.setdefault(own.path, {}).setdefault(population.path, ref.span)
+        equations.tables.meet(own.path, population.path)
         equations.tables.wired.append(ir.Wire(population=own.path, value=value, span=ref.span))
     return ir.Read(value=value, axis=ir.Axis.OWN, span=ref.span)
 

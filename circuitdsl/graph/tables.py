@@ -52,15 +52,16 @@ class Tables:
     has_loss: bool = False
     wires: dict[str, dict[str, Span]] = field(default_factory=dict)  # population -> population it reads
     wired: list[ir.Wire] = field(default_factory=list)
-    pairs: list[tuple[str, str]] = field(default_factory=list)
+    met: dict[str, set[str]] = field(default_factory=dict)  # population -> those wired to it, either way, or paired
 
     def partners(self, population: str) -> set[str]:
         """Populations wired one-to-one to this one, or declared a pair: one hop, either way."""
-        found = set(self.wires.get(population, ()))
-        found |= {reader for reader, read in self.wires.items() if population in read}
-        found |= {b for a, b in self.pairs if a == population}
-        found |= {a for a, b in self.pairs if b == population}
-        return found - {population}
+        return self.met.get(population, set()) - {population}
+
+    def meet(self, one: str, two: str) -> None:
+        """The units of two populations meet one to one."""
+        for a, b in ((one, two), (two, one)):
+            self.met.setdefault(a, set()).add(b)
 
 
 # ---------------------------------------------------------------- owners of equations

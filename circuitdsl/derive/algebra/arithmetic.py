@@ -42,6 +42,7 @@ from circuitdsl.derive.algebra.words import (
     make_sum,
     scaled,
     times,
+    total,
     zero,
 )
 from circuitdsl.twin.slopes import TINY
@@ -94,6 +95,7 @@ class Arithmetic:
     # by name and size: a function of a modulator, or of numbers, has the same name wherever it stands
     slopes: dict[Key, tuple[str, Signal]] = field(default_factory=dict)  # of tanh and sigmoid, by their signals
     rectified: dict[Key, Signal] = field(default_factory=dict)  # relu(z), by z
+    bases: dict[Signal, str] = field(default_factory=dict)  # the name of z, by relu(z)
     made: dict[Key, Made] = field(default_factory=dict)
     known: Known = field(init=False)
 
@@ -102,7 +104,7 @@ class Arithmetic:
 
     def forget(self) -> None:
         """Forgets all signals, but not the aliases."""
-        for memory in (self.signals, self.slopes, self.rectified, self.made, self.known.ranges):
+        for memory in (self.signals, self.slopes, self.rectified, self.bases, self.made, self.known.ranges):
             memory.clear()
 
     def signal(
@@ -233,13 +235,11 @@ class Arithmetic:
 
     def _reduced(self, a: Sum) -> Sum:
         """Rewrites gates times their signals and squares of tanh and sigmoid, until nothing changes."""
-        result = zero(a.rows, a.cols)
-        changed = False
-        for term in a.terms:
-            new = self._reduced_term(term, a.rows)
-            changed = changed or new is not None
-            result = result + (Sum(a.rows, a.cols, (term,)) if new is None else new)
-        return self._reduced(result) if changed else result
+        new = [self._reduced_term(term, a.rows) for term in a.terms]
+        if all(each is None for each in new):
+            return a
+        kept = (Sum(a.rows, a.cols, (term,)) for term in a.terms)
+        return self._reduced(total(a.rows, a.cols, (k if n is None else n for n, k in zip(new, kept, strict=True))))
 
     def _reduced_term(self, term: Term, size: int) -> Sum | None:
         found = signals_of(term)
@@ -308,14 +308,14 @@ class Arithmetic:
     def derivative(self, a: Sum, name: str) -> Sum:
         """The derivative with respect to a signal, all others held fixed but functions of it; gates are flat.
         Raises NotLinear where a function's derivative is not known."""
-        result = zero(a.rows, a.cols)
+        parts: list[Sum] = []
         for term in a.terms:
             found = signals_of(term)
             for i, signal in enumerate(found):
                 slope = self._slope(signal, name)
                 if not slope.is_zero:
-                    result = result + self._rest(term, [*found[:i], *found[i + 1 :]], slope)
-        return self._reduced(result)
+                    parts.append(self._rest(term, [*found[:i], *found[i + 1 :]], slope))
+        return self._reduced(total(a.rows, a.cols, parts))
 
     def _slope(self, signal: Signal, name: str) -> Sum:
         none = zero(signal.size, signal.size)
@@ -437,7 +437,7 @@ class Arithmetic:
         if made is not None and made.function == "relu" and (value >= 0 if rising else value > 0):
             above = made.argument - scaled(identity(size), at)  # relu(q) > t is q > t, for t >= 0
             return self.positive(above if rising else -above)
-        base = next((name for (name, _), r in self.rectified.items() if r == z), z.name)
+        base = self.bases.get(z, z.name)
         if not rising and z.name not in self.smooth:
             return self._gate(f"1[{base} < {coefficient_text(at)}]", Made("step", p))
         gate = self._gate(f"1[{base} > {coefficient_text(at)}]", Made("step", p if rising else -p))
@@ -483,6 +483,7 @@ class Arithmetic:
             self.aliases.get(name, name), z.size, Nature.NONNEGATIVE, random=z.random, gates=gates,
             made=Made("relu", diagonal(z)),
         )  # fmt: skip
+        self.bases.setdefault(found, z.name)
         return self.rectified.setdefault(key(z), found)
 
     def _condition(self, c: Sum) -> Sum:

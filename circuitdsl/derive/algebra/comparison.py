@@ -31,12 +31,11 @@ from circuitdsl.derive.algebra.words import (
     letter_sum,
     make_sum,
     mirrored,
-    plus,
     scaled,
     shape,
     times,
+    total,
     transpose,
-    zero,
 )
 
 # ---------------------------------------------------------------- replacing letters
@@ -48,10 +47,8 @@ def substitute(a: Sum, matrices: Mapping[str, Sum] | None = None, columns: Mappi
     A signal is replaced where it is a column or a row, or can be made one; as a diagonal of its own it stays.
     """
     replacing = _Replacing(matrices or {}, columns or {})
-    result = zero(a.rows, a.cols)
-    for term in a.terms:
-        result = plus(result, scaled(replacing.product(term.scalars, term.word, a.rows), term.coefficient))
-    return result
+    parts = (scaled(replacing.product(t.scalars, t.word, a.rows), t.coefficient) for t in a.terms)
+    return total(a.rows, a.cols, parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,13 +56,18 @@ def _same(name: str) -> str:
 LOSS_SEED, READ_AT = "d(loss)", "1[loss is read]"
 
 
+#: A sum of more terms is broken off in JSON and messages too.
+MAX_WRITTEN = 48
+
+
 @dataclass(frozen=True, slots=True)
 class Notation:
     """How formulas are written: as text with Unicode signs, or for LaTeX's math mode (amsmath, amssymb). `rename`
-    may shorten the circuit's names."""
+    may shorten the circuit's names. A sum of more than `most` terms is broken off, and says how many are left."""
 
     latex: bool = False
     rename: Callable[[str], str] = _same
+    most: int = MAX_WRITTEN
 
     def of(self, a: Sum | Term) -> str:
         """An empty word is `I`, but a plain number where the axis is UNIT; of a term alone the axis is not known."""
@@ -114,13 +119,16 @@ class Notation:
         """Positive terms first; `unit` stands for an empty word."""
         ordered = sorted(terms, key=lambda t: t.coefficient.number < 0)
         shown = ""
-        for term in ordered:
+        for term in ordered[: self.most]:
             minus = term.coefficient.number < 0
             if not shown:
                 shown = self.sign("−") if minus else ""
             else:
                 shown += f" {self.sign('−')} " if minus else " + "
             shown += self.term(term, unit)
+        if len(ordered) > self.most:
+            left = f"{len(ordered) - self.most:,} more"
+            shown += rf" + \dots\text{{ ({left})}}" if self.latex else f" + … ({left})"
         return shown or "0"
 
     def term(self, term: Term, unit: str = "") -> str:

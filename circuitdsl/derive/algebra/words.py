@@ -30,6 +30,8 @@ from fractions import Fraction
 from typing import Any, Literal, assert_never
 
 UNIT = 0
+#: The one object that most coefficients have for their number: multiplying by it is left out.
+ONE = Fraction(1)
 
 # ---------------------------------------------------------------- letters
 
@@ -190,23 +192,31 @@ def _keys(word: Word) -> tuple[Any, ...]:
 class Coefficient:
     """number * product of param^power; params stand for positive numbers, so `number` has the sign."""
 
-    number: Fraction = Fraction(1)
+    number: Fraction = ONE
     params: tuple[tuple[str, int], ...] = ()
 
     def __mul__(self, other: Coefficient) -> Coefficient:
+        if self.number is ONE and not self.params:
+            return other
+        if other.number is ONE and not other.params:
+            return self
+        if not self.params or not other.params:
+            return Coefficient(self.number * other.number, self.params or other.params)
         powers = Counter(dict(self.params))
         powers.update(dict(other.params))
         return coefficient(self.number * other.number, powers)
 
     def inverse(self) -> Coefficient:
         """Raises ZeroDivisionError for 0."""
+        if self.number is ONE and not self.params:
+            return self
         return coefficient(1 / self.number, {name: -power for name, power in self.params})
 
 
 def coefficient(number: Fraction | int | str = 1, params: Mapping[str, int] | None = None) -> Coefficient:
     """`coefficient("0.1", {"eta": 1, "gamma": -1})` is 1/10 eta / gamma."""
     powers = tuple(sorted((n, p) for n, p in (params or {}).items() if p != 0))
-    return Coefficient(Fraction(number), powers)
+    return Coefficient(number if isinstance(number, Fraction) else Fraction(number), powers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,21 +294,42 @@ def plus(a: Sum, b: Sum) -> Sum:
     """a + b. Raises ValueError if their axes differ."""
     if (a.rows, a.cols) != (b.rows, b.cols):
         raise ValueError(f"cannot add {a.rows}x{a.cols} and {b.rows}x{b.cols}")
+    if not a.terms or not b.terms:
+        return a if a.terms else b
     return _collected(a.rows, a.cols, (*a.terms, *b.terms))
+
+
+def total(rows: int, cols: int, parts: Iterable[Sum]) -> Sum:
+    """The sum of many, collected once. Raises ValueError if their axes are not these."""
+    found = list(parts)
+    for each in found:
+        if (each.rows, each.cols) != (rows, cols):
+            raise ValueError(f"cannot add {rows}x{cols} and {each.rows}x{each.cols}")
+    return _collected(rows, cols, [t for each in found for t in each.terms]) if len(found) != 1 else found[0]
 
 
 def times(a: Sum, b: Sum) -> Sum:
     """The matrix product. Raises ValueError if the axes between differ."""
     if a.cols != b.rows:
         raise ValueError(f"cannot multiply {a.rows}x{a.cols} by {b.rows}x{b.cols}")
+    for one, other in ((a, b), (b, a)):
+        if one.rows == one.cols and len(one.terms) == 1 and _is_number(one.terms[0]):
+            return scaled(other, one.terms[0].coefficient)
     pairs = ((s, t) for s in a.terms for t in b.terms)
     raw = [(s.coefficient * t.coefficient, s.scalars + t.scalars, s.word + t.word) for s, t in pairs]
     return make_sum(a.rows, b.cols, raw)
 
 
+def _is_number(term: Term) -> bool:
+    """Whether the term is a plain number times the identity."""
+    return not term.word and not term.scalars and not term.coefficient.params
+
+
 def scaled(a: Sum, number: Fraction | int | str | Coefficient = 1, by: Sum | None = None) -> Sum:
     """A number, and if given a sum of axes UNIT x UNIT, times `a`."""
     factor = number if isinstance(number, Coefficient) else coefficient(number)
+    if by is None and factor.number == 1 and not factor.params:
+        return a
     result = Sum(a.rows, a.cols, tuple(Term(t.coefficient * factor, t.scalars, t.word) for t in a.terms))
     if by is not None:
         if (by.rows, by.cols) != (UNIT, UNIT):
@@ -329,10 +360,13 @@ def make_sum(rows: int, cols: int, raw: Iterable[_Raw]) -> Sum:
 
 
 def _collected(rows: int, cols: int, terms: Iterable[Term]) -> Sum:
+    terms = list(terms)
+    if len(terms) < 2:
+        return Sum(rows, cols, tuple(t for t in terms if t.coefficient.number))
     numbers: dict[tuple[Any, ...], Fraction] = {}
     for t in terms:
         key = (t.coefficient.params, t.scalars, t.word)
-        numbers[key] = numbers.get(key, Fraction(0)) + t.coefficient.number
+        numbers[key] = numbers[key] + t.coefficient.number if key in numbers else t.coefficient.number
     found = [Term(Coefficient(n, params), s, w) for (params, s, w), n in numbers.items() if n != 0]
     return Sum(rows, cols, tuple(sorted(found, key=_term_key)))
 
@@ -345,6 +379,8 @@ def _term_key(term: Term) -> tuple[Any, ...]:
 
 
 def _normal(factor: Coefficient, scalars: Iterable[Word], word: Word) -> Term:
+    if not scalars and (not word or (len(word) == 1 and _stands_alone(word[0]))):
+        return Term(factor, (), word)
     numbers: list[Word] = list(scalars)
     rest: list[Letter] = []
     for piece in pieces(word):
@@ -353,6 +389,17 @@ def _normal(factor: Coefficient, scalars: Iterable[Word], word: Word) -> Term:
         else:
             rest += _tidy(piece)
     return Term(factor, tuple(sorted((_number(n) for n in numbers), key=_keys)), tuple(rest))
+
+
+def _stands_alone(letter: Letter) -> bool:
+    """Whether a word of this letter only is in normal form, and no number."""
+    match letter:
+        case Matrix():
+            return True
+        case Diagonal(signal) | Column(signal) | Row(signal):
+            return signal.name != "1" and signal.size != UNIT
+        case _:
+            return False
 
 
 def pieces(word: Word) -> Iterator[Word]:
@@ -457,7 +504,7 @@ def _tidy(piece: Word) -> Word:
 
 def _ordered(block: Word) -> Word:
     """A run in normal form: which of its letters are the row and the column is a matter of order only."""
-    if end_of_run(block[0]) is None:
+    if (len(block) == 1 and _stands_alone(block[0])) or end_of_run(block[0]) is None:
         return block
     row, column = end_of_run(block[0]) == "row", end_of_run(block[-1]) == "column"
     if len(block) == 1 and isinstance(block[0], Expect):
@@ -547,6 +594,11 @@ def _core(word: Word) -> tuple[Word, Word, Word]:
 def depends_on_example(a: Sum) -> bool:
     """Whether the matrix differs between examples."""
     return any(varies(x) for t in a.terms for w in (*t.scalars, t.word) for x in w)
+
+
+def synapses(a: Sum) -> int:
+    """The matrices in the longest word."""
+    return max((sum(isinstance(x, Matrix) for x in t.word) for t in a.terms), default=0)
 
 
 def names(a: Sum) -> frozenset[str]:

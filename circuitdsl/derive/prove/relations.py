@@ -42,6 +42,7 @@ from circuitdsl.derive.algebra.words import (
     weight_of,
     weights_in,
 )
+from circuitdsl.derive.prove.ends import Meeting, chosen_pairs
 from circuitdsl.derive.read.constraints import (
     is_dense,
     is_free,
@@ -118,9 +119,10 @@ def find_relations(symbols: Symbols, drives: Sequence[Drive], learning: frozense
     pairs = [*_pairs(search), *_fixed_pairs(symbols)]
     paired = {weight_of(r.word[0]) for r in pairs}
     found: list[Relation] = []
+    meeting = Meeting([d for d in drives if d.synapse in learning])
     for x in drives:
         if x.synapse not in learning and x.synapse not in paired:
-            candidates = [r for y in drives if y.synapse in learning for r in _intertwiner(search, x, y)]
+            candidates = [r for y in meeting.of(x) for r in _intertwiner(search, x, y)]
             least = min(map(_length, candidates), default=0)
             found += [r for r in candidates if _length(r) == least]
     return [*pairs, *found]
@@ -142,12 +144,11 @@ def _pairs(search: _Search) -> Iterator[Relation]:
             groups.setdefault(_shape(found), []).append((drive, turned))
     seen: set[frozenset[str]] = set()
     for group in groups.values():
-        for i, (x, turned) in enumerate(group):
-            for y, turned_too in group[i + 1 :]:
-                names = frozenset({x.synapse, y.synapse})
-                if len(names) == 2 and names not in seen:
-                    seen.add(names)
-                    yield from _pair(search, x, y, turned != turned_too)
+        for (x, turned), (y, turned_too) in chosen_pairs(group, search.symbols.circuit, search.learning):
+            names = frozenset({x.synapse, y.synapse})
+            if len(names) == 2 and names not in seen:
+                seen.add(names)
+                yield from _pair(search, x, y, turned != turned_too)
 
 
 def _shape(a: Sum) -> object:

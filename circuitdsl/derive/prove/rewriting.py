@@ -6,8 +6,8 @@ replaces either.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from circuitdsl.derive.algebra.words import (
     Coefficient,
@@ -35,11 +35,30 @@ class Step:
     relations: tuple[Relation, ...]
 
 
-def steps_of(relations: Sequence[Relation], readouts: frozenset[str]) -> tuple[Step, ...]:
+@dataclass(slots=True)
+class Steps:
+    """Steps in their order, found by the first letter of what they replace (None: it is no matrix)."""
+
+    found: list[Step] = field(default_factory=list)
+    places: dict[str | None, list[int]] = field(default_factory=dict, compare=False)
+
+    def add(self, steps: Iterable[Step]) -> None:
+        for step in steps:
+            first = step.word[0]
+            self.places.setdefault(first.name if isinstance(first, Matrix) else None, []).append(len(self.found))
+            self.found.append(step)
+
+    def that_may_fit(self, word: Word) -> Iterator[Step]:
+        """The steps that begin with a letter of the word, in their order."""
+        letters = {None, *(x.name for x in word if isinstance(x, Matrix))}
+        return map(self.found.__getitem__, sorted(i for name in letters for i in self.places.get(name, ())))
+
+
+def steps_of(relations: Sequence[Relation], readouts: frozenset[str]) -> Steps:
     """The relations as rewriting steps, each with its transpose, the surest first. `readouts`: auxiliaries that stand
     first in the credit of a learning weight; of a pair of auxiliaries they are the one replaced, and of a loop at rest
     the one kept."""
-    steps: list[Step] = []
+    steps = Steps()
     heads: set[str | None] = set()
     for relation in sorted(relations, key=lambda r: _rank(r, readouts)):
         if relation.kind == "quadratic":
@@ -55,8 +74,8 @@ def steps_of(relations: Sequence[Relation], readouts: frozenset[str]) -> tuple[S
         if head is None or left == right or (heads | {head}) & weights_in(right):
             continue  # a loop closes here: what is left of it is no step, but a condition (prove/rest.py)
         heads.add(head)
-        steps += _both_ways(left, right, (*used, relation))
-    return tuple(steps)
+        steps.add(_both_ways(left, right, (*used, relation)))
+    return steps
 
 
 def _rank(relation: Relation, readouts: frozenset[str]) -> tuple[object, ...]:
@@ -93,7 +112,7 @@ def _both_ways(left: Sum, right: Sum, relations: tuple[Relation, ...]) -> list[S
     return found
 
 
-def rewritten(a: Sum, steps: Sequence[Step]) -> tuple[Sum, tuple[Relation, ...]]:
+def rewritten(a: Sum, steps: Steps) -> tuple[Sum, tuple[Relation, ...]]:
     """The sum with steps applied until none fits, and the relations used."""
     used: dict[Relation, None] = {}
     for _ in range(MAX_STEPS):
@@ -105,13 +124,10 @@ def rewritten(a: Sum, steps: Sequence[Step]) -> tuple[Sum, tuple[Relation, ...]]
     return a, tuple(used)
 
 
-def _once(a: Sum, steps: Sequence[Step]) -> tuple[Sum, tuple[Relation, ...]] | None:
+def _once(a: Sum, steps: Steps) -> tuple[Sum, tuple[Relation, ...]] | None:
     """One step applied to the first term that it fits."""
     for i, term in enumerate(a.terms):
-        letters = {weight_of(x) for x in term.word}
-        for step in steps:
-            if weight_of(step.word[0]) not in letters:
-                continue
+        for step in steps.that_may_fit(term.word):
             at = _find(term.word, step.word)
             if at is not None:
                 head = make_sum(a.rows, step.by.rows, [(term.coefficient, term.scalars, term.word[:at])])

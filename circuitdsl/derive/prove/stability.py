@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from circuitdsl.derive.read.roles import cannot_see_error, equations
+from circuitdsl.derive.read.roles import cannot_see_error, equations, roles_of
 from circuitdsl.derive.read.symbols import error_roots
 from circuitdsl.graph import ir
 from circuitdsl.graph.flow import all_sources, reached_from
@@ -76,7 +76,8 @@ def errors(circuit: ir.Circuit) -> frozenset[str]:
 def positive_loops(circuit: ir.Circuit) -> list[Loop]:
     """Every largest set of plastic synapses that drive each other, the errors held fixed."""
     plastic = [s for s in circuit.synapses.values() if s.dw is not None]
-    taught = {n for n in learning_synapses(circuit) if cannot_see_error(circuit, circuit.synapses[n]) is None}
+    roles = roles_of(circuit)
+    taught = {n for n in learning_synapses(circuit) if cannot_see_error(roles, circuit.synapses[n]) is None}
     alone = [s for s in plastic if s.name not in taught and not _reads_state(circuit, s)]
     unchecked = {n for group in _groups(circuit, alone) for n in group}
     found = []

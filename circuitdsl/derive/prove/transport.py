@@ -8,7 +8,7 @@ the circuit is and however many ways lead down. A credit is then compared with i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -16,21 +16,24 @@ from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.comparison import may_end_with
 from circuitdsl.derive.algebra.words import (
     UNIT,
-    Column,
     Signal,
     Sum,
-    Term,
     column,
     make_sum,
     scaled,
+    synapses,
     times,
+    total,
 )
+from circuitdsl.derive.prove.levels import Levels, tail, tails
 from circuitdsl.derive.prove.matching import Form, alone, divided, forms, leading, plain_factor
 from circuitdsl.derive.prove.relations import Relation, gates_in
-from circuitdsl.derive.prove.rewriting import Step, rewritten
-from circuitdsl.derive.read.symbols import MAX_TERMS, Symbols
+from circuitdsl.derive.prove.rewriting import Steps, rewritten
+from circuitdsl.derive.read.symbols import MAX_SYNAPSES, MAX_TERMS, Symbols
 from circuitdsl.graph import ir
-from circuitdsl.twin.adjoints import adjoint_name
+
+#: How many more dendrites a gradient may pass than the column that is compared with it passes synapses.
+FURTHER = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +46,15 @@ class Lemma:
     dendrite: str
     delta: str
     grounds: Grounds
+    #: All that it stands on, its own grounds and those of the lemmas before it, found once.
+    behind: tuple[Relation, ...] = field(init=False)
+    kinds: tuple[Relation, ...] = field(init=False)
+    is_mean_field: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "behind", self.grounds.all_relations())
+        object.__setattr__(self, "kinds", self.grounds.kinds())
+        object.__setattr__(self, "is_mean_field", self.grounds.is_mean_field())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,148 +80,111 @@ class Grounds:
     def is_empty(self) -> bool:
         return not (self.relations or self.lemmas or self.gates)
 
-    def chain(self) -> list[Grounds]:
-        """These grounds and those of all lemmas that they stand on, each once."""
-        found: list[Grounds] = [self]
-        seen: set[Lemma] = set()
-        waiting = list(self.lemmas)
-        while waiting:
-            lemma = waiting.pop(0)
-            if lemma not in seen:
-                seen.add(lemma)
-                found.append(lemma.grounds)
-                waiting += lemma.grounds.lemmas
-        return found
-
     def all_relations(self) -> tuple[Relation, ...]:
         """The relations used, also for the lemmas."""
-        return tuple(dict.fromkeys(r for grounds in self.chain() for r in grounds.relations))
+        if not self.lemmas:
+            return self.relations
+        found = dict.fromkeys(self.relations)
+        for lemma in self.lemmas:
+            found.update(dict.fromkeys(lemma.behind))
+        return tuple(found)
+
+    def kinds(self) -> tuple[Relation, ...]:
+        """Of all relations the first of each kind: they hold alike, and neglect the same."""
+        found: dict[tuple[str, bool], Relation] = {}
+        for relation in (*self.relations, *(r for lemma in self.lemmas for r in lemma.kinds)):
+            found.setdefault((relation.holds, relation.mean_field), relation)
+        return tuple(found.values())
+
+    def not_yet(self, seen: set[Lemma]) -> Iterator[Relation]:
+        """`all_relations` without those of lemmas that were seen, which are seen from now on."""
+        waiting = [self]
+        while waiting:
+            grounds = waiting.pop()
+            yield from grounds.relations
+            new = [lemma for lemma in grounds.lemmas if lemma not in seen]
+            seen.update(new)
+            waiting += [lemma.grounds for lemma in reversed(new)]
 
     def is_mean_field(self) -> bool:
         """Whether gates were dropped anywhere."""
-        return bool(self.all_gates())
-
-    def all_gates(self) -> frozenset[str]:
-        """The gates that were dropped anywhere."""
-        return frozenset().union(*(g.gates.union(*(r.gates for r in g.relations)) for g in self.chain()))
+        return bool(self.gates) or any(r.gates for r in self.relations) or any(x.is_mean_field for x in self.lemmas)
 
 
 @dataclass(slots=True)
 class Transport:
     """The way down of the error in one circuit, with the relations that may be used."""
 
-    symbols: Symbols
-    steps: Sequence[Step]
+    levels: Levels
+    steps: Steps
     mean_field: bool
     sources: dict[str, tuple[Sum, Grounds]] = field(default_factory=dict)
     carried: dict[str, Lemma] = field(default_factory=dict)
-    levels: dict[str, Sum] = field(default_factory=dict)
-    deltas: dict[str, Signal] = field(default_factory=dict)
-    origins: dict[str, str] = field(default_factory=dict)  # by the names of these signals
-    # Both forgotten when another dendrite's δ is found to be carried:
-    frontiers: dict[str, tuple[frozenset[str], int]] = field(default_factory=dict)
+    credits: dict[Sum, tuple[Sum, Grounds]] = field(default_factory=dict)
+    followed: bool = False
+    # Forgotten when another dendrite's δ is found to be carried:
     gradients: dict[str, tuple[Sum, Grounds]] = field(default_factory=dict)
 
+    @property
+    def symbols(self) -> Symbols:
+        return self.levels.symbols
+
     # ------------------------------------------------------------ the gradient
-
-    def delta(self, dendrite: str) -> Signal:
-        """δ of a dendrite as a signal; dendrites of equal gradient share one."""
-        if dendrite not in self.deltas:
-            level = self.level(dendrite)
-            same = next((d for d, other in self.levels.items() if d in self.deltas and other == level), None)
-            if same is None:
-                gates = [leading(t.word) for t in level.terms]
-                common = frozenset.intersection(*gates) if gates else frozenset()
-                self.deltas[dendrite] = Signal(name=self._delta_name(dendrite), size=level.rows, gates=common)
-                self.origins[self.deltas[dendrite].name] = dendrite
-            else:
-                self.deltas[dendrite] = self.deltas[same]
-        return self.deltas[dendrite]
-
-    def _delta_name(self, dendrite: str) -> str:
-        """δ_h; with the dendrite, where several of h's have a gradient."""
-        circuit = self.symbols.circuit
-        population = circuit.values[dendrite].population
-        assert population is not None
-        learning = [d for d in circuit.populations[population].dendrites if adjoint_name(d) in circuit.values]
-        return f"δ_{population}" if len(learning) == 1 else f"δ_{dendrite}"
-
-    def level(self, dendrite: str) -> Sum:
-        """δ of a dendrite by the δ of those above it. Raises NotLinear."""
-        if dendrite not in self.levels:
-            name = adjoint_name(dendrite)
-            if name not in self.symbols.circuit.values:
-                raise NotLinear("the loss reaches this dendrite through several ticks only")
-            value = self.symbols.circuit.values[name]
-            self.levels[dendrite] = -self._adjoint(value)
-        return self.levels[dendrite]
-
-    def _adjoint(self, value: ir.Value) -> Sum:
-        def source(read: ir.Read) -> Sum:
-            size = self.symbols.circuit.values[read.value].size
-            return self.symbols.column(self.symbols.opened.read(read, size), expand)
-
-        def expand(carrier: Signal) -> Sum:
-            dendrite = _dendrite_of(carrier.name)
-            if dendrite is not None and dendrite in self.symbols.circuit.values and self._is_dendrite(dendrite):
-                return -column(self.delta(dendrite))
-            if self.symbols.is_driven(carrier.name):
-                if not carrier.name.startswith("d("):
-                    return self.symbols.expanded(carrier)
-                return self.symbols.driven(carrier.name, source, expand, self.symbols.opened)
-            return column(carrier)
-
-        return self.symbols.driven(value.name, source, expand, self.symbols.opened)
-
-    def _is_dendrite(self, name: str) -> bool:
-        return self.symbols.circuit.values[name].kind is ir.Kind.DENDRITE
 
     def gradient(self, dendrite: str) -> tuple[Sum, Grounds]:
         """δ of a dendrite by those δ above it that something carries, rewritten. Raises NotLinear."""
         if dendrite not in self.gradients:
-            found = self.level(dendrite)
-            grounds = Grounds()
-            for name in sorted(_tails(found)):
-                above = self.origins.get(name)
-                if above is not None and not self._is_carried(name):
-                    inner, more = self.gradient(above)
-                    found, grounds = _replaced(found, name, inner), grounds + more
-            if len(found.terms) > MAX_TERMS:
-                raise NotLinear("too many ways lead to the loss")
-            found, used = rewritten(found, self.steps)
-            self.gradients[dendrite] = found, grounds + Grounds(relations=used)
+            self.gradients[dendrite] = self._gradient(dendrite)
         return self.gradients[dendrite]
 
-    def _is_carried(self, delta: str) -> bool:
-        return self.origins[delta] in self.carried
-
-    def _frontier(self, dendrite: str) -> tuple[frozenset[str], int]:
-        """The signals with which `gradient` ends, and through how many dendrites it gets there."""
-        if dendrite not in self.frontiers:
-            found: set[str] = set()
-            depth = 1
-            for name in _tails(self.level(dendrite)):
-                above = self.origins.get(name)
-                if above is None or self._is_carried(name):
-                    found.add(name)
-                else:
-                    names, way = self._frontier(above)
-                    found, depth = found | names, max(depth, 1 + way)
-            self.frontiers[dendrite] = frozenset(found), depth
-        return self.frontiers[dendrite]
+    def _gradient(self, dendrite: str) -> tuple[Sum, Grounds]:
+        found = self.levels.level(dendrite)
+        grounds = Grounds()
+        for name in sorted(tails(found)):
+            above = self.levels.origins.get(name)
+            if above is not None and above not in self.carried:
+                inner, more = self.gradient(above)
+                if synapses(inner) <= MAX_SYNAPSES:
+                    found, grounds = _replaced(found, name, inner), grounds + more
+        if len(found.terms) > MAX_TERMS:
+            raise NotLinear("too many ways lead to the loss")
+        found, used = rewritten(found, self.steps)
+        return found, grounds + Grounds(relations=used)
 
     # ------------------------------------------------------------ what is carried
 
     def source(self, read: ir.Read) -> tuple[Sum, Grounds]:
         """What a synapse carries, rewritten and folded. Raises NotLinear."""
         name = read.value
+        if not self.followed:
+            self.followed = True
+            self._follow_all()
         if name not in self.sources:
             size = self.symbols.circuit.values[name].size
             self.sources[name] = self._folded(name, *self.reduced(self.symbols.opened.read(read, size)))
         return self.sources[name]
 
+    def _follow_all(self) -> None:
+        """What every population sends, each after those that it hears, so that no way is too long to follow."""
+        circuit = self.symbols.circuit
+        sent = {s.source.value: s.source for s in circuit.synapses.values() if s.source.when is ir.When.NOW}
+        for name in circuit.order:
+            if name in sent and self.symbols.is_hot(name):
+                with suppress(NotLinear):
+                    self.source(sent[name])
+        for adjoint in circuit.reverse:
+            dendrite = adjoint.removeprefix("d(").removesuffix(")")
+            if dendrite in self.levels.deltas:
+                with suppress(NotLinear):
+                    self.gradient(dendrite)
+
     def reduced(self, poly: Sum) -> tuple[Sum, Grounds]:
-        """A polynomial of units as a column, its carriers reduced, rewritten."""
+        """A polynomial of units as a column, its carriers reduced, rewritten. Raises NotLinear."""
+        if poly not in self.credits:
+            self.credits[poly] = self._reduced(poly)
+        return self.credits[poly]
+
+    def _reduced(self, poly: Sum) -> tuple[Sum, Grounds]:
         trail: list[Grounds] = []
 
         def expand(carrier: Signal) -> Sum:
@@ -237,17 +212,20 @@ class Transport:
         return found, grounds
 
     def _folded(self, name: str, found: Sum, grounds: Grounds) -> tuple[Sum, Grounds]:
-        """`found` as M δ of the nearest dendrite for which there is an M; as it is, if there is none."""
+        """`found` as M δ of the nearest dendrite for which there is an M; as it is, if there is none, or under its
+        own name, if it comes from too far."""
         for dendrite in self._candidates(found):
             lemma = self._lemma(name, found, dendrite, grounds)
             if lemma is None:
                 continue
-            dendrite = self.origins[self.delta(dendrite).name]
+            delta = self.levels.delta(dendrite)
+            dendrite = self.levels.origins[delta.name]
             if dendrite not in self.carried:
                 self.carried[dendrite] = lemma
-                self.frontiers.clear()
                 self.gradients.clear()
-            return times(lemma.factor, column(self.delta(dendrite))), Grounds(lemmas=(lemma,))
+            return times(lemma.factor, column(delta)), Grounds(lemmas=(lemma,))
+        if synapses(found) > MAX_SYNAPSES:
+            return column(Signal(name=name, size=found.rows)), Grounds()
         return found, grounds
 
     def _lemma(self, name: str, found: Sum, dendrite: str, grounds: Grounds) -> Lemma | None:
@@ -259,22 +237,46 @@ class Transport:
         for dropped in (False, True) if self.mean_field else (False,):
             factor = None if quotient is None else alone(quotient, dropped)
             if quotient is not None and factor is not None:
-                signal = self.delta(dendrite).name
+                signal = self.levels.delta(dendrite).name
                 gates = gates_in(quotient.front) | gates_in(quotient.back) if dropped else frozenset()
                 return Lemma(name, factor, dendrite, signal, grounds + more + Grounds(gates=gates))
         return None
 
-    def _candidates(self, found: Sum) -> list[str]:
-        """The dendrites whose gradient ends as the column does, the nearest first."""
-        tails = _tails(found)
-        near: dict[str, int] = {}
-        for name, value in self.symbols.circuit.values.items():
-            if value.kind is ir.Kind.DENDRITE and adjoint_name(name) in self.symbols.circuit.values:
-                with suppress(NotLinear):
-                    frontier, depth = self._frontier(name)
-                    if frontier == tails:
-                        near[name] = depth
-        return sorted(near, key=near.__getitem__)
+    def _candidates(self, found: Sum) -> Iterator[str]:
+        """The dendrites whose gradient ends as the column does, the nearest first, and none that is much further from
+        there than the column."""
+        ends = tails(found)
+        reached: dict[str, frozenset[str]] = {}  # dendrite -> the ends of its gradient
+        wave: Sequence[str] = sorted(ends)
+        for _ in range(synapses(found) + FURTHER):
+            near = {d: None for name in wave for d in self.levels.below.get(name, ()) if d not in reached}
+            new = {d: own for d in near if (own := self._ends(d, ends, reached)) is not None}
+            reached |= new
+            yield from sorted((d for d, own in new.items() if own == ends), key=self._rank)
+            deltas = (self.levels.delta(d).name for d in new)
+            wave = [name for name in deltas if self.levels.origins[name] not in self.carried]
+            if not wave:
+                break
+
+    def _ends(
+        self, dendrite: str, ends: frozenset[str], reached: Mapping[str, frozenset[str]]
+    ) -> frozenset[str] | None:
+        """The ends of the gradient of a dendrite by those above it; None if not all of these are reached."""
+        found: set[str] = set()
+        for name in tails(self.levels.level(dendrite)):
+            above = self.levels.origins.get(name)
+            if above is None or above in self.carried:
+                if name not in ends:
+                    return None
+                found.add(name)
+            elif above in reached:
+                found |= reached[above]
+            else:
+                return None
+        return frozenset(found)
+
+    def _rank(self, dendrite: str) -> int:
+        return self.levels.ranks[dendrite]
 
     def named_errors(self, gradient: Sum) -> Sum:
         """A gradient with each δ that a population is, whatever the weights, under that population's name."""
@@ -282,8 +284,8 @@ class Transport:
             value = self.symbols.circuit.values[population]
             with suppress(NotLinear):
                 self.source(ir.Read(span=value.span, value=population, axis=ir.Axis.OWN))
-        for name in sorted(_tails(gradient)):
-            dendrite = self.origins.get(name)
+        for name in sorted(tails(gradient)):
+            dendrite = self.levels.origins.get(name)
             lemma = None if dendrite is None else self.carried.get(dendrite)
             factor = None if lemma is None else plain_factor(lemma.factor)
             if lemma is None or factor is None or not lemma.grounds.is_empty:
@@ -297,14 +299,17 @@ class Transport:
     def compare(self, credit: Sum, dendrite: str) -> list[tuple[Form, Grounds]]:
         """How a credit (a polynomial of units) is the gradient at its dendrite, if the relations show it.
         Raises NotLinear."""
+        seen = self.seen(credit, dendrite)
+        if not any(g.is_mean_field() for _, g in seen):
+            return seen
         lost = self.lost_gates(credit, dendrite)
-        return [(f, g) for f, g in self.seen(credit, dendrite) if not (lost and g.is_mean_field())]
+        return [(f, g) for f, g in seen if not (lost and g.is_mean_field())]
 
     def lost_gates(self, credit: Sum, dendrite: str) -> frozenset[str]:
         """The gates that the gradient begins with and the credit does not. Where gates are dropped on the way down
         there has to be none, or an ungated rule behind a gated path would be proved. Raises NotLinear."""
         found, _ = self.reduced(credit)
-        gates = self.delta(dendrite).gates
+        gates = self.levels.delta(dendrite).gates
         return frozenset().union(*(gates - leading(t.word) for t in found.terms))
 
     def seen(self, credit: Sum, dendrite: str) -> list[tuple[Form, Grounds]]:
@@ -312,7 +317,7 @@ class Transport:
         found, grounds = self.reduced(credit)
         by_level, more = self.gradient(dendrite)
         results: list[tuple[Form, Grounds]] = []
-        for delta, extra in ((column(self.delta(dendrite)), Grounds()), (by_level, more)):
+        for delta, extra in ((column(self.levels.delta(dendrite)), Grounds()), (by_level, more)):
             quotient = divided(found, delta)
             if quotient is not None:
                 results += [
@@ -322,27 +327,13 @@ class Transport:
         return results
 
 
-def _dendrite_of(adjoint: str) -> str | None:
-    return adjoint[2:-1] if adjoint.startswith("d(") and adjoint.endswith(")") else None
-
-
-def _tails(a: Sum) -> frozenset[str]:
-    """The signals with which the words of a column end."""
-    return frozenset(_tail(t) for t in a.terms)
-
-
-def _tail(term: Term) -> str:
-    last = term.word[-1] if term.word else None
-    return last.signal.name if isinstance(last, Column) else ""
-
-
 def _replaced(a: Sum, name: str, by: Sum) -> Sum:
     """The column with a signal at the end of its words replaced."""
-    result = make_sum(a.rows, UNIT, [])
+    parts: list[Sum] = []
     for term in a.terms:
-        if _tail(term) == name:
+        if tail(term) == name:
             head = make_sum(a.rows, by.rows, [(term.coefficient, term.scalars, term.word[:-1])])
-            result = result + times(head, by)
+            parts.append(times(head, by))
         else:
-            result = result + Sum(a.rows, a.cols, (term,))
-    return result
+            parts.append(Sum(a.rows, a.cols, (term,)))
+    return total(a.rows, UNIT, parts)

@@ -16,17 +16,18 @@ from circuitdsl.derive.algebra.words import Matrix, weights_in
 from circuitdsl.derive.prove.assumptions import Assumed, of_drive, of_masks, of_relation, of_targets, unique
 from circuitdsl.derive.prove.findings import Derivation, Finding, Role, Verdict, consistent
 from circuitdsl.derive.prove.hypotheses import Hypothesis, MeanField, Nontrivial, Spectral
+from circuitdsl.derive.prove.levels import Levels
 from circuitdsl.derive.prove.matching import Form, divided, forms
 from circuitdsl.derive.prove.missing import Search, almost, missing
 from circuitdsl.derive.prove.motifs import find_motifs, quadratics
 from circuitdsl.derive.prove.relations import Relation, find_relations
 from circuitdsl.derive.prove.rest import Collapse, Rest, Spectrum, at_all_rests
-from circuitdsl.derive.prove.rewriting import Step, steps_of
+from circuitdsl.derive.prove.rewriting import Steps, steps_of
 from circuitdsl.derive.prove.transport import Grounds, Transport
 from circuitdsl.derive.read.canonical import canonical
 from circuitdsl.derive.read.constraints import is_free
 from circuitdsl.derive.read.drives import Drive, Unread, read_rule
-from circuitdsl.derive.read.roles import cannot_see_error, penalties, rule_kind, unsettled
+from circuitdsl.derive.read.roles import Roles, cannot_see_error, roles_of, rule_kind, unsettled
 from circuitdsl.derive.read.symbols import Symbols, symbols_of
 from circuitdsl.derive.read.ticks import without_phase
 from circuitdsl.derive.tell.wording import Wording
@@ -43,11 +44,15 @@ def derive(circuit: ir.Circuit) -> Derivation:
     rules = {s.name: read_rule(symbols, s) for s in circuit.synapses.values() if s.dw is not None}
     drives = [d for d in rules.values() if isinstance(d, Drive)]
     relations = find_relations(symbols, drives, learning) if symbols.opened.one_tick else []
+    by_synapse: dict[str, list[Relation]] = {}
+    for relation in relations:
+        for name in dict.fromkeys(relation.synapses):
+            by_synapse.setdefault(name, []).append(relation)
     motifs = find_motifs(symbols, drives) if symbols.opened.one_tick else []
     squares = list(quadratics(symbols, motifs))
     rest = at_all_rests(symbols, drives, squares, learning) if symbols.opened.one_tick else Rest()
     transports = tuple(_transports(symbols, relations, rules, learning))
-    court = _Court(circuit, symbols, learning, rules, relations, transports, rest)
+    court = _Court(circuit, roles_of(circuit), symbols, learning, rules, by_synapse, transports, rest)
     found = {name: court.finding(s) for name, s in circuit.synapses.items()}
     findings, dc = consistent({name: found[name] for name in written.synapses})
     return Derivation(
@@ -70,11 +75,12 @@ def _transports(
     exact = [r for r in relations if r.holds in ("tied", "exact")]
     kept = [r for r in relations if not r.mean_field]
     tied = [r for r in exact if r.holds == "tied"]
-    before: tuple[Step, ...] | None = None
+    levels = Levels(symbols)
+    before: Steps | None = None
     for chosen, mean_field in ((tied, False), (exact, False), (kept, False), (relations, True)):
         steps = steps_of(chosen, first)
         if steps != before or mean_field:
-            yield Transport(symbols, steps, mean_field)
+            yield Transport(levels, steps, mean_field)
         before = steps
 
 
@@ -94,10 +100,11 @@ class _Court:
     """All that verdicts on one circuit's synapses need."""
 
     circuit: ir.Circuit
+    roles: Roles
     symbols: Symbols
     learning: frozenset[str]
     rules: Mapping[str, Drive | Unread]
-    relations: Sequence[Relation]
+    relations: Mapping[str, Sequence[Relation]]  # by synapse
     transports: tuple[Transport, ...]
     rest: Rest
     assumed: dict[Grounds, Assumed] = field(default_factory=dict)
@@ -126,7 +133,7 @@ class _Court:
 
     def _about_auxiliary(self, synapse: ir.Synapse) -> tuple[str, ...]:
         rule = self.rules[synapse.name]
-        own = [self.words.relation(r) for r in self.relations if synapse.name in r.synapses]
+        own = [self.words.relation(r) for r in self.relations.get(synapse.name, ())]
         if own:
             return tuple(own)
         if isinstance(rule, Unread):
@@ -135,18 +142,18 @@ class _Court:
 
     def _with_gradient(self, found: Finding, synapse: ir.Synapse) -> Finding:
         try:
-            level = self.transports[-1].level(synapse.dendrite)
+            level = self.transports[-1].levels.level(synapse.dendrite)
         except NotLinear:
             return found
         named = self.transports[0].named_errors(level)
-        name = self.transports[-1].delta(synapse.dendrite).name
+        name = self.transports[-1].levels.delta(synapse.dendrite).name
         return replace(found, gradient=text(named), delta=named, delta_name=name)
 
     # ------------------------------------------------------------ one learning synapse
 
     def _judged(self, found: Finding, synapse: ir.Synapse) -> Finding:
         rule = self.rules[synapse.name]
-        blind = cannot_see_error(self.circuit, synapse)
+        blind = cannot_see_error(self.roles, synapse)
         if blind is None and isinstance(rule, Unread) and rule.idle:
             blind = rule.why
         if blind is not None:
@@ -160,7 +167,7 @@ class _Court:
         """A rule that no error reaches; but it may follow a part of the loss that compares with no data."""
         rule = self.rules[synapse.name]
         idle = isinstance(rule, Unread) and rule.idle
-        seen = () if idle else penalties(self.circuit, synapse.name)
+        seen = () if idle else self.roles.penalties_of(synapse.name)
         if not seen:
             return replace(found, phi_sign=0, verdict="none", evidence="proved", because=(why,))
         shown = ", ".join(f"`{text}`" for text in seen)
@@ -194,7 +201,7 @@ class _Court:
             return rule.why
         if not self.symbols.opened.one_tick:
             return "with several ticks relations hold at best tick by tick; the gradient runs through all"
-        return unsettled(self.circuit, synapse)
+        return unsettled(self.roles, synapse)
 
     def _best(self, rule: Drive, dendrite: str) -> tuple[Form, Grounds] | None:
         """The surest way to see the credit as the gradient: with few relations, and an H that is the same for all

@@ -1,34 +1,21 @@
-"""The circuit with its items in the order of their names: what is derived does not depend on the order of the text."""
+"""The circuit as derivations read it: what is derived does not depend on the order of the text."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeVar
 
 from circuitdsl.graph import ir
+from circuitdsl.graph.canonical import by_name
 from circuitdsl.graph.flow import tick_order, tick_sources
 from circuitdsl.graph.names import natural
 
-T = TypeVar("T")
-
 
 def canonical(circuit: ir.Circuit) -> ir.Circuit:
-    """The same circuit: populations, values, synapses, currents and the order of evaluation sorted by name."""
-    values = {name: _sorted_currents(value) for name, value in _by_name(circuit.values).items()}
+    """The same circuit by name, the currents of dendrites and the order of evaluation too."""
+    found = by_name(circuit)
+    values = {name: _sorted_currents(value) for name, value in found.values.items()}
     sources = tick_sources({name: values[name] for name in sorted(circuit.order, key=natural)})
-    return replace(
-        circuit,
-        populations=_by_name(circuit.populations),
-        values=values,
-        synapses=_by_name(circuit.synapses),
-        coefficients=_by_name(circuit.coefficients),
-        order=tick_order(sources) or circuit.order,
-    )
-
-
-def _by_name(items: Mapping[str, T]) -> dict[str, T]:
-    return {name: items[name] for name in sorted(items, key=natural)}
+    return replace(found, values=values, order=tick_order(sources) or circuit.order)
 
 
 def _sorted_currents(value: ir.Value) -> ir.Value:

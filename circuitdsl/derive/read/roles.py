@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from circuitdsl.derive.algebra.expressions import text
@@ -53,12 +53,37 @@ def within_neuron(circuit: ir.Circuit, value: str) -> set[str]:
     return seen
 
 
-def cannot_see_error(circuit: ir.Circuit, synapse: ir.Synapse) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """What is the same for all rules of a circuit: what the loss compares with, what that reaches, what depends on
+    noise, what the loss reads that training changes, and its parts that compare with no data."""
+
+    circuit: ir.Circuit
+    compared: frozenset[str]
+    reached: frozenset[str]
+    noisy: frozenset[str]
+    unlike: tuple[str, ...]
+    penalties: tuple[tuple[str, frozenset[str]], ...]
+
+    def penalties_of(self, synapse: str) -> tuple[str, ...]:
+        """The parts of the loss, as text, that compare with no data and that a synapse reaches: a rule may be the
+        gradient of such a part without any error."""
+        return tuple(part for part, reaching in self.penalties if synapse in reaching)
+
+
+def roles_of(circuit: ir.Circuit) -> Roles:
+    sources = all_sources(circuit)
+    compared = frozenset(compared_data(circuit))
+    noisy = {v.name for v in circuit.values.values() if _is_noisy(v)}
+    seeing, shaken = (frozenset(reached_from(sources, starts)) for starts in (compared, noisy))
+    return Roles(circuit, compared, seeing, shaken, tuple(unlike_training(circuit)), tuple(_penalties(circuit)))
+
+
+def cannot_see_error(roles: Roles, synapse: ir.Synapse) -> str | None:
     """Why nothing that the rule reads depends on what the loss compares with; None if something does."""
-    compared = compared_data(circuit)
+    compared, reached = roles.compared, roles.reached
     if not compared:
         return None
-    reached = reached_from(all_sources(circuit), compared)
     read = {r.value for e in equations(synapse) for r in ir.reads(e)}
     if read & reached:
         return None
@@ -67,19 +92,18 @@ def cannot_see_error(circuit: ir.Circuit, synapse: ir.Synapse) -> str | None:
     return f"the rule reads {listed}: no path leads there from {origin}, so it cannot see the error"
 
 
-def unsettled(circuit: ir.Circuit, synapse: ir.Synapse) -> str | None:
+def unsettled(roles: Roles, synapse: ir.Synapse) -> str | None:
     """Why the gradient of evaluation says little about this rule: noise, or a forward pass that is another one in
     training. None where training and evaluation agree."""
-    sources = all_sources(circuit)
-    assert circuit.loss is not None
+    loss = roles.circuit.loss
+    assert loss is not None
     read = {r.value for e in equations(synapse) for r in ir.reads(e)}
-    judged = {r.value for r in ir.reads(circuit.loss.expr)}
-    noisy = reached_from(sources, {v.name for v in circuit.values.values() if _is_noisy(v)})
-    for name in sorted((read | judged) & noisy):
+    judged = {r.value for r in ir.reads(loss.expr)}
+    for name in sorted((read | judged) & roles.noisy):
         return f"`{name}` depends on noise"
     if any(isinstance(part, ir.Random) for e in equations(synapse) for part in ir.walk(e)):
         return "the rule draws noise"
-    for name in unlike_training(circuit):
+    for name in roles.unlike:
         return f"`{name}` is not the same in training and in evaluation"
     return None
 
@@ -88,17 +112,14 @@ def _is_noisy(value: ir.Value) -> bool:
     return any(isinstance(part, ir.Random) for e in (value.expr, value.update) if e is not None for part in ir.walk(e))
 
 
-def penalties(circuit: ir.Circuit, synapse: str) -> tuple[str, ...]:
-    """The additive parts of the loss, as text, that compare with no data and that a synapse reaches: a rule may be the
-    gradient of such a part without any error."""
-    if circuit.loss is None:
-        return ()
-    found = []
-    for part in _parts(circuit, circuit.loss.expr):
+def _penalties(circuit: ir.Circuit) -> Iterator[tuple[str, frozenset[str]]]:
+    """The additive parts of the loss that compare with no data, as text, each with the synapses that reach it."""
+    parts = list(_parts(circuit, circuit.loss.expr)) if circuit.loss is not None else []
+    for part in parts if len(parts) > 1 else ():
+        assert circuit.loss is not None
         alone = replace(circuit, loss=replace(circuit.loss, expr=part))
-        if not compared_data(alone) and synapse in learning_synapses(alone):
-            found.append(text(part))
-    return tuple(found)
+        if not compared_data(alone):
+            yield text(part), frozenset(learning_synapses(alone))
 
 
 def _parts(circuit: ir.Circuit, expr: ir.Expr) -> Iterator[ir.Expr]:

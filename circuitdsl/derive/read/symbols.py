@@ -10,15 +10,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from math import inf
 
-from circuitdsl.derive.algebra.arithmetic import Made, key
+from circuitdsl.derive.algebra.arithmetic import Made, NotLinear, key
 from circuitdsl.derive.algebra.constants import Constants, fan_name, fan_numbers, negative
 from circuitdsl.derive.algebra.polynomials import gates_of, normalized, signals_of, signals_of_sum, varies, written
 from circuitdsl.derive.algebra.words import (
     UNIT,
     Coefficient,
+    Column,
     Diagonal,
     Nature,
     Signal,
@@ -32,11 +34,11 @@ from circuitdsl.derive.algebra.words import (
     make_sum,
     matrix,
     ones,
-    plus,
     scaled,
+    synapses,
     times,
+    total,
     transpose,
-    zero,
 )
 from circuitdsl.derive.read.constraints import interval
 from circuitdsl.derive.read.ticks import one_tick
@@ -50,6 +52,12 @@ from circuitdsl.twin.paths import learning_synapses, settle
 
 #: A value of more terms stands for itself.
 MAX_TERMS = 24
+#: A signal on its way through more synapses than this is not followed further than to the next population that sends
+#: it on: what is compared there has the same name in all rules, and stays short however deep the circuit is.
+MAX_SYNAPSES = 12
+
+#: A dendrite with more synapses is shown by its name.
+MAX_SHOWN = 12
 
 #: What a carrier stands for, as a column.
 Expand = Callable[[Signal], Sum]
@@ -66,25 +74,45 @@ class Symbols:
     opened: Units
     plain: Units
     full: dict[str, Sum] = field(default_factory=dict)
+    sent: frozenset[str] = field(init=False)  # the carriers of what synapses carry
+    distant: set[str] = field(default_factory=set)  # those that stand for themselves because they are deep
+
+    def __post_init__(self) -> None:
+        """Expands every carrier after those that it is made of, so that no way is too long to follow."""
+        self.sent = frozenset(s for read in self._carried() for s in self._carriers(read))
+        for name in self.circuit.order:
+            if self.is_driven(name):
+                with suppress(NotLinear):
+                    self.expanded(self.opened.arithmetic.signal(name, self.circuit.values[name].size))
+
+    def _carried(self) -> list[ir.Read]:
+        return list(dict.fromkeys(s.source for s in self.circuit.synapses.values()))
+
+    def _carriers(self, read: ir.Read) -> set[str]:
+        try:
+            found = self.opened.read(read, self.circuit.values[read.value].size)
+        except NotLinear:
+            return set()
+        return {s.name for s in signals_of_sum(found) if self.is_driven(s.name)}
 
     # ------------------------------------------------------------ columns
 
     def column(self, poly: Sum, expand: Expand) -> Sum:
         """A polynomial of units as a column, its carriers expanded."""
         groups: dict[tuple[Signal, tuple[Word, ...]], list[Term]] = {}
-        result = zero(poly.rows, UNIT)
+        parts: list[Sum] = []
         for term in poly.terms:
             carrier = self._carrier(term)
             if carrier is None:
                 alone = Sum(poly.rows, poly.cols, (term,))
-                result = plus(result, times(alone, column(ones(poly.rows))))
+                parts.append(times(alone, column(ones(poly.rows))))
             else:
                 groups.setdefault((carrier, term.scalars), []).append(term)
         for (carrier, scalars), terms in groups.items():
             front = self.factor([_without(t, carrier) for t in terms], poly.rows)
             whole = times(front, expand(carrier))
-            result = plus(result, times(whole, make_sum(UNIT, UNIT, [(Coefficient(), scalars, ())])))
-        return result
+            parts.append(times(whole, make_sum(UNIT, UNIT, [(Coefficient(), scalars, ())])))
+        return total(poly.rows, UNIT, parts)
 
     def _carrier(self, term: Term) -> Signal | None:
         found = signals_of(term)
@@ -130,9 +158,7 @@ class Symbols:
         for count in counts[1:]:
             shared = shared & count
         rest = [_product(t, Counter(signals_of(t)) - shared, size) for t in terms]
-        poly = zero(size, size)
-        for each in rest:
-            poly = plus(poly, each)
+        poly = total(size, size, rest)
         common = make_sum(size, size, [(Coefficient(), (), tuple(Diagonal(s) for s in shared.elements()))])
         if len(poly.terms) < 2:
             return times(common, poly)
@@ -169,12 +195,9 @@ class Symbols:
     def driven(self, name: str, source: Callable[[ir.Read], Sum], expand: Expand, units: Units) -> Sum:
         """A sum of currents (and an equation beside them) as a column, given the columns of the sources."""
         value = self.circuit.values[name]
-        total = zero(value.size, UNIT)
-        if value.expr is not None:
-            total = self.column(units.of(value.expr, value.size), expand)
-        for current in value.currents:
-            total = plus(total, times(self.weights(current), source(current.source)))
-        return total
+        beside = [self.column(units.of(value.expr, value.size), expand)] if value.expr is not None else []
+        currents = (times(self.weights(current), source(current.source)) for current in value.currents)
+        return total(value.size, UNIT, (*beside, *currents))
 
     def expanded(self, carrier: Signal) -> Sum:
         """A carrier expanded down to rates and errors. Raises NotLinear."""
@@ -183,8 +206,15 @@ class Symbols:
             if not self.is_driven(name):
                 return column(carrier)
             found = self.driven(name, self.source, self.expanded, self.opened)
-            self.full[name] = found if len(found.terms) <= MAX_TERMS else column(carrier)
+            if name in self.sent and self._is_distant(found):
+                self.distant.add(name)
+            self.full[name] = column(carrier) if len(found.terms) > MAX_TERMS or name in self.distant else found
         return self.full[name]
+
+    def _is_distant(self, found: Sum) -> bool:
+        """Whether the words lead through many synapses, or to what is distant itself."""
+        ends = {s.signal.name for t in found.terms for s in t.word[-1:] if isinstance(s, Column)}
+        return bool(ends & self.distant) or synapses(found) > MAX_SYNAPSES
 
     def source(self, read: ir.Read) -> Sum:
         """What a synapse carries, as a column, expanded."""
@@ -198,7 +228,7 @@ class Symbols:
         return self.column(poly, self.one_synapse)
 
     def one_synapse(self, carrier: Signal) -> Sum:
-        if not self.is_driven(carrier.name):
+        if not self.is_driven(carrier.name) or len(self.circuit.values[carrier.name].currents) > MAX_SHOWN:
             return column(carrier)
         return self.driven(carrier.name, self.named, column, self.plain)
 

@@ -15,10 +15,12 @@ What is read of a population is opened up (`d = basal * step(a.basal)`) as far a
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from circuitdsl.derive.algebra.arithmetic import Arithmetic, NotLinear, key
+from circuitdsl.derive.algebra.arithmetic import Arithmetic, Key, NotLinear, key
 from circuitdsl.derive.algebra.comparison import ratio
 from circuitdsl.derive.algebra.constants import Constants, negative, sign
 from circuitdsl.derive.algebra.expressions import text
@@ -52,6 +54,8 @@ from circuitdsl.graph.checks import nonnegative
 MAX_TERMS = 12
 
 COMPARISONS = frozenset({"lt", "le", "gt", "ge", "eq", "ne"})
+#: An index of a layer, which opens nothing in a name.
+INDEX = re.compile(r"\[\d+\]")
 #: What is known of the results of functions that are signals of their own.
 NATURES = {
     "sigmoid": Nature.POSITIVE, "softplus": Nature.POSITIVE, "exp": Nature.POSITIVE, "softmax": Nature.POSITIVE,
@@ -81,23 +85,36 @@ class Units:
     errors: dict[str, str] = field(default_factory=dict)  # err -> y
     opened: dict[str, Sum] = field(default_factory=dict)
     working: list[str] = field(default_factory=list)
+    named: set[str] = field(default_factory=set)  # the values that have given their name to a function
 
     def __post_init__(self) -> None:
         """Names functions by the rates that are just these, then errors, then forgets what was read before."""
         dendrites = (v.name for v in self.circuit.values.values() if v.kind is ir.Kind.DENDRITE)
         found = frozenset(dendrites)
         self.arithmetic = Arithmetic(self.constants, found - self.error, found & self.error, self.plain)
-        for _ in range(2):
+        for again in (False, True):
+            if again and not any(map(_is_nested, self.arithmetic.signals)):
+                break  # with the names that were found no other would be found
             self._forget()
             for name in self.circuit.order:
                 self._name_function(self.circuit.values[name])
+        targets = {p.name: p for p in self.circuit.of_kind(ir.Kind.TARGET)}
         for name in () if self.plain else self.circuit.order:
-            self._name_error(self.circuit.values[name])
+            self._name_error(self.circuit.values[name], targets)
         self._forget()
+        self._open_all()
 
     def _forget(self) -> None:
         self.opened.clear()
         self.arithmetic.forget()
+
+    def _open_all(self) -> None:
+        """Opens every value after those that it reads, so that no chain of values is too long to follow. What is
+        only named is no chain."""
+        for name in () if self.plain else (*self.circuit.order, *self.circuit.reverse):
+            if self.circuit.values[name].population is not None:
+                with suppress(NotLinear):
+                    self._open(self.circuit.values[name])
 
     def _name_function(self, value: ir.Value) -> None:
         """A rate that is one function of one argument gives its name to it."""
@@ -115,20 +132,16 @@ class Units:
         except NotLinear:
             return
         only = lone_signal(found)
-        if (
-            only is not None
-            and only.name not in self.circuit.values
-            and only.name not in self.arithmetic.aliases.values()
-        ):
-            self.arithmetic.aliases.setdefault(only.name, value.name)
+        if only is not None and only.name not in self.circuit.values and only.name not in self.named:
+            self.named.add(self.arithmetic.aliases.setdefault(only.name, value.name))
             self.opened.pop(value.name, None)
 
-    def _name_error(self, value: ir.Value) -> None:
+    def _name_error(self, value: ir.Value, targets: Mapping[str, ir.Population]) -> None:
         """`err = c y - ...` gives y = (err + ...) / c, so that errors are signals of their own."""
         if value.kind is not ir.Kind.RATE or value.expr is None:
             return
         read = {r.value for r in ir.reads(value.expr)}
-        for target in self.circuit.of_kind(ir.Kind.TARGET):
+        for target in targets.values() if read & targets.keys() else ():
             if target.name not in read or target.name in self.targets or target.size != value.size:
                 continue
             try:
@@ -142,6 +155,8 @@ class Units:
                 error = diagonal(self.arithmetic.signal(value.name, value.size))
                 self.targets[target.name] = scaled(error - rest, holding[0].coefficient.inverse())
                 self.opened.clear()
+                if len(self.targets) < len(targets):
+                    self._open_all()
 
     # ------------------------------------------------------------ equations
 
@@ -381,3 +396,8 @@ class Units:
                 return all(map(self._positive_init, arguments))
             case _:
                 return False
+
+
+def _is_nested(signal: Key) -> bool:
+    """Whether a signal is a function of a function, by its name."""
+    return len(re.findall(r"[(\[]", INDEX.sub("", signal[0]))) > 1

@@ -10,7 +10,7 @@ the numbers of their layers only are one: `L[l].W … for l = 1..4`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import PurePath
@@ -18,13 +18,17 @@ from pathlib import PurePath
 from circuitdsl.derive.algebra.notation import Notation
 from circuitdsl.derive.algebra.words import Sum
 from circuitdsl.derive.prove.findings import Derivation, Finding
-from circuitdsl.derive.prove.transport import Grounds
+from circuitdsl.derive.prove.relations import Relation
+from circuitdsl.derive.prove.transport import Grounds, Lemma
 from circuitdsl.derive.read.drives import Drive
 from circuitdsl.derive.tell.hypotheses import in_a_line
 from circuitdsl.derive.tell.layers import absolute, alike, index_of, relative
 from circuitdsl.derive.tell.wording import EXPLAINED, MEAN_FIELD, Wording, neglected
 from circuitdsl.diagnostics import Span
 from circuitdsl.graph import ir
+
+#: A sum of more terms is broken off on a page.
+MAX_TOLD = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +56,12 @@ class Block:
 def blocks(derivation: Derivation, *, latex: bool = False) -> list[Block]:
     """All synapses in the order in which they are told, those that are alike as one."""
     found: dict[Block, list[int | None]] = {}
+    relations: dict[tuple[int, str], list[Relation]] = {}
+    for relation in (r for r in derivation.relations if r.kind != "quadratic"):
+        for side, name in enumerate(relation.synapses):
+            relations.setdefault((side, name), []).append(relation)
     for finding in ordered(derivation):
-        block = _Teller(derivation, finding, latex).block()
+        block = _Teller(derivation, finding, latex, relations).block()
         index = index_of(finding.synapse)
         general = block if index is None else _changed(block, partial(relative, index=index))
         found.setdefault(general, []).append(index)
@@ -65,8 +73,9 @@ def ordered(derivation: Derivation) -> list[Finding]:
     findings = derivation.findings
     told: dict[str, Finding] = {}
     last_first = list(findings.values())[::-1]
+    seen: set[Lemma] = set()
     for finding in (f for f in last_first if f.role == "learning"):
-        for relation in finding.grounds.all_relations() if finding.grounds is not None else ():
+        for relation in finding.grounds.not_yet(seen) if finding.grounds is not None else ():
             for name in relation.synapses:
                 if findings[name].role == "auxiliary":
                     told.setdefault(name, findings[name])
@@ -84,6 +93,7 @@ class _Teller:
     derivation: Derivation
     finding: Finding
     latex: bool
+    relations: Mapping[tuple[int, str], Sequence[Relation]]  # by the side on which a synapse stands
 
     @property
     def synapse(self) -> ir.Synapse:
@@ -91,7 +101,7 @@ class _Teller:
 
     @property
     def words(self) -> Wording:
-        notation = Notation(latex=self.latex, rename=shortener(self.synapse))
+        notation = Notation(latex=self.latex, rename=shortener(self.synapse), most=MAX_TOLD)
         return Wording(self.derivation.symbols.constants, notation)
 
     def block(self) -> Block:
@@ -208,14 +218,13 @@ class _Teller:
 
     def _auxiliary(self) -> Iterator[Row]:
         yield self._update()
-        told = [r for r in self.derivation.relations if r.kind != "quadratic"]
-        own = [r for r in told if r.synapses[0] == self.synapse.name]
+        own = self.relations.get((0, self.synapse.name), ())
         for relation in own:
             yield Row("relation", self.words.relation(relation))
             why = self.words.why(relation)
             if why is not None:
                 yield Row("", why)
-        others = [r.synapses[0] for r in told if r.synapses[1] == self.synapse.name]
+        others = [r.synapses[0] for r in self.relations.get((1, self.synapse.name), ())]
         if others and not own:
             listed = ", ".join(map(shortener(self.synapse), dict.fromkeys(others)))
             yield Row("relation", f"see {listed}")
@@ -250,7 +259,7 @@ class _Teller:
 
     def _where(self) -> str:
         grounds = self.finding.grounds
-        loose = grounds is not None and any(r.holds != "tied" for r in grounds.all_relations())
+        loose = grounds is not None and any(r.holds != "tied" for r in grounds.kinds())
         return "on the attractor" if loose else "in every state"
 
     def _h(self) -> str:
@@ -347,7 +356,7 @@ def _place(span: Span, circuit: ir.Circuit) -> str:
 
 def together(derivation: Derivation, *, latex: bool = False) -> Iterator[Row]:
     """What holds of all synapses: consistency, the meta-objective, the other relations, wires, approximations."""
-    words = Wording(derivation.symbols.constants, Notation(latex=latex))
+    words = Wording(derivation.symbols.constants, Notation(latex=latex, most=MAX_TOLD))
     learning = [f for f in derivation.findings.values() if f.role == "learning"]
     if learning:
         yield Row("together", _consistency(derivation, learning))

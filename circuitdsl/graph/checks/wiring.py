@@ -14,9 +14,9 @@ from circuitdsl.graph.numbers import numbers_of
 
 def undriven_dendrites(circuit: ir.Circuit) -> Findings:
     """C041: a dendrite that no synapse ends on carries 0. Where a rule reads it, C044 says so."""
-    told = {read.value for _, read in _silent_reads(circuit)}
+    silent = undriven(circuit) - {read.value for _, read in _silent_reads(circuit)}
     for name in circuit.values:
-        if name in undriven(circuit) - told:
+        if name in silent:
             yield Diagnostic(
                 code="C041",
                 title=f"nothing drives the dendrite `{name}`",
