@@ -174,9 +174,9 @@ class _Centre:
         for p in range(k):
             for q in range(p, k):
                 hessian[p][q] = hessian[q][p] = mu * sum(
-                    x * y * s[b][j][l] * s[b][m][i]
+                    x * y * s[b][j][m] * s[b][n][i]
                     for b, i, j, x in self.changes[p]
-                    for c, l, m, y in self.changes[q]
+                    for c, m, n, y in self.changes[q]
                     if b == c
                 )
         step = _solved(hessian, [-g for g in gradient])

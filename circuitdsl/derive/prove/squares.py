@@ -13,16 +13,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, combinations
 from typing import assert_never
 
+from circuitdsl.derive.algebra.comparison import is_positive, is_positive_diagonal
 from circuitdsl.derive.algebra.constants import Constants, fraction
 from circuitdsl.derive.algebra.gram import Entry, Equation, factored
 from circuitdsl.derive.algebra.notation import Notation
 from circuitdsl.derive.algebra.words import (
-    UNIT,
     Coefficient,
     Column,
     Diagonal,
@@ -54,6 +54,8 @@ from circuitdsl.derive.algebra.words import (
 MAX_HALVES, MAX_PRODUCTS = 40, 820
 #: Of a run with more diagonals than this no parts are taken.
 MAX_RUN = 3
+#: How much of a positive diagonal is set aside to see whether the rest is still a sum of squares.
+SHARES = (Fraction(1, 2), Fraction(1, 10), Fraction(1, 100))
 
 Params = tuple[tuple[str, int], ...]
 
@@ -79,7 +81,7 @@ class Square:
         if len(self.half.terms) != 1:
             return False
         (half,) = self.half.terms
-        return all(map(_is_positive, (*chain(*self.numbers, *half.scalars), *self.middle, *half.word)))
+        return all(map(is_positive, (*chain(*self.numbers, *half.scalars), *self.middle, *half.word)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +122,20 @@ def semidefinite(h: Sum, constants: Constants | None = None) -> bool:
     return squares(h, constants) is not None
 
 
-def definite(h: Sum, constants: Constants | None = None) -> bool:
-    """Whether `x^T h x > 0` is proved for every x but 0."""
+def definite(h: Sum, constants: Constants | None = None) -> Squares | None:
+    """Squares of which one is a positive diagonal: then `x^T h x > 0` for every x but 0."""
     found = squares(h, constants)
-    return found is not None and found.is_definite
+    if found is None or found.is_definite:
+        return found
+    for term in h.terms:
+        if not is_positive_diagonal(Sum(h.rows, h.cols, (term,))):
+            continue
+        for share in SHARES:
+            kept = scaled(Sum(h.rows, h.cols, (term,)), share)
+            first, rest = squares(kept), squares(h - kept, constants)
+            if first is not None and rest is not None:
+                return Squares(h.rows, (*first.squares, *rest.squares))
+    return None
 
 
 def symmetric_part(h: Sum) -> Sum:
@@ -165,20 +177,6 @@ def is_nonnegative(letter: Letter) -> bool:
 def _is_square(word: Word) -> bool:
     """Whether a word (of a number, or within a mean) is z^T D z with a D >= 0."""
     return next(iter(_splits(word)), None) is not None
-
-
-def _is_positive(letter: Letter) -> bool:
-    match letter:
-        case Diagonal(signal):
-            return signal.nature is Nature.POSITIVE
-        case Scalar():
-            return letter.positive
-        case Expect(scalars, word):
-            return all(map(_is_positive, (*chain(*scalars), *word)))
-        case Matrix() | Row() | Column():
-            return False
-        case _:
-            assert_never(letter)
 
 
 # ---------------------------------------------------------------- words as squares
@@ -336,6 +334,9 @@ def _parts(run: Word) -> list[Word]:
     return [part for n in range(1, len(run) + 1) for part in combinations(run, n)]
 
 
+_Equations = dict[int, dict[Entry, int]]
+
+
 class _Gram:
     """The equations between the terms of a matrix and the products of half-words."""
 
@@ -388,11 +389,12 @@ class _Gram:
             made += [_square(d, middle, zip(row, own, strict=True), self.h.cols) for d, row in rows]
         return Squares(self.h.rows, tuple(made))
 
-    def equations(self, middles: list[_Middle]) -> dict[int, dict[Entry, int]]:
+    def equations(self, middles: list[_Middle]) -> _Equations:
         """The entries that each word is made of, and how often."""
-        found: dict[int, dict[Entry, int]] = {}
+        found: _Equations = {}
         for b, middle in enumerate(middles):
-            core = make_sum(middle.axis, middle.axis, [(Coefficient(params=middle.params), middle.numbers, middle.word)])
+            inner = (Coefficient(params=middle.params), middle.numbers, middle.word)
+            core = make_sum(middle.axis, middle.axis, [inner])
             own = [
                 make_sum(middle.axis, self.h.cols, [(coefficient(1, dict(u.params)), u.numbers, u.word)])
                 for u in self.halves[middle]
@@ -404,7 +406,7 @@ class _Gram:
                     entries[b, i, j] = 1 if i == j else 2
         return found
 
-    def kept(self, equations: dict[int, dict[Entry, int]]) -> tuple[dict[int, dict[Entry, int]], set[tuple[int, int]]] | None:
+    def kept(self, equations: _Equations) -> tuple[_Equations, set[tuple[int, int]]] | None:
         """Without the half-words whose squares have nothing to come to; None if a word has to be a negative square."""
         dropped: set[tuple[int, int]] = set()
         while True:

@@ -304,7 +304,7 @@ class Transport:
             if quotient is not None:
                 results += [
                     (form, grounds + extra + Grounds(mean_field=form.mean_field))
-                    for form in forms(quotient, mean_field=self.mean_field)
+                    for form in forms(quotient, mean_field=self.mean_field, constants=self.symbols.constants)
                 ]
         return results
 

@@ -150,7 +150,8 @@ class _Court:
         if obstacle is not None or isinstance(rule, Unread):
             return replace(found, because=(f"not shown: {obstacle}",))
         source = divided(rule.pre, self.symbols.source(synapse.source))
-        pre = next(iter(forms(source, mean_field=False)), None) if source is not None else None
+        known = [] if source is None else forms(source, mean_field=False)
+        pre = next((form for form in known if form.is_symmetric), None)  # H x K is positive if one of them is symmetric
         if pre is None:
             taken = text(rule.shown[1])
             return replace(found, because=(f"not shown: the rule takes {taken} for its presynaptic rate",))
