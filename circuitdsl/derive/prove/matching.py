@@ -64,14 +64,14 @@ def forms(quotient: Quotient, *, mean_field: bool, constants: Constants | None =
     has the numbers of params, where the sign depends on these."""
     found = []
     for dropped in (False, True) if mean_field else (False,):
-        sides = _sides(quotient, dropped)
-        form = None if sides is None else _form(*sides, dropped, constants)
+        both = sides(quotient, dropped)
+        form = None if both is None else _form(*both, dropped, constants)
         if form is not None:
             found.append(form)
     return found
 
 
-def _sides(quotient: Quotient, dropped: bool) -> tuple[Sum, Sum] | None:
+def sides(quotient: Quotient, dropped: bool) -> tuple[Sum, Sum] | None:
     """What stands in front on both sides, if `dropped` without their gates."""
     if not dropped:
         return quotient.front, quotient.back
@@ -96,12 +96,14 @@ def _form(front: Sum, back: Sum, dropped: bool, constants: Constants | None) -> 
     return Form(scale * scale_back.inverse(), h, over, dropped, proof)
 
 
-def with_sign(a: Sum, constants: Constants | None) -> tuple[Coefficient, Sum, Squares] | None:
-    """(c, h, squares) with a = c h, h a sum of squares, not 0 (as far as words tell)."""
+def with_sign(
+    a: Sum, constants: Constants | None, simplex: frozenset[str] = frozenset()
+) -> tuple[Coefficient, Sum, Squares] | None:
+    """(c, h, squares) with a = c h, h a sum of squares, not 0 (as far as words tell); see `squares`."""
     first = a.terms[0].coefficient
     for scale in (first, negative(first)):
         h = scaled(a, scale.inverse())
-        found = squares(h, constants)
+        found = squares(h, constants, simplex)
         if found is not None and found.squares:
             return scale, h, found
     return None
@@ -170,9 +172,9 @@ def plain_factor(a: Sum) -> Coefficient | None:
 
 def alone(quotient: Quotient, dropped: bool) -> Sum | None:
     """M with v = M e; with `dropped`, both without their gates."""
-    sides = _sides(quotient, dropped)
-    factor = None if sides is None else plain_factor(sides[1])
-    return None if sides is None or factor is None else scaled(sides[0], factor.inverse())
+    both = sides(quotient, dropped)
+    factor = None if both is None else plain_factor(both[1])
+    return None if both is None or factor is None else scaled(both[0], factor.inverse())
 
 
 def same_gates(quotient: Quotient) -> bool:

@@ -32,6 +32,7 @@ from circuitdsl.derive.algebra.words import (
     Nature,
     Row,
     Scalar,
+    Signal,
     Sum,
     Term,
     Word,
@@ -39,6 +40,7 @@ from circuitdsl.derive.algebra.words import (
     blocks,
     coefficient,
     end_of_run,
+    identity,
     letter_key,
     make_sum,
     mirrored,
@@ -105,15 +107,19 @@ class Squares:
         return found
 
 
-def squares(h: Sum, constants: Constants | None = None) -> Squares | None:
+def squares(h: Sum, constants: Constants | None = None, simplex: frozenset[str] = frozenset()) -> Squares | None:
     """The symmetric part of `h` as a sum of squares, if one is found. Params are positive numbers of any size; with
-    `constants`, also those that they have."""
+    `constants`, also those that they have. `simplex`: signals whose entries are >= 0 and add up to 1."""
     if h.rows != h.cols:
         return None
     part = symmetric_part(h)
     found = _by_terms(part) or _by_gram(part)
     if found is None and constants is not None and any(t.coefficient.params for t in part.terms):
-        found = _by_gram(_with_numbers(part, constants))
+        part = _with_numbers(part, constants)
+        found = _by_gram(part)
+    if found is None and simplex:
+        drawn = _with_draws(part, simplex)
+        found = squares(drawn) if drawn != part else None
     return found
 
 
@@ -122,9 +128,9 @@ def semidefinite(h: Sum, constants: Constants | None = None) -> bool:
     return squares(h, constants) is not None
 
 
-def definite(h: Sum, constants: Constants | None = None) -> Squares | None:
+def definite(h: Sum, constants: Constants | None = None, simplex: frozenset[str] = frozenset()) -> Squares | None:
     """Squares of which one is a positive diagonal: then `x^T h x > 0` for every x but 0."""
-    found = squares(h, constants)
+    found = squares(h, constants, simplex)
     if found is None or found.is_definite:
         return found
     for term in h.terms:
@@ -132,7 +138,7 @@ def definite(h: Sum, constants: Constants | None = None) -> Squares | None:
             continue
         for share in SHARES:
             kept = scaled(Sum(h.rows, h.cols, (term,)), share)
-            first, rest = squares(kept), squares(h - kept, constants)
+            first, rest = squares(kept), squares(h - kept, constants, simplex)
             if first is not None and rest is not None:
                 return Squares(h.rows, (*first.squares, *rest.squares))
     return None
@@ -154,6 +160,31 @@ def _with_numbers(h: Sum, constants: Constants) -> Sum:
         return Coefficient(found)
 
     return make_sum(h.rows, h.cols, [(number(t.coefficient), t.scalars, t.word) for t in h.terms])
+
+
+#: Before the name of a signal p of positive entries that add up to 1: a unit drawn with these probabilities, minus p.
+DRAWN = "a unit drawn by "
+
+
+def _with_draws(h: Sum, simplex: frozenset[str]) -> Sum:
+    """`p p^T = diag(p) - C` with the covariance C of a unit that is drawn with the probabilities p."""
+    result = zero(h.rows, h.cols)
+    for term in h.terms:
+        found = Sum(h.rows, h.cols, (term,))
+        for i, letter in enumerate(term.word[:-1]):
+            if isinstance(letter, Column) and letter.signal.name in simplex and term.word[i + 1] == Row(letter.signal):
+                before, after = term.word[:i], term.word[i + 2 :]
+                drawn = Signal(name=DRAWN + letter.signal.name, size=letter.signal.size)
+                covariance = Expect((), (Column(drawn), Row(drawn)))
+                minus = Coefficient(-term.coefficient.number, term.coefficient.params)
+                raw = [
+                    (term.coefficient, term.scalars, (*before, Diagonal(letter.signal), *after)),
+                    (minus, term.scalars, (*before, covariance, *after)),
+                ]
+                found = make_sum(h.rows, h.cols, raw)
+                break
+        result = plus(result, found)
+    return result
 
 
 # ---------------------------------------------------------------- what is >= 0 as it stands
@@ -438,12 +469,30 @@ def squares_text(found: Squares, notation: Notation | None = None) -> str:
 
 
 def _square_text(square: Square, notation: Notation) -> str:
-    if len(square.half.terms) == 1:
+    drawn = [x for x in square.middle if _drawn_by(x)]
+    if len(square.half.terms) == 1 and not drawn:
         return notation.of(square.value)
     inner = notation.sign("(") + notation.of(square.half) + notation.sign(")")
-    shown = inner + notation.sign("ᵀ") + notation.sign(" ")
-    if square.middle:
-        shown += notation.plain(square.middle) + notation.sign(" ")
+    parts = [inner + notation.sign("ᵀ"), *(_middle_text(x, notation) for x in square.middle), inner]
+    if square.half == identity(square.half.cols):
+        parts = parts[1:-1]
     factor = "" if square.factor == Coefficient() else notation.coefficient(square.factor)
     numbers = list(map(notation.number, square.numbers))
-    return notation.sign(" · ").join([x for x in (factor, *numbers, shown + inner) if x])
+    return notation.sign(" · ").join([x for x in (factor, *numbers, notation.sign(" ").join(parts)) if x])
+
+
+def _middle_text(letter: Letter, notation: Notation) -> str:
+    name = _drawn_by(letter)
+    if not name:
+        return notation.plain((letter,))
+    p = Signal(name=name, size=shape(letter)[0])
+    shown = [notation.plain((Diagonal(p),)), notation.sign("−"), notation.word((Column(p), Row(p)))]
+    return notation.sign("(") + notation.sign(" ").join(shown) + notation.sign(")")
+
+
+def _drawn_by(letter: Letter) -> str:
+    match letter:
+        case Expect(word=(Column(signal), Row())) if signal.name.startswith(DRAWN):
+            return signal.name.removeprefix(DRAWN)
+        case _:
+            return ""

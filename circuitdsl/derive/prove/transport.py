@@ -8,9 +8,10 @@ the circuit is and however many ways lead down. A credit is then compared with i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.comparison import may_end_with
@@ -25,7 +26,8 @@ from circuitdsl.derive.algebra.words import (
     scaled,
     times,
 )
-from circuitdsl.derive.prove.matching import Form, alone, divided, forms, leading, plain_factor
+from circuitdsl.derive.prove.dual import Dual, divided_further, duals
+from circuitdsl.derive.prove.matching import Form, Quotient, alone, divided, forms, leading, plain_factor
 from circuitdsl.derive.prove.relations import Relation
 from circuitdsl.derive.prove.rewriting import Step, rewritten
 from circuitdsl.derive.read.symbols import MAX_TERMS, Symbols
@@ -296,17 +298,42 @@ class Transport:
 
     def seen(self, credit: Sum, dendrite: str) -> list[tuple[Form, Grounds]]:
         """`compare`, whether or not the credit has the gates of the gradient."""
+        for quotients in (self._quotients, self._further):
+            results: list[tuple[Form, Grounds]] = []
+            for quotient, grounds in quotients(credit, dendrite):
+                found = forms(quotient, mean_field=self.mean_field, constants=self.symbols.constants)
+                results += [(form, grounds + Grounds(mean_field=form.mean_field)) for form in found]
+            if results:
+                return results
+        return []
+
+    def duals(self, credit: Sum, dendrite: str) -> list[tuple[Dual, Grounds]]:
+        """How the gradient at a dendrite is a positive matrix times a credit, if the relations show it.
+        Raises NotLinear."""
+        lost = self.lost_gates(credit, dendrite)
+        results: list[tuple[Dual, Grounds]] = []
+        for quotient, grounds in chain(self._quotients(credit, dendrite), self._further(credit, dendrite)):
+            for dual in duals(quotient, self.symbols, mean_field=self.mean_field):
+                whole = grounds + Grounds(mean_field=dual.mean_field)
+                if not (lost and whole.is_mean_field()):
+                    results.append((dual, whole))
+        return results
+
+    def _quotients(self, credit: Sum, dendrite: str) -> Iterator[tuple[Quotient, Grounds]]:
+        """The credit and the gradient by what both end with: with the dendrite's own δ, and with those above."""
         found, grounds = self.reduced(credit)
         by_level, more = self.gradient(dendrite)
-        results: list[tuple[Form, Grounds]] = []
         for delta, extra in ((column(self.delta(dendrite)), Grounds()), (by_level, more)):
             quotient = divided(found, delta)
             if quotient is not None:
-                results += [
-                    (form, grounds + extra + Grounds(mean_field=form.mean_field))
-                    for form in forms(quotient, mean_field=self.mean_field, constants=self.symbols.constants)
-                ]
-        return results
+                yield quotient, grounds + extra
+
+    def _further(self, credit: Sum, dendrite: str) -> Iterator[tuple[Quotient, Grounds]]:
+        """The same once numbers are put behind, or a broadcast error in front; see derive/prove/dual.py."""
+        found, grounds = self.reduced(credit)
+        by_level, more = self.gradient(dendrite)
+        for quotient in divided_further(found, by_level, self.symbols):
+            yield quotient, grounds + more
 
 
 def _dendrite_of(adjoint: str) -> str | None:
