@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain, combinations
+from itertools import chain, combinations, islice
 from typing import assert_never
 
 from circuitdsl.derive.algebra.comparison import is_positive, is_positive_diagonal
@@ -245,7 +245,12 @@ def _by_terms(h: Sum) -> Squares | None:
 
 def _square(number: Fraction, middle: _Middle, halves: Iterable[tuple[Fraction, _Half]], size: int) -> Square:
     raw = [(Coefficient(c, half.params), half.numbers, half.word) for c, half in halves]
-    return Square(Coefficient(number, middle.params), middle.numbers, middle.word, make_sum(middle.axis, size, raw))
+    root = make_sum(middle.axis, size, raw)
+    powers = [dict(t.coefficient.params) for t in root.terms]
+    shared = {n: p for n, p in powers[0].items() if all(other.get(n) == p for other in powers)}
+    root = scaled(root, coefficient(1, shared).inverse())
+    factor = Coefficient(number, middle.params) * coefficient(1, {n: 2 * p for n, p in shared.items()})
+    return Square(factor, middle.numbers, middle.word, root)
 
 
 def _square_of(term: Term, size: int) -> Iterator[tuple[_Middle, _Half]]:
@@ -310,21 +315,25 @@ def _splits_of_run(run: Word) -> Iterator[tuple[Word, Word]]:
 
 
 def _by_gram(h: Sum) -> Squares | None:
-    for generous in (True, False):
+    """With few half-words, then with more."""
+    for generous in (False, True):
         halves = _half_words(h, generous)
         number = sum(map(len, halves.values()))
         products = sum(len(found) * (len(found) + 1) // 2 for found in halves.values())
-        if number <= MAX_HALVES and products <= MAX_PRODUCTS:
-            return _Gram(h, halves).squares()
+        if number > MAX_HALVES or products > MAX_PRODUCTS:
+            return None
+        found = _Gram(h, halves).squares()
+        if found is not None:
+            return found
     return None
 
 
 def _half_words(h: Sum, generous: bool) -> dict[_Middle, list[_Half]]:
-    """The half-words of the squares among the terms, by their middles; if `generous`, also what these end with, about
-    every middle that fits."""
+    """The half-words of the squares among the terms, by their middles; if `generous`, however these are split, and what
+    they end with, about every middle that fits."""
     found: dict[_Middle, set[_Half]] = {}
     for term in h.terms:
-        for middle, half in _square_of(term, h.rows):
+        for middle, half in islice(_square_of(term, h.rows), None if generous else 1):
             found.setdefault(middle, set()).add(half)
     if generous:
         ends = {end for halves in found.values() for half in halves for end in _ends(half, h.cols)}
