@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ from circuitdsl.derive.algebra.notation import Notation
 from circuitdsl.derive.algebra.notation import text as written
 from circuitdsl.derive.algebra.words import (
     UNIT,
+    Coefficient,
     Nature,
     Signal,
     Sum,
@@ -30,6 +32,7 @@ from circuitdsl.derive.algebra.words import (
     outer,
     scalar,
     scaled,
+    times,
     zero,
 )
 from circuitdsl.derive.prove import squares as squares_module
@@ -263,7 +266,7 @@ def test_as_people_write_it() -> None:
 def test_work_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted, whatever the sum: products of words, and steps of the search."""
     counts = {"products": 0, "steps": 0}
-    product, step = squares_module.times, gram._Centre.stepped
+    product, step = times, gram._Centre.stepped
 
     def counted(a: Sum, b: Sum) -> Sum:
         counts["products"] += 1
@@ -277,7 +280,7 @@ def test_work_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gram._Centre, "stepped", stepped)
     many = [matrix(f"Q{i}", N, N) for i in range(60)]
     large = zero(N, N)
-    for a, b in zip(many, many[1:], strict=False):
+    for a, b in pairwise(many):
         large = large + (a + b).T @ (a + b)
     assert squares(large) is None
     few, power = zero(N, N), identity(N)
@@ -364,13 +367,13 @@ def duals(text: str, synapse: str) -> list[Dual]:
 def test_a_broadcast_error_read_out_by_positive_weights() -> None:
     (dual,) = duals(BROADCAST, "W1")
     assert (written(dual.k), squares_text(dual.squares)) == ("diag(W2ᵀ)", "diag(W2ᵀ)")
-    assert (dual.factor.number, dual.constant, dual.invertible) == (1, True, False)
+    assert (dual.factor, dual.constant, dual.invertible) == (Coefficient(), True, False)
     (dual,) = duals(BROADCAST.replace("sign=excitatory", "sign=excitatory bounds=[0.1, 1]"), "W1")
     assert (dual.constant, dual.invertible) == (True, True)
     sparse = BROADCAST.replace("sign=excitatory", "sign=excitatory bounds=[0.1, 1] connect=sparse(0.5)")
     assert not duals(sparse, "W1")[0].invertible  # what is not connected is 0
     (dual,) = duals(BROADCAST.replace("sign=excitatory", "sign=inhibitory").replace("init=0.5", "init=-0.5"), "W1")
-    assert (dual.factor.number, written(dual.k)) == (-1, "diag(|W2ᵀ|)")
+    assert (dual.factor, written(dual.k)) == (coefficient(-1), "diag(|W2ᵀ|)")
     assert duals(BROADCAST.replace("sign=excitatory", ""), "W1") == []
 
 

@@ -11,16 +11,15 @@ of two positive semidefinite words has no such form, and is not taken for one. N
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain, combinations, islice
-from typing import assert_never
+from itertools import chain
 
 from circuitdsl.derive.algebra.comparison import is_positive, is_positive_diagonal
 from circuitdsl.derive.algebra.constants import Constants, fraction
 from circuitdsl.derive.algebra.gram import Entry, Equation, factored
+from circuitdsl.derive.algebra.halves import Half, Middle, Params, half_words, square_of
 from circuitdsl.derive.algebra.notation import Notation
 from circuitdsl.derive.algebra.words import (
     Coefficient,
@@ -28,22 +27,13 @@ from circuitdsl.derive.algebra.words import (
     Diagonal,
     Expect,
     Letter,
-    Matrix,
-    Nature,
     Row,
-    Scalar,
     Signal,
     Sum,
-    Term,
     Word,
-    as_diagonal,
-    blocks,
     coefficient,
-    end_of_run,
     identity,
-    letter_key,
     make_sum,
-    mirrored,
     plus,
     scaled,
     shape,
@@ -54,12 +44,8 @@ from circuitdsl.derive.algebra.words import (
 
 #: With more half-words, or products of two, than this, nothing is tried.
 MAX_HALVES, MAX_PRODUCTS = 40, 820
-#: Of a run with more diagonals than this no parts are taken.
-MAX_RUN = 3
 #: How much of a positive diagonal is set aside to see whether the rest is still a sum of squares.
 SHARES = (Fraction(1, 2), Fraction(1, 10), Fraction(1, 100))
-
-Params = tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,55 +173,14 @@ def _with_draws(h: Sum, simplex: frozenset[str]) -> Sum:
     return result
 
 
-# ---------------------------------------------------------------- what is >= 0 as it stands
-
-
-def is_nonnegative(letter: Letter) -> bool:
-    """Whether a letter is seen to be positive semidefinite."""
-    match letter:
-        case Diagonal(signal):
-            return signal.nature is not Nature.ANY
-        case Scalar():
-            return letter.positive
-        case Expect(scalars, word):
-            return all(n % 2 == 0 or _is_square(w) for w, n in Counter(scalars).items()) and _is_square(word)
-        case Matrix() | Row() | Column():
-            return False
-        case _:
-            assert_never(letter)
-
-
-def _is_square(word: Word) -> bool:
-    """Whether a word (of a number, or within a mean) is z^T D z with a D >= 0."""
-    return next(iter(_splits(word)), None) is not None
-
-
-# ---------------------------------------------------------------- words as squares
-
-
-@dataclass(frozen=True, slots=True)
-class _Middle:
-    params: Params
-    numbers: tuple[Word, ...]
-    word: Word
-    axis: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Half:
-    """A half-word, [rows, the size of the matrix]."""
-
-    params: Params
-    numbers: tuple[Word, ...]
-    word: Word
-    rows: int
+# ---------------------------------------------------------------- terms that are squares
 
 
 def _by_terms(h: Sum) -> Squares | None:
     """Each term a square of one word."""
     found = []
     for term in h.terms:
-        split = next(iter(_square_of(term, h.rows)), None)
+        split = next(iter(square_of(term, h.rows)), None)
         if term.coefficient.number < 0 or split is None:
             return None
         middle, half = split
@@ -243,7 +188,7 @@ def _by_terms(h: Sum) -> Squares | None:
     return Squares(h.rows, tuple(found))
 
 
-def _square(number: Fraction, middle: _Middle, halves: Iterable[tuple[Fraction, _Half]], size: int) -> Square:
+def _square(number: Fraction, middle: Middle, halves: Iterable[tuple[Fraction, Half]], size: int) -> Square:
     raw = [(Coefficient(c, half.params), half.numbers, half.word) for c, half in halves]
     root = make_sum(middle.axis, size, raw)
     powers = [dict(t.coefficient.params) for t in root.terms]
@@ -253,71 +198,13 @@ def _square(number: Fraction, middle: _Middle, halves: Iterable[tuple[Fraction, 
     return Square(factor, middle.numbers, middle.word, root)
 
 
-def _square_of(term: Term, size: int) -> Iterator[tuple[_Middle, _Half]]:
-    """The ways in which a term is its coefficient's number times half^T middle half."""
-    odd = tuple((name, 1) for name, power in term.coefficient.params if power % 2)
-    even = tuple((name, power // 2) for name, power in term.coefficient.params if power // 2)
-    counts = Counter(term.scalars)
-    alone = tuple(w for w, n in counts.items() if n % 2)
-    if not all(map(_is_nonnegative_number, alone)):
-        return
-    twice = tuple(w for w, n in counts.items() for _ in range(n // 2))
-    for middle, half in _splits(term.word):
-        axis = shape(middle[0])[0] if middle else shape(half[0])[0] if half else size
-        yield _Middle(odd, alone, middle, axis), _Half(even, twice, half, axis)
-
-
-def _is_nonnegative_number(word: Word) -> bool:
-    return is_nonnegative(word[0]) if len(word) == 1 else _is_square(word)
-
-
-def _splits(word: Word) -> Iterator[tuple[Word, Word]]:
-    """(middle, half) of a word that is half^T middle half."""
-    left = blocks(word)
-    after: Word = ()
-    while len(left) > 1:
-        first, last = left.pop(0), left.pop()
-        if mirrored(first) != last:
-            return
-        after = last + after
-    if not left:
-        yield (), after
-        return
-    (core,) = left
-    if len(core) == 1 and end_of_run(core[0]) is None:
-        if is_nonnegative(core[0]):
-            yield core, after
-        return
-    if len(core) == 1 and end_of_run(core[0]) != "diagonal" and not isinstance(core[0], Expect):
-        return
-    for middle, half in _splits_of_run(core):
-        yield middle, half + after
-
-
-def _splits_of_run(run: Word) -> Iterator[tuple[Word, Word]]:
-    """Diagonals commute: each is >= 0, or comes twice. Gates go into the half."""
-    counts = Counter(map(as_diagonal, run))
-    gates = [x for x in counts if isinstance(x, Diagonal) and x.signal.nature is Nature.GATE]
-    others = sorted((x for x in counts if x not in gates), key=letter_key)
-    odd = [x for x in others if counts[x] % 2]
-    if not all(map(is_nonnegative, odd)):
-        return
-    pairs = [x for x in others for _ in range(counts[x] // 2)]
-    yield tuple(odd), tuple(sorted((*gates, *pairs), key=letter_key))
-    within = [x for x in pairs if is_nonnegative(x)]
-    if within:
-        middle = sorted((*odd, *within, *within), key=letter_key)
-        half = [x for x in pairs if not is_nonnegative(x)]
-        yield tuple(middle), tuple(sorted((*gates, *half), key=letter_key))
-
-
 # ---------------------------------------------------------------- Gram matrices
 
 
 def _by_gram(h: Sum) -> Squares | None:
     """With few half-words, then with more."""
     for generous in (False, True):
-        halves = _half_words(h, generous)
+        halves = half_words(h, generous)
         number = sum(map(len, halves.values()))
         products = sum(len(found) * (len(found) + 1) // 2 for found in halves.values())
         if number > MAX_HALVES or products > MAX_PRODUCTS:
@@ -328,59 +215,13 @@ def _by_gram(h: Sum) -> Squares | None:
     return None
 
 
-def _half_words(h: Sum, generous: bool) -> dict[_Middle, list[_Half]]:
-    """The half-words of the squares among the terms, by their middles; if `generous`, however these are split, and what
-    they end with, about every middle that fits."""
-    found: dict[_Middle, set[_Half]] = {}
-    for term in h.terms:
-        for middle, half in islice(_square_of(term, h.rows), None if generous else 1):
-            found.setdefault(middle, set()).add(half)
-    if generous:
-        ends = {end for halves in found.values() for half in halves for end in _ends(half, h.cols)}
-        for end in ends:
-            found.setdefault(_Middle((), (), (), end.rows), set())
-        for middle, halves in found.items():
-            halves |= {end for end in ends if end.rows == middle.axis}
-    # The matrix's own units come last: there LDL^T leaves what is definite.
-    ordered = {m: sorted(halves, key=_half_key) for m, halves in found.items() if halves}
-    return dict(sorted(ordered.items(), key=lambda x: _middle_key(x[0])))
-
-
-def _half_key(half: _Half) -> tuple[object, ...]:
-    words = tuple(tuple(map(letter_key, w)) for w in (half.word, *half.numbers))
-    return -len(half.word), words, half.params
-
-
-def _middle_key(middle: _Middle) -> tuple[object, ...]:
-    words = tuple(tuple(map(letter_key, w)) for w in (middle.word, *middle.numbers))
-    return len(middle.word), len(middle.numbers), middle.axis, words, middle.params
-
-
-def _ends(half: _Half, size: int) -> Iterator[_Half]:
-    """What a half-word ends with, of a run any part; with its numbers and params, and without."""
-    runs = blocks(half.word)
-    for i in range(len(runs) + 1):
-        rest = tuple(x for run in runs[i + 1 :] for x in run)
-        for part in _parts(runs[i]) if i < len(runs) else [()]:
-            word = part + rest
-            rows = shape(word[0])[0] if word else size
-            yield _Half(half.params, half.numbers, word, rows)
-            yield _Half((), (), word, rows)
-
-
-def _parts(run: Word) -> list[Word]:
-    if len(run) > MAX_RUN or any(end_of_run(x) != "diagonal" for x in run):
-        return [run]
-    return [part for n in range(1, len(run) + 1) for part in combinations(run, n)]
-
-
 _Equations = dict[int, dict[Entry, int]]
 
 
 class _Gram:
     """The equations between the terms of a matrix and the products of half-words."""
 
-    def __init__(self, h: Sum, halves: dict[_Middle, list[_Half]]) -> None:
+    def __init__(self, h: Sum, halves: dict[Middle, list[Half]]) -> None:
         self.h = h
         self.halves = halves
         self.names: dict[tuple[Params, tuple[Word, ...], Word], int] = {}
@@ -429,7 +270,7 @@ class _Gram:
             made += [_square(d, middle, zip(row, own, strict=True), self.h.cols) for d, row in rows]
         return Squares(self.h.rows, tuple(made))
 
-    def equations(self, middles: list[_Middle]) -> _Equations:
+    def equations(self, middles: list[Middle]) -> _Equations:
         """The entries that each word is made of, and how often."""
         found: _Equations = {}
         for b, middle in enumerate(middles):
