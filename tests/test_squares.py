@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from derivation_texts import derived, sal
 
 from circuitdsl import loads
 from circuitdsl.derive.algebra import gram
@@ -325,6 +326,22 @@ def test_two_matrices_of_positive_symmetric_parts() -> None:
     assert np.linalg.eigvalsh(whole + whole.T)[0] < 0
     whole = np.kron(h, np.diag([0.3, 2.0]))
     assert np.linalg.eigvalsh(whole + whole.T)[0] > 0
+
+
+def test_a_factor_for_each_synapse_in_front_of_h() -> None:
+    """Positive and H positive, but their product is not: only a diagonal H stands behind such a factor."""
+    rule = "eta * {gain} * post.apical * step(post.basal) * pre - eta * gamma * w"
+    plain, scaled_by = (derived(sal(1, W=rule.format(gain=gain))) for gain in ("1", "w^2"))
+    assert plain["W1"].verdict == "gradient"
+    assert isinstance(scaled_by["W1"].drive, Drive)
+    assert scaled_by["W1"].drive.passage.scale is not None
+    assert scaled_by["W1"].verdict is None
+    rng = np.random.default_rng(0)
+    values = []
+    for _ in range(300):
+        f, g = rng.standard_normal((2, 4, 4))
+        values.append((rng.random((4, 4)) ** 4 * (f.T @ f @ g) * g).sum())
+    assert min(values) < 0 < max(values)
 
 
 # ---------------------------------------------------------------- the dual

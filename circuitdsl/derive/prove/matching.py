@@ -55,6 +55,12 @@ class Form:
         return is_symmetric(self.h)
 
     @property
+    def is_diagonal(self) -> bool:
+        """Only such an H may stand behind a positive factor for each synapse: it is a diagonal too, and the product of
+        two positive semidefinite matrices is indefinite in general."""
+        return is_diagonal(self.h)
+
+    @property
     def is_identity(self) -> bool:
         return plain_factor(self.h) is not None and plain_factor(self.over) is not None
 

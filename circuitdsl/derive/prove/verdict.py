@@ -159,6 +159,9 @@ class _Court:
         if best is None:
             why = missing(self._search, rule, synapse.dendrite)
             return replace(found, because=(f"not shown: {why}",))
+        if rule.passage.scale is not None and not (best[0].is_diagonal and pre.is_diagonal):
+            product = f"{rule.passage.scale} for each synapse times H = {text(best[0].h)}"
+            return replace(found, because=(f"not shown: {product}: of a product of two nothing follows",))
         empty = self._collapse(*best)
         if empty is not None:
             return replace(found, because=(f"not shown: {empty}",))
