@@ -72,7 +72,7 @@ CUBE = "eta * gamma * w^3"
         ({"v": "init = zeros", "wo": "init = zeros"}, EXACT),
         ({"v": "init = transpose(Wo)   bounds = [-1, 1]"}, OPEN),
         ({"v": "init = transpose(Wo)", "wo": "sign = excitatory"}, OPEN),
-        ({"slope": ""}, OPEN),  # ungated ReLU
+        ({"slope": ""}, ("aligned", "proved")),  # ungated ReLU
         ({"slope": " * step(post.apical)"}, OPEN),
         ({"hidden": "-(eta * post.apical * step(post.basal) * pre) - eta * gamma * w"}, ("inconsistent", "proved")),
         ({"hidden": "eta * post.apical * step(post.basal) * pre^2 - eta * gamma * w"}, OPEN),

@@ -1,10 +1,12 @@
-"""Comparing sums of words: replacing letters by what they equal, common ends, and what is seen to be positive."""
+"""Comparing sums of words: replacing letters by what they equal, common ends, and what is seen to be a positive
+diagonal."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import assert_never
 
 from circuitdsl.derive.algebra.words import (
@@ -30,7 +32,6 @@ from circuitdsl.derive.algebra.words import (
     letter_key,
     letter_sum,
     make_sum,
-    mirrored,
     scaled,
     shape,
     times,
@@ -192,66 +193,25 @@ def _without_suffix(word: Word, suffix: Word) -> Word:
 # ---------------------------------------------------------------- positivity
 
 
-def is_psd(a: Sum) -> bool:
-    """Whether the matrix is *seen* to be symmetric positive semidefinite: every term is a positive coefficient times
-    numbers seen to be >= 0 times a palindrome Zᵀ D Z, D nothing, a diagonal >= 0 or a mean of such.
-
-    False says nothing. In particular a product of two positive semidefinite words is not one in general."""
-    return a.rows == a.cols and all(is_psd_term(t) for t in a.terms)
-
-
-def is_psd_term(term: Term) -> bool:
-    """`is_psd` of one term."""
-    return term.coefficient.number > 0 and _nonnegative(term.scalars) and is_psd_word(term.word)
-
-
-def is_psd_word(word: Word) -> bool:
-    """Whether a word is a palindrome Zᵀ D Z with D positive semidefinite; see `is_psd`."""
-    left = blocks(word)
-    while len(left) > 1:
-        first, last = left.pop(0), left.pop()
-        if mirrored(first) != last:
-            return False
-    return not left or _is_psd_middle(left[0])
-
-
-def _is_psd_middle(block: Word) -> bool:
-    """Of one letter, or of a run: diagonals commute, so each may be >= 0 or come twice."""
-    counts = Counter(as_diagonal(x) if end_of_run(x) is not None else x for x in block)
-    return all(_is_psd_letter(x) or (len(block) > 1 and n % 2 == 0) for x, n in counts.items())
-
-
-def _is_psd_letter(letter: Letter) -> bool:
-    match letter:
-        case Diagonal(signal):
-            return signal.nature is not Nature.ANY
-        case Scalar():
-            return letter.positive
-        case Expect(scalars, word):
-            return _nonnegative(scalars) and is_psd_word(word)
-        case Matrix() | Row() | Column():
-            return False
-        case _:
-            assert_never(letter)
-
-
-def _nonnegative(scalars: tuple[Word, ...]) -> bool:
-    """Whether a product of numbers is seen to be >= 0: squares, positive ones, and uᵀ A u."""
-    counts = Counter(scalars)
-    return all(count % 2 == 0 or is_psd_word(word) for word, count in counts.items())
-
-
 def is_positive_diagonal(a: Sum) -> bool:
     """Whether the matrix is seen to be diagonal with entries > 0 (a positive multiple of the identity is)."""
     return bool(a.terms) and a.rows == a.cols and all(_is_positive_term(t) for t in a.terms)
 
 
-def is_definite(a: Sum) -> bool:
-    """Whether the matrix is seen to be positive definite: semidefinite, with a positive diagonal in its sum."""
-    return is_psd(a) and any(_is_positive_term(t) for t in a.terms)
-
-
 def _is_positive_term(term: Term) -> bool:
-    positive = all(isinstance(x, Diagonal) and x.signal.nature is Nature.POSITIVE for x in term.word)
-    numbers = all(len(s) == 1 and isinstance(s[0], Scalar) and s[0].positive for s in term.scalars)
-    return term.coefficient.number > 0 and positive and numbers
+    return term.coefficient.number > 0 and all(map(is_positive, (*chain(*term.scalars), *term.word)))
+
+
+def is_positive(letter: Letter) -> bool:
+    """Whether a letter is seen to be a diagonal with entries > 0, or a number > 0."""
+    match letter:
+        case Diagonal(signal):
+            return signal.nature is Nature.POSITIVE
+        case Scalar():
+            return letter.positive
+        case Expect(scalars, word):
+            return all(map(is_positive, (*chain(*scalars), *word)))
+        case Matrix() | Row() | Column():
+            return False
+        case _:
+            assert_never(letter)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from circuitdsl.derive.algebra.words import Sum
 from circuitdsl.derive.prove.assumptions import Assumed
+from circuitdsl.derive.prove.dual import Dual
 from circuitdsl.derive.prove.hypotheses import Hypothesis
 from circuitdsl.derive.prove.matching import Form
 from circuitdsl.derive.prove.motifs import Motif
@@ -61,6 +62,7 @@ class Finding:
     delta_name: str | None = None
     form: Form | None = field(default=None, repr=False)
     pre: Form | None = field(default=None, repr=False)
+    dual: Dual | None = field(default=None, repr=False)
     grounds: Grounds | None = field(default=None, repr=False)
 
     @property

@@ -1,8 +1,8 @@
 """Comparing a credit with a gradient: what stands in front of what both end with.
 
-Nothing is solved. What remains in front has to be a number, a positive diagonal (or the inverse of one), or a
-palindrome `Z^T D Z` (a sum of such): never a product of two positive semidefinite words, which is indefinite in
-general, and never the pattern `s = P M d`, `delta = M Q d`, which would prove feedback alignment.
+Nothing is solved. What remains in front has to be a number, a positive diagonal (or the inverse of one), or a sum of
+squares (derive/prove/squares.py): never a product of two positive semidefinite words, which is indefinite in general,
+and never the pattern `s = P M d`, `delta = M Q d`, which would prove feedback alignment.
 
 Gates count like any letter. Where that decides nothing they may be dropped, a mean-field statement, but only if both
 sides have the same gates and begin with the same one, or ungated ReLU would be proved.
@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from circuitdsl.derive.algebra.comparison import is_positive_diagonal, is_psd, ratio, strip_suffix
+from circuitdsl.derive.algebra.comparison import is_positive_diagonal, ratio, strip_suffix
+from circuitdsl.derive.algebra.constants import Constants, negative
 from circuitdsl.derive.algebra.words import (
     UNIT,
     Coefficient,
@@ -30,16 +31,18 @@ from circuitdsl.derive.algebra.words import (
     times,
 )
 from circuitdsl.derive.prove.relations import gates_in, is_gate, without_gates
+from circuitdsl.derive.prove.squares import Squares, is_symmetric, squares
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """credit = factor * H delta, H = h / over: `h` symmetric and positive semidefinite, `over` a positive diagonal
-    (the identity, if `h` is no diagonal itself). `gates`: those that were dropped."""
+    """credit = factor * H delta, H = h / over: the symmetric part of `h` the sum of `squares`, not 0, and `over` a
+    positive diagonal (the identity, if `h` is no diagonal itself). `gates`: those that were dropped."""
 
     factor: Coefficient
     h: Sum
     over: Sum
+    squares: Squares
     gates: frozenset[str] = frozenset()
 
     @property
@@ -52,45 +55,78 @@ class Form:
         return not depends_on_example(self.h) and not depends_on_example(self.over)
 
     @property
+    def is_symmetric(self) -> bool:
+        return is_symmetric(self.h)
+
+    @property
     def is_diagonal(self) -> bool:
-        """Whether H mixes no neurons."""
-        words = [t.word for a in (self.h, self.over) for t in a.terms]
-        return all(isinstance(x, Diagonal) for word in words for x in word)
+        """Only such an H may stand behind a positive factor for each synapse: it is a diagonal too, and the product of
+        two positive semidefinite matrices is indefinite in general."""
+        return is_diagonal(self.h) and is_diagonal(self.over)
 
     @property
     def is_identity(self) -> bool:
         return plain_factor(self.h) is not None and plain_factor(self.over) is not None
 
 
-def forms(quotient: Quotient, *, mean_field: bool) -> list[Form]:
-    """How one column is a positive matrix times the other; with gates dropped too, if that is allowed."""
+def forms(quotient: Quotient, *, mean_field: bool, constants: Constants | None = None) -> list[Form]:
+    """How one column is a positive matrix times the other; with gates dropped too, if that is allowed. `constants`
+    has the numbers of params, where the sign depends on these."""
     found = []
     for dropped in (False, True) if mean_field else (False,):
-        front, back = quotient.front, quotient.back
-        gates = gates_in(front) | gates_in(back) if dropped else frozenset()
-        if dropped:
-            if not gates or not same_gates(quotient):
-                continue
-            front, back = without_gates(front), without_gates(back)
-        form = _form(front, back, gates)
+        both = sides(quotient, dropped)
+        form = None if both is None else _form(*both, dropped_gates(quotient, dropped), constants)
         if form is not None:
             found.append(form)
     return found
 
 
-def _form(front: Sum, back: Sum, gates: frozenset[str]) -> Form | None:
+def sides(quotient: Quotient, dropped: bool) -> tuple[Sum, Sum] | None:
+    """What stands in front on both sides, if `dropped` without their gates."""
+    if not dropped:
+        return quotient.front, quotient.back
+    same = dropped_gates(quotient, dropped) and same_gates(quotient)
+    return (without_gates(quotient.front), without_gates(quotient.back)) if same else None
+
+
+def dropped_gates(quotient: Quotient, dropped: bool) -> frozenset[str]:
+    """The gates that stand in front on either side, if they are `dropped`."""
+    return gates_in(quotient.front) | gates_in(quotient.back) if dropped else frozenset()
+
+
+def _form(front: Sum, back: Sum, gates: frozenset[str], constants: Constants | None) -> Form | None:
     if not front.terms or not back.terms:
         return None
-    scale = front.terms[0].coefficient
-    h = scaled(front, scale.inverse())
+    signed = with_sign(front, constants)
+    if signed is None:
+        return None
+    scale, h, proof = signed
     factor = plain_factor(back)
     if factor is not None:
-        seen = plain_factor(h) is not None or is_psd(h)
-        return Form(scale * factor.inverse(), h, identity(back.rows), gates) if seen else None
+        return Form(scale * factor.inverse(), h, identity(back.rows), proof, gates)
     scale_back = back.terms[0].coefficient
     over = scaled(back, scale_back.inverse())
-    diagonal = all(isinstance(x, Diagonal) for t in h.terms for x in t.word) and is_psd(h)
-    return Form(scale * scale_back.inverse(), h, over, gates) if diagonal and is_positive_diagonal(over) else None
+    if not is_diagonal(h) or not is_positive_diagonal(over):
+        return None
+    return Form(scale * scale_back.inverse(), h, over, proof, gates)
+
+
+def with_sign(
+    a: Sum, constants: Constants | None, simplex: frozenset[str] = frozenset()
+) -> tuple[Coefficient, Sum, Squares] | None:
+    """(c, h, squares) with a = c h, h a sum of squares, not 0 (as far as words tell); see `squares`."""
+    first = a.terms[0].coefficient
+    for scale in (first, negative(first)):
+        h = scaled(a, scale.inverse())
+        found = squares(h, constants, simplex)
+        if found is not None and found.squares:
+            return scale, h, found
+    return None
+
+
+def is_diagonal(a: Sum) -> bool:
+    """Whether it is made of diagonals alone, which commute."""
+    return all(isinstance(x, Diagonal) for t in a.terms for x in t.word)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +187,9 @@ def plain_factor(a: Sum) -> Coefficient | None:
 
 def alone(quotient: Quotient, dropped: bool) -> Sum | None:
     """M with v = M e; with `dropped`, both without their gates."""
-    front, back = quotient.front, quotient.back
-    if dropped:
-        if not same_gates(quotient):
-            return None
-        front, back = without_gates(front), without_gates(back)
-    factor = plain_factor(back)
-    return None if factor is None else scaled(front, factor.inverse())
+    both = sides(quotient, dropped)
+    factor = None if both is None else plain_factor(both[1])
+    return None if both is None or factor is None else scaled(both[0], factor.inverse())
 
 
 def same_gates(quotient: Quotient) -> bool:

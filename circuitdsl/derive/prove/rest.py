@@ -19,7 +19,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
-from circuitdsl.derive.algebra.comparison import is_psd
 from circuitdsl.derive.algebra.constants import sign
 from circuitdsl.derive.algebra.words import (
     Coefficient,
@@ -48,6 +47,7 @@ from circuitdsl.derive.algebra.words import (
 from circuitdsl.derive.prove.assumptions import at_rest, unique
 from circuitdsl.derive.prove.hypotheses import Hypothesis, MeanField, Spectral
 from circuitdsl.derive.prove.relations import Relation, gates_in, without_gates
+from circuitdsl.derive.prove.squares import semidefinite
 from circuitdsl.derive.read.constraints import interval, is_dense
 from circuitdsl.derive.read.drives import Drive
 from circuitdsl.derive.read.symbols import Expand, Symbols
@@ -270,7 +270,7 @@ def _cofactor(kept: str, right: Sum) -> Sum | None:
 
 def _collapse(symbols: Symbols, loop: Loop) -> Collapse | None:
     """Whether a loop has no rest but 0: its bounds have to admit that."""
-    if not is_psd(-loop.factor) or not all(_admits_zero(symbols, name) for name in loop.synapses):
+    if not semidefinite(-loop.factor) or not all(_admits_zero(symbols, name) for name in loop.synapses):
         return None
     return Collapse(loop.synapses, loop.assumes)
 
@@ -282,7 +282,7 @@ def _admits_zero(symbols: Symbols, synapse: str) -> bool:
 
 def _spectrum(loop: Loop) -> Spectrum | None:
     """The condition on Z where the factor is k Z^T Z of one word."""
-    if len(loop.factor.terms) != 1 or not is_psd(loop.factor):
+    if len(loop.factor.terms) != 1 or not semidefinite(loop.factor):
         return None
     (term,) = loop.factor.terms
     half = len(term.word) // 2

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.comparison import may_end_with
@@ -25,8 +26,9 @@ from circuitdsl.derive.algebra.words import (
     times,
     total,
 )
+from circuitdsl.derive.prove.dual import Dual, divided_further, duals
 from circuitdsl.derive.prove.levels import Levels, tail, tails
-from circuitdsl.derive.prove.matching import Form, alone, divided, forms, leading, plain_factor
+from circuitdsl.derive.prove.matching import Form, Quotient, alone, divided, forms, leading, plain_factor
 from circuitdsl.derive.prove.relations import Relation, gates_in
 from circuitdsl.derive.prove.rewriting import Steps, rewritten
 from circuitdsl.derive.read.symbols import MAX_SYNAPSES, MAX_TERMS, Symbols
@@ -314,17 +316,42 @@ class Transport:
 
     def seen(self, credit: Sum, dendrite: str) -> list[tuple[Form, Grounds]]:
         """`compare`, whether or not the credit has the gates of the gradient."""
+        for quotients in (self._quotients, self._further):
+            results: list[tuple[Form, Grounds]] = []
+            for quotient, grounds in quotients(credit, dendrite):
+                found = forms(quotient, mean_field=self.mean_field, constants=self.symbols.constants)
+                results += [(form, grounds + Grounds(gates=form.gates)) for form in found]
+            if results:
+                return results
+        return []
+
+    def duals(self, credit: Sum, dendrite: str) -> list[tuple[Dual, Grounds]]:
+        """How the gradient at a dendrite is a positive matrix times a credit, if the relations show it.
+        Raises NotLinear."""
+        lost = self.lost_gates(credit, dendrite)
+        results: list[tuple[Dual, Grounds]] = []
+        for quotient, grounds in chain(self._quotients(credit, dendrite), self._further(credit, dendrite)):
+            for dual in duals(quotient, self.symbols, mean_field=self.mean_field):
+                whole = grounds + Grounds(gates=dual.gates)
+                if not (lost and whole.is_mean_field()):
+                    results.append((dual, whole))
+        return results
+
+    def _quotients(self, credit: Sum, dendrite: str) -> Iterator[tuple[Quotient, Grounds]]:
+        """The credit and the gradient by what both end with: with the dendrite's own δ, and with those above."""
         found, grounds = self.reduced(credit)
         by_level, more = self.gradient(dendrite)
-        results: list[tuple[Form, Grounds]] = []
         for delta, extra in ((column(self.levels.delta(dendrite)), Grounds()), (by_level, more)):
             quotient = divided(found, delta)
             if quotient is not None:
-                results += [
-                    (form, grounds + extra + Grounds(gates=form.gates))
-                    for form in forms(quotient, mean_field=self.mean_field)
-                ]
-        return results
+                yield quotient, grounds + extra
+
+    def _further(self, credit: Sum, dendrite: str) -> Iterator[tuple[Quotient, Grounds]]:
+        """The same once numbers are put behind, or a broadcast error in front; see derive/prove/dual.py."""
+        found, grounds = self.reduced(credit)
+        by_level, more = self.gradient(dendrite)
+        for quotient in divided_further(found, by_level, self.symbols):
+            yield quotient, grounds + more
 
 
 def _replaced(a: Sum, name: str, by: Sum) -> Sum:

@@ -6,7 +6,8 @@ theory.md, sections 3 and 4. Symbols only: no data is seen here. Where no relati
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
@@ -14,6 +15,7 @@ from circuitdsl.derive.algebra.constants import sign
 from circuitdsl.derive.algebra.notation import text
 from circuitdsl.derive.algebra.words import Matrix, weights_in
 from circuitdsl.derive.prove.assumptions import Assumed, of_drive, of_masks, of_relation, of_targets, unique
+from circuitdsl.derive.prove.dual import Dual
 from circuitdsl.derive.prove.findings import Derivation, Finding, Role, Verdict, consistent
 from circuitdsl.derive.prove.hypotheses import Hypothesis, MeanField, Nontrivial, Spectral
 from circuitdsl.derive.prove.levels import Levels
@@ -26,7 +28,7 @@ from circuitdsl.derive.prove.rewriting import Steps, steps_of
 from circuitdsl.derive.prove.transport import Grounds, Transport
 from circuitdsl.derive.read.canonical import canonical
 from circuitdsl.derive.read.constraints import is_free
-from circuitdsl.derive.read.drives import Drive, Unread, read_rule
+from circuitdsl.derive.read.drives import Drive, Passage, Unread, read_rule
 from circuitdsl.derive.read.roles import Roles, cannot_see_error, roles_of, rule_kind, unsettled
 from circuitdsl.derive.read.symbols import Symbols, symbols_of
 from circuitdsl.derive.read.ticks import without_phase
@@ -181,10 +183,14 @@ class _Court:
         if synapse.name in self.rest.silent and (best is None or self._grounds(best[1]).rests):
             return self._collapsed(found, self.rest.silent[synapse.name])
         source = divided(rule.pre, self.symbols.source(synapse.source))
-        pre = next(iter(forms(source, mean_field=False)), None) if source is not None else None
+        known = [] if source is None else forms(source, mean_field=False)
+        pre = next((form for form in known if form.is_symmetric), None)  # H x K is positive if one of them is symmetric
         if pre is None:
             taken = text(rule.shown[1])
             return replace(found, because=(f"not shown: the rule takes {taken} for its presynaptic rate",))
+        dual = self._dual(rule, synapse.dendrite) if best is None or not best[0].constant else None
+        if dual is not None and (best is None or dual[0].constant):
+            return self._decided_by_dual(found, rule, pre, *dual)
         if best is None:
             why = missing(self._search, rule, synapse.dendrite)
             return replace(found, because=(f"not shown: {why}",))
@@ -220,18 +226,49 @@ class _Court:
                 varying = varying or (form, grounds)
         return varying
 
+    def _dual(self, rule: Drive, dendrite: str) -> tuple[Dual, Grounds] | None:
+        """The surest way to see the gradient as a positive matrix times the credit."""
+        varying: tuple[Dual, Grounds] | None = None
+        for transport in self.transports:
+            with suppress(NotLinear):
+                for dual, grounds in transport.duals(rule.signal, dendrite):
+                    if dual.constant:
+                        return dual, grounds
+                    varying = varying or (dual, grounds)
+        return varying
+
+    def _decided_by_dual(self, found: Finding, rule: Drive, pre: Form, dual: Dual, grounds: Grounds) -> Finding:
+        """The verdict on a credit of which the gradient is a positive multiple, though that may have no inverse."""
+        assert found.delta_name is not None
+        constant = dual.constant and pre.constant
+        obstacle = _mixed(rule.passage, constant=constant, diagonal=dual.is_diagonal and pre.is_diagonal)
+        if obstacle is not None:
+            return replace(found, because=(f"not shown: {obstacle}",))
+        plastic = weights_in(self.transports[-1].levels.level(self.circuit.synapses[rule.synapse].dendrite))
+        assumed = self._assumed(rule, plastic, grounds)
+        phi = sign(dual.factor) * sign(pre.factor)
+        verdict: Verdict = "aligned" if not constant else "gradient" if dual.invertible else "descent"
+        return replace(
+            found, phi_sign=phi, verdict="ascent" if phi < 0 else verdict, assumed=assumed, dual=dual, grounds=grounds,
+            H=self.words.inverse(dual) if verdict == "gradient" else None,
+            evidence="proved" if assumed.proved else "derived",
+            because=tuple(self.words.dual_reasons(dual, grounds, found.delta_name)),
+        )  # fmt: skip
+
     def _decided(self, found: Finding, rule: Drive, pre: Form, form: Form, grounds: Grounds) -> Finding:
         """The verdict on a credit that is `form` of the gradient."""
         name = found.delta_name
         assert name is not None
         found = replace(found, form=form, pre=pre, grounds=grounds)
         phi = sign(form.factor) * sign(pre.factor)
-        obstacle = _mixed(rule, pre, form)
+        constant, diagonal = form.constant and pre.constant, form.is_diagonal and pre.is_diagonal
+        obstacle = _mixed(rule.passage, constant=constant, diagonal=diagonal)
         if obstacle is not None:
             return replace(found, because=(f"not shown: {obstacle}",))
-        assumed = self._assumed(rule, form, pre, grounds)
+        made = frozenset().union(*(weights_in(a) for each in (form, pre) for a in (each.h, each.over)))
+        assumed = self._assumed(rule, made, grounds)
         verdict: Verdict
-        if not (form.constant and pre.constant):
+        if not constant:
             verdict = "aligned"
         elif form.is_identity and pre.is_identity and rule.passage.is_open and assumed.lasting:
             verdict = "exact"
@@ -247,10 +284,10 @@ class _Court:
 
     # ------------------------------------------------------------ what is assumed
 
-    def _assumed(self, rule: Drive, form: Form, pre: Form, grounds: Grounds) -> Assumed:
-        """Everything that a state has to meet for a comparison to say something of it."""
-        made = (weights_in(a) for each in (form, pre) for a in (each.h, each.over))
-        plastic = [n for n in sorted(frozenset().union(*made)) if self.circuit.synapses[n].dw is not None]
+    def _assumed(self, rule: Drive, made: Set[str], grounds: Grounds) -> Assumed:
+        """Everything that a state has to meet for a comparison to say something of it; `made`: the weights that the
+        positive matrix is made of."""
+        plastic = [n for n in sorted(made) if self.circuit.synapses[n].dw is not None]
         own: list[Hypothesis] = [*of_drive(rule), *of_targets(self.symbols.opened.assumed), *map(Nontrivial, plastic)]
         own += of_masks(self.circuit, sorted({rule.synapse, *weights_in(rule.credit)}))
         return Assumed(unique(own), (self._grounds(grounds),))
@@ -284,13 +321,10 @@ class _Court:
         return spectrum.hypothesis if free else None
 
 
-def _mixed(rule: Drive, pre: Form, form: Form) -> str | None:
+def _mixed(passage: Passage, *, constant: bool, diagonal: bool) -> str | None:
     """Why a positive matrix in front of the credit says nothing of the update."""
-    passage, varies = rule.passage, not (form.constant and pre.constant)
-    if passage.scale is not None and not (form.is_diagonal and pre.is_diagonal):
-        return (
-            "the rule has a factor for each synapse behind a matrix that mixes neurons: a product of two positive ones"
-        )
-    if varies and (passage.trace or passage.lagging):
+    if passage.scale is not None and not diagonal:
+        return "a factor for each synapse stands before a matrix that mixes neurons: of that product nothing follows"
+    if not constant and (passage.trace or passage.lagging):
         return "the factor changes from example to example, and what the rule keeps of them mixes these"
     return None

@@ -17,8 +17,10 @@ from pathlib import PurePath
 
 from circuitdsl.derive.algebra.notation import Notation
 from circuitdsl.derive.algebra.words import Sum
+from circuitdsl.derive.prove.dual import Dual
 from circuitdsl.derive.prove.findings import Derivation, Finding
 from circuitdsl.derive.prove.relations import Relation
+from circuitdsl.derive.prove.squares import squares_text
 from circuitdsl.derive.prove.transport import Grounds, Lemma
 from circuitdsl.derive.read.drives import Drive
 from circuitdsl.derive.tell.hypotheses import in_a_line
@@ -140,7 +142,10 @@ class _Teller:
         if finding.delta is not None and finding.delta_name is not None:
             delta = words.notation.name(finding.delta_name)
             yield Row("gradient", words.math(f"{delta} = {words.sum(finding.delta)}"))
-        if finding.grounds is None or finding.form is None or finding.pre is None:
+        if finding.dual is not None and finding.delta_name is not None:
+            yield from self._by_dual(finding.dual, finding.delta_name)
+            return
+        if finding.grounds is None or finding.form is None or finding.pre is None or finding.verdict is None:
             for reason in finding.because:
                 label = "" if finding.verdict is None else "because"
                 yield Row(label, shortener(self.synapse)(reason))
@@ -156,6 +161,14 @@ class _Teller:
         yield Row("so", f"{self._with(replace(finding.grounds, lemmas=()))}{self._credit()}")
         if finding.form.mean_field:
             yield Row("", f"credit and gradient begin with the same gate; gates dropped ({MEAN_FIELD})")
+        yield from self._conditions()
+
+    def _by_dual(self, dual: Dual, delta: str) -> Iterator[Row]:
+        yield from self._arriving()
+        assert self.finding.grounds is not None
+        with_ = self._with(replace(self.finding.grounds, lemmas=()))
+        yield Row("so", f"{with_}{self.words.gradient_by_credit(dual, delta)}")
+        yield Row("", f"which is positive: {self.words.math(squares_text(dual.squares, self.words.notation))}")
         yield from self._conditions()
 
     def _conditions(self) -> Iterator[Row]:
@@ -243,6 +256,8 @@ class _Teller:
                 return f"{finding.verdict}, measured"
             case "exact":
                 return f"exact, proved: {self._exact()}"
+            case "gradient" | "aligned" | "descent" | "ascent" if finding.dual is not None:
+                return f"{finding.verdict}, {finding.evidence}: {self._by_its_dual(finding.verdict)}"
             case "gradient":
                 h = self.words.math(f"H = {self._h()}")
                 return f"gradient, {self._evidence()}: {self._where()} φ > 0, {h}"
@@ -282,6 +297,18 @@ class _Teller:
 
     def _evidence(self) -> str:
         return str(self.finding.evidence)
+
+    def _by_its_dual(self, verdict: str) -> str:
+        assert self.finding.dual is not None
+        match verdict:
+            case "gradient":
+                return f"{self._where()} φ > 0, {self.words.math(f'H = {self.words.inverse(self.finding.dual)}')}"
+            case "descent":
+                return "it never climbs the loss: the gradient is a positive matrix, that may have no inverse, times the drive"
+            case "aligned":
+                return "positive for every example, but another matrix for each: a step helps its own example"
+            case _:
+                return "φ < 0, it climbs the loss"
 
     def _aligned(self) -> str:
         """What every example's update amounts to, and no more."""

@@ -13,11 +13,13 @@ from fractions import Fraction
 from circuitdsl.derive.algebra.constants import Constants
 from circuitdsl.derive.algebra.notation import Notation
 from circuitdsl.derive.algebra.words import UNIT, Coefficient, Matrix, Sum, column, make_sum, ones, times
+from circuitdsl.derive.prove.dual import Dual
 from circuitdsl.derive.prove.hypotheses import AtRest, Hypothesis, Lagging, MeanField, Slow, SmallSteps
 from circuitdsl.derive.prove.matching import Form, plain_factor
 from circuitdsl.derive.prove.motifs import Motif
 from circuitdsl.derive.prove.relations import Relation
 from circuitdsl.derive.prove.rest import Collapse, Spectrum
+from circuitdsl.derive.prove.squares import squares_text
 from circuitdsl.derive.prove.transport import Grounds, Lemma
 from circuitdsl.derive.read.drives import Drive, Passage
 
@@ -201,9 +203,39 @@ class Wording:
         h = self.h(form, pre, Passage())
         shown = self.notation.name(delta) if h == "I" else f"{h} {self.notation.name(delta)}"
         result = self.multiple(form.factor * pre.factor, shown)
-        name = r"\text{credit}" if self.notation.latex else "credit"
+        name = self._credit_name()
         varies = "" if form.constant and pre.constant else ", where the factor changes from example to example"
         return f"{self.math(f'{name} = {result}')}{varies}"
+
+    def inverse(self, dual: Dual) -> str:
+        """H where the gradient is an invertible K times the credit."""
+        above = "" if plain_factor(dual.over) is not None else f"{self.sum(dual.over)} "
+        shown = self.sum(dual.k)
+        return f"{above}{shown if len(dual.k.terms) == 1 else f'({shown})'}{self.sign('⁻¹')}"
+
+    def gradient_by_credit(self, dual: Dual, delta: str) -> str:
+        """`δ_h = diag(W2ᵀ) credit`."""
+        under = "" if plain_factor(dual.over) is not None else f"{self.sum(dual.over)}{self.sign('⁻¹')} "
+        whole = self.of_sum(dual.k, f"{under}{self._credit_name()}")
+        varies = "" if dual.constant else ", where the factor changes from example to example"
+        return f"{self.math(f'{self.notation.name(delta)} = {self.multiple(dual.factor, whole)}')}{varies}"
+
+    def _credit_name(self) -> str:
+        return r"\text{credit}" if self.notation.latex else "credit"
+
+    def dual_reasons(self, dual: Dual, grounds: Grounds, delta: str) -> Iterator[str]:
+        """The steps of a proof that the gradient is a positive matrix times the credit."""
+        yield from self._grounds(grounds)
+        yield self.gradient_by_credit(dual, delta)
+        yield f"which is positive: {self.math(squares_text(dual.squares, self.notation))}"
+
+    def _grounds(self, grounds: Grounds) -> Iterator[str]:
+        for lemma in grounds.lemmas:
+            if lemma.grounds.all_relations():
+                dropped = f", {MEAN_FIELD}" if lemma.grounds.mean_field else ""
+                yield f"what arrives: {self.lemma(lemma)}{dropped}"
+        for relation in grounds.relations:
+            yield self.relation(relation)
 
     def broadcast_gain(self, form: Form) -> str | None:
         """The number by which every example's gradient is weighted, if H is that number and nothing else."""
@@ -268,12 +300,7 @@ class Wording:
 
     def reasons(self, drive: Drive, form: Form, pre: Form, grounds: Grounds, delta: str) -> Iterator[str]:
         """The steps of a proof, in the order in which they are made."""
-        for lemma in grounds.lemmas:
-            if lemma.grounds.all_relations():
-                dropped = f", {MEAN_FIELD}" if lemma.grounds.mean_field else ""
-                yield f"what arrives: {self.lemma(lemma)}{dropped}"
-        for relation in grounds.relations:
-            yield self.relation(relation)
+        yield from self._grounds(grounds)
         if form.mean_field:
             yield f"credit and gradient begin with the same gate; gates dropped ({MEAN_FIELD})"
         between = self.passage(drive.passage)
