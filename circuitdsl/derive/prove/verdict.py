@@ -17,6 +17,7 @@ from circuitdsl.derive.prove.findings import Derivation, Evidence, Finding, Role
 from circuitdsl.derive.prove.matching import Form, divided, forms
 from circuitdsl.derive.prove.missing import Search, almost, missing
 from circuitdsl.derive.prove.motifs import find_motifs, quadratics
+from circuitdsl.derive.prove.pairs import find_pairs
 from circuitdsl.derive.prove.relations import Relation, find_relations
 from circuitdsl.derive.prove.rewriting import Step, steps_of
 from circuitdsl.derive.prove.transport import Grounds, Transport
@@ -36,7 +37,8 @@ def derive(circuit: ir.Circuit) -> Derivation:
     learning = frozenset(learning_synapses(circuit))
     rules = {s.name: read_rule(symbols, s) for s in circuit.synapses.values() if s.dw is not None}
     drives = [d for d in rules.values() if isinstance(d, Drive)]
-    relations = find_relations(symbols, drives, learning) if symbols.opened.one_tick else []
+    pairs = find_pairs(symbols, drives, learning) if symbols.opened.one_tick else []
+    relations = find_relations(symbols, drives, learning, pairs) if symbols.opened.one_tick else []
     court = _Court(
         circuit, symbols, learning, rules, relations, tuple(_transports(symbols, relations, rules, learning))
     )

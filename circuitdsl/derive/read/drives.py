@@ -12,7 +12,7 @@ from math import inf
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.comparison import ratio
-from circuitdsl.derive.algebra.constants import sign, with_fans
+from circuitdsl.derive.algebra.constants import Constants, sign, with_fans
 from circuitdsl.derive.algebra.expressions import text
 from circuitdsl.derive.algebra.notation import coefficient_text
 from circuitdsl.derive.algebra.words import Coefficient, Sum, coefficient, outer, plus, scaled, zero
@@ -78,6 +78,13 @@ class Unread:
 
 class _Idle(NotLinear):
     """Nothing drives the weight, whatever the signals are."""
+
+
+def settles(drive: Drive, constants: Constants) -> bool:
+    """Whether the weight has a rest: a linear decay and nothing else, that does not overshoot without end."""
+    if drive.decay is None or drive.uneven is not None:
+        return False
+    return 0 < constants.value(drive.decay) < 2
 
 
 def read_rule(symbols: Symbols, synapse: ir.Synapse) -> Drive | Unread:
