@@ -192,8 +192,8 @@ def test_outputs(out: str, loss: str, err: str, wanted: str | None) -> None:
 
 def test_the_inverse_of_several_factors() -> None:
     """What H is divided by stands in brackets, if it is more than one letter."""
-    soft = derived(kp(rate="log(1 + exp(basal))", slope=""))
-    assert soft["W"].H == "(diag(1/(1 + exp(h.basal))) diag(exp(h.basal)))⁻¹"
+    soft = derived(kp(rate="log(2 + exp(basal))", slope=""))
+    assert soft["W"].H == "(diag(1/(2 + exp(h.basal))) diag(exp(h.basal)))⁻¹"
     whole = derived(kp(out="basal", loss="exp(mse(out, y))"))
     assert whole["Wo"].H == "(d(mse in loss) · I)⁻¹"
     assert derived(kp(rate="tanh(basal)", slope=""))["W"].H == "diag(h′)⁻¹"

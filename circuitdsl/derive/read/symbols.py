@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from circuitdsl.derive.algebra.arithmetic import Made, key
 from circuitdsl.derive.algebra.constants import Constants, fan_name, fan_numbers, negative
 from circuitdsl.derive.algebra.polynomials import gates_of, normalized, signals_of, signals_of_sum, varies, written
+from circuitdsl.derive.algebra.products import Made, key
 from circuitdsl.derive.algebra.words import (
     UNIT,
     Coefficient,

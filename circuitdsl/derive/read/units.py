@@ -84,10 +84,12 @@ class Units:
         dendrites = (v.name for v in self.circuit.values.values() if v.kind is ir.Kind.DENDRITE)
         found = frozenset(dendrites)
         self.arithmetic = Arithmetic(self.constants, found - self.error, found & self.error, self.plain)
+        self.arithmetic.splits = False
         for _ in range(2):
             self._forget()
             for name in self.circuit.order:
                 self._name_function(self.circuit.values[name])
+        self.arithmetic.splits = True
         for name in () if self.plain else self.circuit.order:
             self._name_error(self.circuit.values[name])
         self._forget()
@@ -119,6 +121,8 @@ class Units:
         ):
             self.arithmetic.aliases.setdefault(only.name, value.name)
             self.opened.pop(value.name, None)
+        elif only is None and value.name not in self.error and not self.arithmetic.plain:
+            self.arithmetic.name_product(value.name, found)
 
     def _name_error(self, value: ir.Value) -> None:
         """`err = c y - ...` gives y = (err + ...) / c, so that errors are signals of their own."""
