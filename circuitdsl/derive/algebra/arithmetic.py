@@ -370,11 +370,17 @@ class Arithmetic(Products):
             return p if number.number > 0 else zero(p.rows, p.cols)
         if linear is not None and linear[1].nature is Nature.GATE:
             return self._of_gate(*linear)
+        above = None if linear is None else self._above_bend(*linear)
+        if above is not None:
+            return above
         if steepest(p).number < 0:
             return self.relu(-p) + p
         if linear is not None and not linear[2].number:
             c, z, _ = linear
             return scaled(diagonal(self._relu_of(z)), c)
+        opened = None if linear is not None or self.plain else self._of_bent(p)
+        if opened is not None and len(opened.terms) == 1:  # it bends, but opens once
+            return self.mul(opened, p)
         scale, plain = led(p)
         name = f"relu({written(plain)})"
         opens = self.positive(plain).terms
@@ -384,6 +390,13 @@ class Arithmetic(Products):
             made=Made("relu", plain),
         )  # fmt: skip
         return scaled(diagonal(signal), scale)
+
+    def _above_bend(self, c: Coefficient, z: Signal, k: Coefficient) -> Sum | None:
+        """max(c z + k, 0) of z = relu(q), where q + k/c > 0 only if q > 0."""
+        made = self.made.get(key(z))
+        if made is None or made.function != "relu" or c.number < 0 or not k.number or self.constants.value(k) > 0:
+            return None
+        return scaled(self.relu(made.argument + scaled(identity(z.size), k * c.inverse())), c)
 
     def _of_gate(self, c: Coefficient, gate: Signal, k: Coefficient) -> Sum:
         """max(c g + k, 0) of a gate g: its values for 0 and 1."""
