@@ -52,7 +52,7 @@ CUBE = "eta * gamma * w^3"
         ({"hidden": "eta * post.apical * step(post.basal) * pre - eta * gamma * w * abs(w)"}, GRADIENT),
         ({"hidden": "eta * post.apical * step(post.basal) * pre - eta * gamma * w^2"}, OPEN),
         ({"hidden": "eta * post.apical * step(post.basal) * pre + eta * gamma * sign(w)"}, OPEN),
-        ({"output": f"eta * err * pre - {CUBE}", "feedback": f"eta * post * pre - {CUBE}"}, OPEN),
+        ({"output": f"eta * err * pre - {CUBE}", "feedback": f"eta * post * pre - {CUBE}"}, ("gradient", "derived")),
         ({"v": "init = transpose(Wo)", "output": f"eta * err * pre - {CUBE}", "feedback": f"eta * post * pre - {CUBE}"},
          EXACT),
         ({"v": "init = 2 * transpose(Wo)", "output": f"eta * err * pre - {CUBE}",

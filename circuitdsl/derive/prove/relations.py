@@ -40,6 +40,7 @@ from circuitdsl.derive.algebra.words import (
     times,
     transpose,
 )
+from circuitdsl.derive.prove.hypotheses import Hypothesis
 from circuitdsl.derive.read.constraints import is_dense, is_free
 from circuitdsl.derive.read.drives import Drive, settles
 from circuitdsl.derive.read.symbols import Symbols
@@ -51,22 +52,24 @@ class Relation:
     """`left = factor * right`, brought about by the two `synapses`.
 
     `holds`: "tied" from the start and for ever; "exact": the difference shrinks by `rate` at every update; "slow": so
-    in the limit of small steps; "rest": where the weights are at rest (`rate` is None). `mean_field`: gates were
-    dropped; `diagonal`: of both sides the diagonal only; `bounded`: signs or bounds clip both alike, so that they come
-    together faster. `left` is one word. `common`: of a pair what drives both (as it drives the first), of an
-    intertwiner what both sides are at rest; of fixed weights None."""
+    in the limit of small steps; "rest": where the weights are at rest (`rate` is None); "attracted": the difference
+    shrinks at every update where `assumes` holds, at least by `rate` (None: slower and slower). `mean_field`: gates
+    were dropped; `diagonal`: of both sides the diagonal only; `bounded`: signs or bounds clip both alike, so that they
+    come together faster. `left` is one word. `common`: of a pair what drives both (as it drives the first), of an
+    intertwiner what both sides are at rest; of fixed weights None. `assumes`: what it takes besides."""
 
     kind: Literal["pair", "intertwiner", "quadratic"]
     left: Sum
     right: Sum
     factor: Coefficient
-    holds: Literal["tied", "exact", "slow", "rest"]
+    holds: Literal["tied", "exact", "attracted", "slow", "rest"]
     rate: Coefficient | None
     mean_field: bool
     diagonal: bool = False
     bounded: bool = False
     synapses: tuple[str, str]
     common: Sum | None = None
+    assumes: tuple[Hypothesis, ...] = ()
 
     @property
     def word(self) -> Word:

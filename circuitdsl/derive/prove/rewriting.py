@@ -27,7 +27,7 @@ def steps_of(relations: Sequence[Relation], readouts: frozenset[str]) -> tuple[S
     """The relations as rewriting steps, each with its transpose, the surest first. `readouts`: auxiliaries that stand
     first in the credit of a learning weight; of a pair of auxiliaries they are the one replaced."""
     steps: list[Step] = []
-    order = ("tied", "exact", "slow", "rest")
+    order = ("tied", "exact", "attracted", "slow", "rest")
     for relation in sorted(relations, key=lambda r: (r.kind != "pair", order.index(r.holds))):
         if relation.kind == "quadratic":
             continue
