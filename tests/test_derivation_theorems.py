@@ -154,3 +154,61 @@ def test_a_factor_leaves_the_rest_only() -> None:
     (pair,) = [r for r in found.relations if r.kind == "pair"]
     assert (pair.holds, found.symbols.constants.value(pair.factor)) == ("rest", 0.5)
     assert found["V"].implied == "Δw = k ∘ (η · h ⊗ err − 2ηγ w)"
+
+
+# ---------------------------------------------------------------- score functions
+
+
+def drawn(
+    *, credit: str = "r * (post.draw - post)", reward: str = "sum(out.draw * y) - 0.5", loss: str = "-sum(out * y)",
+    draw: str = "onehot_max(d - log(-log(rand() + 0.000001)))", rate: str = "softmax(d)", extra: str = "",
+) -> str:  # fmt: skip
+    return f"""
+circuit c {{
+  input x: 5   target y: 3
+  neuron out: 3 {{ dendrite d   let draw = {draw}   rate = {rate} }}
+  modulator r = {reward}
+  synapse W: x -> out.d {{ dw = 0.1 * pre * {credit} - 0.001 * w }}
+  {extra}
+  loss = {loss}
+}}"""
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({}, SLOWLY),
+        ({"reward": "sum(out.draw * y)", "loss": "1 - 0.5 * sum(y * out)"}, SLOWLY),
+        ({"reward": "mean(y * out.draw) - base.b",
+          "extra": "modulator base = sum(y) { state b = 0 keep   db = 0.1 * (base - b) }"}, SLOWLY),  # a baseline
+        ({"draw": "onehot_max(-log(-log(rand())) + d)"}, SLOWLY),
+        ({"credit": "r * (post - post.draw)"}, ("ascent", "derived")),
+        ({"reward": "0.5 - sum(out.draw * y)"}, ("ascent", "derived")),
+        ({"credit": "r * post.draw"}, OPEN),
+        ({"credit": "r * (post.draw - 0.5 * post)"}, OPEN),
+        ({"credit": "r * post.draw * (1 - post)"}, OPEN),
+        ({"credit": "r * (post.draw - post) * step(post.d)"}, OPEN),
+        ({"loss": "cross_entropy(out, y)"}, OPEN),
+        ({"loss": "mse(out, y)"}, OPEN),
+        ({"loss": "-sum(square(out) * y)"}, OPEN),
+        ({"reward": "sum(out.draw * out.draw * y)"}, OPEN),
+        ({"reward": "sum(out.draw * y) - sum(out * y)"}, OPEN),  # it depends on d by itself
+        ({"draw": "onehot_max(d - log(-log(randn() + 0.000001)))"}, OPEN),  # other noise
+        ({"draw": "onehot_max(d - log(rand() + 0.000001))"}, OPEN),
+        ({"draw": "onehot_max(2 * d - log(-log(rand())))"}, OPEN),  # a draw of softmax(2 d)
+        ({"draw": "onehot_max(d - log(-log(rand() + 0.1)))"}, OPEN),
+        ({"rate": "softmax(2 * d)"}, OPEN),
+    ],
+)  # fmt: skip
+def test_score_functions(changes: dict[str, str], wanted: tuple[str | None, str | None]) -> None:
+    assert verdicts(derived(drawn(**changes)))["W"] == wanted
+
+
+def test_what_a_score_function_lacks() -> None:
+    """Against another loss, or without the probability subtracted, there is no verdict, and it is not `none`."""
+    (plain,) = derived(drawn(credit="r * post.draw"))["W"].because
+    assert "it lacks the score function, r · (out.draw − out)" in plain
+    (other,) = derived(drawn(loss="cross_entropy(out, y)"))["W"].because
+    assert other.endswith(
+        "is the gradient of E[r] (a score function), and the loss is not seen to be the negative of E[r]"
+    )

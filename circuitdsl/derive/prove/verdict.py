@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.constants import sign
 from circuitdsl.derive.algebra.notation import text
-from circuitdsl.derive.algebra.words import Matrix, Word, names
+from circuitdsl.derive.algebra.words import Matrix, Word, identity, names
 from circuitdsl.derive.prove.findings import Derivation, Evidence, Finding, Role, Verdict, consistent
 from circuitdsl.derive.prove.matching import Form, divided, forms
 from circuitdsl.derive.prove.missing import Search, almost, missing
@@ -20,6 +20,7 @@ from circuitdsl.derive.prove.motifs import find_motifs, quadratics
 from circuitdsl.derive.prove.pairs import find_pairs
 from circuitdsl.derive.prove.relations import Relation, find_relations
 from circuitdsl.derive.prove.rewriting import Step, steps_of
+from circuitdsl.derive.prove.score import Score, score_of
 from circuitdsl.derive.prove.transport import Grounds, Transport
 from circuitdsl.derive.read.drives import Drive, Unread, read_rule
 from circuitdsl.derive.read.roles import cannot_see_error, rule_kind, unsettled
@@ -148,7 +149,8 @@ class _Court:
             return replace(found, because=(f"not shown: the gradient is no sum of words: {reason}",))
 
     def _compared(self, found: Finding, synapse: ir.Synapse, rule: Drive | Unread) -> Finding:
-        obstacle = self._obstacle(synapse, rule)
+        score = score_of(self.symbols, synapse, rule) if isinstance(rule, Drive) else None
+        obstacle = None if score is not None else self._obstacle(synapse, rule)
         if obstacle is not None or isinstance(rule, Unread):
             return replace(found, because=(f"not shown: {obstacle}",))
         source = divided(rule.pre, self.symbols.source(synapse.source))
@@ -156,6 +158,8 @@ class _Court:
         if pre is None:
             taken = text(rule.shown[1])
             return replace(found, because=(f"not shown: the rule takes {taken} for its presynaptic rate",))
+        if score is not None:
+            return self._scored(found, pre, score)
         best = self._best(rule, synapse.dendrite)
         if best is None:
             why = missing(self._search, rule, synapse.dendrite)
@@ -164,6 +168,17 @@ class _Court:
         if empty is not None:
             return replace(found, because=(f"not shown: {empty}",))
         return self._decided(found, rule, pre, *best)
+
+    def _scored(self, found: Finding, pre: Form, score: Score) -> Finding:
+        """A rule that is a gradient on average over its draws, if that of the loss."""
+        if score.factor is None or not score.scored or not pre.is_identity:
+            return replace(found, because=score.because())
+        phi = sign(score.factor) * sign(pre.factor)
+        one = identity(self.circuit.values[score.draw].size)
+        return replace(
+            found, phi_sign=phi, H="I", verdict="gradient" if phi > 0 else "ascent", evidence="derived",
+            because=score.because(), form=Form(score.factor, one, one, False), pre=pre, grounds=Grounds(),
+        )  # fmt: skip
 
     def _collapse(self, form: Form, grounds: Grounds) -> str | None:
         """Why a positive H is 0 at rest: `V = c F W^T`, where F is driven by V with the sign of -c. Then `F = -k F G`
