@@ -2,8 +2,95 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
+import numpy as np
 import pytest
 from derivation_texts import GRADIENT, OPEN, derived, kp, verdicts
+
+#: Rates and slopes whose equality takes a theorem about exp, sigmoid or gates.
+WRITTEN_OUT = [
+    ("1 / (1 + exp(-basal))", ["post * (1 - post)", "sigmoid(post.basal) * (1 - post)",
+                               "exp(-post.basal) * square(post)", "post / (1 + exp(post.basal))"]),
+    ("exp(basal) / (exp(basal) + 1)", ["post * (1 - post)", "post / (exp(post.basal) + 1)"]),
+    ("1 / (2 + 2 * exp(0.5 - 3 * basal))", ["post * (1 - 2 * post)"]),
+    ("sigmoid(basal)", ["exp(-post.basal) / square(1 + exp(-post.basal))", "exp(-post.basal) * post * post"]),
+    ("log(1 + exp(basal))", ["sigmoid(post.basal)", "exp(post.basal) / (1 + exp(post.basal))"]),
+    ("basal * sigmoid(basal)", ["(sigmoid(post.basal) + post * (1 - sigmoid(post.basal)))",
+                                "(sigmoid(post.basal) + post.basal * sigmoid(post.basal) * sigmoid(-post.basal))",
+                                "(post + sigmoid(post.basal) - post * sigmoid(post.basal))",
+                                "sigmoid(post.basal) * (1 + post.basal - post)"]),
+    ("basal / (1 + exp(-basal))", ["(sigmoid(post.basal) + post * (1 - sigmoid(post.basal)))"]),
+    ("basal * sigmoid(1.7 * basal)", ["(sigmoid(1.7 * post.basal) + 1.7 * post * (1 - sigmoid(1.7 * post.basal)))"]),
+    ("basal * tanh(basal)", ["(tanh(post.basal) + post.basal - post * tanh(post.basal))"]),
+    ("max(basal, 0) + exp(min(basal, 0)) - 1", ["exp(min(post.basal, 0))", "where(post.basal > 0, 1, exp(post.basal))",
+                                                "(step(post.basal) + (1 - step(post.basal)) * exp(post.basal))"]),
+    ("where(basal > 0, basal, exp(basal) - 1)", ["exp(min(post.basal, 0))",
+                                                 "where(post.basal > 0, 1, exp(post.basal))"]),
+    ("where(basal > 0, basal, tanh(basal))", ["(1 - tanh(min(post.basal, 0))^2)"]),
+    ("max(basal, 0.5) + exp(min(basal, 0.5) - 0.5)",
+     ["exp(min(post.basal - 0.5, 0))", "exp(min(post.basal, 0.5) - 0.5)"]),
+    ("2 * tanh(clip(basal, -1, 1))", ["(1 - tanh(post.basal)^2) * (abs(post.basal) < 1)"]),
+]  # fmt: skip
+#: The same, but for a small change that makes the slope another function.
+NEARLY = [
+    ("1 / (2 + exp(-basal))", "post * (1 - post)"),
+    ("1 / (1 + exp(-basal))", "post * (1 + post)"),
+    ("1 / (1 + exp(-2 * basal))", "sigmoid(post.basal) * (1 - post)"),
+    ("1 / (1 + exp(-basal))", "exp(post.basal) * post * post"),
+    ("basal * sigmoid(basal)", "(sigmoid(post.basal) + post * sigmoid(post.basal))"),
+    ("basal * sigmoid(basal)", "(sigmoid(post.basal) + post.basal * (1 - sigmoid(post.basal)))"),
+    ("basal * sigmoid(2 * basal)", "(sigmoid(2 * post.basal) + post * (1 - sigmoid(2 * post.basal)))"),
+    ("basal * tanh(basal)", "(tanh(post.basal) + post * (1 - tanh(post.basal)))"),
+    ("max(basal, 0) + exp(min(basal, 0)) - 1", "exp(post.basal)"),
+    ("max(basal, 0) + exp(min(basal, 0)) - 1", "exp(min(post.basal, 0.5))"),
+    ("max(basal, 0) + exp(min(basal, 0.5)) - 1", "exp(min(post.basal, 0))"),
+    ("max(basal, 0) + exp(min(basal, 0)) - 1", "exp(max(post.basal, 0))"),
+    ("where(basal > 0, basal, 0.5 * (exp(basal) - 1))", "where(post.basal > 0, 1, post + 1)"),
+    ("where(basal > -1, basal, exp(basal) - 1)", "exp(min(post.basal, 0))"),
+]
+
+
+class _Namespace:
+    """`post` of a rule: its rate, and its basal dendrite."""
+
+    def __init__(self, rate: str, z: np.ndarray) -> None:
+        self.basal, self.rate = z, _value(rate, basal=z)
+
+
+FUNCTIONS: dict[str, Any] = {
+    "exp": np.exp, "log": np.log, "tanh": np.tanh, "abs": np.abs, "square": np.square, "sign": np.sign,
+    "max": np.maximum, "min": np.minimum, "where": np.where, "clip": np.clip, "relu": lambda z: np.maximum(z, 0),
+    "step": lambda z: (z > 0) * 1.0, "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
+    "softplus": lambda z: np.logaddexp(0, z),
+}  # fmt: skip
+
+
+def _value(expression: str, **names: Any) -> np.ndarray:
+    return np.asarray(eval(expression.replace("^", "**"), {"__builtins__": {}}, {**FUNCTIONS, **names}), dtype=float)
+
+
+def _is_slope(rate: str, slope: str) -> bool:
+    """Whether a slope is a positive multiple of the rate's derivative, by differences."""
+    z = np.concatenate([np.linspace(-2.03, -0.17, 40), np.linspace(0.13, 2.11, 40)])
+    post = _Namespace(rate, z)
+    found = _value(re.sub(r"post(?!\.)", "post.rate", slope), post=post) * np.ones_like(z)
+    wanted = (_value(rate, basal=z + 1e-6) - _value(rate, basal=z - 1e-6)) / 2e-6
+    scale = (found @ wanted) / (wanted @ wanted)
+    return bool(scale > 0 and np.allclose(found, scale * wanted, atol=1e-6))
+
+
+@pytest.mark.parametrize(("rate", "slopes"), WRITTEN_OUT)
+def test_slopes_by_differences(rate: str, slopes: list[str]) -> None:
+    """What is called a slope is one, without the derivation."""
+    assert all(_is_slope(rate, slope) for slope in slopes)
+
+
+@pytest.mark.parametrize(("rate", "slope"), NEARLY)
+def test_what_is_nearly_the_slope(rate: str, slope: str) -> None:
+    assert not _is_slope(rate, slope)
+    assert derived(kp(rate=rate, slope=f" * {slope}"))["W"].verdict not in ("exact", "gradient")
 
 
 @pytest.mark.parametrize(
@@ -29,6 +116,7 @@ from derivation_texts import GRADIENT, OPEN, derived, kp, verdicts
         ("clip(basal, 0, 1)", ["(post.basal > 0) * (post.basal < 1)", "step(post.basal) * step(1 - post.basal)"]),
         ("abs(basal)", ["sign(post.basal)", "where(post.basal > 0, 1, -1)"]),
         ("basal^2", ["post.basal", "2 * post.basal"]),
+        *WRITTEN_OUT,
     ],
 )  # fmt: skip
 def test_slopes(rate: str, slopes: list[str]) -> None:

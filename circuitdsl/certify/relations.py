@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from circuitdsl.derive.algebra.arithmetic import Made
+from circuitdsl.derive.algebra.products import Made
 from circuitdsl.derive.algebra.words import depends_on_example, names
 from circuitdsl.derive.prove.findings import Derivation
 from circuitdsl.derive.prove.relations import Relation

@@ -6,18 +6,16 @@ any other function is a signal known by its text. See derive/read/units.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 
 from circuitdsl.derive.algebra.bends import Bent
-from circuitdsl.derive.algebra.constants import Constants, fraction, negative
+from circuitdsl.derive.algebra.constants import fraction, negative
 from circuitdsl.derive.algebra.notation import coefficient_text
 from circuitdsl.derive.algebra.polynomials import (
     SIGMOID,
     SLOPE,
     TANH,
-    Known,
     affine,
     constant,
     gates_of,
@@ -30,18 +28,15 @@ from circuitdsl.derive.algebra.polynomials import (
     varies,
     written,
 )
+from circuitdsl.derive.algebra.products import Made, Products, key
 from circuitdsl.derive.algebra.words import (
     Coefficient,
-    Diagonal,
     Nature,
     Signal,
     Sum,
-    Term,
     diagonal,
     identity,
-    make_sum,
     scaled,
-    times,
     total,
     zero,
 )
@@ -57,69 +52,28 @@ NATURES = {
     "sigmoid": Nature.POSITIVE, "softplus": Nature.POSITIVE, "exp": Nature.POSITIVE, "softmax": Nature.POSITIVE,
     "sqrt": Nature.NONNEGATIVE, "onehot_max": Nature.GATE,
 }  # fmt: skip
+#: Elementwise functions of signals that are signals of their own, and finite at 0.
+SMOOTH = frozenset({"exp", "softplus", "sqrt", "tanh", "sigmoid"})
+#: What they are at 0, where that is a number without decimals.
+AT_ZERO = {"exp": Fraction(1), "sqrt": Fraction(0), "tanh": Fraction(0), "sigmoid": Fraction(1, 2)}
 #: Powers up to this one are products.
 MAX_POWER = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What a signal is made of: a function, its argument, and what else it takes (bounds, an exponent)."""
-
-    function: str
-    argument: Sum
-    others: tuple[Sum, ...] = ()
-
-
-Key = tuple[str, int]
-
-
-def key(signal: Signal) -> Key:
-    """What there is one signal of."""
-    return signal.name, signal.size
-
-
 @dataclass(slots=True)
-class Arithmetic:
-    """Sums of products of signals.
+class Arithmetic(Products):
+    """Sums of products of signals, and functions of them.
 
-    `smooth`: signals that are 0, or any other given number, at single points only; gates of either side of these
-    points count as the same. `carriers`: dendrites that the error reaches. `aliases`: functions that are rates.
-    `plain`: functions stay as they are written, for showing."""
+    `splits`: a smooth function of something bent is written for either side of the bend."""
 
-    constants: Constants
-    smooth: frozenset[str]
-    carriers: frozenset[str]
-    plain: bool = False
-    aliases: dict[str, str] = field(default_factory=dict)  # "relu(h.basal)" -> "h"
-    signals: dict[Key, Signal] = field(default_factory=dict)
-    # by name and size: a function of a modulator, or of numbers, has the same name wherever it stands
-    slopes: dict[Key, tuple[str, Signal]] = field(default_factory=dict)  # of tanh and sigmoid, by their signals
-    rectified: dict[Key, Signal] = field(default_factory=dict)  # relu(z), by z
-    bases: dict[Signal, str] = field(default_factory=dict)  # the name of z, by relu(z)
-    made: dict[Key, Made] = field(default_factory=dict)
-    known: Known = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.known = Known(self.constants, {})
-
-    def forget(self) -> None:
-        """Forgets all signals, but not the aliases."""
-        for memory in (self.signals, self.slopes, self.rectified, self.bases, self.made, self.known.ranges):
-            memory.clear()
-
-    def signal(
-        self, name: str, size: int, nature: Nature = Nature.ANY, *, random: bool = True,
-        gates: frozenset[str] = frozenset(), made: Made | None = None,
-    ) -> Signal:  # fmt: skip
-        """The one signal of that name; what is known of it is what was known when it was first met."""
-        if made is not None:
-            self.made.setdefault((name, size), made)
-        found = Signal(name=name, size=size, nature=nature, random=random, gates=gates)
-        return self.signals.setdefault((name, size), found)
+    splits: bool = True
 
     def apply(self, function: str, arguments: list[Sum]) -> Sum:
-        """An elementwise function of the language (`ir.ELEMENTWISE`)."""
         match function, arguments:
+            case function, [a] if a.is_zero and function in AT_ZERO:
+                return scaled(identity(a.rows), AT_ZERO[function])
+            case function, [a] if function in SMOOTH and (bend := self._first_bend(function, a)) is not None:
+                return self._bent(function, a, *bend)
             case "neg", [a]:
                 return -a
             case "add", [a, b]:
@@ -160,6 +114,45 @@ class Arithmetic:
             case _:
                 raise AssertionError(function)
 
+    def again(self, made: Made) -> Sum | None:
+        a = made.argument
+        match made.function:
+            case "":
+                return a
+            case "relu":
+                return self.relu(a)
+            case "inverse":
+                return self._inverse(a)
+            case "tanh′" | "sigmoid′" as slope:
+                found = self._odd(slope.removesuffix("′"), a)
+                return (identity(a.rows) if slope == "tanh′" else found) - self.mul(found, found)
+            case function if function in SMOOTH:
+                return self.apply(function, [a])
+            case _:
+                return None
+
+    def _first_bend(self, function: str, a: Sum) -> tuple[Signal, Sum] | None:
+        """A relu(z - t) in a function of z alone, and z - t; None where nothing bends it, or it is a rate."""
+        if not self.splits or self.plain or {f"{function}({written(x)})" for x in (a, -a)} & self.aliases.keys():
+            return None
+        parts = {s: self._bend(s) for s in signals_of_sum(a) if s.nature is not Nature.GATE}
+        bends = [s for s, (_, at) in parts.items() if at is not None]
+        if not bends or len({z for z, _ in parts.values()}) != 1:
+            return None
+        first = min(bends, key=lambda s: s.name)
+        z, at = parts[first]
+        assert at is not None
+        return first, diagonal(z) - scaled(identity(a.rows), at)
+
+    def _bent(self, function: str, a: Sum, bend: Signal, above: Sum) -> Sum:
+        """f(.. relu(q) ..) by f(.. q ..) where q > 0, and f(.. 0 ..) elsewhere."""
+        none = zero(a.rows, a.rows)
+        opened, closed = (self.apply(function, [self._where(a, bend, by)]) for by in (above, none))
+        return closed + self.mul(self.positive(above), opened - closed)
+
+    def _where(self, a: Sum, signal: Signal, by: Sum) -> Sum:
+        return self.reduced(self.substituted(a, lambda s: by if s == signal else None))
+
     def _power(self, a: Sum, b: Sum) -> Sum:
         exponent = constant(b)
         if exponent is not None and not exponent.params and exponent.number in range(MAX_POWER + 1):
@@ -179,6 +172,9 @@ class Arithmetic:
         number = constant(b)
         if number is not None and number.number:
             return scaled(identity(b.rows), number.inverse())
+        exponent = None if self.plain else self.written_out(b)
+        if exponent is not None:  # 1 / (1 + exp(-z))
+            return scaled(self._odd("sigmoid", -exponent), steepest(b).inverse())
         nature = Nature.POSITIVE if self.known.nature_of(b) is Nature.POSITIVE else Nature.ANY
         made = Made("inverse", b)
         return diagonal(self.signal(f"1/({written(b)})", b.rows, nature, random=varies(b), made=made))
@@ -228,81 +224,6 @@ class Arithmetic:
         made = Made(f"{function} ratio", a, others)
         return self.mul(diagonal(self.signal(name, a.rows, Nature.POSITIVE, random=varies(a), made=made)), a)
 
-    # ------------------------------------------------------------ products, with what is known of signals
-
-    def mul(self, a: Sum, b: Sum) -> Sum:
-        return self._reduced(times(a, b))
-
-    def _reduced(self, a: Sum) -> Sum:
-        """Rewrites gates times their signals and squares of tanh and sigmoid, until nothing changes."""
-        new = [self._reduced_term(term, a.rows) for term in a.terms]
-        if all(each is None for each in new):
-            return a
-        kept = (Sum(a.rows, a.cols, (term,)) for term in a.terms)
-        return self._reduced(total(a.rows, a.cols, (k if n is None else n for n, k in zip(new, kept, strict=True))))
-
-    def _reduced_term(self, term: Term, size: int) -> Sum | None:
-        found = signals_of(term)
-        known = {s.name for s in found}.union(*(s.gates for s in found))
-        for signal in found:
-            rest = list(found)
-            rest.remove(signal)
-            if signal.nature is Nature.GATE and self._is_idle(signal, known):
-                return self._rest(term, rest, identity(size))
-            if signal.nature is Nature.ANY and f"1[{signal.name} > 0]" in known:
-                return self._rest(term, rest, diagonal(self._relu_of(signal)))
-            cancelled = self._cancelled(signal, rest)
-            if cancelled is not None:
-                return self._rest(term, *cancelled)
-            if signal in rest and key(signal) in self.slopes:
-                rest.remove(signal)
-                function, slope = self.slopes[key(signal)]
-                first = identity(size) if function == "tanh" else diagonal(signal)
-                return self._rest(term, rest, first - diagonal(slope))
-        return None
-
-    def _is_idle(self, gate: Signal, others: Iterable[str]) -> bool:
-        """Whether a gate 1[z > t] is open wherever another one, 1[z > u] with u > t, is."""
-        own = self._opening(key(gate))
-        found = [self._opening((name, gate.size)) for name in others] if own is not None else []
-        return any(own is not None and o is not None and o[0] == own[0] and o[1] > own[1] for o in found)
-
-    def _opening(self, gate: Key) -> tuple[Signal, float] | None:
-        """(z, t) of a gate 1[z > t]."""
-        made = self.made.get(gate)
-        linear = affine(made.argument) if made is not None and made.function == "step" else None
-        if linear is None or linear[0].number <= 0:
-            return None
-        c, z, k = linear
-        return z, -self.constants.value(k) / self.constants.value(c)
-
-    def _cancelled(self, inverse: Signal, rest: list[Signal]) -> tuple[list[Signal], Sum] | None:
-        """1/s of a positive s times s; and 1/s and 1/(1 - s) of a sigmoid s times s' = s (1 - s). What is left, and by
-        what."""
-        made = self.made.get(key(inverse))
-        linear = affine(made.argument) if made is not None and made.function == "inverse" else None
-        if linear is None:
-            return None
-        c, s, k = linear
-        function, slope = self.slopes.get(key(s), ("", None))
-        one = identity(s.size)
-        if not k.number and s in rest and s.nature is Nature.POSITIVE:
-            new, gone = one, s
-        elif function != "sigmoid" or slope is None:
-            return None
-        elif slope in rest and (not k.number or self.constants.equal(k, negative(c))):
-            new, gone = (diagonal(s) if k.number else one - diagonal(s)), slope
-        else:
-            return None
-        left = list(rest)
-        left.remove(gone)
-        return left, scaled(new, (k if k.number else c).inverse())
-
-    def _rest(self, term: Term, rest: list[Signal], new: Sum) -> Sum:
-        """The term with some of its signals replaced by a sum."""
-        word = tuple(Diagonal(s) for s in rest)
-        return times(make_sum(new.rows, new.cols, [(term.coefficient, term.scalars, word)]), new)
-
     # ------------------------------------------------------------ derivatives
 
     def derivative(self, a: Sum, name: str) -> Sum:
@@ -314,8 +235,8 @@ class Arithmetic:
             for i, signal in enumerate(found):
                 slope = self._slope(signal, name)
                 if not slope.is_zero:
-                    parts.append(self._rest(term, [*found[:i], *found[i + 1 :]], slope))
-        return self._reduced(total(a.rows, a.cols, parts))
+                    parts.append(self.replaced(term, [*found[:i], *found[i + 1 :]], slope))
+        return self.reduced(total(a.rows, a.cols, parts))
 
     def _slope(self, signal: Signal, name: str) -> Sum:
         none = zero(signal.size, signal.size)
@@ -450,11 +371,17 @@ class Arithmetic:
             return p if number.number > 0 else zero(p.rows, p.cols)
         if linear is not None and linear[1].nature is Nature.GATE:
             return self._of_gate(*linear)
+        above = None if linear is None else self._above_bend(*linear)
+        if above is not None:
+            return above
         if steepest(p).number < 0:
             return self.relu(-p) + p
         if linear is not None and not linear[2].number:
             c, z, _ = linear
             return scaled(diagonal(self._relu_of(z)), c)
+        opened = None if linear is not None or self.plain else self._of_bent(p)
+        if opened is not None and len(opened.terms) == 1:  # it bends, but opens once
+            return self.mul(opened, p)
         scale, plain = led(p)
         name = f"relu({written(plain)})"
         opens = self.positive(plain).terms
@@ -464,6 +391,13 @@ class Arithmetic:
             made=Made("relu", plain),
         )  # fmt: skip
         return scaled(diagonal(signal), scale)
+
+    def _above_bend(self, c: Coefficient, z: Signal, k: Coefficient) -> Sum | None:
+        """max(c z + k, 0) of z = relu(q), where q + k/c > 0 only if q > 0."""
+        made = self.made.get(key(z))
+        if made is None or made.function != "relu" or c.number < 0 or not k.number or self.constants.value(k) > 0:
+            return None
+        return scaled(self.relu(made.argument + scaled(identity(z.size), k * c.inverse())), c)
 
     def _of_gate(self, c: Coefficient, gate: Signal, k: Coefficient) -> Sum:
         """max(c g + k, 0) of a gate g: its values for 0 and 1."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from circuitdsl.derive.prove.hypotheses import (
     AtRest,
     Attracted,
+    GentleDecay,
     Hypothesis,
     Lagging,
     MeanField,
@@ -17,6 +18,7 @@ from circuitdsl.derive.prove.hypotheses import (
     Slow,
     SmallSteps,
     Unbound,
+    Within,
 )
 from circuitdsl.derive.prove.relations import Relation
 from circuitdsl.derive.read.constraints import is_free
@@ -25,7 +27,7 @@ from circuitdsl.graph import ir
 from circuitdsl.graph.names import natural
 
 #: Hypotheses that neglect nothing: with these alone a claim is proved.
-PLAIN = (Attracted, OneHot, Nontrivial, Nonempty)
+PLAIN = (Attracted, OneHot, Nontrivial, Nonempty, Within, GentleDecay)
 #: Hypotheses with which a claim holds in every state all the same.
 LASTING = (OneHot, Nonempty)
 
@@ -79,7 +81,7 @@ def of_relation(circuit: ir.Circuit, relation: Relation) -> Iterator[Hypothesis]
     match relation.holds:
         case "tied":
             pass
-        case "exact":
+        case "exact" | "attracted":
             yield Attracted(one.name, two.name)
         case "slow":
             yield Attracted(one.name, two.name)
@@ -87,6 +89,7 @@ def of_relation(circuit: ir.Circuit, relation: Relation) -> Iterator[Hypothesis]
         case "rest":
             for synapse in (one, two):
                 yield from at_rest(synapse)
+    yield from relation.assumes
     yield from map(MeanField, sorted(relation.gates))
     yield from of_masks(circuit, relation.synapses)
 

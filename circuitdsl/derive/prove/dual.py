@@ -20,9 +20,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 
-from circuitdsl.derive.algebra.arithmetic import NotLinear, key
+from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.comparison import is_positive_diagonal
 from circuitdsl.derive.algebra.notation import Notation
+from circuitdsl.derive.algebra.products import key
 from circuitdsl.derive.algebra.words import (
     UNIT,
     Coefficient,

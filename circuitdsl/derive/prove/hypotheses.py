@@ -99,7 +99,32 @@ class Homogeneous:
     population: str
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Within:
+    """All weights of a synapse lie between `-limit` and `limit`: there the step is small enough for its pull, however
+    steep that gets further out."""
+
+    synapse: str
+    limit: float
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class GentleDecay:
+    """What a synapse loses by its decay by example, mean over a batch, is at most 1 of each weight per update, and in
+    the mean over updates more than 0."""
+
+    synapse: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ManyDraws:
+    """The updates of a synapse are means over many draws of the noise in a population, or learning is slow against
+    these draws."""
+
+    population: str
+
+
 Hypothesis = (
     AtRest | Unbound | Attracted | OneHot | Nontrivial | Nonempty | MeanField | Slow | Lagging | SmallSteps | Spectral
-    | Homogeneous
+    | Homogeneous | Within | GentleDecay | ManyDraws
 )  # fmt: skip

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from circuitdsl.derive.algebra.comparison import may_end_with, ratio, strip_suffix, substitute
+from circuitdsl.derive.algebra.comparison import may_end_with, strip_suffix, substitute
 from circuitdsl.derive.algebra.constants import Constants
 from circuitdsl.derive.algebra.polynomials import signals_of_sum
 from circuitdsl.derive.algebra.words import (
@@ -42,19 +42,12 @@ from circuitdsl.derive.algebra.words import (
     weight_of,
     weights_in,
 )
-from circuitdsl.derive.prove.ends import Meeting, chosen_pairs
-from circuitdsl.derive.read.constraints import (
-    is_dense,
-    is_free,
-    keep_multiple,
-    start_at_zero,
-    start_factor,
-    states_start_at_zero,
-)
-from circuitdsl.derive.read.drives import Drive
+from circuitdsl.derive.prove.ends import Meeting
+from circuitdsl.derive.prove.hypotheses import Hypothesis
+from circuitdsl.derive.read.constraints import is_dense, is_free
+from circuitdsl.derive.read.drives import Drive, settles
 from circuitdsl.derive.read.symbols import Symbols
 from circuitdsl.graph import ir
-from circuitdsl.twin.adjoints import adjoint_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -62,22 +55,24 @@ class Relation:
     """`left = factor * right`, brought about by the two `synapses`.
 
     `holds`: "tied" from the start and for ever; "exact": the difference shrinks by `rate` at every update; "slow": so
-    in the limit of small steps; "rest": where the weights are at rest (`rate` is None). `gates`: those that were
-    dropped; `diagonal`: of both sides the diagonal only; `bounded`: signs or bounds clip both alike, so that they come
-    together faster. `left` is one word. `common`: of a pair what drives both (as it drives the first), of an
-    intertwiner what both sides are at rest; of fixed weights None."""
+    in the limit of small steps; "rest": where the weights are at rest (`rate` is None); "attracted": the difference
+    shrinks at every update where `assumes` holds, at least by `rate` (None: slower and slower). `gates`: those that
+    were dropped; `diagonal`: of both sides the diagonal only; `bounded`: signs or bounds clip both alike, so that they
+    come together faster. `left` is one word. `common`: of a pair what drives both (as it drives the first), of an
+    intertwiner what both sides are at rest; of fixed weights None. `assumes`: what it takes besides."""
 
     kind: Literal["pair", "intertwiner", "quadratic"]
     left: Sum
     right: Sum
     factor: Coefficient
-    holds: Literal["tied", "exact", "slow", "rest"]
+    holds: Literal["tied", "exact", "attracted", "slow", "rest"]
     rate: Coefficient | None
     gates: frozenset[str] = frozenset()
     diagonal: bool = False
     bounded: bool = False
     synapses: tuple[str, str]
     common: Sum | None = None
+    assumes: tuple[Hypothesis, ...] = ()
 
     @property
     def mean_field(self) -> bool:
@@ -106,17 +101,15 @@ class _Search:
         return self.symbols.constants.value(c)
 
     def settles(self, drive: Drive) -> bool:
-        """Whether the weight has a rest: a linear decay and nothing else, that does not overshoot without end."""
-        if drive.decay is None or drive.uneven is not None:
-            return False
-        return 0 < self.value(drive.decay) < 2
+        return settles(drive, self.symbols.constants)
 
 
-def find_relations(symbols: Symbols, drives: Sequence[Drive], learning: frozenset[str]) -> list[Relation]:
-    """All relations between two synapses, plastic or fixed: pairs first, then for each other auxiliary its shortest
-    intertwiners."""
+def find_relations(
+    symbols: Symbols, drives: Sequence[Drive], learning: frozenset[str], pairs: Sequence[Relation]
+) -> list[Relation]:
+    """All relations between two synapses, plastic or fixed: the `pairs` (derive/prove/pairs.py), then for each other
+    auxiliary its shortest intertwiners."""
     search = _Search(symbols, {d.synapse: d for d in drives}, learning)
-    pairs = [*_pairs(search), *_fixed_pairs(symbols)]
     paired = {weight_of(r.word[0]) for r in pairs}
     found: list[Relation] = []
     meeting = Meeting([d for d in drives if d.synapse in learning])
@@ -132,109 +125,12 @@ def _length(relation: Relation) -> int:
     return len(relation.word) + max(len(t.word) for t in relation.right.terms)
 
 
-# ---------------------------------------------------------------- pairs
-
-
-def _pairs(search: _Search) -> Iterator[Relation]:
-    """Every pair of drives that are multiples of each other, as they stand or transposed."""
-    groups: dict[object, list[tuple[Drive, bool]]] = {}
-    for drive in search.drives.values():
-        whole = drive.matrix
-        for turned, found in ((False, whole), (True, transpose(whole))):
-            groups.setdefault(_shape(found), []).append((drive, turned))
-    seen: set[frozenset[str]] = set()
-    for group in groups.values():
-        for (x, turned), (y, turned_too) in chosen_pairs(group, search.symbols.circuit, search.learning):
-            names = frozenset({x.synapse, y.synapse})
-            if len(names) == 2 and names not in seen:
-                seen.add(names)
-                yield from _pair(search, x, y, turned != turned_too)
-
-
-def _shape(a: Sum) -> object:
-    """Equal for multiples of each other."""
-    return a.rows, a.cols, tuple((t.scalars, t.word) for t in a.terms)
-
-
-def _pair(search: _Search, x: Drive, y: Drive, transposed: bool) -> Iterator[Relation]:
-    """The relation x = factor * y (transposed), oriented from the auxiliary to the learning weight."""
-    if x.synapse in search.learning and y.synapse not in search.learning:
-        x, y = y, x
-    if x.synapse in search.learning:
-        return
-    other = transpose(y.matrix) if transposed else y.matrix
-    factor = ratio(x.matrix, other)
-    if factor is None or (not search.symbols.constants.equal(x.decay, y.decay) and not _both_settle(search, x, y)):
-        return
-    found = _pair_holds(search, x, y, factor, transposed)
-    if found is None:
-        return
-    holds, factor = found
-    right = search.letter(y)
-    yield Relation(
-        kind="pair", left=search.letter(x), right=transpose(right) if transposed else right, factor=factor,
-        holds=holds, rate=x.decay if holds == "exact" else None, synapses=(x.synapse, y.synapse),
-        bounded=not is_free(search.synapse(x)), common=outer(*x.shown),
-    )  # fmt: skip
-
-
-def _both_settle(search: _Search, x: Drive, y: Drive) -> bool:
-    return search.settles(x) and search.settles(y)
-
-
-def _pair_holds(
-    search: _Search, x: Drive, y: Drive, factor: Coefficient, transposed: bool
-) -> tuple[Literal["tied", "exact", "rest"], Coefficient] | None:
-    """In which way the pair holds, and with which factor; None if it does not."""
-    constants = search.symbols.constants
-    one, two = search.synapse(x), search.synapse(y)
-    if x.lockstep is None or x.lockstep != y.lockstep or x.uneven != y.uneven:
-        return None
-    linear = x.passage.scale is None and (x.passage.is_open or states_start_at_zero(one, constants))
-    linear = linear and x.uneven is None
-    if not linear and not constants.equal(factor, Coefficient()):
-        return None
-    if constants.equal(x.decay, y.decay):
-        if not keep_multiple(one, two, search.value(factor), constants):
-            return None
-        start = start_factor(one, two, transposed, constants)
-        zeros = start_at_zero(one, constants) and start_at_zero(two, constants)
-        if zeros or (start is not None and constants.equal(start, factor)):
-            return "tied", factor
-        return ("exact", factor) if search.settles(x) and not x.passage.weight else None
-    if not x.passage.is_open or not _both_settle(search, x, y):
-        return None
-    assert x.decay is not None
-    assert y.decay is not None
-    factor = factor * y.decay * x.decay.inverse()
-    return ("rest", factor) if keep_multiple(one, two, search.value(factor), constants) else None
-
-
-def _fixed_pairs(symbols: Symbols) -> Iterator[Relation]:
-    """Fixed weights of which one is made from the other: equal from the start and for ever. Those that lead to the
-    loss stand on the right."""
-    fixed = [s for s in symbols.circuit.synapses.values() if s.dw is None]
-    for i, one in enumerate(fixed):
-        for two in fixed[i + 1 :]:
-            leads = adjoint_name(one.dendrite) in symbols.circuit.values
-            x, y = (two, one) if leads else (one, two)
-            for transposed in (True, False):
-                factor = start_factor(x, y, transposed, symbols.constants)
-                value = 0.0 if factor is None else symbols.constants.value(factor)
-                if factor is not None and value and keep_multiple(x, y, value, symbols.constants):
-                    left, right = map(symbols.letter, (x, y))
-                    yield Relation(
-                        kind="pair", left=left, right=transpose(right) if transposed else right, factor=factor,
-                        holds="tied", rate=None, synapses=(x.name, y.name),
-                    )  # fmt: skip
-
-
 # ---------------------------------------------------------------- intertwiners
 
 
 def _intertwiner(search: _Search, x: Drive, y: Drive) -> Iterator[Relation]:
     """X Q^T = factor * P Y^T R^T."""
-    if not (x.passage.is_open and y.passage.is_open and _both_settle(search, x, y)):
+    if not (x.passage.is_open and y.passage.is_open and search.settles(x) and search.settles(y)):
         return
     one, two = search.synapse(x), search.synapse(y)
     if not (is_dense(one) and is_dense(two) and one.sign is two.sign is ir.Sign.FREE):

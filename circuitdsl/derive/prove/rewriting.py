@@ -80,7 +80,7 @@ def steps_of(relations: Sequence[Relation], readouts: frozenset[str]) -> Steps:
 
 def _rank(relation: Relation, readouts: frozenset[str]) -> tuple[object, ...]:
     """The order in which relations become steps: it depends on what they are, and on no order in the text."""
-    order = ("tied", "exact", "slow", "rest").index(relation.holds)
+    order = ("tied", "exact", "attracted", "slow", "rest").index(relation.holds)
     kept = relation.kind != "pair" and relation.synapses[0] in readouts
     return relation.kind != "pair", kept, order, relation.left.rows * relation.left.cols, relation.synapses
 

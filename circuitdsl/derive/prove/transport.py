@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
-from circuitdsl.derive.algebra.comparison import may_end_with
+from circuitdsl.derive.algebra.comparison import may_end_with, ratio
 from circuitdsl.derive.algebra.words import (
     UNIT,
     Signal,
@@ -282,10 +282,14 @@ class Transport:
 
     def named_errors(self, gradient: Sum) -> Sum:
         """A gradient with each δ that a population is, whatever the weights, under that population's name."""
-        for population in self.symbols.opened.errors:
+        for population in (*self.symbols.opened.errors, *self.symbols.opened.squashed):
             value = self.symbols.circuit.values[population]
+            read = ir.Read(span=value.span, value=population, axis=ir.Axis.OWN)
             with suppress(NotLinear):
-                self.source(ir.Read(span=value.span, value=population, axis=ir.Axis.OWN))
+                self.source(read)
+                same = ratio(gradient, self.symbols.source(read))
+                if same is not None:
+                    return scaled(column(Signal(name=population, size=value.size)), same)
         for name in sorted(tails(gradient)):
             dendrite = self.levels.origins.get(name)
             lemma = None if dendrite is None else self.carried.get(dendrite)

@@ -17,14 +17,16 @@ from circuitdsl.derive.algebra.words import Matrix, weights_in
 from circuitdsl.derive.prove.assumptions import Assumed, of_drive, of_masks, of_relation, of_targets, unique
 from circuitdsl.derive.prove.dual import Dual
 from circuitdsl.derive.prove.findings import Derivation, Finding, Role, Verdict, consistent
-from circuitdsl.derive.prove.hypotheses import Hypothesis, MeanField, Nontrivial, Spectral
+from circuitdsl.derive.prove.hypotheses import Hypothesis, ManyDraws, MeanField, Nontrivial, Spectral
 from circuitdsl.derive.prove.levels import Levels
 from circuitdsl.derive.prove.matching import Form, divided, forms
 from circuitdsl.derive.prove.missing import Search, almost, missing
 from circuitdsl.derive.prove.motifs import find_motifs, quadratics
+from circuitdsl.derive.prove.pairs import find_pairs
 from circuitdsl.derive.prove.relations import Relation, find_relations
 from circuitdsl.derive.prove.rest import Collapse, Rest, Spectrum, at_all_rests
 from circuitdsl.derive.prove.rewriting import Steps, steps_of
+from circuitdsl.derive.prove.score import Score, score_of
 from circuitdsl.derive.prove.transport import Grounds, Transport
 from circuitdsl.derive.read.canonical import canonical
 from circuitdsl.derive.read.constraints import is_free
@@ -45,7 +47,8 @@ def derive(circuit: ir.Circuit) -> Derivation:
     learning = frozenset(learning_synapses(circuit))
     rules = {s.name: read_rule(symbols, s) for s in circuit.synapses.values() if s.dw is not None}
     drives = [d for d in rules.values() if isinstance(d, Drive)]
-    relations = find_relations(symbols, drives, learning) if symbols.opened.one_tick else []
+    pairs = find_pairs(symbols, drives, learning) if symbols.opened.one_tick else []
+    relations = find_relations(symbols, drives, learning, pairs) if symbols.opened.one_tick else []
     by_synapse: dict[str, list[Relation]] = {}
     for relation in relations:
         for name in dict.fromkeys(relation.synapses):
@@ -176,7 +179,8 @@ class _Court:
         return replace(found, because=(f"not shown: the loss has the part {shown}, which needs no target to be seen",))
 
     def _compared(self, found: Finding, synapse: ir.Synapse, rule: Drive | Unread) -> Finding:
-        obstacle = self._obstacle(synapse, rule)
+        score = score_of(self.symbols, synapse, rule) if isinstance(rule, Drive) else None
+        obstacle = None if score is not None else self._obstacle(synapse, rule)
         if obstacle is not None or isinstance(rule, Unread):
             return replace(found, because=(f"not shown: {obstacle}",))
         best = self._best(rule, synapse.dendrite)
@@ -188,6 +192,8 @@ class _Court:
         if pre is None:
             taken = text(rule.shown[1])
             return replace(found, because=(f"not shown: the rule takes {taken} for its presynaptic rate",))
+        if score is not None:
+            return self._scored(found, pre, score)
         dual = self._dual(rule, synapse.dendrite) if best is None or not best[0].constant else None
         if dual is not None and (best is None or dual[0].constant):
             return self._decided_by_dual(found, rule, pre, *dual)
@@ -195,6 +201,15 @@ class _Court:
             why = missing(self._search, rule, synapse.dendrite)
             return replace(found, because=(f"not shown: {why}",))
         return self._decided(found, rule, pre, *best)
+
+    def _scored(self, found: Finding, pre: Form, score: Score) -> Finding:
+        """A rule that is a gradient on average over its draws, if that of the loss."""
+        if score.factor is None or not score.scored or not pre.is_identity:
+            return replace(found, because=score.because())
+        phi = sign(score.factor) * sign(pre.factor)
+        assumed = Assumed(
+            unique([ManyDraws(self.circuit.synapses[found.synapse].post), *of_targets(self.symbols.opened.assumed)])
+        )
 
     def _collapsed(self, found: Finding, collapses: Sequence[Collapse]) -> Finding:
         assumed = Assumed(unique(h for collapse in collapses for h in collapse.assumes))

@@ -8,15 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import inf
+from math import inf, prod
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.comparison import ratio
-from circuitdsl.derive.algebra.constants import sign, with_fans
+from circuitdsl.derive.algebra.constants import Constants, sign, with_fans
 from circuitdsl.derive.algebra.expressions import text
 from circuitdsl.derive.algebra.notation import coefficient_text
-from circuitdsl.derive.algebra.words import Coefficient, Sum, coefficient, outer, plus, scaled, zero
+from circuitdsl.derive.algebra.words import (
+    Coefficient,
+    Sum,
+    coefficient,
+    outer,
+    plus,
+    scaled,
+    zero,
+)
 from circuitdsl.derive.read.constraints import factor_range, interval, start_at_zero
+from circuitdsl.derive.read.leaks import Leaks, most_of
+from circuitdsl.derive.read.pulls import Pull, pull_of
 from circuitdsl.derive.read.symbols import Symbols
 from circuitdsl.derive.read.units import Units
 from circuitdsl.graph import ir
@@ -28,12 +38,15 @@ from circuitdsl.graph.plasticity import Term, split
 class Passage:
     """What stands between the drive and the weight. `trace`: linear states, a low-pass of the drive. `scale`: a
     positive factor for each synapse, as text; `lagging` if it is made of states that follow the drive, `weight` if
-    it depends on the weight itself."""
+    it depends on the weight itself, `whole` if it multiplies the decay too and is the same for all examples, and then
+    `most` is what it stays below (inf: not known)."""
 
     trace: bool = False
     scale: str | None = None
     lagging: bool = False
     weight: bool = False
+    whole: bool = False
+    most: float = inf
 
     @property
     def is_open(self) -> bool:
@@ -46,9 +59,10 @@ _ONE, _OPEN = Coefficient(), Passage()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drive:
     """One rule as symbols. `rate` is positive; `decay` is None where there is none, `uneven` tells what else pulls
-    at the weight. `signal` is the credit as a polynomial of units; `credit` and `pre` are columns, expanded; `shown`
-    are these as the rule writes them. Rules of equal `lockstep` (None: of no other) and transposed drives move alike,
-    as long as their states do."""
+    at the weight: `pull` if it is a known function of the weight alone, `by_example` (what the weights are multiplied
+    by, 0 or more) if it is a decay that differs between examples. `signal` is the credit as a polynomial of units;
+    `credit` and `pre` are columns, expanded; `shown` are these as the rule writes them. Rules of equal `lockstep`
+    (None: of no other) and transposed drives move alike, as long as their states do."""
 
     synapse: str
     rate: Coefficient
@@ -60,6 +74,8 @@ class Drive:
     passage: Passage
     lockstep: str | None
     shown: tuple[Sum, Sum]
+    pull: Pull | None = None
+    by_example: Sum | None = None
 
     @property
     def matrix(self) -> Sum:
@@ -78,6 +94,14 @@ class Unread:
 
 class _Idle(NotLinear):
     """Nothing drives the weight, whatever the signals are."""
+
+
+def settles(drive: Drive, constants: Constants) -> bool:
+    """Whether the weight has a rest: a linear decay and nothing else, that does not overshoot without end."""
+    if drive.decay is None or drive.uneven is not None:
+        return False
+    most = drive.passage.most if drive.passage.whole and drive.passage.most < inf else 1.0
+    return 0 < constants.value(drive.decay) * most < 2
 
 
 def read_rule(symbols: Symbols, synapse: ir.Synapse) -> Drive | Unread:
@@ -114,12 +138,19 @@ class _Reader:
     symbols: Symbols
     synapse: ir.Synapse
 
+    @property
+    def _leaks(self) -> Leaks:
+        return Leaks(self.symbols, self.synapse, self._number)
+
     def drive(self) -> Drive | Unread:
         assert self.synapse.dw is not None
         terms = [t for t in split(self.synapse.dw) if self._number(t).number]
+        whole = self._whole(terms)
+        terms = [replace(t, numeric=tuple(e for e in t.numeric if e not in whole)) for t in terms]
+        leaks = self._leaks.of(terms)
         pulls = [t for t in terms if _is_pull(t)]
-        moving = [t for t in terms if t not in pulls]
-        decay, uneven = self._pulls(pulls)
+        moving = [t for t in terms if t not in pulls and t not in leaks]
+        decay, uneven, pull = self._pulls(pulls)
         if not moving:
             why = "the rule only decays" if pulls else "its rate is 0"
             return Unread(self.synapse.name, f"{why}: nothing drives the weight", idle=True)
@@ -133,14 +164,36 @@ class _Reader:
         within = [t for t in sources if _is_pull(t)]  # `drive g = err * pre - gamma * w`
         if within:
             sources = [t for t in sources if t not in within]
-            more, other = self._pulls(within, rate, passage)
+            more, other, inner = self._pulls(within, rate, passage)
+            pull = inner if uneven is None else None
             decay = more if decay is None else decay if more is None else self.symbols.constants.total([decay, more])
             uneven = " ".join(pull for pull in (uneven, other) if pull) or None
+        if leaks:
+            if uneven is not None:
+                raise NotLinear(f"it decays by example and is pulled by {uneven}")
+            uneven = " ".join(self._pull(t, _ONE) for t in leaks)
+        if whole:
+            passage = self._scaled(whole)
         signal, pre, rate = self._outer(sources, rate)
         return Drive(
             synapse=self.synapse.name, rate=rate, signal=signal, credit=self._column(signal), pre=pre, decay=decay,
-            uneven=uneven, passage=passage, lockstep=self._lockstep(passage), shown=self._shown(sources),
+            uneven=uneven, passage=passage, lockstep=self._lockstep(passage), shown=self._shown(sources), pull=pull,
+            by_example=self._leaks.matrix(leaks) if leaks else None,
         )  # fmt: skip
+
+    def _whole(self, terms: Sequence[Term]) -> tuple[ir.Expr, ...]:
+        """The coefficients by which the whole rule is multiplied, its decay included; none where there is no decay."""
+        own = {tuple(e for e in t.numeric if _per_synapse(e)) for t in terms}
+        decays = any(_is_pull(t) for t in terms)
+        plain = not any(t.states or (t.weights and not _is_pull(t)) for t in terms)
+        return own.pop() if len(own) == 1 and decays and plain else ()
+
+    def _scaled(self, whole: Sequence[ir.Expr]) -> Passage:
+        for gain in whole:
+            self._check_gain(gain)
+        inits = [self.symbols.circuit.coefficients[e.name].init for e in whole if isinstance(e, ir.Coef)]
+        most = prod(most_of(init, self.symbols.constants) for init in inits)
+        return Passage(scale=text(product(whole, span=self.synapse.span)), whole=True, most=most)
 
     # ------------------------------------------------------------ numbers
 
@@ -154,24 +207,28 @@ class _Reader:
 
     def _pulls(
         self, terms: Sequence[Term], rate: Coefficient = _ONE, passage: Passage = _OPEN
-    ) -> tuple[Coefficient | None, str | None]:
-        """The linear decay, and what else pulls at the weight without any signal; `rate` and `passage` stand between
-        these terms and the weight."""
+    ) -> tuple[Coefficient | None, str | None, Pull | None]:
+        """The linear decay, and what else pulls at the weight without any signal, as text and if possible as a known
+        function; `rate` and `passage` stand between these terms and the weight."""
         plain = [t for t in terms if passage.is_open and t.power == 1 and not any(map(_per_synapse, t.numeric))]
         odd = [t for t in terms if t not in plain]
         for term in odd:
-            if not self._pulls_back(term) or rate.number < 0:
+            alone = pull_of([(self._number(term), term.weights)], self.symbols.constants)
+            if (alone is None and not self._pulls_back(term)) or rate.number < 0:
                 raise NotLinear(f"`{text(term.expr())}` drives the weight by itself")
         found = self.symbols.constants.total([rate * self._number(t) for t in plain]) if plain else None
         decay = None if found is None or not found.number else Coefficient(-found.number, found.params)
         shown = " ".join(self._pull(t, rate if passage.is_open else _ONE) for t in odd)
-        return decay, (shown if passage.is_open or not shown else f"{shown} (in its drive)") or None
+        known = odd and passage.is_open and not any(_per_synapse(e) for t in odd for e in t.numeric)
+        pull = pull_of([(rate * self._number(t), t.weights) for t in odd], self.symbols.constants) if known else None
+        return decay, (shown if passage.is_open or not shown else f"{shown} (in its drive)") or None, pull
 
     def _pull(self, term: Term, rate: Coefficient) -> str:
         """What pulls at the weight, with its sign: `− ηγ · sign(w)`."""
         number = rate * self._number(term)
         own = [e for e in term.numeric if _per_synapse(e)]
-        size, of = coefficient_text(number, sign=False), text(product([*own, *term.weights], span=term.span))
+        factors = [*own, *term.signals, *term.pre, *term.weights]
+        size, of = coefficient_text(number, sign=False), text(product(factors, span=term.span))
         return f"{'−' if number.number < 0 else '+'} {of if size == '1' else f'{size} · {of}'}"
 
     def _pulls_back(self, term: Term) -> bool:

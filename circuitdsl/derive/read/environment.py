@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from circuitdsl.derive.algebra.arithmetic import Made
+from circuitdsl.derive.algebra.products import Made
 from circuitdsl.derive.algebra.words import Sum, column, ones, times
 from circuitdsl.derive.read.numeric import instantiate
 from circuitdsl.derive.read.symbols import Symbols

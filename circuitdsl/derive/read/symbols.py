@@ -14,9 +14,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from math import inf
 
-from circuitdsl.derive.algebra.arithmetic import Made, NotLinear, key
+from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.constants import Constants, fan_name, fan_numbers, negative
 from circuitdsl.derive.algebra.polynomials import gates_of, normalized, signals_of, signals_of_sum, varies, written
+from circuitdsl.derive.algebra.products import Made, key
 from circuitdsl.derive.algebra.words import (
     UNIT,
     Coefficient,

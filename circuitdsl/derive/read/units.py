@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from circuitdsl.derive.algebra.arithmetic import Arithmetic, Key, NotLinear, key
+from circuitdsl.derive.algebra.arithmetic import Arithmetic, NotLinear
 from circuitdsl.derive.algebra.comparison import ratio
 from circuitdsl.derive.algebra.constants import Constants, negative, sign
 from circuitdsl.derive.algebra.expressions import text
@@ -29,13 +29,17 @@ from circuitdsl.derive.algebra.polynomials import (
     is_linear,
     lone_signal,
     signals_of,
+    signals_of_sum,
     surely_positive,
+    written,
 )
+from circuitdsl.derive.algebra.products import Key, Made, key
 from circuitdsl.derive.algebra.words import (
     UNIT,
     Coefficient,
     Nature,
     Scalar,
+    Signal,
     Sum,
     column,
     diagonal,
@@ -83,6 +87,7 @@ class Units:
     arithmetic: Arithmetic = field(init=False)
     targets: dict[str, Sum] = field(default_factory=dict)  # y -> err + out
     errors: dict[str, str] = field(default_factory=dict)  # err -> y
+    squashed: list[str] = field(default_factory=list)  # rates that are functions of such an error
     opened: dict[str, Sum] = field(default_factory=dict)
     working: list[str] = field(default_factory=list)
     named: set[str] = field(default_factory=set)  # the values that have given their name to a function
@@ -92,12 +97,14 @@ class Units:
         dendrites = (v.name for v in self.circuit.values.values() if v.kind is ir.Kind.DENDRITE)
         found = frozenset(dendrites)
         self.arithmetic = Arithmetic(self.constants, found - self.error, found & self.error, self.plain)
+        self.arithmetic.splits = False
         for again in (False, True):
             if again and not any(map(_is_nested, self.arithmetic.signals)):
                 break  # with the names that were found no other would be found
             self._forget()
             for name in self.circuit.order:
                 self._name_function(self.circuit.values[name])
+        self.arithmetic.splits = True
         targets = {p.name: p for p in self.circuit.of_kind(ir.Kind.TARGET)}
         for name in () if self.plain else self.circuit.order:
             self._name_error(self.circuit.values[name], targets)
@@ -135,28 +142,60 @@ class Units:
         if only is not None and only.name not in self.circuit.values and only.name not in self.named:
             self.named.add(self.arithmetic.aliases.setdefault(only.name, value.name))
             self.opened.pop(value.name, None)
+        elif only is None and value.name not in self.error and not self.arithmetic.plain:
+            self.arithmetic.name_product(value.name, found)
 
     def _name_error(self, value: ir.Value, targets: Mapping[str, ir.Population]) -> None:
-        """`err = c y - ...` gives y = (err + ...) / c, so that errors are signals of their own."""
+        """`err = c y - ...` gives y = (err + ...) / c, so that errors are signals of their own. Of
+        `clip(y - ..., -1, 1)` it is y - ... that becomes one, under that name."""
         if value.kind is not ir.Kind.RATE or value.expr is None:
             return
         read = {r.value for r in ir.reads(value.expr)}
         for target in targets.values() if read & targets.keys() else ():
             if target.name not in read or target.name in self.targets or target.size != value.size:
                 continue
-            try:
-                found = self.of(value.expr, value.size)
-            except NotLinear:
-                continue
-            holding = [t for t in found.terms if target.name in {s.name for s in signals_of(t)}]
-            if len(holding) == 1 and len(signals_of(holding[0])) == 1 and not holding[0].scalars:
-                rest = found - Sum(found.rows, found.cols, (holding[0],))
-                self.errors[value.name] = target.name
-                error = diagonal(self.arithmetic.signal(value.name, value.size))
-                self.targets[target.name] = scaled(error - rest, holding[0].coefficient.inverse())
-                self.opened.clear()
+            for expr in ir.walk(value.expr):
+                found = self._error_in(expr, target.name, target.size)
+                if found is None:
+                    continue
+                if expr is value.expr:
+                    self.errors[value.name] = target.name
+                    error = self.arithmetic.signal(value.name, value.size)
+                else:
+                    self.squashed.append(value.name)
+                    error = self.arithmetic.signal(f"({written(found)})", value.size, made=Made("", found))
+                self._solve(target.name, found, error)
                 if len(self.targets) < len(targets):
                     self._open_all()
+                break
+
+    def _error_in(self, expr: ir.Expr, target: str, size: int) -> Sum | None:
+        """An equation as a polynomial, if it is linear in a target and not in the target alone."""
+        if not any(r.value == target for r in ir.reads(expr)):
+            return None
+        try:
+            found = self.of(expr, size)
+        except NotLinear:
+            return None
+        holding = [t for t in found.terms if target in {s.name for s in signals_of(t)}]
+        linear = len(holding) == 1 and len(signals_of(holding[0])) == 1 and not holding[0].scalars
+        return found if linear and not any(self._bends(s, target) for s in signals_of_sum(found)) else None
+
+    def _bends(self, signal: Signal, target: str) -> bool:
+        """Whether a signal is a function of the target."""
+        made = self.arithmetic.made.get(key(signal))
+        within = () if made is None else (made.argument, *made.others)
+        return any(s.name == target or self._bends(s, target) for a in within for s in signals_of_sum(a))
+
+    def _solve(self, target: str, found: Sum, error: Signal) -> None:
+        """The target by its error; errors that are 0, or any other number, at single points only are `smooth`."""
+        (holding,) = (t for t in found.terms if target in {s.name for s in signals_of(t)})
+        rest = found - Sum(found.rows, found.cols, (holding,))
+        moving = [signals_of(t) for t in rest.terms if t.word]
+        if moving and all(len(t) == 1 and t[0].name in self.arithmetic.smooth for t in moving):
+            self.arithmetic.smooth |= {error.name}
+        self.targets[target] = scaled(diagonal(error) - rest, holding.coefficient.inverse())
+        self.opened.clear()
 
     # ------------------------------------------------------------ equations
 

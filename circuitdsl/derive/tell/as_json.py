@@ -62,5 +62,5 @@ def kind_of(relation: Relation) -> str:
             return "tied"
         case "rest":
             return f"{relation.kind} at rest"
-        case "exact" | "slow":
+        case "exact" | "attracted" | "slow":
             return relation.kind

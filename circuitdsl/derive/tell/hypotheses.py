@@ -10,9 +10,11 @@ from circuitdsl.derive.algebra.constants import Constants
 from circuitdsl.derive.prove.hypotheses import (
     AtRest,
     Attracted,
+    GentleDecay,
     Homogeneous,
     Hypothesis,
     Lagging,
+    ManyDraws,
     MeanField,
     Nonempty,
     Nontrivial,
@@ -21,6 +23,7 @@ from circuitdsl.derive.prove.hypotheses import (
     SmallSteps,
     Spectral,
     Unbound,
+    Within,
 )
 
 
@@ -51,6 +54,12 @@ def name_of(hypothesis: Hypothesis) -> str:
             return f"spectral({of})"
         case Homogeneous(population=of):
             return f"homogeneous({of})"
+        case Within(synapse=of):
+            return f"within({of})"
+        case GentleDecay(synapse=of):
+            return f"gentle_decay({of})"
+        case ManyDraws(population=of):
+            return f"many_draws({of})"
         case _:
             assert_never(hypothesis)
 
@@ -82,6 +91,12 @@ def text_of(hypothesis: Hypothesis, constants: Constants) -> str:
             return f"every singular value of {of} is 0 or {math.sqrt(constants.value(square)):.4g}"
         case Homogeneous(population=of):
             return f"the rates of {of} scale with everything that reaches them through weights"
+        case Within(synapse=of, limit=limit):
+            return f"the weights of {of} lie between −{limit:.4g} and {limit:.4g}, where the pull does not overshoot"
+        case GentleDecay(synapse=of):
+            return f"the decay by example takes at most the whole of {of} per update, and on average something"
+        case ManyDraws(population=of):
+            return f"updates are means over many draws of {of}, or learning is slow against these"
         case _:
             assert_never(hypothesis)
 
@@ -123,5 +138,11 @@ def _short(hypothesis: Hypothesis, constants: Constants) -> tuple[str, str, str]
             return "singular values of ", of, f" 0 or {math.sqrt(constants.value(square)):.4g}"
         case Homogeneous(population=of):
             return "homogeneous rates: ", of, ""
+        case Within(synapse=of, limit=limit):
+            return "weights of ", of, f" within ±{limit:.4g}"
+        case GentleDecay(synapse=of):
+            return "decay by example of ", of, " at most 1"
+        case ManyDraws(population=of):
+            return "many draws: ", of, ""
         case _:
             assert_never(hypothesis)

@@ -146,6 +146,7 @@ class _Teller:
             yield from self._by_dual(finding.dual, finding.delta_name)
             return
         if finding.grounds is None or finding.form is None or finding.pre is None or finding.verdict is None:
+            yield from self._conditions()
             for reason in finding.because:
                 label = "" if finding.verdict is None else "because"
                 yield Row(label, shortener(self.synapse)(reason))
@@ -180,7 +181,8 @@ class _Teller:
         above = any(node.own or node.by for each in near for node in each.by)
         if shown:
             yield Row("if", f"{shown}{' · and all that the layers above assume' if above else ''}")
-        assert self.finding.grounds is not None
+        if self.finding.grounds is None:
+            return
         direct = [self.finding.grounds, *(lemma.grounds for lemma in self.finding.grounds.lemmas)]
         used = [n for g in direct for r in g.relations if r.holds == "rest" for n in r.synapses]
         for spectrum in self.derivation.rest.spectra_of(used):
@@ -258,6 +260,8 @@ class _Teller:
                 return f"exact, proved: {self._exact()}"
             case "gradient" | "aligned" | "descent" | "ascent" if finding.dual is not None:
                 return f"{finding.verdict}, {finding.evidence}: {self._by_its_dual(finding.verdict)}"
+            case "gradient" | "ascent" if finding.form is None:
+                return f"{finding.verdict}, {finding.evidence}: on average over the draws"
             case "gradient":
                 h = self.words.math(f"H = {self._h()}")
                 return f"gradient, {self._evidence()}: {self._where()} φ > 0, {h}"
@@ -304,7 +308,7 @@ class _Teller:
             case "gradient":
                 return f"{self._where()} φ > 0, {self.words.math(f'H = {self.words.inverse(self.finding.dual)}')}"
             case "descent":
-                return "it never climbs the loss: the gradient is a positive matrix, that may have no inverse, times the drive"
+                return "the gradient is a positive matrix, that may have no inverse, times the drive"
             case "aligned":
                 return "positive for every example, but another matrix for each: a step helps its own example"
             case _:

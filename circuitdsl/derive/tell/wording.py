@@ -29,11 +29,13 @@ MEAN_FIELD = "mean-field"
 SMALL_STEPS = "small steps"
 SLOW = "slow gradients"
 LAG = "lagging factors"
+GENTLE = "gentle pulls"
 EXPLAINED = {
     AT_REST: "the weights are taken where they would come to rest, E[drive] = decay · w, away from their bounds",
     MEAN_FIELD: "gates are left out, as if independent of the signals that they gate and open as often in all neurons",
     SMALL_STEPS: "terms of second order in the learning rate are left out",
     SLOW: "the gradient changes slowly against the traces that it passes through",
+    GENTLE: "what pulls at the weights takes no more than all of a difference at once: the weights stay small enough",
     LAG: "the positive factor of each synapse is made of its past drives, and taken as independent of this one",
 }
 
@@ -83,14 +85,17 @@ class Wording:
         product = f"{credit.removeprefix(minus)} {self.sign('⊗')} {self.sum(drive.shown[1])}"
         if drive.passage.trace:
             product = self.call("trace", product)
-        if drive.passage.scale is not None:
+        if drive.passage.scale is not None and not drive.passage.whole:
             scale = "c" if drive.passage.lagging else self.notation.name(drive.passage.scale)
             inner = product if drive.passage.trace else f"({product})"
             product = f"{scale} {self.sign('∘')} {inner}"
         rate = self.notation.number_of(drive.rate)
         if rate != "1":
             product = f"{rate}{self.sign(' · ')}{product}"
-        return self.math(f"{self.sign('Δ')}w = {minus if negative else ''}{product}{self.decay(drive)}")
+        change = f"{minus if negative else ''}{product}{self.decay(drive)}"
+        if drive.passage.whole and drive.passage.scale is not None:
+            change = f"{self.notation.name(drive.passage.scale)} {self.sign('∘')} ({change})"
+        return self.math(f"{self.sign('Δ')}w = {change}")
 
     def call(self, function: str, of: str) -> str:
         name = rf"\operatorname{{{function}}}" if self.notation.latex else function
@@ -132,6 +137,13 @@ class Wording:
                 return f"{self.math(f'{left} = {right}')} from the start: they start so, and {after}"
             case "rest":
                 return f"{arrow} {', '.join(neglected_by(relation))}"
+            case "attracted":
+                least = "at every update"
+                if relation.rate is not None:
+                    shrunk = self.math(f"(1 {self.sign('−')} {self.notation.number_of(relation.rate)})")
+                    least = f"at least by {shrunk} per update"
+                assumed = "".join(f", {n}" for n in neglected_by(relation))
+                return f"{arrow}: both are pulled alike, and the difference shrinks {least}{assumed}"
             case "exact" | "slow":
                 assert relation.rate is not None
                 minus = self.sign("−")
@@ -317,6 +329,7 @@ def _turns(relation: Relation) -> bool:
 def neglected_by(relation: Relation) -> list[str]:
     """What a relation neglects."""
     found = {"rest": [AT_REST], "slow": [SMALL_STEPS]}.get(relation.holds, [])
+    found = [*found, *([GENTLE] if relation.assumes else [])]
     return [*found, MEAN_FIELD] if relation.mean_field else found
 
 
