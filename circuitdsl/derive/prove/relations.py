@@ -44,13 +44,13 @@ from circuitdsl.derive.read.constraints import (
     is_dense,
     is_free,
     keep_multiple,
-    start_at_zero,
     start_factor,
     states_start_at_zero,
 )
 from circuitdsl.derive.read.drives import Drive
 from circuitdsl.derive.read.symbols import Symbols
 from circuitdsl.graph import ir
+from circuitdsl.graph.intervals import point
 from circuitdsl.twin.adjoints import adjoint_name
 
 
@@ -184,16 +184,17 @@ def _pair_holds(
     one, two = search.synapse(x), search.synapse(y)
     if x.lockstep is None or x.lockstep != y.lockstep or x.uneven != y.uneven:
         return None
-    linear = x.passage.scale is None and (x.passage.is_open or states_start_at_zero(one, constants))
+    linear = x.passage.scale is None and (x.passage.is_open or states_start_at_zero(one, search.symbols.ranges))
     linear = linear and x.uneven is None
     if not linear and not constants.equal(factor, Coefficient()):
         return None
     if constants.equal(x.decay, y.decay):
-        if not keep_multiple(one, two, search.value(factor), constants):
+        if not keep_multiple(one, two, search.value(factor), search.symbols.ranges):
             return None
         start = start_factor(one, two, transposed, constants)
-        zeros = start_at_zero(one, constants) and start_at_zero(two, constants)
-        if zeros or (start is not None and constants.equal(start, factor)):
+        first, second = (search.symbols.ranges.initial(s.name) for s in (one, two))
+        equal = first.is_point and first == second * point(search.value(factor))
+        if equal or (start is not None and constants.equal(start, factor)):
             return "tied", factor
         return ("exact", factor) if search.settles(x) and not x.passage.weight else None
     if not x.passage.is_open or not _both_settle(search, x, y):
@@ -201,7 +202,7 @@ def _pair_holds(
     assert x.decay is not None
     assert y.decay is not None
     factor = factor * y.decay * x.decay.inverse()
-    return ("rest", factor) if keep_multiple(one, two, search.value(factor), constants) else None
+    return ("rest", factor) if keep_multiple(one, two, search.value(factor), search.symbols.ranges) else None
 
 
 def _fixed_pairs(symbols: Symbols) -> Iterator[Relation]:
@@ -215,7 +216,7 @@ def _fixed_pairs(symbols: Symbols) -> Iterator[Relation]:
             for transposed in (True, False):
                 factor = start_factor(x, y, transposed, symbols.constants)
                 value = 0.0 if factor is None else symbols.constants.value(factor)
-                if factor is not None and value and keep_multiple(x, y, value, symbols.constants):
+                if factor is not None and value and keep_multiple(x, y, value, symbols.ranges):
                     left, right = (matrix(s.name, s.post_size, s.pre_size) for s in (x, y))
                     yield Relation(
                         kind="pair", left=left, right=transpose(right) if transposed else right, factor=factor,
