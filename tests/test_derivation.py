@@ -149,8 +149,9 @@ def test_fixed_weights_made_from_each_other() -> None:
     assert verdicts(fixed("init = -0.5 * transpose(Wo)")) == {"W": ("ascent", "proved")}
     for more in (" + normal(0, 0.1)", "   bounds = [-1, 1]", "   connect = sparse(0.5)", " * normal(0, 1)"):
         assert verdicts(fixed(f"init = transpose(Wo){more}")) == {"W": OPEN}
-    for init in ("", "init = zeros", "init = 0 * transpose(Wo)"):
-        assert verdicts(fixed(init)) == {"W": OPEN}
+    assert verdicts(fixed("")) == {"W": OPEN}
+    for init in ("init = zeros", "init = 0 * transpose(Wo)"):  # nothing ever drives W
+        assert verdicts(fixed(init)) == {"W": ("none", "proved")}
     gain = kp(
         rate="basal", slope="", hidden="eta * post.tuft * pre - eta * gamma * w",
         extra="neuron k: 4 { dendrite d   rate = d }   synapse K: h.apical -> k { }"
@@ -373,7 +374,7 @@ def test_factors_of_the_weight() -> None:
     assert one("(1 - w^2)", "bounds = [-1, 1]") == GRADIENT
     assert one("(1 - w^2)", "bounds = [-1, 2]") == OPEN
     assert one("w", "bounds = [0, 1]   init = uniform(0, 1)") == GRADIENT
-    assert one("w", "sign = excitatory   init = zeros") == OPEN
+    assert one("w", "sign = excitatory   init = zeros") == ("none", "proved")
     assert one("w^2", "") == GRADIENT
 
 

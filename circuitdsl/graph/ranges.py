@@ -453,7 +453,8 @@ class Ranges:
         return FUNCTIONS[expr.function](*found)
 
     def _at(self, read: ir.Read) -> Range:
-        return UNKNOWN if read.when is ir.When.NEXT else self.known[_quantity(read)]
+        made_later = read.value not in self.circuit.values  # adjoints
+        return UNKNOWN if made_later or read.when is ir.When.NEXT else self.known[_quantity(read)]
 
     def _flag(self, flag: ir.Flag, place: _Place) -> Range:
         """0 or 1: rules see `train` as 1; a phase without ticks never comes, the only one with ticks always is."""

@@ -21,11 +21,13 @@ from circuitdsl.derive.prove.relations import Relation, find_relations
 from circuitdsl.derive.prove.rewriting import Step, steps_of
 from circuitdsl.derive.prove.transport import Grounds, Transport
 from circuitdsl.derive.read.drives import Drive, Unread, read_rule
+from circuitdsl.derive.read.idle import told
 from circuitdsl.derive.read.roles import cannot_see_error, rule_kind, unsettled
 from circuitdsl.derive.read.symbols import Symbols, symbols_of
 from circuitdsl.derive.read.ticks import without_phase
 from circuitdsl.derive.tell.wording import Wording, neglected
 from circuitdsl.graph import ir
+from circuitdsl.graph.idle import Why, fading
 from circuitdsl.twin.paths import learning_synapses
 
 
@@ -38,8 +40,9 @@ def derive(circuit: ir.Circuit) -> Derivation:
     drives = [d for d in rules.values() if isinstance(d, Drive)]
     relations = find_relations(symbols, drives, learning) if symbols.opened.one_tick else []
     court = _Court(
-        circuit, symbols, learning, rules, relations, tuple(_transports(symbols, relations, rules, learning))
-    )
+        circuit, symbols, learning, rules, relations, tuple(_transports(symbols, relations, rules, learning)),
+        fading(symbols.ranges),
+    )  # fmt: skip
     findings, dc = consistent({name: court.finding(s) for name, s in circuit.synapses.items()})
     motifs = find_motifs(symbols, drives) if symbols.opened.one_tick else []
     return Derivation(
@@ -90,6 +93,7 @@ class _Court:
     rules: Mapping[str, Drive | Unread]
     relations: Sequence[Relation]
     transports: tuple[Transport, ...]
+    fading: Mapping[str, Why]
 
     @property
     def _search(self) -> Search:
@@ -141,9 +145,13 @@ class _Court:
         if blind is not None:
             return replace(found, phi_sign=0, verdict="none", evidence="proved", because=(blind,))
         try:
-            return self._compared(found, synapse, rule)
+            found = self._compared(found, synapse, rule)
         except NotLinear as reason:
-            return replace(found, because=(f"not shown: the gradient is no sum of words: {reason}",))
+            found = replace(found, because=(f"not shown: the gradient is no sum of words: {reason}",))
+        if synapse.name in self.fading and found.verdict != "exact":
+            faded = told(self.fading[synapse.name], synapse.name)
+            return replace(found, phi_sign=0, H=None, verdict="none", evidence="derived", because=(faded,))
+        return found
 
     def _compared(self, found: Finding, synapse: ir.Synapse, rule: Drive | Unread) -> Finding:
         obstacle = self._obstacle(synapse, rule)
