@@ -35,8 +35,9 @@ from circuitdsl.graph.intervals import (
 from circuitdsl.graph.masks import Mask, mask_of
 from circuitdsl.graph.numbers import evaluate, numbers_of
 
-#: What grows more often than this is widened; more often than `LAST` times, to infinity.
-PATIENCE, LAST = 3, 16
+#: What grows more often than `PATIENCE` times is widened, up to `MOVING` times to where its increment is 0; more often
+#: than `LAST` times, to infinity.
+PATIENCE, MOVING, LAST = 3, 8, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +211,9 @@ class Ranges:
         return {read.value for read in found if read.when is ir.When.PREV}
 
     def _read(self, quantity: Quantity) -> Iterator[Quantity]:
-        """What the next range of a quantity is made of."""
+        """What the next range of a quantity is made of: what adds up, of itself as well."""
+        if self._update(quantity) is not None:
+            yield quantity
         match quantity:
             case str():
                 value = self.circuit.values[quantity]
@@ -347,7 +350,7 @@ class Ranges:
         assert begun is not None
         ends = {-1.0, 0.0, 1.0, begun.low, begun.high}
         update = self._update(quantity)
-        if update is not None:
+        if update is not None and self.growth[quantity] <= MOVING:  # these move along with what is read
             ends |= set(self.increment(update, quantity).ends())
         if isinstance(quantity, Weights):
             limits = self.limits(self.circuit.synapses[quantity.synapse])
