@@ -22,7 +22,7 @@ class EmptyMask:
 
 @dataclass(frozen=True, slots=True)
 class HeldAtZero:
-    """What the weights start from, or `sign` and `bounds`, leaves 0, and no rule changes that."""
+    """They start at 0, and there is no rule, or `sign` and `bounds` keep what it adds from them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +92,11 @@ def why_idle(ranges: Ranges, synapse: ir.Synapse) -> Why | None:
         return None
     if ranges.mask(synapse).is_empty:
         return EmptyMask()
+    if ranges.weights(synapse.name).is_zero:
+        return _why_dead(ranges, synapse)
     terms = _moving(synapse.dw)
     if not all(ranges.of(t.expr(), synapse).is_zero for t in terms):
         return None
-    if ranges.weights(synapse.name).is_zero:
-        return _why_dead(ranges, synapse)
     if not terms:
         return OnlyDecays()
     factor = _zero_part(ranges, terms[0].expr(), synapse)
@@ -123,8 +123,7 @@ def _decays(ranges: Ranges, synapse: ir.Synapse) -> bool:
 def _why_dead(ranges: Ranges, synapse: ir.Synapse) -> Why:
     if ranges.mask(synapse).is_empty:
         return EmptyMask()
-    limits = ranges.limits(synapse)
-    if synapse.dw is None or limits.low == limits.high == 0:
+    if synapse.dw is None or not ranges.of(synapse.dw, synapse).is_zero:
         return HeldAtZero()
     together = {synapse.name}
     waiting = [synapse]

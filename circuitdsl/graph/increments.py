@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from circuitdsl.graph import ir
-from circuitdsl.graph.intervals import ONE, ZERO, Range
+from circuitdsl.graph.intervals import ONE, UNKNOWN, ZERO, Range
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +24,12 @@ class Pull:
 
 @dataclass(frozen=True, slots=True)
 class Increment:
-    """`slope * v + rest`, and all pulls."""
+    """`slope * v + rest`, and all pulls. `whole`: what all of it lies between, for the v that are known."""
 
     slope: Range = ZERO
     rest: Range = ZERO
     pulls: tuple[Pull, ...] = ()
+    whole: Range = UNKNOWN
 
     @staticmethod
     def of(expr: ir.Expr, is_it: Callable[[ir.Expr], bool], range_of: Callable[[ir.Expr], Range]) -> Increment:
@@ -63,7 +64,7 @@ class Increment:
                     pulls += found.pulls
                 case _:
                     rest = rest + scale * range_of(e)
-        return Increment(slope, rest, tuple(pulls))
+        return Increment(slope, rest, tuple(pulls), range_of(expr))
 
     def scaled(self, factor: Range) -> Increment:
         """The increment times a factor that varies."""
@@ -77,14 +78,14 @@ class Increment:
         slope, rest = self.slope, self.rest
         for pull in self.pulls:
             slope, rest = slope - pull.factor, rest + pull.factor * pull.target
-        return Increment(slope, rest)
+        return Increment(slope, rest, whole=self.whole)
 
     def times(self, count: Range) -> Increment:
         """So many of these, all of the same v."""
         if count == ONE:
             return self
         pulls = tuple(Pull(p.factor * count, p.target) for p in self.pulls)
-        return Increment(self.slope * count, self.rest * count, pulls)
+        return Increment(self.slope * count, self.rest * count, pulls, self.whole * count)
 
     def ends(self) -> Iterator[float]:
         """Where a range may stop to grow: at the rest of a leak, at what it is pulled to; a little beyond, so that
@@ -98,7 +99,11 @@ class Increment:
 
 
 def stepped(old: Range, increment: Increment) -> Range:
-    """What v + dv lies between, for v in `old`."""
+    """What v + dv lies between, for v in `old`, which are the v that are known."""
+    return _linear(old, increment).meet(old + increment.whole)
+
+
+def _linear(old: Range, increment: Increment) -> Range:
     slope, rest = increment.slope, increment.rest
     kept = ONE + slope
     most = sum((p.factor.high for p in increment.pulls), 0.0)

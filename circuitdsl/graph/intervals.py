@@ -1,8 +1,8 @@
 """Intervals of numbers with open or closed ends, and what every function of the language makes of them.
 
 A `Range` says of a number: it lies between `low` and `high` (an open end is not reached), or it is undefined (not a
-number, or infinite); if `defined`, it is not. Rounding and overflow are left aside, as everywhere in derivations: exp(x)
-is above 0, sigmoid(x) below 1.
+number, or infinite); if `defined`, it is not. Rounding and overflow are left aside, as everywhere in derivations:
+exp(x) is above 0, sigmoid(x) below 1.
 """
 
 from __future__ import annotations
@@ -77,6 +77,14 @@ class Range:
         low, low_open = min((self.low, self.low_open), (other.low, other.low_open))
         high, closed = max((self.high, not self.high_open), (other.high, not other.high_open))
         return span(low, high, low_open, not closed, self.defined and other.defined)
+
+    def meet(self, other: Range) -> Range:
+        """What lies in both, which hold something in common."""
+        low, low_open = max((self.low, self.low_open), (other.low, other.low_open))
+        high, closed = min((self.high, not self.high_open), (other.high, not other.high_open))
+        if low > high:  # by rounding
+            return self
+        return span(low, high, low_open, not closed, self.defined or other.defined)
 
     def __neg__(self) -> Range:
         return Range(-self.high, -self.low, self.high_open, self.low_open, self.defined)
