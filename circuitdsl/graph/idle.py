@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from circuitdsl.graph import ir
 from circuitdsl.graph.plasticity import Term, split
-from circuitdsl.graph.ranges import Ranges, Weights, drive_of
+from circuitdsl.graph.quantities import Weights, drive_of
+from circuitdsl.graph.ranges import Ranges
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ neurons in evaluation as well. A mean over a batch lies where its examples do, a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from heapq import heapify, heappop, heappush
 from math import inf, isinf
@@ -34,44 +34,24 @@ from circuitdsl.graph.intervals import (
 )
 from circuitdsl.graph.masks import Mask, mask_of
 from circuitdsl.graph.numbers import evaluate, numbers_of
+from circuitdsl.graph.quantities import (
+    GIVEN,
+    Before,
+    Drive,
+    Quantity,
+    State,
+    Weights,
+    drive_of,
+    is_quantity,
+    quantities,
+    quantity_of,
+    read_by,
+    update_of,
+)
 
 #: What grows more often than `PATIENCE` times is widened, up to `MOVING` times to where its increment is 0; more often
 #: than `LAST` times, to infinity.
 PATIENCE, MOVING, LAST = 3, 8, 16
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """The weights of a synapse, where there is a connection."""
-
-    synapse: str
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """A state of a synapse."""
-
-    synapse: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Drive:
-    """A drive of a synapse, as its equations read it."""
-
-    synapse: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Before:
-    """A value at the tick before."""
-
-    value: str
-
-
-#: What has a range: a value by its name, and what else a tick reads.
-Quantity = str | Weights | State | Drive | Before
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,30 +127,30 @@ class Ranges:
     def increment(self, expr: ir.Expr, of: Quantity) -> Increment:
         """The increment of a weight or a state, as far as it is linear in what it is added to."""
         synapse = self.circuit.synapses[of.synapse] if isinstance(of, Weights | State) else None
-        found = Increment.of(expr, lambda e: _is(e, of), lambda e: self._of(e, _Place(synapse)))
+        found = Increment.of(expr, lambda e: is_quantity(e, of), lambda e: self._of(e, _Place(synapse)))
         return found.times(self._repeats(expr, of))
 
     # ------------------------------------------------------------ invariants
 
     def _find(self) -> None:
         """Grows all ranges until every tick keeps them."""
-        quantities = list(self._quantities())
-        rank = {q: i for i, q in enumerate(quantities)}
+        found = list(quantities(self.circuit))
+        rank = {q: i for i, q in enumerate(found)}
         readers: dict[Quantity, list[Quantity]] = {}
-        for quantity in quantities:
-            for read in dict.fromkeys(self._read(quantity)):
+        for quantity in found:
+            for read in dict.fromkeys(read_by(self.circuit, quantity)):
                 readers.setdefault(read, []).append(quantity)
-        for quantity in quantities:
+        for quantity in found:
             begun = self._begin(quantity)
             if begun is not None:
                 self.known[quantity] = begun
-        for quantity in quantities:
+        for quantity in found:
             if quantity not in self.known:
                 self.known[quantity] = self._next(quantity)
-        waiting = [rank[q] for q in quantities]
+        waiting = list(range(len(found)))
         heapify(waiting)
         while waiting:
-            quantity = quantities[heappop(waiting)]
+            quantity = found[heappop(waiting)]
             while waiting and waiting[0] == rank[quantity]:
                 heappop(waiting)
             if self._grow(quantity):
@@ -189,68 +169,6 @@ class Ranges:
                 new = self._widened(quantity, old, new)
         self.known[quantity] = new
         return True
-
-    def _quantities(self) -> Iterator[Quantity]:
-        """Everything that has a range, what is read before its readers as far as it is of this tick."""
-        synapses = self.circuit.synapses.values()
-        yield from (v.name for v in self.circuit.values.values() if v.kind in _GIVEN)
-        yield from (Weights(s.name) for s in synapses)
-        yield from (State(s.name, v.name) for s in synapses for v in s.states)
-        yield from (Before(name) for name in sorted(self._remembered()))
-        ordered = dict.fromkeys(self.circuit.order)
-        yield from ordered
-        yield from (v.name for v in self.circuit.values.values() if v.kind not in _GIVEN and v.name not in ordered)
-        yield from (Drive(s.name, d.name) for s in synapses for d in s.drives)
-
-    def _remembered(self) -> set[str]:
-        """The values that something reads at the tick before."""
-        found = {c.source for v in self.circuit.values.values() for c in v.currents}
-        found |= {s.source for s in self.circuit.synapses.values()}
-        for expr in _equations(self.circuit):
-            found |= set(ir.reads(expr))
-        return {read.value for read in found if read.when is ir.When.PREV}
-
-    def _read(self, quantity: Quantity) -> Iterator[Quantity]:
-        """What the next range of a quantity is made of: what adds up, of itself as well."""
-        if self._update(quantity) is not None:
-            yield quantity
-        match quantity:
-            case str():
-                value = self.circuit.values[quantity]
-                if value.kind is ir.Kind.ADJOINT:
-                    return
-                for expr in (value.expr, value.update):
-                    yield from self._in(expr, None)
-                for current in value.currents:
-                    yield Weights(current.synapse)
-                    yield _quantity(current.source)
-            case Weights(name):
-                synapse = self.circuit.synapses[name]
-                yield from self._in(synapse.dw, synapse)
-            case State(name, state):
-                synapse = self.circuit.synapses[name]
-                yield from self._in(synapse.state(state).update, synapse)
-            case Drive(name, drive):
-                synapse = self.circuit.synapses[name]
-                yield from self._in(drive_of(synapse, drive), synapse)
-            case Before(name):
-                yield name
-            case _:
-                assert_never(quantity)
-
-    def _in(self, expr: ir.Expr | None, synapse: ir.Synapse | None) -> Iterator[Quantity]:
-        for part in ir.walk(expr) if expr is not None else ():
-            match part:
-                case ir.Read():
-                    yield _quantity(part)
-                case ir.Weight() if synapse is not None:
-                    yield Weights(synapse.name)
-                case ir.SynapseState(name=name) if synapse is not None:
-                    yield State(synapse.name, name)
-                case ir.DriveRead(name=name) if synapse is not None:
-                    yield Drive(synapse.name, name)
-                case _:
-                    pass
 
     def _begin(self, quantity: Quantity) -> Range | None:
         """What a quantity starts from; None for what is computed anew at each tick."""
@@ -315,7 +233,7 @@ class Ranges:
                 assert_never(quantity)
 
     def _after(self, value: ir.Value) -> Range:
-        if value.kind in _GIVEN or value.kind is ir.Kind.ADJOINT:
+        if value.kind in GIVEN or value.kind is ir.Kind.ADJOINT:
             return self.known[value.name]
         if value.kind is ir.Kind.STATE:
             old = self.known[value.name]
@@ -349,26 +267,13 @@ class Ranges:
         begun = self._begin(quantity)
         assert begun is not None
         ends = {-1.0, 0.0, 1.0, begun.low, begun.high}
-        update = self._update(quantity)
+        update = update_of(self.circuit, quantity)
         if update is not None and self.growth[quantity] <= MOVING:  # these move along with what is read
             ends |= set(self.increment(update, quantity).ends())
         if isinstance(quantity, Weights):
             limits = self.limits(self.circuit.synapses[quantity.synapse])
             ends |= {limits.low, limits.high}
         return {e for e in ends if not isinf(e)}
-
-    def _update(self, quantity: Quantity) -> ir.Expr | None:
-        match quantity:
-            case str():
-                return self.circuit.values[quantity].update
-            case Weights(name):
-                return self.circuit.synapses[name].dw
-            case State(name, state):
-                return self.circuit.synapses[name].state(state).update
-            case Drive() | Before():
-                return None
-            case _:
-                assert_never(quantity)
 
     # ------------------------------------------------------------ ticks
 
@@ -457,7 +362,7 @@ class Ranges:
 
     def _at(self, read: ir.Read) -> Range:
         made_later = read.value not in self.circuit.values  # adjoints
-        return UNKNOWN if made_later or read.when is ir.When.NEXT else self.known[_quantity(read)]
+        return UNKNOWN if made_later or read.when is ir.When.NEXT else self.known[quantity_of(read)]
 
     def _flag(self, flag: ir.Flag, place: _Place) -> Range:
         """0 or 1: rules see `train` as 1; a phase without ticks never comes, the only one with ticks always is."""
@@ -521,37 +426,3 @@ class Ranges:
                 return ANY
             case _:
                 assert_never(init.which)
-
-
-_GIVEN = (ir.Kind.INPUT, ir.Kind.TARGET, ir.Kind.BIAS)
-
-
-def _quantity(read: ir.Read) -> Quantity:
-    return Before(read.value) if read.when is ir.When.PREV else read.value
-
-
-def drive_of(synapse: ir.Synapse, name: str) -> ir.Expr:
-    return next(d.expr for d in synapse.drives if d.name == name)
-
-
-def _equations(circuit: ir.Circuit) -> Iterator[ir.Expr]:
-    for value in circuit.values.values():
-        yield from (e for e in (value.expr, value.update) if e is not None)
-    for synapse in circuit.synapses.values():
-        yield from (d.expr for d in synapse.drives)
-        yield from (e for e in (synapse.dw, *(s.update for s in synapse.states)) if e is not None)
-
-
-def _is(expr: ir.Expr, quantity: Quantity) -> bool:
-    """Whether an expression in the increment of a weight or a state reads that itself."""
-    match quantity:
-        case str():
-            return isinstance(expr, ir.Read) and expr.value == quantity and expr.when is ir.When.NOW
-        case Weights():
-            return isinstance(expr, ir.Weight)
-        case State(name=name):
-            return isinstance(expr, ir.SynapseState) and expr.name == name
-        case Drive() | Before():
-            return False
-        case _:
-            assert_never(quantity)
