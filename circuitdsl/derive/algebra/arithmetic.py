@@ -13,14 +13,13 @@ from circuitdsl.derive.algebra.bends import Bent
 from circuitdsl.derive.algebra.constants import fraction, negative
 from circuitdsl.derive.algebra.notation import coefficient_text
 from circuitdsl.derive.algebra.polynomials import (
-    SIGMOID,
-    SLOPE,
-    TANH,
+    SLOPES,
     affine,
     constant,
     gates_of,
     led,
     lone_signal,
+    nature_of,
     normalized,
     signals_of,
     signals_of_sum,
@@ -40,6 +39,7 @@ from circuitdsl.derive.algebra.words import (
     total,
     zero,
 )
+from circuitdsl.graph.intervals import ANY, GATES, applied
 from circuitdsl.twin.slopes import TINY
 
 
@@ -47,11 +47,6 @@ class NotLinear(Exception):
     """An equation is no sum of words; the text says what stands in the way."""
 
 
-#: What is known of the results of functions that are signals of their own.
-NATURES = {
-    "sigmoid": Nature.POSITIVE, "softplus": Nature.POSITIVE, "exp": Nature.POSITIVE, "softmax": Nature.POSITIVE,
-    "sqrt": Nature.NONNEGATIVE, "onehot_max": Nature.GATE,
-}  # fmt: skip
 #: Elementwise functions of signals that are signals of their own, and finite at 0.
 SMOOTH = frozenset({"exp", "softplus", "sqrt", "tanh", "sigmoid"})
 #: What they are at 0, where that is a number without decimals.
@@ -182,7 +177,9 @@ class Arithmetic(Products):
     def function(self, function: str, a: Sum, *others: Sum, name: str | None = None) -> Sum:
         """A function that is a signal of its own, under the name of a rate that is just this."""
         name = name or f"{function}({', '.join(map(written, (a, *others)))})"
-        name, nature = self.aliases.get(name, name), NATURES.get(function, Nature.ANY)
+        name = self.aliases.get(name, name)
+        nature = nature_of(applied(function, list(map(self.known.range_of, (a, *others)))))
+        nature = Nature.GATE if function in GATES else nature
         return diagonal(self.signal(name, a.rows, nature, random=varies(a), made=Made(function, a, others)))
 
     def _odd(self, function: str, a: Sum) -> Sum:
@@ -198,8 +195,8 @@ class Arithmetic(Products):
         made = Made(f"{function}′", a)
         slope = self.signal(f"{signal.name}′", a.rows, Nature.POSITIVE, random=signal.random, made=made)
         self.slopes[key(signal)] = (function, slope)
-        self.known.ranges[slope.name] = SLOPE
-        self.known.ranges[signal.name] = SIGMOID if function == "sigmoid" else TANH
+        self.known.ranges[slope.name] = SLOPES[function]
+        self.known.ranges[signal.name] = applied(function, [ANY])
         return found
 
     def _clip(self, a: Sum, low: Sum, high: Sum) -> Sum:

@@ -137,19 +137,3 @@ def with_fans(expr: ir.Expr, synapse: ir.Synapse) -> ir.Expr:
 
 def fan_name(which: str, synapse: ir.Synapse) -> str:
     return f"fan_{which}({synapse.name})"
-
-
-def fan_numbers(synapse: ir.Synapse) -> dict[str, float] | None:
-    """What `fan_in` and `fan_out` of a synapse are; None where they depend on how its mask is drawn."""
-    fans = float(synapse.pre_size), float(synapse.post_size)
-    for mask in synapse.connect:
-        match mask.which:
-            case "dense":
-                pass
-            case "one_to_one":
-                fans = 1.0, 1.0
-            case "no_self":
-                fans = fans[0] - 1, fans[1] - 1
-            case _:
-                return None
-    return {fan_name("in", synapse): fans[0], fan_name("out", synapse): fans[1]}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import reduce
 from itertools import product
-from math import inf
 
 from circuitdsl.derive.algebra.constants import Constants
 from circuitdsl.derive.algebra.notation import coefficient_text, number_text
@@ -20,7 +20,7 @@ from circuitdsl.derive.algebra.words import (
     depends_on_example,
     scaled,
 )
-from circuitdsl.graph import ir
+from circuitdsl.graph.intervals import ANY, FLAG, FUNCTIONS, NONNEGATIVE, POSITIVE, ZERO, Range, point
 
 
 def signals_of(term: Term) -> list[Signal]:
@@ -116,12 +116,17 @@ def written(a: Sum) -> str:
 
 # ---------------------------------------------------------------- ranges
 
-#: The ranges of the two functions whose slopes are letters of their own: open at both ends.
-SIGMOID, TANH = (0.0, 1.0), (-1.0, 1.0)
-#: The range of these slopes: tanh' reaches 1.
-SLOPE = (0.0, 1.0 + 1e-9)
+#: The slopes of the two functions whose slopes are letters of their own.
+SLOPES = {"sigmoid": Range(0.0, 0.25, low_open=True), "tanh": Range(0.0, 1.0, low_open=True)}
 #: With more gates than this, a polynomial is not evaluated for each of their states.
 MAX_GATES = 6
+
+
+def nature_of(known: Range) -> Nature:
+    """What a range tells of a signal."""
+    if known.positive:
+        return Nature.POSITIVE
+    return Nature.NONNEGATIVE if known.nonnegative else Nature.ANY
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,96 +134,31 @@ class Known:
     """What is known of the values of signals (`ranges`, by name; else by their nature) and of params."""
 
     constants: Constants
-    ranges: dict[str, tuple[float, float]]
+    ranges: dict[str, Range]
 
-    def range_of(self, a: Sum) -> tuple[float, float]:
+    def range_of(self, a: Sum) -> Range:
         """What the polynomial lies between: over all states of its gates, and term by term otherwise."""
         gates = sorted({s.name for s in signals_of_sum(a) if s.nature is Nature.GATE})
         if len(gates) > MAX_GATES:
-            return -inf, inf
-        found = [self._with(a, dict(zip(gates, bits, strict=True))) for bits in product((0, 1), repeat=len(gates))]
-        return min(low for low, _ in found), max(high for _, high in found)
+            return ANY
+        states = (dict(zip(gates, bits, strict=True)) for bits in product((0, 1), repeat=len(gates)))
+        return reduce(Range.hull, (self._with(a, state) for state in states))
 
-    def _with(self, a: Sum, gates: dict[str, int]) -> tuple[float, float]:
-        low = high = 0.0
-        for term in a.terms:
-            if any(gates.get(s.name) == 0 for s in signals_of(term)):
-                continue
-            least, most = self._term(term, frozenset(gates))
-            low, high = low + least, high + most
-        return low, high
+    def _with(self, a: Sum, gates: dict[str, int]) -> Range:
+        open_ = (t for t in a.terms if not any(gates.get(s.name) == 0 for s in signals_of(t)))
+        return sum((self._term(t, frozenset(gates)) for t in open_), start=ZERO)
 
-    def _term(self, term: Term, gates: frozenset[str]) -> tuple[float, float]:
-        least = most = 1.0
-        counts = Counter(s for s in signals_of(term) if s.name not in gates)
-        for signal, count in counts.items():
-            low, high = self.ranges.get(signal.name, _RANGES[signal.nature])
-            if count % 2 == 0:
-                low, high = 0.0, inf
-            least, most = _times(least, most, low, high)
+    def _term(self, term: Term, gates: frozenset[str]) -> Range:
         if term.scalars:
-            least, most = -inf, inf
-        number = self.constants.value(term.coefficient)
-        return _times(least, most, number, number)
+            return ANY
+        found = point(self.constants.value(term.coefficient))
+        for signal, count in Counter(s for s in signals_of(term) if s.name not in gates).items():
+            found = found * FUNCTIONS["pow"](self.ranges.get(signal.name, _RANGES[signal.nature]), point(count))
+        return found
 
     def nature_of(self, a: Sum) -> Nature:
         """What is known of the values of the polynomial."""
-        low, _ = self.range_of(a)
-        if low > 0 or self._is_sum_of_positive(a) or self._stays_open(a):
-            return Nature.POSITIVE
-        return Nature.NONNEGATIVE if low >= 0 else Nature.ANY
-
-    def _is_sum_of_positive(self, a: Sum) -> bool:
-        """Whether every term is 0 or more, and one of them is above 0."""
-        each = [self.range_of(Sum(a.rows, a.cols, (t,)))[0] >= 0 for t in a.terms]
-        return bool(each) and all(each) and any(map(self._is_positive, a.terms))
-
-    def _is_positive(self, term: Term) -> bool:
-        plain = not term.scalars and self.constants.value(term.coefficient) > 0
-        return plain and all(s.nature is Nature.POSITIVE for s in signals_of(term))
-
-    def _stays_open(self, a: Sum) -> bool:
-        """k + c s of a sigmoid or tanh s, which does not reach the ends of its range."""
-        found = affine(a)
-        if found is None or self.ranges.get(found[1].name) not in (SIGMOID, TANH):
-            return False
-        c, s, k = found
-        return min(self.constants.value(k) + self.constants.value(c) * end for end in self.ranges[s.name]) >= 0
+        return nature_of(self.range_of(a))
 
 
-_RANGES = {
-    Nature.GATE: (0.0, 1.0),
-    Nature.POSITIVE: (0.0, inf),
-    Nature.NONNEGATIVE: (0.0, inf),
-    Nature.ANY: (-inf, inf),
-}
-
-
-def _times(a: float, b: float, c: float, d: float) -> tuple[float, float]:
-    products = [0.0 if 0.0 in (x, y) else x * y for x in (a, b) for y in (c, d)]
-    return min(products), max(products)
-
-
-# ---------------------------------------------------------------- equations of numbers
-
-
-def surely_positive(expr: ir.Expr, circuit: ir.Circuit, depth: int = 0) -> bool:
-    """Whether an expression is above 0 by its form, whatever the data."""
-
-    def again(e: ir.Expr) -> bool:
-        return surely_positive(e, circuit, depth)
-
-    match expr:
-        case ir.Num(value=value):
-            return value > 0
-        case ir.Read(value=name):
-            read = circuit.values[name].expr
-            return depth < 20 and read is not None and surely_positive(read, circuit, depth + 1)
-        case ir.Apply(function="exp" | "sigmoid" | "softplus") | ir.Over(function="softmax"):
-            return True
-        case ir.Apply(function="add" | "mul" | "div", arguments=(a, b)):
-            return again(a) and again(b)
-        case ir.Reduce(function="sum" | "mean" | "max", arguments=(a,)):
-            return again(a)
-        case _:
-            return False
+_RANGES = {Nature.GATE: FLAG, Nature.POSITIVE: POSITIVE, Nature.NONNEGATIVE: NONNEGATIVE, Nature.ANY: ANY}

@@ -65,7 +65,7 @@ from circuitdsl.derive.prove.matching import (
     with_sign,
 )
 from circuitdsl.derive.prove.squares import Squares, definite
-from circuitdsl.derive.read.constraints import interval, is_dense
+from circuitdsl.derive.read.constraints import is_dense
 from circuitdsl.derive.read.symbols import Symbols
 from circuitdsl.graph import ir
 
@@ -306,11 +306,11 @@ def _nature(word: Word, symbols: Symbols) -> tuple[Nature, int]:
         match letter:
             case Matrix(name=name):
                 synapse = symbols.circuit.synapses[name]
-                ends = interval(synapse, symbols.constants)
-                if ends is None or ends[0] < 0 < ends[1]:
+                ends = symbols.ranges.limits(synapse)
+                if ends.low < 0 < ends.high:
                     return Nature.ANY, 1
-                sign = -sign if ends[1] <= 0 else sign
-                apart = (ends[0] > 0 or ends[1] < 0) and is_dense(synapse)
+                sign = -sign if ends.high <= 0 else sign
+                apart = (ends.low > 0 or ends.high < 0) and is_dense(synapse)
                 nature = nature if apart else Nature.NONNEGATIVE
             case Diagonal(signal) | Column(signal) if signal.nature is not Nature.ANY:
                 nature = nature if signal.nature is Nature.POSITIVE else Nature.NONNEGATIVE

@@ -10,7 +10,7 @@ from circuitdsl.derive.algebra.notation import text
 from circuitdsl.derive.algebra.words import Column, Diagonal, Matrix, Sum, Term, blocks, names, transpose
 from circuitdsl.derive.prove.matching import divided, plain_factor
 from circuitdsl.derive.prove.transport import Transport
-from circuitdsl.derive.read.constraints import interval, keep_multiple, same_masks
+from circuitdsl.derive.read.constraints import keep_multiple, same_masks
 from circuitdsl.derive.read.drives import Drive, Unread
 from circuitdsl.derive.read.symbols import Symbols
 from circuitdsl.graph import ir
@@ -158,7 +158,7 @@ def _obstacle(search: Search, one: ir.Synapse, two: ir.Synapse) -> str:
     x, y = search.rules[one.name], search.rules[two.name]
     assert isinstance(x, Drive)
     assert isinstance(y, Drive)
-    constants = search.symbols.constants
+    constants, ranges = search.symbols.constants, search.symbols.ranges
     both = f"{one.name} and {two.name}"
     if not same_masks(one, two):
         return f"{both} have different connections"
@@ -174,10 +174,10 @@ def _obstacle(search: Search, one: ir.Synapse, two: ir.Synapse) -> str:
             return f"the decay of {synapse.name} does not let it settle"
     if one.sign is not two.sign:
         return f"{one.name} is {one.sign.value} and {two.name} {two.sign.value}"
-    if interval(one, constants) != interval(two, constants):
+    if ranges.limits(one) != ranges.limits(two):
         return f"the bounds of {both} differ"
     factor = ratio(x.matrix, y.matrix) or ratio(x.matrix, transpose(y.matrix))
-    if factor is not None and not keep_multiple(one, two, constants.value(factor), constants):
+    if factor is not None and not keep_multiple(one, two, constants.value(factor), ranges):
         much = f"{constants.value(factor):g} times as much"
         return f"{one.name} is driven {much}, and the bounds or signs of both do not keep that ratio"
     return f"what stands between drive and weight is not the same in {both}"

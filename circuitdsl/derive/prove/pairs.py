@@ -24,16 +24,15 @@ from circuitdsl.derive.prove.ends import chosen_pairs
 from circuitdsl.derive.prove.hypotheses import GentleDecay, Hypothesis, Within
 from circuitdsl.derive.prove.relations import Relation
 from circuitdsl.derive.read.constraints import (
-    interval,
     is_free,
     keep_multiple,
-    start_at_zero,
     start_factor,
     states_start_at_zero,
 )
 from circuitdsl.derive.read.drives import Drive, settles
 from circuitdsl.derive.read.symbols import Symbols
 from circuitdsl.graph import ir
+from circuitdsl.graph.intervals import point
 from circuitdsl.twin.adjoints import adjoint_name
 
 
@@ -109,16 +108,17 @@ class _Pairing:
             return self._at_rest(x, y, factor)
         if x.lockstep is None or x.lockstep != y.lockstep or not self._pulled_alike(x, y, factor, transposed):
             return None
-        linear = x.passage.scale is None and (x.passage.is_open or states_start_at_zero(one, constants))
+        linear = x.passage.scale is None and (x.passage.is_open or states_start_at_zero(one, self.symbols.ranges))
         if not linear and not constants.equal(factor, Coefficient()):
             return None
         if not constants.equal(x.decay, y.decay):
             return self._at_rest(x, y, factor)
-        if not keep_multiple(one, two, constants.value(factor), constants):
+        if not keep_multiple(one, two, constants.value(factor), self.symbols.ranges):
             return None
         start = start_factor(one, two, transposed, constants)
-        zeros = start_at_zero(one, constants) and start_at_zero(two, constants)
-        if zeros or (start is not None and constants.equal(start, factor)):
+        first, second = (self.symbols.ranges.initial(s.name) for s in (one, two))
+        equal = first.is_point and first == second * point(constants.value(factor))
+        if equal or (start is not None and constants.equal(start, factor)):
             return _Bond("tied", factor)
         return None if x.passage.weight else self._drawn_together(x, y, factor)
 
@@ -129,7 +129,7 @@ class _Pairing:
             return None
         factor = factor * y.decay * x.decay.inverse()
         constants = self.symbols.constants
-        kept = keep_multiple(self.synapse(x), self.synapse(y), constants.value(factor), constants)
+        kept = keep_multiple(self.synapse(x), self.synapse(y), constants.value(factor), self.symbols.ranges)
         return _Bond("rest", factor) if kept else None
 
     def _pulled_alike(self, x: Drive, y: Drive, factor: Coefficient, transposed: bool) -> bool:
@@ -154,8 +154,8 @@ class _Pairing:
         if x.pull is None or decay >= 1:
             return None
         limit = x.pull.within(2 - 2 * decay, self.symbols.constants)
-        held = interval(self.synapse(x), self.symbols.constants)
-        widest = inf if held is None else max(-held[0], held[1])
+        held = self.symbols.ranges.limits(self.synapse(x))
+        widest = max(-held.low, held.high)
         if limit == 0 or (limit == widest == inf and not decay):  # alone, far out it may vanish
             return None
         if widest <= limit:
@@ -182,7 +182,7 @@ def _fixed_pairs(symbols: Symbols) -> Iterator[Relation]:
             for transposed in (True, False):
                 factor = start_factor(x, y, transposed, symbols.constants)
                 value = 0.0 if factor is None else symbols.constants.value(factor)
-                if factor is not None and value and keep_multiple(x, y, value, symbols.constants):
+                if factor is not None and value and keep_multiple(x, y, value, symbols.ranges):
                     left, right = map(symbols.letter, (x, y))
                     yield Relation(
                         kind="pair", left=left, right=transpose(right) if transposed else right, factor=factor,

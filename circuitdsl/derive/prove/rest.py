@@ -48,7 +48,7 @@ from circuitdsl.derive.prove.assumptions import at_rest, unique
 from circuitdsl.derive.prove.hypotheses import Hypothesis, MeanField, Spectral
 from circuitdsl.derive.prove.relations import Relation, gates_in, without_gates
 from circuitdsl.derive.prove.squares import semidefinite
-from circuitdsl.derive.read.constraints import interval, is_dense
+from circuitdsl.derive.read.constraints import is_dense
 from circuitdsl.derive.read.drives import Drive
 from circuitdsl.derive.read.symbols import Expand, Symbols
 from circuitdsl.graph import ir
@@ -276,8 +276,8 @@ def _collapse(symbols: Symbols, loop: Loop) -> Collapse | None:
 
 
 def _admits_zero(symbols: Symbols, synapse: str) -> bool:
-    within = interval(symbols.circuit.synapses[synapse], symbols.constants)
-    return within is not None and within[0] <= 0 <= within[1]
+    within = symbols.ranges.limits(symbols.circuit.synapses[synapse])
+    return within.low <= 0 <= within.high
 
 
 def _spectrum(loop: Loop) -> Spectrum | None:

@@ -17,7 +17,7 @@ from circuitdsl.derive.algebra.words import Matrix, weights_in
 from circuitdsl.derive.prove.assumptions import Assumed, of_drive, of_masks, of_relation, of_targets, unique
 from circuitdsl.derive.prove.dual import Dual
 from circuitdsl.derive.prove.findings import Derivation, Finding, Role, Verdict, consistent
-from circuitdsl.derive.prove.hypotheses import Hypothesis, ManyDraws, MeanField, Nontrivial, Spectral
+from circuitdsl.derive.prove.hypotheses import AtRest, Hypothesis, ManyDraws, MeanField, Nontrivial, Spectral
 from circuitdsl.derive.prove.levels import Levels
 from circuitdsl.derive.prove.matching import Form, divided, forms
 from circuitdsl.derive.prove.missing import Search, almost, missing
@@ -31,11 +31,13 @@ from circuitdsl.derive.prove.transport import Grounds, Transport
 from circuitdsl.derive.read.canonical import canonical
 from circuitdsl.derive.read.constraints import is_free
 from circuitdsl.derive.read.drives import Drive, Passage, Unread, read_rule
+from circuitdsl.derive.read.idle import told
 from circuitdsl.derive.read.roles import Roles, cannot_see_error, roles_of, rule_kind, unsettled
 from circuitdsl.derive.read.symbols import Symbols, symbols_of
 from circuitdsl.derive.read.ticks import without_phase
 from circuitdsl.derive.tell.wording import Wording
 from circuitdsl.graph import ir
+from circuitdsl.graph.idle import FadesWith, Why, fading
 from circuitdsl.twin.paths import learning_synapses
 
 
@@ -57,7 +59,9 @@ def derive(circuit: ir.Circuit) -> Derivation:
     squares = list(quadratics(symbols, motifs))
     rest = at_all_rests(symbols, drives, squares, learning) if symbols.opened.one_tick else Rest()
     transports = tuple(_transports(symbols, relations, rules, learning))
-    court = _Court(circuit, roles_of(circuit), symbols, learning, rules, by_synapse, transports, rest)
+    court = _Court(
+        circuit, roles_of(circuit), symbols, learning, rules, by_synapse, transports, rest, fading(symbols.ranges)
+    )
     found = {name: court.finding(s) for name, s in circuit.synapses.items()}
     findings, dc = consistent({name: found[name] for name in written.synapses})
     return Derivation(
@@ -112,6 +116,7 @@ class _Court:
     relations: Mapping[str, Sequence[Relation]]  # by synapse
     transports: tuple[Transport, ...]
     rest: Rest
+    fading: Mapping[str, Why]
     assumed: dict[Grounds, Assumed] = field(default_factory=dict)
 
     @property
@@ -164,9 +169,17 @@ class _Court:
         if blind is not None:
             return self._blind(found, synapse, blind)
         try:
-            return self._compared(found, synapse, rule)
+            found = self._compared(found, synapse, rule)
         except NotLinear as reason:
-            return replace(found, because=(f"not shown: the gradient is no sum of words: {reason}",))
+            found = replace(found, because=(f"not shown: the gradient is no sum of words: {reason}",))
+        if synapse.name in self.fading and found.verdict != "exact":
+            why = self.fading[synapse.name]
+            gone = why.synapses if isinstance(why, FadesWith) else (synapse.name,)
+            return replace(
+                found, phi_sign=0, H=None, verdict="none", evidence="derived", form=None, grounds=None, dual=None,
+                assumed=Assumed(tuple(map(AtRest, gone))), because=(told(why, synapse.name),),
+            )  # fmt: skip
+        return found
 
     def _blind(self, found: Finding, synapse: ir.Synapse, why: str) -> Finding:
         """A rule that no error reaches; but it may follow a part of the loss that compares with no data."""
@@ -207,8 +220,11 @@ class _Court:
         if score.factor is None or not score.scored or not pre.is_identity:
             return replace(found, because=score.because())
         phi = sign(score.factor) * sign(pre.factor)
-        assumed = Assumed(
-            unique([ManyDraws(self.circuit.synapses[found.synapse].post), *of_targets(self.symbols.opened.assumed)])
+        drawn = ManyDraws(self.circuit.synapses[found.synapse].post)
+        assumed = Assumed(unique([drawn, *of_targets(self.symbols.opened.assumed)]))
+        verdict: Verdict = "gradient" if phi > 0 else "ascent"
+        return replace(
+            found, phi_sign=phi, H="I", verdict=verdict, evidence="derived", assumed=assumed, because=score.because()
         )
 
     def _collapsed(self, found: Finding, collapses: Sequence[Collapse]) -> Finding:

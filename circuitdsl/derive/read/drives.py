@@ -15,22 +15,16 @@ from circuitdsl.derive.algebra.comparison import ratio
 from circuitdsl.derive.algebra.constants import Constants, sign, with_fans
 from circuitdsl.derive.algebra.expressions import text
 from circuitdsl.derive.algebra.notation import coefficient_text
-from circuitdsl.derive.algebra.words import (
-    Coefficient,
-    Sum,
-    coefficient,
-    outer,
-    plus,
-    scaled,
-    zero,
-)
-from circuitdsl.derive.read.constraints import factor_range, interval, start_at_zero
+from circuitdsl.derive.algebra.words import Coefficient, Sum, coefficient, outer, plus, scaled, zero
+from circuitdsl.derive.read.idle import told
 from circuitdsl.derive.read.leaks import Leaks, most_of
 from circuitdsl.derive.read.pulls import Pull, pull_of
 from circuitdsl.derive.read.symbols import Symbols
 from circuitdsl.derive.read.units import Units
 from circuitdsl.graph import ir
 from circuitdsl.graph.folding import num, product, rebuild
+from circuitdsl.graph.idle import why_idle
+from circuitdsl.graph.intervals import NONNEGATIVE, Range
 from circuitdsl.graph.plasticity import Term, split
 
 
@@ -107,13 +101,18 @@ def settles(drive: Drive, constants: Constants) -> bool:
 def read_rule(symbols: Symbols, synapse: ir.Synapse) -> Drive | Unread:
     """The rule of a plastic synapse as a drive, or the first thing that stands in the way."""
     assert synapse.dw is not None
-    reader = _Reader(symbols, _settled(synapse))
+    found = _read(_Reader(symbols, _settled(synapse)))
+    why = None if isinstance(found, Unread) and found.idle else why_idle(symbols.ranges, synapse)
+    return found if why is None else Unread(synapse.name, told(why, synapse.name), idle=True)
+
+
+def _read(reader: _Reader) -> Drive | Unread:
     try:
         return reader.drive()
     except _Idle as reason:
-        return Unread(synapse.name, str(reason), idle=True)
+        return Unread(reader.synapse.name, str(reason), idle=True)
     except NotLinear as reason:
-        return Unread(synapse.name, str(reason))
+        return Unread(reader.synapse.name, str(reason))
 
 
 def _settled(synapse: ir.Synapse) -> ir.Synapse:
@@ -197,6 +196,9 @@ class _Reader:
 
     # ------------------------------------------------------------ numbers
 
+    def _range(self, expr: ir.Expr, weight: Range | None = None) -> Range:
+        return self.symbols.ranges.of(expr, self.synapse, weight=weight)
+
     def _number(self, term: Term) -> Coefficient:
         """The number in front of a term, coefficients of single synapses aside."""
         plain = [e for e in term.numeric if not _per_synapse(e)]
@@ -234,8 +236,7 @@ class _Reader:
     def _pulls_back(self, term: Term) -> bool:
         """Whether a function of the weight alone never has its sign, and so pulls it toward 0."""
         whole = product([num(float(self._number(term).number), term.span), *term.weights], span=term.span)
-        below, above = (factor_range(whole, side, self.symbols.constants) for side in ((-inf, 0.0), (0.0, inf)))
-        return below[0] >= 0 and above[1] <= 0
+        return self._range(whole, -NONNEGATIVE).nonnegative and self._range(whole, NONNEGATIVE).nonpositive
 
     # ------------------------------------------------------------ between drive and weight
 
@@ -257,21 +258,14 @@ class _Reader:
         return passage, bare, Coefficient()
 
     def _check_gain(self, gain: ir.Expr) -> None:
-        if not isinstance(gain, ir.Coef) or not self.symbols.opened.is_positive_coefficient(gain.name):
+        if not self._range(gain).positive:
             raise NotLinear(f"the factor `{text(gain)}` of each synapse is not shown to be positive")
 
     def _check_weights(self, weights: Sequence[ir.Expr]) -> None:
-        """Functions of the weight that are 0 or more within its bounds, and not 0 from the start."""
-        if not weights:
-            return
+        """Functions of the weight have to be 0 or more for all weights that are reached."""
         whole = product(weights, span=self.synapse.span)
-        within = interval(self.synapse, self.symbols.constants)
-        low, _ = (-1.0, 0.0) if within is None else factor_range(whole, within, self.symbols.constants)
-        if low < 0:
+        if not self._range(whole).nonnegative:
             raise NotLinear(f"`{text(whole)}` is not shown to be 0 or more for every weight")
-        at_zero = factor_range(whole, (0.0, 0.0), self.symbols.constants)
-        if at_zero == (0.0, 0.0) and start_at_zero(self.synapse, self.symbols.constants):
-            raise NotLinear(f"`{text(whole)}` is 0 from the start")
 
     def _through_states(self) -> tuple[Passage, list[Term], Coefficient]:
         """A rule that reads its drive, or traces of it, possibly times positive functions of states."""
@@ -288,7 +282,7 @@ class _Reader:
             if source is None:
                 continue
             for other in others:
-                if not self._is_positive(other):
+                if not self._range(other).positive:
                     raise NotLinear(f"`{text(other)}` is not shown to be positive")
             drives.append(source)
             numbers.append(self._number(term))
@@ -330,8 +324,7 @@ class _Reader:
         if state.update is None:
             return None
         if state.fresh and self.symbols.opened.one_tick:
-            start = self.symbols.constants.of(state.init) if isinstance(state.init, ir.Num | ir.ParamRef) else None
-            return (None, True) if start is not None and not start.number else None
+            return (None, True) if self.symbols.ranges.start_of(self.synapse, state).is_zero else None
         sources: list[Term] = []
         for term in split(state.update, expand=True):
             value = self.symbols.constants.value(self._number(term))
@@ -351,60 +344,6 @@ class _Reader:
         assert state.update is not None
         own = [t for t in split(state.update, expand=True) if _is_leak(t, state)]
         return -sum(self.symbols.constants.value(self._number(t)) for t in own)
-
-    def _is_positive(self, expr: ir.Expr, given: frozenset[str] = frozenset()) -> bool:
-        """Whether a function of states is positive by its form, `given` that some states stay 0 or more."""
-        number = self.symbols.constants.of(expr)
-        if number is not None:
-            return number.number > 0
-        match expr:
-            case ir.Apply(function="exp"):
-                return True
-            case ir.Apply(function="add", arguments=(a, b)):
-                one, two = self._is_positive(a, given), self._is_positive(b, given)
-                return (one and (two or self._is_nonnegative(b, given))) or (two and self._is_nonnegative(a, given))
-            case ir.Apply(function="mul" | "div", arguments=(a, b)):
-                return self._is_positive(a, given) and self._is_positive(b, given)
-            case ir.Apply(function="sqrt", arguments=(a,)):
-                return self._is_positive(a, given)
-            case ir.Apply(function="max", arguments=(a, b)):
-                return self._is_positive(a, given) or self._is_positive(b, given)
-            case ir.Apply(function="sub", arguments=(ir.Num(value=1.0), ir.Apply(function="pow", arguments=(base, n)))):
-                found = self.symbols.constants.of(base)
-                small = found is not None and 0 < self.symbols.constants.value(found) < 1
-                return small and self._is_nonnegative(n, given)  # at 0 it is 0, and no number divides by it
-            case _:
-                return False
-
-    def _is_nonnegative(self, expr: ir.Expr, given: frozenset[str]) -> bool:
-        """Whether a function of states is 0 or more (or not a number), `given` that some states are."""
-        match expr:
-            case ir.Apply(function="sqrt" | "square" | "abs" | "relu" | "exp"):
-                return True
-            case ir.Apply(function="pow", arguments=(_, ir.Num(value=power))) if power % 2 == 0:
-                return True
-            case ir.Apply(function="add" | "mul" | "div", arguments=(a, b)):
-                return self._is_nonnegative(a, given) and self._is_nonnegative(b, given)
-            case ir.SynapseState(name=name):
-                return name in given or self._is_average(self.synapse.state(name), given | {name})
-            case _:
-                return self._is_positive(expr, given)
-
-    def _is_average(self, state: ir.SynapseVar, given: frozenset[str]) -> bool:
-        """Whether a state stays 0 or more: it starts there, leaks, and only squares and positive numbers come in.
-        `given` (itself among them) are those of which the same is asked at once: if it is so of all, it stays so."""
-        start = self.symbols.constants.of(state.init) if isinstance(state.init, ir.Num | ir.ParamRef) else None
-        if start is None or start.number < 0:
-            return False
-        for term in split(state.update, expand=True) if state.update is not None else ():
-            value = self.symbols.constants.value(self._number(term))
-            own = [s for s in term.states if isinstance(s, ir.SynapseState) and s.name == state.name]
-            factors = term.factors()
-            if own and len(factors) == 1 and -1 <= value <= 0:
-                continue
-            if value < 0 or not all(factors.count(f) % 2 == 0 or self._is_nonnegative(f, given) for f in factors):
-                return False
-        return True
 
     # ------------------------------------------------------------ the outer product
 

@@ -12,10 +12,9 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from math import inf
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
-from circuitdsl.derive.algebra.constants import Constants, fan_name, fan_numbers, negative
+from circuitdsl.derive.algebra.constants import Constants, fan_name, negative
 from circuitdsl.derive.algebra.polynomials import gates_of, normalized, signals_of, signals_of_sum, varies, written
 from circuitdsl.derive.algebra.products import Made, key
 from circuitdsl.derive.algebra.words import (
@@ -41,13 +40,15 @@ from circuitdsl.derive.algebra.words import (
     total,
     transpose,
 )
-from circuitdsl.derive.read.constraints import interval
 from circuitdsl.derive.read.ticks import one_tick
 from circuitdsl.derive.read.units import Units
 from circuitdsl.graph import ir
 from circuitdsl.graph.datasets import class_targets
 from circuitdsl.graph.flow import all_sources, reached_from
+from circuitdsl.graph.intervals import Range
+from circuitdsl.graph.masks import mask_of
 from circuitdsl.graph.numbers import numbers_of
+from circuitdsl.graph.ranges import Ranges
 from circuitdsl.twin.adjoints import adjoints
 from circuitdsl.twin.paths import learning_synapses, settle
 
@@ -71,6 +72,7 @@ class Symbols:
 
     circuit: ir.Circuit
     constants: Constants
+    ranges: Ranges
     error: frozenset[str]
     opened: Units
     plain: Units
@@ -189,7 +191,7 @@ class Symbols:
         """The weights of a synapse as a letter: a diagonal one, which commutes with gates, if it is one-to-one."""
         if all(mask.which != "one_to_one" for mask in synapse.connect):
             return matrix(synapse.name, synapse.post_size, synapse.pre_size)
-        low, _ = interval(synapse, self.constants) or (-inf, inf)
+        low = self.ranges.limits(synapse).low
         nature = Nature.POSITIVE if low > 0 else Nature.NONNEGATIVE if low >= 0 else Nature.ANY
         return diagonal(Signal(name=synapse.name, size=synapse.post_size, nature=nature, random=False, weight=True))
 
@@ -246,14 +248,16 @@ def symbols_of(circuit: ir.Circuit) -> Symbols:
     """The words of a checked circuit, with the gradient of its loss if it has one."""
     differentiated = adjoints(circuit) if circuit.loss is not None else circuit
     numbers = numbers_of(circuit, {})
+    fans: dict[str, Range] = {}
     for synapse in circuit.synapses.values():
-        dense = {fan_name("in", synapse): float(synapse.pre_size), fan_name("out", synapse): float(synapse.post_size)}
-        numbers |= fan_numbers(synapse) or dense
-    constants = Constants(numbers)
+        mask = mask_of(synapse, numbers)
+        fans |= {fan_name("in", synapse): mask.fan("in"), fan_name("out", synapse): mask.fan("out")}
+    ranges = Ranges(circuit, params=fans)
+    constants = Constants(numbers | {name: fan.high for name, fan in fans.items()})
     error = frozenset(reached_from(all_sources(circuit), error_roots(circuit)))
     classes = class_targets(circuit)
-    shared = (differentiated, constants, error, one_tick(circuit), not unlike_training(circuit), classes)
-    return Symbols(differentiated, constants, error, Units(*shared), Units(*shared, plain=True))
+    shared = (differentiated, constants, ranges, error, one_tick(circuit), not unlike_training(circuit), classes)
+    return Symbols(differentiated, constants, ranges, error, Units(*shared), Units(*shared, plain=True))
 
 
 def unlike_training(circuit: ir.Circuit) -> list[str]:

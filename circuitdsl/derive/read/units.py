@@ -28,9 +28,9 @@ from circuitdsl.derive.algebra.polynomials import (
     gates_of,
     is_linear,
     lone_signal,
+    nature_of,
     signals_of,
     signals_of_sum,
-    surely_positive,
     written,
 )
 from circuitdsl.derive.algebra.products import Key, Made, key
@@ -52,19 +52,13 @@ from circuitdsl.derive.algebra.words import (
     zero,
 )
 from circuitdsl.graph import ir
-from circuitdsl.graph.checks import nonnegative
+from circuitdsl.graph.ranges import Ranges
 
 #: A value whose equation has more terms is not opened up.
 MAX_TERMS = 12
 
-COMPARISONS = frozenset({"lt", "le", "gt", "ge", "eq", "ne"})
 #: An index of a layer, which opens nothing in a name.
 INDEX = re.compile(r"\[\d+\]")
-#: What is known of the results of functions that are signals of their own.
-NATURES = {
-    "sigmoid": Nature.POSITIVE, "softplus": Nature.POSITIVE, "exp": Nature.POSITIVE, "softmax": Nature.POSITIVE,
-    "relu": Nature.NONNEGATIVE, "sqrt": Nature.NONNEGATIVE, "onehot_max": Nature.GATE, "step": Nature.GATE,
-}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -78,6 +72,7 @@ class Units:
 
     circuit: ir.Circuit
     constants: Constants
+    ranges: Ranges
     error: frozenset[str]
     one_tick: bool
     trains: bool
@@ -210,7 +205,7 @@ class Units:
             case ir.Flag() | ir.Coef() | ir.Over() if size == UNIT:
                 raise NotLinear(f"`{text(expr)}` is a factor of its own")
             case ir.Coef(name=name):
-                nature = Nature.POSITIVE if self.is_positive_coefficient(name) else Nature.ANY
+                nature = nature_of(self.ranges.coefficient(name))
                 return diagonal(self.arithmetic.signal(name, size, nature, random=False))
             case ir.Apply():
                 return self._apply(expr, size)
@@ -316,7 +311,7 @@ class Units:
             lone_signal(found) is not None or value.name in self.error or is_linear(found)
         ):
             return found
-        nature = Nature.NONNEGATIVE if nonnegative(expr, self.circuit) else Nature.ANY
+        nature = nature_of(self.ranges.of(expr))
         each = [gates_of(t) for t in found.terms]
         gates = frozenset.intersection(*each) if each else frozenset()
         return diagonal(self.arithmetic.signal(value.name, value.size, nature, gates=gates))
@@ -386,7 +381,7 @@ class Units:
                     return self.of(expr, UNIT)
             case _:
                 pass
-        positive = value.expr is not None and surely_positive(value.expr, self.circuit)
+        positive = value.expr is not None and self.ranges.of(value.expr).positive
         return letter_sum(Scalar(name=value.name, positive=positive or self._is_largest_error(value.expr)))
 
     def _of_target(self, found: Sum) -> Coefficient | None:
@@ -413,26 +408,6 @@ class Units:
                     return False
                 self.assumed.add(target)
                 return True
-            case _:
-                return False
-
-    def is_positive_coefficient(self, name: str) -> bool:
-        """Whether every number of a coefficient starts above 0."""
-        return self._positive_init(self.circuit.coefficients[name].init)
-
-    def _positive_init(self, init: ir.Init) -> bool:
-        """Whether every number that is drawn is above 0."""
-        match init:
-            case ir.Num() | ir.ParamRef():
-                number = self.constants.of(init)
-                return number is not None and number.number > 0
-            case ir.InitCall(which="constant" | "uniform", arguments=ends):  # from either end to the other
-                numbers = list(map(self.constants.of, ends))
-                return all(number is not None and number.number > 0 for number in numbers)
-            case ir.InitApply(function="exp" | "softplus" | "sigmoid"):
-                return True
-            case ir.InitApply(function="add" | "mul" | "div", arguments=arguments):
-                return all(map(self._positive_init, arguments))
             case _:
                 return False
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from circuitdsl.diagnostics import Report
 from circuitdsl.graph import ir
 from circuitdsl.graph.checks.common import Findings
-from circuitdsl.graph.checks.dale import dale_conflicts, nonnegative, signed_dale_rates
+from circuitdsl.graph.checks.dale import dale_conflicts, signed_dale_rates
 from circuitdsl.graph.checks.judging import label_leaks, missing_loss, vain_expectations
 from circuitdsl.graph.checks.names import shadowed_names, unused_names
 from circuitdsl.graph.checks.settings import memory, ranges, unreachable_phases, unstable_decay
@@ -22,8 +22,6 @@ from circuitdsl.graph.checks.wiring import (
     undriven_dendrites,
 )
 from circuitdsl.graph.structure import Structure
-
-__all__ = ["check", "nonnegative"]
 
 CHECKS: tuple[Callable[[ir.Circuit], Findings], ...] = (
     undriven_dendrites, idle_populations, heterosynaptic_without_drive, rules_without_effect,

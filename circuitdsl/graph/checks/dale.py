@@ -5,7 +5,9 @@ from __future__ import annotations
 from circuitdsl.diagnostics import Diagnostic, Label, Severity
 from circuitdsl.graph import ir
 from circuitdsl.graph.checks.common import Findings, number_of
+from circuitdsl.graph.intervals import NONNEGATIVE, Range
 from circuitdsl.graph.numbers import numbers_of
+from circuitdsl.graph.ranges import Ranges
 
 
 def dale_conflicts(circuit: ir.Circuit) -> Findings:
@@ -50,9 +52,12 @@ def _sign_against_bounds(circuit: ir.Circuit, synapse: ir.Synapse) -> Findings:
 
 def signed_dale_rates(circuit: ir.Circuit) -> Findings:
     """C056: the sign of a synapse means little where presynaptic rates change theirs."""
-    for synapse in circuit.synapses.values():
+    signed = [s for s in circuit.synapses.values() if s.sign is not ir.Sign.FREE]
+    ranges = Ranges(circuit, given=_as_given(circuit)) if signed else None
+    for synapse in signed:
+        assert ranges is not None
         source = circuit.values[synapse.source.value]
-        if synapse.sign is ir.Sign.FREE or _is_nonnegative(source, circuit):
+        if ranges.value(source.name).nonnegative:
             continue
         given = source.kind is ir.Kind.INPUT
         yield Diagnostic(
@@ -68,52 +73,8 @@ def signed_dale_rates(circuit: ir.Circuit) -> Findings:
         )
 
 
-def _is_nonnegative(source: ir.Value, circuit: ir.Circuit) -> bool:
-    match source.kind:
-        case ir.Kind.INPUT:  # scale = none keeps images in [0, 1]
-            return bool(circuit.tasks) and all(t.scale == "none" for t in circuit.tasks.values())
-        case ir.Kind.TARGET | ir.Kind.BIAS:
-            return True
-        case _:
-            return source.expr is not None and nonnegative(source.expr, circuit)
-
-
-def nonnegative(expr: ir.Expr, circuit: ir.Circuit, depth: int = 0) -> bool:
-    """Whether an expression is shown to be 0 or more, whatever its inputs."""
-
-    def again(e: ir.Expr) -> bool:
-        return nonnegative(e, circuit, depth)
-
-    match expr:
-        case ir.Num(value=value):
-            return value >= 0
-        case ir.ParamRef(name=name):
-            return numbers_of(circuit, {}).get(name, -1.0) >= 0
-        case ir.Flag() | ir.Tick() | ir.Fan() | ir.Random(which="rand"):
-            return True
-        case ir.Read(value=name):
-            read = circuit.values[name]
-            if read.kind in (ir.Kind.BIAS, ir.Kind.TARGET):
-                return True
-            return depth < 20 and read.expr is not None and nonnegative(read.expr, circuit, depth + 1)
-        case ir.Apply(function=function, arguments=arguments):
-            if function in ALWAYS_NONNEGATIVE:
-                return True
-            if function in ("add", "mul", "div", "min", "sqrt", "pow"):
-                return all(again(a) for a in arguments)
-            if function == "max":
-                return any(again(a) for a in arguments)
-            if function == "clip":
-                return again(arguments[1])
-            return function in ("where",) and all(again(a) for a in arguments[1:])
-        case ir.Over(function="softmax" | "onehot_max"):
-            return True
-        case ir.Over(function="kwta", argument=argument):
-            return again(argument)
-        case _:
-            return False
-
-
-ALWAYS_NONNEGATIVE = frozenset(
-    {"relu", "step", "sigmoid", "softplus", "exp", "abs", "square", "lt", "le", "gt", "ge", "eq", "ne"}
-)
+def _as_given(circuit: ir.Circuit) -> dict[str, Range]:
+    """What is known of data: `scale = none` keeps images in [0, 1], and class targets are 0 or 1."""
+    unscaled = bool(circuit.tasks) and all(t.scale == "none" for t in circuit.tasks.values())
+    kinds = {ir.Kind.TARGET, ir.Kind.INPUT} if unscaled else {ir.Kind.TARGET}
+    return {v.name: NONNEGATIVE for v in circuit.values.values() if v.kind in kinds}

@@ -10,6 +10,8 @@ from functools import partial
 from circuitdsl.diagnostics import Diagnostic, Label, Severity, Span
 from circuitdsl.graph import ir
 from circuitdsl.graph.checks.common import Findings, number_of
+from circuitdsl.graph.increments import Increment
+from circuitdsl.graph.intervals import ANY, Range, point
 from circuitdsl.graph.numbers import numbers_of
 
 
@@ -20,17 +22,17 @@ def unstable_decay(circuit: ir.Circuit) -> Findings:
     times = _ticks(circuit, numbers) if circuit.schedule.update == "example" else 1.0
     for synapse in circuit.synapses.values():
         if synapse.dw is not None:
-            decay = -slope(synapse.dw, _is_weight, numbers) * times
+            decay = _decay(synapse.dw, _is_weight, numbers) * times
             if decay >= 1:
                 yield _overshoots(f"`{synapse.name}`", decay, "update", synapse.dw_span or synapse.span)
         for state in synapse.states:
             if state.update is not None:
-                decay = -slope(state.update, partial(_is_state, name=state.name), numbers)
+                decay = _decay(state.update, partial(_is_state, name=state.name), numbers)
                 if decay >= 2:
                     yield _overshoots(f"`{synapse.name}.{state.name}`", decay, "tick", state.span)
     for value in circuit.values.values():
         if value.update is not None:
-            decay = -slope(value.update, partial(_is_value, name=value.name), numbers)
+            decay = _decay(value.update, partial(_is_value, name=value.name), numbers)
             if decay >= 2:
                 yield _overshoots(f"`{value.name}`", decay, "tick", value.update_span or value.span)
 
@@ -68,32 +70,14 @@ def _is_value(expr: ir.Expr, name: str) -> bool:
     return isinstance(expr, ir.Read) and expr.value == name and expr.when is ir.When.NOW
 
 
-def slope(expr: ir.Expr, is_it: Callable[[ir.Expr], bool], numbers: dict[str, float]) -> float:
-    """The coefficient of one term in an equation, as far as it is a number; other terms count as 0."""
+def _decay(expr: ir.Expr, is_it: Callable[[ir.Expr], bool], numbers: dict[str, float]) -> float:
+    """What part of itself a weight or a state loses at least, whatever the signals are."""
 
-    def of(e: ir.Expr) -> float:
-        match e:
-            case _ if is_it(e):
-                return 1.0
-            case ir.Apply(function="neg", arguments=(a,)):
-                return -of(a)
-            case ir.Apply(function="add", arguments=(a, b)):
-                return of(a) + of(b)
-            case ir.Apply(function="sub", arguments=(a, b)):
-                return of(a) - of(b)
-            case ir.Apply(function="mul", arguments=(a, b)):
-                return scaled(a, b) + scaled(b, a)
-            case ir.Apply(function="div", arguments=(a, b)):
-                divisor = number_of(b, numbers)
-                return of(a) / divisor if divisor else 0.0
-            case _:
-                return 0.0
+    def known(e: ir.Expr) -> Range:
+        number = number_of(e, numbers)
+        return ANY if number is None else point(number)
 
-    def scaled(factor: ir.Expr, rest: ir.Expr) -> float:
-        number = number_of(factor, numbers)
-        return number * of(rest) if number is not None else 0.0
-
-    return of(expr)
+    return -Increment.of(expr, is_it, known).plain().slope.high
 
 
 # ---------------------------------------------------------------- phases

@@ -1,0 +1,365 @@
+"""Intervals of numbers with open or closed ends, and what every function of the language makes of them.
+
+A `Range` says of a number: it lies between `low` and `high` (an open end is not reached), or it is undefined (not a
+number, or infinite); if `defined`, it is not. Rounding and overflow are left aside, as everywhere in derivations:
+exp(x) is above 0, sigmoid(x) below 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import inf
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """What a number lies between; infinite ends are open. Made by `span`, which keeps it so."""
+
+    low: float
+    high: float
+    low_open: bool = False
+    high_open: bool = False
+    defined: bool = True
+
+    # ------------------------------------------------------------ questions
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether it is 0, always."""
+        return self.low == self.high == 0 and self.defined
+
+    @property
+    def is_point(self) -> bool:
+        """Whether it is always the same number."""
+        return self.low == self.high and self.defined
+
+    @property
+    def positive(self) -> bool:
+        """Whether it is above 0 (or undefined)."""
+        return self.low > 0 or (self.low == 0 and self.low_open)
+
+    @property
+    def nonnegative(self) -> bool:
+        """Whether it is 0 or more (or undefined)."""
+        return self.low >= 0
+
+    @property
+    def negative(self) -> bool:
+        return (-self).positive
+
+    @property
+    def nonpositive(self) -> bool:
+        return self.high <= 0
+
+    @property
+    def excludes_zero(self) -> bool:
+        return self.positive or self.negative
+
+    def holds(self, value: float, tolerance: float = 0.0) -> bool:
+        """Whether a number may be this, up to a relative tolerance; with one, open ends count as reached."""
+        if not math.isfinite(value):
+            return not self.defined
+        slack = tolerance * max(1.0, abs(value))
+        above = value > self.low - slack or (value == self.low and not self.low_open)
+        return above and (value < self.high + slack or (value == self.high and not self.high_open))
+
+    def within(self, other: Range) -> bool:
+        """Whether the other holds all that this one does."""
+        return self.hull(other) == other
+
+    # ------------------------------------------------------------ arithmetic
+
+    def hull(self, other: Range) -> Range:
+        """The least interval that holds both."""
+        low, low_open = min((self.low, self.low_open), (other.low, other.low_open))
+        high, closed = max((self.high, not self.high_open), (other.high, not other.high_open))
+        return span(low, high, low_open, not closed, self.defined and other.defined)
+
+    def meet(self, other: Range) -> Range:
+        """What lies in both, which hold something in common."""
+        low, low_open = max((self.low, self.low_open), (other.low, other.low_open))
+        high, closed = min((self.high, not self.high_open), (other.high, not other.high_open))
+        if low > high:  # by rounding
+            return self
+        return span(low, high, low_open, not closed, self.defined or other.defined)
+
+    def __neg__(self) -> Range:
+        return Range(-self.high, -self.low, self.high_open, self.low_open, self.defined)
+
+    def __add__(self, other: Range) -> Range:
+        low_open, high_open = self.low_open or other.low_open, self.high_open or other.high_open
+        return span(self.low + other.low, self.high + other.high, low_open, high_open, self.defined and other.defined)
+
+    def __sub__(self, other: Range) -> Range:
+        return self + (-other)
+
+    def __mul__(self, other: Range) -> Range:
+        corners = [
+            _corner(a, a_open, b, b_open)
+            for a, a_open in ((self.low, self.low_open), (self.high, self.high_open))
+            for b, b_open in ((other.low, other.low_open), (other.high, other.high_open))
+        ]
+        low, low_open = min(corners)
+        high, closed = max((value, not is_open) for value, is_open in corners)
+        return span(low, high, low_open, not closed, self.defined and other.defined)
+
+    def inverse(self) -> Range:
+        """1 / x."""
+        if self.low < 0 < self.high or self.low == self.high == 0:
+            return UNKNOWN
+        low = -inf if self.high == 0 else _inverse(self.high)
+        high = inf if self.low == 0 else _inverse(self.low)
+        found = span(low, high, self.high_open, self.low_open, self.defined and self.excludes_zero)
+        return found if self.defined else found.hull(ZERO)  # 1/inf
+
+    def absolute(self) -> Range:
+        if self.low >= 0:
+            return self
+        return -self if self.high <= 0 else replace(self.hull(-self), low=0.0, low_open=False)
+
+    def times(self, count: float) -> Range:
+        """The sum of so many numbers that each lie in this range (0 of none)."""
+        return self * point(count) if count else Range(0.0, 0.0, defined=self.defined)
+
+
+def span(low: float, high: float, low_open: bool = False, high_open: bool = False, defined: bool = True) -> Range:
+    """A range. Ends that are no numbers (inf - inf) leave nothing known."""
+    if math.isnan(low) or math.isnan(high):
+        return UNKNOWN
+    # + 0.0 makes -0 a plain 0
+    return Range(low + 0.0, high + 0.0, low_open or math.isinf(low), high_open or math.isinf(high), defined)
+
+
+def point(value: float) -> Range:
+    """One number."""
+    return Range(value + 0.0, value + 0.0) if math.isfinite(value) else UNKNOWN
+
+
+ANY = Range(-inf, inf, True, True)
+UNKNOWN = Range(-inf, inf, True, True, False)
+ZERO, ONE = Range(0.0, 0.0), Range(1.0, 1.0)
+NONNEGATIVE, POSITIVE = Range(0.0, inf, False, True), Range(0.0, inf, True, True)
+#: 0 or 1, or anything between.
+FLAG = Range(0.0, 1.0)
+
+
+def _corner(a: float, a_open: bool, b: float, b_open: bool) -> tuple[float, bool]:
+    """A product of two ends, and whether it is not reached: 0 is reached where either factor reaches it."""
+    if a == 0 or b == 0:
+        return 0.0, not ((a == 0 and not a_open) or (b == 0 and not b_open))
+    return a * b, a_open or b_open
+
+
+def _inverse(value: float) -> float:
+    return math.copysign(inf, value) if value == 0 else 1 / value
+
+
+# ---------------------------------------------------------------- functions of one number
+
+
+def _rising(f: Callable[[float], float], least: float = -inf, most: float = inf) -> Callable[[Range], Range]:
+    """An increasing function whose limits `least` and `most` are never reached."""
+
+    def of(x: Range) -> Range:
+        low, high = f(x.low), f(x.high)
+        low_open, high_open = x.low_open or low <= least, x.high_open or high >= most
+        found = span(max(low, least), min(high, most), low_open, high_open, x.defined)
+        return found if x.defined else found.hull(span(least, most))
+
+    return of
+
+
+def _exp(x: float) -> float:
+    try:
+        return math.exp(x)
+    except OverflowError:
+        return inf
+
+
+def _sigmoid(x: float) -> float:
+    return 1 / (1 + _exp(-x))
+
+
+def _softplus(x: float) -> float:
+    return max(x, 0.0) + math.log1p(_exp(-abs(x))) if math.isfinite(x) else max(x, 0.0)
+
+
+def _square(x: Range) -> Range:
+    size = x.absolute()
+    return span(size.low * size.low, size.high * size.high, size.low_open, size.high_open, size.defined)
+
+
+def _sqrt(x: Range) -> Range:
+    low_open = x.low_open and x.low >= 0
+    return span(math.sqrt(max(x.low, 0.0)), math.sqrt(max(x.high, 0.0)), low_open, x.high_open,
+                x.defined and x.low >= 0)  # fmt: skip
+
+
+def _log(x: Range) -> Range:
+    if x.high <= 0:
+        return UNKNOWN
+    low = math.log(x.low) if x.low > 0 else -inf
+    high = math.log(x.high) if x.high < inf else inf
+    return span(low, high, x.low_open, x.high_open, x.defined and x.positive)
+
+
+def _relu(x: Range) -> Range:
+    return _max(x, ZERO)
+
+
+def _step(x: Range) -> Range:
+    if not x.defined:
+        return FLAG
+    return ONE if x.positive else ZERO if x.high <= 0 else FLAG
+
+
+def _sign(x: Range) -> Range:
+    if not x.defined:
+        return Range(-1.0, 1.0, defined=False)
+    low = 1.0 if x.positive else 0.0 if x.low >= 0 else -1.0
+    high = -1.0 if x.negative else 0.0 if x.high <= 0 else 1.0
+    return Range(low, high)
+
+
+# ---------------------------------------------------------------- functions of several
+
+
+def _div(a: Range, b: Range) -> Range:
+    return a * b.inverse()
+
+
+def _pow(a: Range, b: Range) -> Range:
+    if b.is_point and b.low == int(b.low):
+        return _whole_power(a, int(b.low))
+    if a.low < 0 or not (a.defined and b.defined):  # a root of a negative number
+        return UNKNOWN
+    found = FUNCTIONS["exp"](b * _log(a if a.positive else replace(a, low_open=True)))
+    if not a.positive:  # 0^b is 0, 1 or infinite
+        found = found.hull(ZERO if b.positive else FLAG)
+    return replace(found, defined=a.positive or b.nonnegative)
+
+
+def _whole_power(a: Range, n: int) -> Range:
+    if n < 0:
+        return _whole_power(a, -n).inverse()
+    if n == 0:
+        return ONE
+    base = a.absolute() if n % 2 == 0 else a
+    return span(_power(base.low, n), _power(base.high, n), base.low_open, base.high_open, base.defined)
+
+
+def _power(value: float, n: int) -> float:
+    try:
+        return float(value**n)
+    except OverflowError:
+        return -inf if value < 0 and n % 2 else inf
+
+
+def _max(a: Range, b: Range) -> Range:
+    low, low_open = max((a.low, a.low_open), (b.low, b.low_open))  # at equal ends open, if either is
+    high, closed = max((a.high, not a.high_open), (b.high, not b.high_open))
+    found = span(low, high, low_open, not closed, a.defined and b.defined)
+    for x, other in ((a, b), (b, a)):  # max(-inf, b) is b
+        found = found if x.defined else found.hull(other)
+    return found
+
+
+def _min(a: Range, b: Range) -> Range:
+    return -_max(-a, -b)
+
+
+def _clip(x: Range, low: Range, high: Range) -> Range:
+    return _min(_max(x, low), high)
+
+
+def _where(condition: Range, yes: Range, no: Range) -> Range:
+    if condition.excludes_zero:
+        return yes
+    return no if condition.is_zero else yes.hull(no)
+
+
+def _lt(a: Range, b: Range) -> Range:
+    return _step(b - a)
+
+
+def _le(a: Range, b: Range) -> Range:
+    difference = a - b  # a comparison with what is no number is 0
+    return ONE - _step(difference) if difference.defined else FLAG
+
+
+def _eq(a: Range, b: Range) -> Range:
+    difference = a - b
+    if not difference.defined:
+        return FLAG
+    return ZERO if difference.excludes_zero else ONE if difference.is_zero else FLAG
+
+
+def _ne(a: Range, b: Range) -> Range:
+    return ONE - _eq(a, b)
+
+
+#: Every function of `ir.ELEMENTWISE`: from the ranges of its arguments to that of its value.
+FUNCTIONS: dict[str, Callable[..., Range]] = {
+    "add": Range.__add__, "sub": Range.__sub__, "mul": Range.__mul__, "div": _div, "pow": _pow, "neg": Range.__neg__,
+    "lt": _lt, "le": _le, "gt": lambda a, b: _lt(b, a), "ge": lambda a, b: _le(b, a), "eq": _eq, "ne": _ne,
+    "relu": _relu, "step": _step, "sigmoid": _rising(_sigmoid, 0.0, 1.0), "tanh": _rising(math.tanh, -1.0, 1.0),
+    "softplus": _rising(_softplus, 0.0), "exp": _rising(_exp, 0.0), "log": _log, "sqrt": _sqrt,
+    "abs": Range.absolute, "sign": _sign, "square": _square, "min": _min, "max": _max, "clip": _clip, "where": _where,
+}  # fmt: skip
+
+
+# ---------------------------------------------------------------- functions of a population
+
+Over = Literal["softmax", "onehot_max", "kwta"]
+
+
+def over(function: Over, x: Range) -> Range:
+    """What the units of softmax, onehot_max or kwta lie between, given what those of their argument do."""
+    match function:
+        case "softmax":
+            return Range(0.0, 1.0, low_open=x.defined, defined=x.defined)
+        case "onehot_max":
+            return FLAG
+        case "kwta":
+            return x.hull(ZERO)
+
+
+#: Functions whose value is 0 or 1, and nothing between.
+GATES = frozenset({"step", "lt", "le", "gt", "ge", "eq", "ne", "onehot_max"})
+
+
+def applied(function: str, arguments: Sequence[Range]) -> Range:
+    """What a function of numbers, or of a population, lies between."""
+    match function:
+        case "softmax" | "onehot_max" | "kwta":
+            return over(function, arguments[0])
+        case _:
+            return FUNCTIONS[function](*arguments)
+
+
+# ---------------------------------------------------------------- one number from a population
+
+#: What cross_entropy takes for a probability of 0.
+LEAST_PROBABILITY = 1e-7
+
+
+def reduction(function: str, arguments: Sequence[Range], size: int) -> Range:
+    """What a reduction (`ir.Reduce`) over `size` units lies between."""
+    match function, arguments:
+        case "sum", [x]:
+            return x.times(size)
+        case "mean" | "max", [x]:
+            return x
+        case "norm", [x]:
+            return _sqrt(_square(x).times(size))
+        case "mse", [x, y]:
+            return _square(x - y)
+        case "cross_entropy", [p, y]:
+            return -(y * _log(_max(p, point(LEAST_PROBABILITY)))).times(size)
+        case "accuracy", _:
+            return FLAG
+        case _:
+            raise AssertionError(function)
