@@ -12,18 +12,22 @@ from dataclasses import dataclass, replace
 from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.constants import sign
 from circuitdsl.derive.algebra.notation import text
-from circuitdsl.derive.algebra.words import Matrix, Word, names
+from circuitdsl.derive.algebra.words import Diagonal, Matrix, Word, names
 from circuitdsl.derive.prove.findings import Derivation, Evidence, Finding, Role, Verdict, consistent
+from circuitdsl.derive.prove.flow import Balance, Balances, Known, Unbalanced, balances
+from circuitdsl.derive.prove.hypotheses import AtRest, Attracted, Hypothesis, MeanField, SmallSteps, Unbound
 from circuitdsl.derive.prove.matching import Form, divided, forms
 from circuitdsl.derive.prove.missing import Search, almost, missing
 from circuitdsl.derive.prove.motifs import find_motifs, quadratics
 from circuitdsl.derive.prove.relations import Relation, find_relations
 from circuitdsl.derive.prove.rewriting import Step, steps_of
 from circuitdsl.derive.prove.transport import Grounds, Transport
+from circuitdsl.derive.read.constraints import is_free
 from circuitdsl.derive.read.drives import Drive, Unread, read_rule
 from circuitdsl.derive.read.roles import cannot_see_error, rule_kind, unsettled
 from circuitdsl.derive.read.symbols import Symbols, symbols_of
 from circuitdsl.derive.read.ticks import without_phase
+from circuitdsl.derive.tell.balance import told as balance_told
 from circuitdsl.derive.tell.wording import Wording, neglected
 from circuitdsl.graph import ir
 from circuitdsl.twin.paths import learning_synapses
@@ -41,6 +45,7 @@ def derive(circuit: ir.Circuit) -> Derivation:
         circuit, symbols, learning, rules, relations, tuple(_transports(symbols, relations, rules, learning))
     )
     findings, dc = consistent({name: court.finding(s) for name, s in circuit.synapses.items()})
+    findings = court.balanced(findings)
     motifs = find_motifs(symbols, drives) if symbols.opened.one_tick else []
     return Derivation(
         circuit=circuit,
@@ -227,6 +232,56 @@ class _Court:
             because=tuple(self.words.reasons(rule, form, pre, grounds, found.delta_name)), form=form, pre=pre,
             grounds=grounds,
         )  # fmt: skip
+
+    # ------------------------------------------------------------ at rest, by balance
+
+    def balanced(self, findings: Mapping[str, Finding]) -> dict[str, Finding]:
+        """The findings, with what balance decides of those that are open."""
+        known = {n: k for n, f in findings.items() if (k := self._known(f)) is not None}
+        asked = [n for n, f in findings.items() if f.role == "learning" and f.verdict is None]
+        found = balances(self.symbols, self.rules, known, asked) if known else Balances({})
+        return {name: self._with_balance(f, found) for name, f in findings.items()}
+
+    def _with_balance(self, found: Finding, given: Balances) -> Finding:
+        match given.of.get(found.synapse):
+            case None:
+                return found
+            case Balance() as balance:
+                because = (balance_told(balance, self.words), *found.because)
+                return replace(found, verdict="descent", evidence="derived", because=because)
+            case Unbalanced():
+                sets = [balance_told(b, self.words) for b in given.together if found.synapse in b.synapses]
+                return replace(found, because=(*found.because, *sets)) if sets else found
+
+    def _known(self, found: Finding) -> Known | None:
+        """A synapse whose flow at rest is known, as it follows its gradient."""
+        if found.verdict not in ("exact", "gradient") or found.form is None or found.pre is None:
+            return None
+        assert found.grounds is not None
+        factors = (found.form, found.pre)
+        plain = all(f.is_identity for f in factors)
+        letters = [x for f in factors for t in f.h.terms for x in t.word]
+        diagonal = all(isinstance(x, Diagonal) for x in letters)
+        return Known(
+            verdict=found.verdict, factor=found.form.factor * found.pre.factor,
+            h="identity" if plain else "diagonal" if diagonal else "symmetric",
+            hypotheses=tuple(_assumed(found.grounds, self.circuit)),
+        )  # fmt: skip
+
+
+def _assumed(grounds: Grounds, circuit: ir.Circuit) -> Iterator[Hypothesis]:
+    """What a statement assumes of the weights whose relations it uses."""
+    for relation in grounds.all_relations():
+        one, two = relation.synapses
+        if relation.holds in ("exact", "slow"):
+            yield Attracted(one, two)
+        if relation.holds == "slow":
+            yield from (SmallSteps(one), SmallSteps(two))
+        if relation.holds == "rest":
+            yield from (AtRest(one), AtRest(two))
+            yield from (Unbound(n) for n in (one, two) if not is_free(circuit.synapses[n]))
+        if relation.mean_field:
+            yield MeanField(circuit.synapses[one].dendrite)
 
 
 def leads(word: Word, letter: Matrix) -> bool:
