@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from circuitdsl.derive.algebra.words import Sum
+from circuitdsl.derive.prove.flow import Balance
 from circuitdsl.derive.prove.matching import Form
 from circuitdsl.derive.prove.motifs import Motif
 from circuitdsl.derive.prove.relations import Relation
@@ -27,7 +28,8 @@ class Finding:
 
     `phi_sign`: the sign of the consistency score, None if it is not known. `because`: the reasons of a verdict, or
     what was not shown. The rest is for pages: the rule as a drive, the gradient at the dendrite by those above it, how
-    the credit compares with it (and the presynaptic factor with the source's rate), and what that rests on."""
+    the credit compares with it (and the presynaptic factor with the source's rate), and what that rests on; `balance`:
+    what decay alone forces at rest."""
 
     synapse: str
     role: Role
@@ -46,6 +48,7 @@ class Finding:
     form: Form | None = field(default=None, repr=False)
     pre: Form | None = field(default=None, repr=False)
     grounds: Grounds | None = field(default=None, repr=False)
+    balance: Balance | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

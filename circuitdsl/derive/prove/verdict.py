@@ -248,7 +248,7 @@ class _Court:
                 return found
             case Balance() as balance:
                 because = (balance_told(balance, self.words), *found.because)
-                return replace(found, verdict="descent", evidence="derived", because=because)
+                return replace(found, verdict="descent", evidence="derived", because=because, balance=balance)
             case Unbalanced():
                 sets = [balance_told(b, self.words) for b in given.together if found.synapse in b.synapses]
                 return replace(found, because=(*found.because, *sets)) if sets else found

@@ -223,6 +223,8 @@ class _Teller:
             case "descent" if finding.form is not None and not finding.form.constant:
                 h = self.words.math(f"H = {self._h()}")
                 return f"descent, {self._evidence()}: {h} is positive, but another one for each example"
+            case "descent" if finding.balance is not None:
+                return "descent, derived: at rest, by balance"
             case "none":
                 return f"none, {finding.evidence}"
             case "ascent":
