@@ -10,20 +10,26 @@ known; where it does not, there are flows within all that is known with f_e < 0.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Literal
 
+from circuitdsl.derive.algebra.arithmetic import NotLinear
+from circuitdsl.derive.algebra.comparison import is_positive_diagonal
+from circuitdsl.derive.algebra.constants import negative
+from circuitdsl.derive.algebra.expressions import text
 from circuitdsl.derive.algebra.linear import Elimination, TooLarge, combined
-from circuitdsl.derive.algebra.words import Coefficient
+from circuitdsl.derive.algebra.polynomials import signals_of_sum
+from circuitdsl.derive.algebra.words import Coefficient, depends_on_example
 from circuitdsl.derive.prove.conservation import Equation, Flow, Flows, Synaptic, Wired, flows_of
 from circuitdsl.derive.prove.hypotheses import AtRest, Homogeneous, Hypothesis, Nontrivial, Unbound
 from circuitdsl.derive.read.constraints import is_dense, is_free
-from circuitdsl.derive.read.drives import Drive, Unread
+from circuitdsl.derive.read.drives import Drive, Unread, read_rule
 from circuitdsl.derive.read.roles import unsettled
 from circuitdsl.derive.read.symbols import Symbols
 from circuitdsl.graph import ir
-from circuitdsl.graph.plasticity import Term, split
+from circuitdsl.graph.folding import product, total
+from circuitdsl.graph.plasticity import split
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,58 +223,50 @@ class _Bank:
     def balance(self, name: str) -> Balance | Unbalanced:
         rule = self.rules[name]
         synapse = self.symbols.circuit.synapses[name]
-        why = self._obstacle(synapse, rule)
-        if why is not None:
-            return Unbalanced(name, why)
-        assert isinstance(rule, Drive)
-        if self._settles(rule):
-            assert rule.decay is not None
-            gamma = rule.decay * rule.rate.inverse()
-            return self._decided((name,), self.whole, self.tops, gamma, None)
-        decay = self._decay_per_neuron(synapse)
-        if decay is None:
-            return Unbalanced(name, NoRest())
-        near = [e for e in self.flows.equations if self.flows.population(e.value) == synapse.post and e.elementwise]
-        tops = {flow: k for flow, k in self.tops.items() if k.h == "identity"}
-        gamma = decay[0] * rule.rate.inverse()
-        return self._decided((name,), self._solved(near, tops), tops, gamma, decay[1])
-
-    def _obstacle(self, synapse: ir.Synapse, rule: Drive | Unread) -> Why | None:
-        if isinstance(rule, Unread):
-            return Unreadable(rule.why)
+        if not self.tops:
+            return Unbalanced(name, NoTop())
         changed = unsettled(self.symbols.circuit, synapse)
         if changed is not None:
-            return Unreadable(changed)
-        if not rule.passage.is_open:
-            return Passed()
-        if not self.tops:
-            return NoTop()
-        return None
+            return Unbalanced(name, Unreadable(changed))
+        if isinstance(rule, Drive) and not rule.passage.is_open:
+            return Unbalanced(name, Passed())
+        if isinstance(rule, Drive) and self._settles(rule):
+            assert rule.decay is not None
+            return self._decided((name,), self.whole, self.tops, rule.decay * rule.rate.inverse(), None)
+        own = self._decay_per_neuron(synapse)
+        if own is None:
+            return Unbalanced(name, Unreadable(rule.why) if isinstance(rule, Unread) else NoRest())
+        near = [e for e in self.flows.equations if self.flows.population(e.value) == synapse.post and e.elementwise]
+        tops = {flow: k for flow, k in self.tops.items() if k.h == "identity"}
+        return self._decided((name,), self._solved(near, tops), tops, *own)
 
     def _decay_per_neuron(self, synapse: ir.Synapse) -> tuple[Coefficient, str] | None:
-        """A linear decay whose only factor beside numbers is a positive coefficient of the postsynaptic neurons."""
+        """The decay of a rule whose only pull at the weight is linear, with a positive number for each postsynaptic
+        neuron: by the rate of its drive, and what that number is as text."""
         assert synapse.dw is not None
-        pulls = [t for t in split(synapse.dw) if t.weights and not (t.pre or t.signals or t.states or t.mixed)]
-        if len(pulls) != 1 or pulls[0].power != 1:
+        terms = split(synapse.dw)
+        pulls = [t for t in terms if t.power == 1 and t.signals and not (t.pre or t.states)]
+        if len(pulls) != 1:
             return None
-        own = [e for e in pulls[0].numeric if isinstance(e, ir.Coef)]
-        number = self._number(pulls[0], own)
-        if number is None or number.number >= 0 or len(own) != 1 or own[0].axis is not ir.Axis.POST:
+        (pull,) = pulls
+        number = self.symbols.constants.of(pull.coefficient())
+        own = product(pull.signals, span=pull.span)
+        if number is None or number.number >= 0 or not self._is_fixed_and_positive(own, synapse.post_size):
             return None
-        if not self.symbols.opened.is_positive_coefficient(own[0].name):
+        moving = total([t.expr() for t in terms if t is not pull], span=synapse.span)
+        rest = read_rule(self.symbols, replace(synapse, dw=moving))
+        if not isinstance(rest, Drive) or not rest.passage.is_open or rest.decay is not None or rest.uneven is not None:
             return None
-        return Coefficient(-number.number, number.params), own[0].name
+        return negative(number) * rest.rate.inverse(), text(own)
 
-    def _number(self, term: Term, apart: Sequence[ir.Expr]) -> Coefficient | None:
-        """The number in front of a term, some of its factors left out."""
-        total = Coefficient(term.number)
-        for factor in term.numeric:
-            if factor not in apart:
-                found = self.symbols.constants.of(factor)
-                if found is None:
-                    return None
-                total = total * found
-        return total
+    def _is_fixed_and_positive(self, expr: ir.Expr, size: int) -> bool:
+        """Whether a signal of neurons is above 0 in each of them, and the same for all examples and at all times."""
+        try:
+            found = self.symbols.opened.of(expr, size)
+        except NotLinear:
+            return False
+        fixed = all(self.symbols.is_fixed(s) for s in signals_of_sum(found))
+        return fixed and not depends_on_example(found) and is_positive_diagonal(found)
 
     # ------------------------------------------------------------ flows
 
