@@ -63,7 +63,7 @@ class Elimination(Generic[K]):
         row, names = self.expressed(equation)
         if not row:
             return
-        pivot = min(row, key=lambda key: (self.rank(key), bool(self.users.get(key))))
+        pivot = min(row, key=self.rank)
         scale = -1 / row.pop(pivot)
         found = {key: scale * value for key, value in row.items()}
         grounds = names | {name}

@@ -62,11 +62,29 @@ class Flows:
     synapses: frozenset[str] = frozenset()
     weighted: frozenset[str] = frozenset()
     closed: dict[str, frozenset[str]] = field(default_factory=dict)
+    depths: dict[str, tuple[int, str]] = field(default_factory=dict)
     equations: list[Equation] = field(default_factory=list)
 
     def population(self, value: str) -> str:
         """The population of a value; a modulator is its own."""
         return self.settled.circuit.values[value].population or value
+
+    def reader(self, flow: Flow) -> str:
+        """The value that a flow goes into."""
+        return self.settled.circuit.synapses[flow.synapse].dendrite if isinstance(flow, Synaptic) else flow.reader
+
+    def place(self, flow: Flow) -> str:
+        """The population that a flow goes into; the loss is its own."""
+        reader = self.reader(flow)
+        return reader if reader == "loss" else self.population(reader)
+
+    def joins(self, flow: Flow) -> bool:
+        """Whether a flow goes from one population into another, and not within one, or into the loss."""
+        return isinstance(flow, Synaptic) or self.population(flow.value) != self.place(flow) != "loss"
+
+    def depth(self, flow: Flow) -> int:
+        """How far from the loss a flow goes in."""
+        return self.depths.get(self.reader(flow), (0, ""))[0]
 
 
 def flows_of(circuit: ir.Circuit, constants: Constants) -> Flows:
@@ -83,8 +101,8 @@ def flows_of(circuit: ir.Circuit, constants: Constants) -> Flows:
             outgoing.setdefault(read, []).append(Wired(read, name))
         for current in _currents(settled, name):
             outgoing.setdefault(current.source.value, []).append(Synaptic(current.synapse))
-    depths = _depths(settled, reads)
-    for name in sorted(depths, key=depths.__getitem__):
+    flows.depths = _depths(settled, reads)
+    for name in sorted(flows.depths, key=flows.depths.__getitem__):
         if name in flows.weighted:
             flows.equations += _equations(flows, name, reads[name], outgoing[name])
     return flows

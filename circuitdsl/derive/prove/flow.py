@@ -25,7 +25,7 @@ from circuitdsl.derive.prove.conservation import Equation, Flow, Flows, Synaptic
 from circuitdsl.derive.prove.hypotheses import AtRest, Homogeneous, Hypothesis, Nontrivial, Unbound
 from circuitdsl.derive.read.constraints import is_dense, is_free
 from circuitdsl.derive.read.drives import Drive, Unread, read_rule
-from circuitdsl.derive.read.roles import unsettled
+from circuitdsl.derive.read.roles import Agreement, agreement
 from circuitdsl.derive.read.symbols import Symbols
 from circuitdsl.graph import ir
 from circuitdsl.graph.folding import product, total
@@ -183,11 +183,14 @@ class _Bank:
     rules: Mapping[str, Drive | Unread]
     known: Mapping[str, Known]
     flows: Flows = field(init=False)
+    agreement: Agreement = field(init=False)
     tops: dict[Flow, Known] = field(init=False)
     whole: Elimination[Flow] | None = field(init=False)
+    homogeneous: dict[str, Homogeneous] = field(default_factory=dict)  # one object each, as deep circuits name many
 
     def __post_init__(self) -> None:
         self.flows = flows_of(self.symbols.circuit, self.symbols.constants)
+        self.agreement = agreement(self.symbols.circuit)
         able = {Synaptic(n): k for n, k in self.known.items() if n in self.flows.synapses and self._is_top(n, k)}
         self.tops = dict(sorted(able.items(), key=lambda item: (_weakness(item[1]), item[0])))
         self.whole = self._solved(self.flows.equations, self.tops) if self.tops else None
@@ -208,7 +211,7 @@ class _Bank:
         places = {flow: i for i, flow in enumerate(reversed(list(tops)), start=1)}  # weaker ones are solved for first
 
         def rank(flow: Flow) -> tuple[Any, ...]:
-            return places.get(flow, 0), isinstance(flow, Synaptic), flow
+            return places.get(flow, 0), isinstance(flow, Synaptic), -self.flows.depth(flow), flow
 
         solver: Elimination[Flow] = Elimination(rank)
         try:
@@ -225,7 +228,7 @@ class _Bank:
         synapse = self.symbols.circuit.synapses[name]
         if not self.tops:
             return Unbalanced(name, NoTop())
-        changed = unsettled(self.symbols.circuit, synapse)
+        changed = self.agreement.broken_by(synapse)
         if changed is not None:
             return Unbalanced(name, Unreadable(changed))
         if isinstance(rule, Drive) and not rule.passage.is_open:
@@ -280,7 +283,7 @@ class _Bank:
             if solver is None:
                 raise TooLarge
             row, grounds = solver.expressed(asked)
-            shares = self._shares(solver, tops, row)
+            shares = self._shares(solver, tops, row, names)
         except TooLarge:
             return Unbalanced(names[0], TooMany())
         if not isinstance(shares, dict):
@@ -293,14 +296,15 @@ class _Bank:
         )  # fmt: skip
 
     def _shares(
-        self, solver: Elimination[Flow], tops: Mapping[Flow, Known], row: Mapping[Flow, Fraction]
-    ) -> dict[Flow, Fraction] | Why:
+        self, solver: Elimination[Flow], tops: Mapping[Flow, Known], row: Mapping[Flow, Fraction],
+        names: Sequence[str],
+    ) -> dict[Flow, Fraction] | Why:  # fmt: skip
         """How much of each top a flow is; a reason, if it is no sum of tops."""
         if not row:
             return Still()
         free = [flow for flow in row if flow not in tops]
         if free:
-            return self._open(solver, free)
+            return self._open(solver, names, free)
         if all(number > 0 for number in row.values()):
             return dict(row)
         given = {top: solver.expressed({top: Fraction(1)})[0] for top in tops}
@@ -309,13 +313,20 @@ class _Bank:
             return Opposed(tuple(sorted(f.synapse for f, n in row.items() if n < 0 and isinstance(f, Synaptic))))
         return shares
 
-    def _open(self, solver: Elimination[Flow], free: Sequence[Flow]) -> Why:
-        """Where flows of unknown sign come in."""
-        for flow in sorted((f for f in free if isinstance(f, Wired)), key=lambda f: (f.reader, f.value)):
-            if flow.reader == "loss" or flow.value in self.flows.closed.get(flow.reader, frozenset()):
-                return Unscaled(flow.reader, flow.value)
-        near = {*free, *(user for flow in free for user in solver.users.get(flow, set()) if len(free) == 1)}
-        return Parted(tuple(sorted({_name(flow) for flow in near})))
+    def _open(self, solver: Elimination[Flow], names: Sequence[str], free: Sequence[Flow]) -> Why:
+        """Where flows of unknown sign come in: at an equation that does not scale, where ways part, or at the loss."""
+        users = sorted({user for flow in free for user in solver.users.get(flow, set())}, key=repr)
+        wires = [flow for flow in sorted(free, key=repr) + users if isinstance(flow, Wired)]
+        for wire in wires:
+            if wire.value in self.flows.closed.get(wire.reader, frozenset()):
+                return Unscaled(wire.reader, wire.value)
+        places = {self.flows.place(flow) for flow in free}
+        beside = [flow for flow in users if len(solver.solved[flow]) > 1 and self.flows.place(flow) in places]
+        others = {_name(flow) for flow in (*free, *beside) if self.flows.joins(flow)}
+        if others - set(names):
+            return Parted(tuple(sorted(others - set(names))))
+        read = next((wire for wire in wires if wire.reader == "loss"), None)
+        return Parted(()) if read is None else Unscaled("loss", read.value)
 
     def _share(self, top: Flow, known: Known, number: Fraction) -> Share:
         assert isinstance(top, Synaptic)
@@ -333,9 +344,14 @@ class _Bank:
         found: list[Hypothesis] = [AtRest(n) for n in resting]
         found += [Unbound(n) for n in bound]
         found += [Nontrivial(top) for top, _ in tops]
-        found += [Homogeneous(population) for population in through]
         found += [h for _, known in tops for h in known.hypotheses]
-        return tuple(dict.fromkeys(found))
+        between = [self._homogeneous(population) for population in through]
+        return (*dict.fromkeys(found), *between)
+
+    def _homogeneous(self, population: str) -> Homogeneous:
+        if population not in self.homogeneous:
+            self.homogeneous[population] = Homogeneous(population)
+        return self.homogeneous[population]
 
     # ------------------------------------------------------------ several synapses
 
@@ -359,7 +375,7 @@ class _Bank:
             synapse = self.symbols.circuit.synapses[name]
             if not isinstance(rule, Drive) or not rule.passage.is_open or not self._settles(rule):
                 return None
-            if unsettled(self.symbols.circuit, synapse) is not None:
+            if self.agreement.broken_by(synapse) is not None:
                 return None
             assert rule.decay is not None
             decays.append(rule.decay)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal
 
 from circuitdsl.derive.read.symbols import compared_data, unlike_training
@@ -64,21 +65,39 @@ def cannot_see_error(circuit: ir.Circuit, synapse: ir.Synapse) -> str | None:
     return f"the rule reads {listed}: no path leads there from {origin}, so it cannot see the error"
 
 
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What keeps training and evaluation of a circuit from agreeing: values that depend on noise, and those that the
+    loss reads and that are not the same in training."""
+
+    noisy: frozenset[str]
+    judged: frozenset[str]
+    unlike: tuple[str, ...]
+
+    def broken_by(self, synapse: ir.Synapse) -> str | None:
+        """Why the gradient of evaluation says little about this rule; None where training and evaluation agree."""
+        read = {r.value for e in equations(synapse) for r in ir.reads(e)}
+        for name in sorted((read | self.judged) & self.noisy):
+            return f"`{name}` depends on noise"
+        if any(isinstance(part, ir.Random) for e in equations(synapse) for part in ir.walk(e)):
+            return "the rule draws noise"
+        for name in self.unlike:
+            return f"`{name}` is not the same in training and in evaluation"
+        return None
+
+
+def agreement(circuit: ir.Circuit) -> Agreement:
+    """Whether training and evaluation of a circuit with a loss agree."""
+    assert circuit.loss is not None
+    noisy = reached_from(all_sources(circuit), {v.name for v in circuit.values.values() if _is_noisy(v)})
+    judged = {r.value for r in ir.reads(circuit.loss.expr)}
+    return Agreement(frozenset(noisy), frozenset(judged), tuple(unlike_training(circuit)))
+
+
 def unsettled(circuit: ir.Circuit, synapse: ir.Synapse) -> str | None:
     """Why the gradient of evaluation says little about this rule: noise, or a forward pass that is another one in
     training. None where training and evaluation agree."""
-    sources = all_sources(circuit)
-    assert circuit.loss is not None
-    read = {r.value for e in equations(synapse) for r in ir.reads(e)}
-    judged = {r.value for r in ir.reads(circuit.loss.expr)}
-    noisy = reached_from(sources, {v.name for v in circuit.values.values() if _is_noisy(v)})
-    for name in sorted((read | judged) & noisy):
-        return f"`{name}` depends on noise"
-    if any(isinstance(part, ir.Random) for e in equations(synapse) for part in ir.walk(e)):
-        return "the rule draws noise"
-    for name in unlike_training(circuit):
-        return f"`{name}` is not the same in training and in evaluation"
-    return None
+    return agreement(circuit).broken_by(synapse)
 
 
 def _is_noisy(value: ir.Value) -> bool:
