@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -251,12 +252,12 @@ def test_it_is_linear_in_the_number_of_layers() -> None:
     deep = "\n".join(
         f"neuron h{i}: 2 {{ dendrite basal, apical rate = relu(basal) }}  synapse V{i}: err -> h{i}.apical\n"
         f"synapse W{i}: {f'h{i - 1}' if i else 'x'} -> h{i}.basal {{ dw = {CREDIT} - eta * 0.01 * w }}"
-        for i in range(400)
+        for i in range(300)
     )
     circuit = load(f"""circuit c {{ param eta = 0.1  input x: 5  target y: 3
       {deep}
       neuron out: 3 {{ dendrite basal rate = basal }}  neuron err: 3 {{ rate = y - out }}
-      synapse Wo: h399 -> out.basal {{ dw = eta * err * pre - eta * 0.01 * w }}
+      synapse Wo: h299 -> out.basal {{ dw = eta * err * pre - eta * 0.01 * w }}
       loss = mse(out, y) }}""")
     symbols = symbols_of(circuit)
     rules = {s.name: read_rule(symbols, s) for s in circuit.synapses.values() if s.dw is not None}
@@ -266,11 +267,11 @@ def test_it_is_linear_in_the_number_of_layers() -> None:
     assert time.process_time() - start < 2
 
 
-def test_two_thousand_synapses_on_a_dendrite() -> None:
+def test_many_synapses_on_a_dendrite() -> None:
     """They are left open at once: each parts from all others."""
     import time
 
-    many = "\n".join(f"synapse W{i}: x -> h.basal {{ dw = {CREDIT} - eta * 0.01 * w }}" for i in range(2000))
+    many = "\n".join(f"synapse W{i}: x -> h.basal {{ dw = {CREDIT} - eta * 0.01 * w }}" for i in range(400))
     circuit = load(f"""circuit c {{ param eta = 0.1  input x: 2  target y: 3
       neuron h: 2 {{ dendrite basal, apical rate = relu(basal) }}  synapse V: err -> h.apical
       {many}
@@ -282,5 +283,163 @@ def test_two_thousand_synapses_on_a_dendrite() -> None:
     start = time.process_time()
     found = balances(symbols, rules, {"Wo": Known(verdict="exact", factor=Coefficient())}, rules.keys() - {"Wo"})
     assert not any(isinstance(b, Balance) for b in found.of.values())
-    assert [len(b.synapses) for b in found.together] == [2000]
-    assert time.process_time() - start < 4
+    assert [len(b.synapses) for b in found.together] == [400]
+    assert time.process_time() - start < 2
+
+
+# ---------------------------------------------------------------- the numbers, by plain NumPy
+
+
+@dataclass
+class Rested:
+    """A network of three layers after learning: weights, drives and minus gradients, all its own."""
+
+    residual: float
+    weights: dict[str, Array] = field(default_factory=dict)
+    drives: dict[str, Array] = field(default_factory=dict)
+    gradients: dict[str, Array] = field(default_factory=dict)
+
+    def agreement(self, name: str) -> float:
+        return float((self.drives[name] * self.gradients[name]).sum())
+
+    def flow(self, name: str) -> float:
+        return float((self.weights[name] * self.gradients[name]).sum())
+
+
+BY_NEURON = np.array([[0.01, 0.02, 0.03, 0.015, 0.025, 0.035, 0.02]]).T
+
+
+def softmax(z: Array) -> Array:
+    z = np.exp(z - z.max(axis=1, keepdims=True))
+    return np.asarray(z / z.sum(axis=1, keepdims=True))
+
+
+@cache
+def rested(
+    seed: int, *, linear: bool = False, feedback: str = "direct", loss: str = "mse", bias: float = 0.0,
+    skip: float = 0.0, top: float = 0.0, by_neuron: bool = False, penalty: float = 0.0, turned: float = 1.0,
+    squash: bool = False, examples: int = 4, updates: int = 8_000, eta: float = 0.15,
+) -> Rested:  # fmt: skip
+    """Learns with linear decays until it rests. `turned`: times the credit of W2. `bias`, `skip` (x to h2), `top` (h1
+    to out): the decays of further synapses; 0: there is none. Few examples, so that gates settle: at a gate that is
+    just opening nothing rests."""
+    r = np.random.default_rng(seed)
+    n, nx, n1, n2, ny = examples, 5, 8, 7, 3
+    x = r.normal(size=(n, nx)) + (0.5 if bias else 0)
+    y = np.maximum(x @ r.normal(size=(nx, 8)), 0) @ r.normal(size=(8, ny)) / 3 + bool(bias) * r.normal(size=ny)
+    if loss == "cross-entropy":
+        y = np.eye(ny)[y.argmax(axis=1)]
+    w = {"W1": r.normal(size=(n1, nx)) / 2.2, "W2": r.normal(size=(n2, n1)) / 2.8, "W3": r.normal(size=(ny, n2)) / 2.6}
+    w |= {"b": r.normal(size=(n1, 1)) * 0.3, "S": r.normal(size=(n2, nx)) / 2.2, "T": r.normal(size=(ny, n1)) / 2.8}
+    v2, v1 = r.normal(size=(n2, ny)) / 1.7, r.normal(size=(n1, n2 if feedback == "chain" else ny)) / 1.7
+    gammas: dict[str, float | Array] = {"W1": 0.03, "W2": 0.02, "W3": 0.04, "b": bias, "S": skip, "T": top}
+    if by_neuron:
+        gammas["W2"] = BY_NEURON
+    used = [k for k, g in gammas.items() if np.any(g)]
+    w = {k: m if k in used else np.zeros_like(m) for k, m in w.items()}
+    one = np.ones((n, 1))
+
+    def rate(z: Array) -> tuple[Array, Array]:
+        if squash:
+            s = 1 / (1 + np.exp(-z))
+            return s, s * (1 - s)
+        return (z, np.ones_like(z)) if linear else (np.maximum(z, 0), (z > 0) * 1.0)
+
+    for update in range(updates + 1):
+        a1, s1 = rate(x @ w["W1"].T + one @ w["b"].T)
+        a2, s2 = rate(a1 @ w["W2"].T + x @ w["S"].T)
+        z = a2 @ w["W3"].T + a1 @ w["T"].T
+        e = y - (softmax(z) if loss == "cross-entropy" else z)
+        c2 = e @ v2.T * s2
+        c1 = (c2 if feedback == "chain" else e) @ v1.T * s1
+        outer = {"W1": (c1, x), "W2": (turned * c2, a1), "W3": (e, a2), "b": (c1, one), "S": (c2, x), "T": (e, a1)}
+        drives = {k: outer[k][0].T @ outer[k][1] / n for k in used}
+        if update < updates:
+            w |= {k: w[k] + eta * (drives[k] - gammas[k] * w[k]) for k in used}
+    g3 = e * (2 / ny if loss == "mse" else 1)
+    g2 = g3 @ w["W3"] * s2
+    g1 = (g2 @ w["W2"] + g3 @ w["T"] - 2 * penalty * a1 / n1) * s1
+    grads = {"W1": (g1, x), "W2": (g2, a1), "W3": (g3, a2), "b": (g1, one), "S": (g2, x), "T": (g3, a1)}
+    sizes = [np.linalg.norm(drives[k] - gammas[k] * w[k]) / np.linalg.norm(gammas[k] * w[k]) for k in used]
+    gradients = {k: grads[k][0].T @ grads[k][1] / n for k in used}
+    return Rested(float(max(sizes)), {k: w[k] for k in used}, drives, gradients)
+
+
+def value(found: Derivation, balance: Balance, at_rest: Rested, own: Array | None = None) -> float:
+    """What a balance says that E<drive, -grad> is, for these weights."""
+    number = found.symbols.constants.value
+    total = 0.0
+    for share in balance.shares:
+        columns = (at_rest.weights[share.synapse] ** 2).sum(axis=0)
+        total += number(balance.gamma * share.amount) * float((columns if own is None else own * columns).sum())
+    return total
+
+
+LINEAR = {
+    "h1": "basal", "h2": "basal", "d1": "eta * post.apical * pre - eta * 0.03 * w",
+    "d2": "eta * post.apical * pre - eta * 0.02 * w",
+}  # fmt: skip
+TOP = "synapse T: h1 -> out.basal { dw = eta * err * pre - eta * 0.02 * w }"
+
+
+@pytest.mark.parametrize(
+    ("seed", "network", "text"),
+    [
+        (1, {"linear": True, "examples": 64}, net(**LINEAR)),
+        (2, {"linear": True, "examples": 64, "feedback": "chain", "updates": 12_000, "eta": 0.1}, net(**LINEAR)),
+        (3, {"linear": True, "examples": 64, "top": 0.02}, net(**LINEAR, more=TOP)),
+        (28, {"eta": 0.2}, net()),
+        (0, {"feedback": "chain"}, net()),
+        (0, {"loss": "cross-entropy"}, net(out="softmax(basal)", loss="cross_entropy(out, y)")),
+    ],
+)
+def test_the_closed_form_is_what_a_network_at_rest_has(seed: int, network: dict[str, Any], text: str) -> None:
+    at_rest = rested(seed, **network)
+    assert at_rest.residual < 1e-5
+    found = derived(text)
+    for name in ("W1", "W2"):
+        assert at_rest.agreement(name) == pytest.approx(value(found, balance_of(found, name), at_rest), rel=1e-5)
+        assert at_rest.agreement(name) > 1e-4
+
+
+def test_the_closed_form_of_a_decay_by_neuron() -> None:
+    at_rest = rested(2, linear=True, examples=64, by_neuron=True, updates=14_000)
+    assert at_rest.residual < 1e-5
+    changes = LINEAR | {"d2": "eta * post.apical * pre - eta * post.k * w"}
+    found = derived(net(**changes, lets="let k = g", more="param g per h2 = uniform(0.01, 0.04)"))
+    balance = balance_of(found, "W2")
+    assert balance.per_neuron == "h2.k"
+    assert at_rest.agreement("W2") == pytest.approx(value(found, balance, at_rest, BY_NEURON[:, 0]), rel=1e-5)
+
+
+def test_a_bias_takes_its_part_of_the_flow() -> None:
+    """The flows of W1 and of the bias add up to that of the top: one alone is not what the closed form says."""
+    at_rest = rested(1, linear=True, examples=64, bias=0.02, updates=6_000, eta=0.07)
+    assert at_rest.residual < 0.01
+    assert at_rest.flow("W1") + at_rest.flow("b") == pytest.approx(at_rest.flow("W3"), rel=1e-9)
+    found = derived(net(**LINEAR))
+    wanted = value(found, balance_of(found, "W1"), at_rest)
+    assert abs(at_rest.agreement("W1") - wanted) > 0.2 * wanted
+    assert at_rest.agreement("W2") == pytest.approx(value(found, balance_of(found, "W2"), at_rest), rel=1e-2)
+
+
+def test_a_skip_has_flows_of_either_sign() -> None:
+    """What is left open is truly open: with W2 taught the wrong way round <D, G> of the skip is negative at rest."""
+    turned = {"d2": "-(eta * post.apical * pre) - eta * 0.02 * w"}
+    skip = "synapse S: x -> h2.basal { dw = eta * post.apical * pre - eta * 0.02 * w }"
+    assert verdicts(derived(net(**(LINEAR | turned), more=skip))) == NEITHER | {"S": OPEN}
+    for seed in (1, 2):
+        at_rest = rested(seed, linear=True, examples=64, skip=0.02, turned=-1.0, updates=5_000, eta=0.1)
+        assert at_rest.residual < 0.01
+        assert at_rest.flow("W1") + at_rest.flow("S") == pytest.approx(at_rest.flow("W3"), rel=1e-9)
+        assert at_rest.agreement("S") < -1e-4
+
+
+@pytest.mark.parametrize("network", [{"penalty": 0.3}, {"squash": True}])
+def test_where_it_is_left_open_the_closed_form_fails(network: dict[str, Any]) -> None:
+    """A penalty on the hidden layer, and sigmoids."""
+    at_rest = rested(1, linear=True, examples=64, **network)
+    assert at_rest.residual < 1e-2
+    found = derived(net(**LINEAR))
+    wanted = value(found, balance_of(found, "W1"), at_rest)
+    assert abs(at_rest.agreement("W1") - wanted) > 0.2 * wanted
