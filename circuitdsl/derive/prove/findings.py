@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from circuitdsl.derive.algebra.words import Sum
+from circuitdsl.derive.prove.depth import DepthCondition
 from circuitdsl.derive.prove.flow import Balance
 from circuitdsl.derive.prove.matching import Form
 from circuitdsl.derive.prove.motifs import Motif
@@ -15,6 +16,7 @@ from circuitdsl.derive.prove.transport import Grounds
 from circuitdsl.derive.read.drives import Drive, Unread
 from circuitdsl.derive.read.roles import RuleKind
 from circuitdsl.derive.read.symbols import Symbols
+from circuitdsl.diagnostics import Diagnostic
 from circuitdsl.graph import ir
 
 Verdict = Literal["exact", "gradient", "descent", "ascent", "inconsistent", "none"]
@@ -53,7 +55,8 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Derivation:
-    """Everything derived about a circuit. `dc`: all consistency scores have one sign (None: not known)."""
+    """Everything derived about a circuit. `dc`: all consistency scores have one sign (None: not known). `depth`: what
+    the depth of four-synapse circuits asks of decays; `warnings` where they break it."""
 
     circuit: ir.Circuit = field(repr=False)
     symbols: Symbols = field(repr=False)
@@ -62,6 +65,8 @@ class Derivation:
     motifs: tuple[Motif, ...]
     meta_objective: str | None
     dc: bool | None
+    depth: tuple[DepthCondition, ...] = ()
+    warnings: tuple[Diagnostic, ...] = field(default=(), repr=False)
 
     def __getitem__(self, synapse: str) -> Finding:
         """What was derived about a synapse, by its elaborated name. Raises KeyError."""

@@ -13,6 +13,7 @@ from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.constants import sign
 from circuitdsl.derive.algebra.notation import text
 from circuitdsl.derive.algebra.words import Diagonal, Matrix, Word, names
+from circuitdsl.derive.prove.depth import depth_conditions, depth_warnings
 from circuitdsl.derive.prove.findings import Derivation, Evidence, Finding, Role, Verdict, consistent
 from circuitdsl.derive.prove.flow import Balance, Balances, Known, Unbalanced, balances
 from circuitdsl.derive.prove.hypotheses import AtRest, Attracted, Hypothesis, MeanField, SmallSteps, Unbound
@@ -47,6 +48,7 @@ def derive(circuit: ir.Circuit) -> Derivation:
     findings, dc = consistent({name: court.finding(s) for name, s in circuit.synapses.items()})
     findings = court.balanced(findings)
     motifs = find_motifs(symbols, drives) if symbols.opened.one_tick else []
+    depth = depth_conditions(symbols, rules)
     return Derivation(
         circuit=circuit,
         symbols=symbols,
@@ -55,6 +57,8 @@ def derive(circuit: ir.Circuit) -> Derivation:
         motifs=tuple(motifs),
         meta_objective=court.words.objective(motifs),
         dc=dc,
+        depth=depth,
+        warnings=tuple(depth_warnings(symbols, depth)),
     )
 
 
