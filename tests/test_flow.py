@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from derivation_texts import derived, shipped, verdicts
+from derivation_texts import all_verdicts, derived, shipped
 from numpy.typing import NDArray
 from problems import load
 
@@ -142,13 +142,13 @@ CASES: dict[str, tuple[dict[str, str], dict[str, tuple[str | None, str | None]]]
 @pytest.mark.parametrize("name", CASES)
 def test_what_is_decided(name: str) -> None:
     changes, wanted = CASES[name]
-    assert verdicts(derived(net(**changes))) == wanted
+    assert all_verdicts(derived(net(**changes))) == wanted
 
 
 def test_decay_by_neuron_is_decided_only_just_below_the_top() -> None:
     text = net(d1=f"{CREDIT} - eta * post.k * w").replace("rate = relu(basal) }", "let k = g   rate = relu(basal) }", 1)
     found = derived(text.replace("loss =", "param g per h1 = uniform(0.01, 0.03)   loss ="))
-    assert verdicts(found) == UPPER
+    assert all_verdicts(found) == UPPER
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_the_order_of_the_items_decides_nothing() -> None:
 @pytest.mark.parametrize("name", ["feedback_alignment", "direct_feedback_alignment"])
 def test_the_library(name: str) -> None:
     found = shipped(f"heterosynaptic/{name}.circ")
-    assert verdicts(found) == BOTH
+    assert all_verdicts(found) == BOTH
     assert "E⟨drive, −∇⟩ = γ² |W3|² > 0 at rest, whatever the rule: by balance" in found["W1"].because
 
 
@@ -427,7 +427,7 @@ def test_a_skip_has_flows_of_either_sign() -> None:
     """What is left open is truly open: with W2 taught the wrong way round <D, G> of the skip is negative at rest."""
     turned = {"d2": "-(eta * post.apical * pre) - eta * 0.02 * w"}
     skip = "synapse S: x -> h2.basal { dw = eta * post.apical * pre - eta * 0.02 * w }"
-    assert verdicts(derived(net(**(LINEAR | turned), more=skip))) == NEITHER | {"S": OPEN}
+    assert all_verdicts(derived(net(**(LINEAR | turned), more=skip))) == NEITHER | {"S": OPEN}
     for seed in (1, 2):
         at_rest = rested(seed, linear=True, examples=64, skip=0.02, turned=-1.0, updates=5_000, eta=0.1)
         assert at_rest.residual < 0.01

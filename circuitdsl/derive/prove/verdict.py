@@ -251,7 +251,7 @@ class _Court:
             case None:
                 return found
             case Balance() as balance:
-                because = (balance_told(balance, self.words), *found.because)
+                because = (*found.because, balance_told(balance, self.words))
                 return replace(found, verdict="descent", evidence="derived", because=because, balance=balance)
             case Unbalanced():
                 sets = [balance_told(b, self.words) for b in given.together if found.synapse in b.synapses]
