@@ -21,6 +21,11 @@ def shipped(name: str, **params: float) -> Derivation:
 
 
 def verdicts(found: Derivation) -> dict[str, tuple[str | None, str | None]]:
+    """What relations decide of each learning synapse; what balance at rest adds to that (test_flow.py) is left out."""
+    return {n: (None, None) if found[n].balance is not None else v for n, v in all_verdicts(found).items()}
+
+
+def all_verdicts(found: Derivation) -> dict[str, tuple[str | None, str | None]]:
     return {f.synapse: (f.verdict, f.evidence) for f in found.findings.values() if f.role == "learning"}
 
 

@@ -27,7 +27,7 @@ def test_the_catalogue_has_every_code_and_no_other() -> None:
 
 
 def test_only_codes_of_runs_are_without_an_example() -> None:
-    assert CODES.keys() - set(EXAMPLES) == codes_in(".") - codes_in("syntax", "graph")
+    assert CODES.keys() - set(EXAMPLES) == codes_in(".") - codes_in("syntax", "graph", "derive")
 
 
 def test_the_catalogue_is_in_order() -> None:

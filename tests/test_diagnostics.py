@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from circuitdsl.codes import CODES
+from circuitdsl.derive.prove.verdict import derive
 from circuitdsl.diagnostics import (
     CircuitError,
     Diagnostic,
@@ -35,7 +36,9 @@ CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
 
 def findings(name: str) -> tuple[Diagnostic, ...]:
     try:
-        return load_file(name).warnings
+        loaded = load_file(name)
+        derived = derive(loaded.circuit).warnings if name.startswith("C08") and loaded.circuit is not None else ()
+        return (*loaded.warnings, *derived)
     except CircuitError as error:
         return error.diagnostics
 

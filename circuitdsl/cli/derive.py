@@ -68,6 +68,7 @@ def command(options: Namespace) -> int:
         derivation = circuit.derive(
             params=params_of(options.settings), measure=not options.no_measure, task=options.task, data=options.data
         )
+        show(w for w in derivation.warnings if options.verbose or w.severity is not Severity.NOTE)
     judgements = judge(derivation)
     if options.json:
         from circuitdsl.derive.tell.as_json import as_json

@@ -6,6 +6,7 @@ One source for `circuitdsl explain C012` and for docs/errors.md (`python -m circ
 from __future__ import annotations
 
 from circuitdsl.codes.code import Code
+from circuitdsl.codes.deriving import DERIVING
 from circuitdsl.codes.judging import JUDGING
 from circuitdsl.codes.names import NAMES
 from circuitdsl.codes.numbers import NUMBERS
@@ -17,4 +18,4 @@ from circuitdsl.codes.wiring import WIRING
 __all__ = ["CODES", "Code"]
 
 #: By code, in order.
-CODES: dict[str, Code] = {**SYNTAX, **NAMES, **NUMBERS, **TYPES, **WIRING, **JUDGING, **RUNNING}
+CODES: dict[str, Code] = {**SYNTAX, **NAMES, **NUMBERS, **TYPES, **WIRING, **JUDGING, **RUNNING, **DERIVING}

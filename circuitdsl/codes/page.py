@@ -28,6 +28,7 @@ FAMILIES = {
     "C05": "Judging, stability, Dale's law",
     "C06": "Data",
     "C07": "Runs",
+    "C08": "Derivations",
 }
 
 
@@ -58,17 +59,18 @@ def _entry(name: str, code: Code) -> str:
 
 
 def message(name: str, text: str) -> str:
-    """The first message of this code that the check of an example gives."""
+    """The first message of this code that the check, or the derivation, of an example gives."""
     from circuitdsl.diagnostics import render
 
     return render(next(d for d in findings(text) if d.code == name), width=100)
 
 
 def findings(text: str) -> tuple[Diagnostic, ...]:
-    """What the check of a text named `example.circ` finds; it may import itself."""
+    """What the check of a text named `example.circ` finds, and what its derivation warns of; it may import itself."""
     import os
     import tempfile
 
+    from circuitdsl.derive.prove.verdict import derive
     from circuitdsl.diagnostics import CircuitError
     from circuitdsl.graph.resolve import load_file
 
@@ -77,7 +79,9 @@ def findings(text: str) -> tuple[Diagnostic, ...]:
         os.chdir(folder)
         try:
             Path("example.circ").write_text(text, encoding="utf-8")
-            return load_file("example.circ").warnings
+            loaded = load_file("example.circ")
+            derived = derive(loaded.circuit).warnings if loaded.circuit is not None else ()
+            return (*loaded.warnings, *derived)
         except CircuitError as error:
             return error.diagnostics
         finally:

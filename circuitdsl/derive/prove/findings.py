@@ -8,7 +8,9 @@ from typing import Literal
 
 from circuitdsl.derive.algebra.words import Sum
 from circuitdsl.derive.prove.assumptions import Assumed
+from circuitdsl.derive.prove.depth import DepthCondition
 from circuitdsl.derive.prove.dual import Dual
+from circuitdsl.derive.prove.flow import Balance
 from circuitdsl.derive.prove.hypotheses import Hypothesis
 from circuitdsl.derive.prove.matching import Form
 from circuitdsl.derive.prove.motifs import Motif
@@ -18,6 +20,7 @@ from circuitdsl.derive.prove.transport import Grounds
 from circuitdsl.derive.read.drives import Drive, Unread
 from circuitdsl.derive.read.roles import RuleKind
 from circuitdsl.derive.read.symbols import Symbols
+from circuitdsl.diagnostics import Diagnostic
 from circuitdsl.graph import ir
 
 Verdict = Literal["exact", "gradient", "aligned", "descent", "ascent", "inconsistent", "none"]
@@ -42,7 +45,8 @@ class Finding:
     verdict to say anything of it. `measured`: what a certificate says where algebra decides nothing, or no more than
     `aligned`. `because`: the reasons of a verdict, or
     what was not shown. The rest is for pages: the rule as a drive, the gradient at the dendrite by those above it, how
-    the credit compares with it (and the presynaptic factor with the source's rate), and what that rests on."""
+    the credit compares with it (and the presynaptic factor with the source's rate), and what that rests on; `balance`:
+    what decay alone forces at rest."""
 
     synapse: str
     role: Role
@@ -64,6 +68,7 @@ class Finding:
     pre: Form | None = field(default=None, repr=False)
     dual: Dual | None = field(default=None, repr=False)
     grounds: Grounds | None = field(default=None, repr=False)
+    balance: Balance | None = field(default=None, repr=False)
 
     @property
     def assumes(self) -> tuple[Hypothesis, ...]:
@@ -73,7 +78,8 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Derivation:
-    """Everything derived about a circuit. `dc`: all consistency scores have one sign (None: not known)."""
+    """Everything derived about a circuit. `dc`: all consistency scores have one sign (None: not known). `depth`: what
+    the depth of four-synapse circuits asks of decays; `warnings` where they break it."""
 
     circuit: ir.Circuit = field(repr=False)
     symbols: Symbols = field(repr=False)
@@ -83,6 +89,8 @@ class Derivation:
     rest: Rest
     meta_objective: str | None
     dc: bool | None
+    depth: tuple[DepthCondition, ...] = ()
+    warnings: tuple[Diagnostic, ...] = field(default=(), repr=False)
 
     def __getitem__(self, synapse: str) -> Finding:
         """What was derived about a synapse, by its elaborated name. Raises KeyError."""

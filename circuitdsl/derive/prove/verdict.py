@@ -15,6 +15,8 @@ from circuitdsl.derive.algebra.constants import sign
 from circuitdsl.derive.algebra.notation import text
 from circuitdsl.derive.algebra.words import Matrix, weights_in
 from circuitdsl.derive.prove.assumptions import Assumed, of_drive, of_masks, of_relation, of_targets, unique
+from circuitdsl.derive.prove.balanced import balanced
+from circuitdsl.derive.prove.depth import depth_conditions, depth_warnings
 from circuitdsl.derive.prove.dual import Dual
 from circuitdsl.derive.prove.findings import Derivation, Finding, Role, Verdict, consistent
 from circuitdsl.derive.prove.hypotheses import AtRest, Hypothesis, ManyDraws, MeanField, Nontrivial, Spectral
@@ -64,6 +66,8 @@ def derive(circuit: ir.Circuit) -> Derivation:
     )
     found = {name: court.finding(s) for name, s in circuit.synapses.items()}
     findings, dc = consistent({name: found[name] for name in written.synapses})
+    findings = balanced(symbols, rules, court.words, findings)
+    depth = depth_conditions(symbols, rules)
     return Derivation(
         circuit=written,
         symbols=symbols,
@@ -73,6 +77,8 @@ def derive(circuit: ir.Circuit) -> Derivation:
         rest=rest,
         meta_objective=court.words.objective(motifs),
         dc=dc,
+        depth=depth,
+        warnings=tuple(depth_warnings(symbols, depth)),
     )
 
 

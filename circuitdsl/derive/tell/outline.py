@@ -267,6 +267,8 @@ class _Teller:
                 return f"gradient, {self._evidence()}: {self._where()} φ > 0, {h}"
             case "aligned":
                 return f"aligned, {finding.evidence}: {self._aligned()}"
+            case "descent" if finding.balance is not None:
+                return "descent, derived: at rest, by balance"
             case "none":
                 return f"none, {finding.evidence}"
             case "ascent":
