@@ -16,32 +16,27 @@ from circuitdsl.derive.algebra.words import Matrix, Word, names
 from circuitdsl.derive.prove.findings import Derivation, Evidence, Finding, Role, Verdict, consistent
 from circuitdsl.derive.prove.matching import Form, divided, forms
 from circuitdsl.derive.prove.missing import Search, almost, missing
-from circuitdsl.derive.prove.motifs import find_motifs, quadratics
-from circuitdsl.derive.prove.relations import Relation, find_relations
+from circuitdsl.derive.prove.motifs import quadratics
+from circuitdsl.derive.prove.over_ticks import Reading, reading_of
+from circuitdsl.derive.prove.relations import Relation
 from circuitdsl.derive.prove.rewriting import Step, steps_of
 from circuitdsl.derive.prove.transport import Grounds, Transport
-from circuitdsl.derive.read.drives import Drive, Unread, read_rule
+from circuitdsl.derive.read.drives import Drive, Unread
 from circuitdsl.derive.read.roles import cannot_see_error, rule_kind, unsettled
-from circuitdsl.derive.read.symbols import Symbols, symbols_of
+from circuitdsl.derive.read.symbols import Symbols
 from circuitdsl.derive.read.ticks import without_phase
-from circuitdsl.derive.tell.wording import Wording, neglected
+from circuitdsl.derive.tell.wording import SMALL_STEPS, Wording, neglected
 from circuitdsl.graph import ir
-from circuitdsl.twin.paths import learning_synapses
 
 
 def derive(circuit: ir.Circuit) -> Derivation:
     """What the circuit's plasticity amounts to, symbolically. A circuit without a loss gets no verdicts."""
     circuit = without_phase(circuit)
-    symbols = symbols_of(circuit)
-    learning = frozenset(learning_synapses(circuit))
-    rules = {s.name: read_rule(symbols, s) for s in circuit.synapses.values() if s.dw is not None}
-    drives = [d for d in rules.values() if isinstance(d, Drive)]
-    relations = find_relations(symbols, drives, learning) if symbols.opened.one_tick else []
-    court = _Court(
-        circuit, symbols, learning, rules, relations, tuple(_transports(symbols, relations, rules, learning))
-    )
+    reading = reading_of(circuit)
+    symbols, rules, relations, motifs = reading.symbols, reading.rules, reading.relations, reading.motifs
+    transports = tuple(_transports(symbols, relations, rules, reading.learning))
+    court = _Court(circuit, reading, symbols, reading.learning, rules, relations, transports)
     findings, dc = consistent({name: court.finding(s) for name, s in circuit.synapses.items()})
-    motifs = find_motifs(symbols, drives) if symbols.opened.one_tick else []
     return Derivation(
         circuit=circuit,
         symbols=symbols,
@@ -85,6 +80,7 @@ class _Court:
     """All that verdicts on one circuit's synapses need."""
 
     circuit: ir.Circuit
+    reading: Reading
     symbols: Symbols
     learning: frozenset[str]
     rules: Mapping[str, Drive | Unread]
@@ -100,7 +96,7 @@ class _Court:
         return Wording(self.symbols.constants)
 
     def finding(self, synapse: ir.Synapse) -> Finding:
-        rule = self.rules.get(synapse.name)
+        rule = self.reading.shown.get(synapse.name)
         role: Role = "fixed" if rule is None else "learning" if synapse.name in self.learning else "auxiliary"
         found = Finding(synapse=synapse.name, role=role, rule=rule_kind(self.circuit, synapse), drive=rule)
         if isinstance(rule, Drive):
@@ -111,7 +107,8 @@ class _Court:
             case "auxiliary":
                 return replace(found, because=self._about_auxiliary(synapse))
             case "learning":
-                return self._judged(self._with_gradient(found, synapse), synapse)
+                barred = synapse.name in self.reading.obstacles
+                return self._judged(found if barred else self._with_gradient(found, synapse), synapse)
 
     def _about_auxiliary(self, synapse: ir.Synapse) -> tuple[str, ...]:
         rule = self.rules[synapse.name]
@@ -183,11 +180,12 @@ class _Court:
 
     def _obstacle(self, synapse: ir.Synapse, rule: Drive | Unread) -> str | None:
         """What keeps a rule from being compared with the gradient at all."""
+        barred = self.reading.obstacles.get(synapse.name)
+        if barred is not None:
+            return barred
         if isinstance(rule, Unread):
             return rule.why
-        if not self.symbols.opened.one_tick:
-            return "with several ticks relations hold at best tick by tick; the gradient runs through all"
-        return unsettled(self.circuit, synapse)
+        return unsettled(self.reading.circuit, self.reading.circuit.synapses[synapse.name])
 
     def _best(self, rule: Drive, dendrite: str) -> tuple[Form, Grounds] | None:
         """The surest way to see the credit as the gradient: with few relations, and an H that is the same for all
@@ -213,7 +211,8 @@ class _Court:
         plain = form.is_identity and pre.is_identity and rule.passage.is_open
         assert found.delta_name is not None
         verdict: Verdict
-        evidence: Evidence = "derived" if left_out else "proved"
+        drifting = self.reading.drifting.get(found.synapse, ())
+        evidence: Evidence = "derived" if left_out or drifting else "proved"
         if not (form.constant and pre.constant):
             verdict, evidence = "descent", "derived"
         elif plain and not loose and not left_out:
@@ -224,9 +223,16 @@ class _Court:
             verdict = "ascent"
         return replace(
             found, phi_sign=phi, H=self.words.h(form, pre, rule.passage), verdict=verdict, evidence=evidence,
-            because=tuple(self.words.reasons(rule, form, pre, grounds, found.delta_name)), form=form, pre=pre,
-            grounds=grounds,
+            because=(*self.words.reasons(rule, form, pre, grounds, found.delta_name), *drift(drifting)), form=form,
+            pre=pre, grounds=grounds,
         )  # fmt: skip
+
+
+def drift(synapses: Sequence[str]) -> Iterator[str]:
+    """What a verdict on the last tick leaves out of the ticks before."""
+    if synapses:
+        verb = "learns" if len(synapses) == 1 else "learn"
+        yield f"{', '.join(synapses)} {verb} between the ticks of an example: {SMALL_STEPS}"
 
 
 def leads(word: Word, letter: Matrix) -> bool:

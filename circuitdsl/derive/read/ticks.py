@@ -67,13 +67,11 @@ def moments_of(circuit: ir.Circuit) -> tuple[Moment, ...]:
     found: list[Moment] = []
     tick = 0
     for phase in circuit.schedule.phases:
-        ticks = round(evaluate(phase.ticks, numbers))
-        first, last = (("first", phase.name) in asked, ("last", phase.name) in asked)
-        for size, is_first, is_last in _parts(ticks, first, last):
-            found.append(Moment(
-                phase=phase.name, train=phase.train, ticks=size, first=is_first, last=is_last, tick=tick
-            ))  # fmt: skip
-            tick += size
+        name, train = phase.name, phase.train
+        parts = _parts(round(evaluate(phase.ticks, numbers)), ("first", name) in asked, ("last", name) in asked)
+        for ticks, first, last in parts:
+            found.append(Moment(phase=name, train=train, ticks=ticks, first=first, last=last, tick=tick))
+            tick += ticks
     return tuple(found)
 
 
@@ -169,11 +167,10 @@ def view(circuit: ir.Circuit, moment: Moment, moments: tuple[Moment, ...]) -> ir
 
 
 def carried_inputs(view: ir.Circuit, circuit: ir.Circuit) -> dict[str, str]:
-    """The inputs of a view that the circuit has not: what earlier ticks have left, each with the value that left it
-    (`tick` with itself)."""
+    """The inputs of a view that the circuit has not: what earlier ticks have left, each with the value that left it."""
     found: dict[str, str] = {}
     for name, value in view.values.items():
-        if value.kind is ir.Kind.INPUT and not name.startswith(_NOISE):
+        if value.kind is ir.Kind.INPUT and name != TICK and not name.startswith(_NOISE):
             original = circuit.values.get(name)
             if original is None or original.kind is not ir.Kind.INPUT:
                 found[name] = name.removeprefix("prev(").removesuffix(")")
@@ -219,7 +216,7 @@ class _View:
         if expr is not None and not noisy:
             expr = self._noise(value, expr, inputs)
         update = None if value.update is None else self._at(value.update, inputs)
-        kept = value.lifetime is ir.Lifetime.KEEP and not is_zero(update)
+        kept = value.lifetime is ir.Lifetime.KEEP  # it may have moved before
         currents = tuple(replace(c, source=self._read(c.source, inputs)) for c in value.currents)
         return replace(value, expr=expr, currents=currents, update=update if kept or self._alone else None)
 
@@ -252,9 +249,7 @@ class _View:
                 case ir.Read(when=ir.When.PREV):
                     return self._read(e, inputs)
                 case ir.Tick():
-                    inputs[TICK] = ir.Value(
-                        name=TICK, span=e.span, kind=ir.Kind.INPUT, population=None, size=1
-                    )  # fmt: skip
+                    inputs[TICK] = ir.Value(name=TICK, span=e.span, kind=ir.Kind.INPUT, population=None, size=1)
                     return ir.Read(span=e.span, value=TICK, axis=ir.Axis.SCALAR)
                 case _:
                     return None
