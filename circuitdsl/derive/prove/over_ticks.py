@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.words import (
@@ -169,14 +168,14 @@ class _Course:
 
     # ------------------------------------------------------------ decay over ticks
 
-    def whole(self, drive: Drive) -> Drive:
-        """A drive of one moment with the decay of one update: of an example, or of any tick, if it is the same in all
-        that have one."""
+    def whole(self, scene: _Scene, drive: Drive) -> Drive:
+        """A drive of one moment as one update has it: that of an example, with the sum over its ticks and the decay of
+        all; else that of a tick, with the decay of any, if it is the same in all that have one."""
         synapse, constants = self.circuit.synapses[drive.synapse], self.plain.constants
         parts = [(s.moment, s.parts[drive.synapse]) for s in self.scenes]
         found = [(m.ticks, p.decay) for m, p in parts if p.decay is not None]
         decay = found[0][1] if found else None
-        odd = [f"{p.uneven} in {m.ticks} of {m}" for m, p in parts if p.uneven is not None]
+        odd = [f"{p.uneven} in ticks {m.tick} to {m.tick + m.ticks - 1}" for m, p in parts if p.uneven is not None]
         if self._once(synapse) and any(isinstance(e, ir.Weight) for d in synapse.drives for e in ir.walk(d.expr)):
             odd.append("a decay that its drive gathers over ticks")
         if self.circuit.schedule.update == "tick" or self._once(synapse):
@@ -184,7 +183,9 @@ class _Course:
                 odd.append("a decay that differs between ticks")
         elif found:
             decay = constants.total([replace(d, number=d.number * n) for n, d in found])
-        return replace(drive, decay=None if odd else decay, uneven=", ".join(odd) or None)
+        ticks = scene.moment.ticks if self.circuit.schedule.update == "example" else 1
+        rate = replace(drive.rate, number=drive.rate.number * ticks)
+        return replace(drive, rate=rate, decay=None if odd else decay, uneven=", ".join(odd) or None)
 
     def pulled_alike(self, x: str, y: str) -> bool:
         """Whether both weights decay alike in every tick, or in sum, if that is when they change."""
@@ -196,12 +197,13 @@ class _Course:
                 return False
         return True
 
-    def _decays_elsewhere(self, synapse: str) -> bool:
-        """Whether a weight changes tick by tick and decays in ticks in which nothing drives it."""
+    def _rests(self, synapse: str) -> bool:
+        """Whether the rest of a weight is that of the ticks in which it is driven: it decays in all of these, and in
+        no others, or in sum, if that is when it changes."""
         if self.circuit.schedule.update == "example":
-            return False
+            return True
         parts = [s.parts[synapse] for s in self.scenes]
-        return any(p.drive is None and (p.decay is not None or p.uneven is not None) for p in parts)
+        return all((p.drive is None) == (p.decay is None) and p.uneven is None for p in parts)
 
     # ------------------------------------------------------------ relations
 
@@ -211,7 +213,7 @@ class _Course:
         pairs: list[dict[tuple[Sum, Sum], Relation]] = []
         fixed_in = (self.judged or self.scenes)[-1:]
         for scene in self.scenes:
-            drives = [self.whole(p.drive) for p in scene.parts.values() if isinstance(p.drive, Drive)]
+            drives = [self.whole(scene, p.drive) for p in scene.parts.values() if isinstance(p.drive, Drive)]
             alone = [d for d in drives if self.driven[d.synapse] == (scene,)]
             here = find_relations(scene.symbols, alone, self.learning)
             found += [r for r in here if (scene in fixed_in if self._is_fixed(r) else self._holds(r))]
@@ -231,7 +233,7 @@ class _Course:
         x, y = relation.synapses
         if relation.kind == "pair" and relation.holds in ("tied", "exact"):
             return self.pulled_alike(x, y)
-        return not (self._decays_elsewhere(x) or self._decays_elsewhere(y))
+        return self._rests(x) and self._rests(y)
 
     def _over_several(self, pairs: Sequence[Mapping[tuple[Sum, Sum], Relation]]) -> Iterator[Relation]:
         """The pairs that hold in every moment in which either member is driven, with one factor. Those of one moment
@@ -259,16 +261,18 @@ class _Course:
         noise = noise_of(scene.circuit)
         if not (noise and drive.passage.is_open and drive.uneven is None and drive.decay is not None):
             return None
-        if not (0 < constants.value(drive.decay) < 2 and is_dense(synapse) and is_free(synapse)):
-            return None
-        if self._decays_elsewhere(synapse.name):
+        if not (
+            0 < constants.value(drive.decay) < 2
+            and is_dense(synapse)
+            and is_free(synapse)
+            and self._rests(synapse.name)
+        ):
             return None
         mean = _over_noise(drive.matrix, noise)
         if mean is None or not mean.terms or synapse.name in names(mean):
             return None
         first = mean.terms[0].coefficient
-        times = scene.moment.ticks if self.circuit.schedule.update == "example" else 1
-        rest = Coefficient(Fraction(times)) * drive.decay.inverse()
+        rest = drive.decay.inverse()
         driven = scaled(expect(outer(*drive.shown)), drive.rate * rest)
         return Relation(
             kind="intertwiner", left=matrix(synapse.name, synapse.post_size, synapse.pre_size),
@@ -308,7 +312,7 @@ class _Course:
             return Unread(name, f"its rule runs in {phases(s.moment for s in where)}")
         drive = main.parts[name].drive
         assert drive is not None
-        return self.whole(drive) if isinstance(drive, Drive) else drive
+        return self.whole(main, drive) if isinstance(drive, Drive) else drive
 
     def _shown(self, name: str, rule: Rule) -> Rule:
         """A rule at the one moment at which it moves its weight; if there are several, with its flags."""
