@@ -14,6 +14,7 @@ from derivation_texts import EXACT, GRADIENT, OPEN, derived, kp, shipped, verdic
 
 from circuitdsl.derive.prove.findings import Derivation
 from circuitdsl.derive.prove.relations import Relation
+from circuitdsl.derive.read.drives import Drive
 from circuitdsl.derive.tell.expects import judge
 from circuitdsl.graph.resolve import load_text
 from circuitdsl.twin.gradient import graded_synapses, learning_synapses, role, twin
@@ -51,7 +52,7 @@ def descents(bench: Bench, synapse: str, example: int) -> tuple[np.ndarray, np.n
 
 
 def assert_exact(text: str, synapse: str) -> None:
-    """The update is one positive multiple of the descent of each example."""
+    """The update is one positive multiple, the one that is told, of the descent of each example."""
     bench = Bench(text, examples=3)
     factors = []
     for example in range(3):
@@ -59,8 +60,13 @@ def assert_exact(text: str, synapse: str) -> None:
         assert np.abs(descent).max() > 1e-4
         factors.append(float((step * descent).sum() / (descent**2).sum()))
         np.testing.assert_allclose(step, factors[-1] * descent, atol=2e-6 * abs(factors[-1]))
-    assert factors[0] > 0
-    np.testing.assert_allclose(factors, factors[0], rtol=1e-4)
+    found = derived(text)
+    drive, form = found[synapse].drive, found[synapse].form
+    assert isinstance(drive, Drive)
+    assert form is not None
+    told = found.symbols.constants.value(drive.rate * form.factor)
+    assert told > 0
+    np.testing.assert_allclose(factors, told, rtol=1e-4)
 
 
 # ---------------------------------------------------------------- one tick among many

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from circuitdsl.graph import ir
-from circuitdsl.graph.folding import num, rebuild
+from circuitdsl.graph.folding import mul, num, rebuild
 from circuitdsl.graph.numbers import evaluate, numbers_of
 
 #: The name of the number of the tick in a view of several ticks.
@@ -199,10 +199,19 @@ class _View:
         values = {n: self._value(v, inputs, noisy=read) for n, v in circuit.values.items()}
         synapses = {n: self._synapse(s, inputs) for n, s in circuit.synapses.items()}
         if loss is not None:
-            loss = replace(loss, expr=self._at(loss.expr, inputs), when="last", phase=None) if read else None
+            loss = replace(loss, expr=self._share(loss, inputs), when="last", phase=None) if read else None
         return replace(
             circuit, values=values | inputs, synapses=synapses, loss=loss, schedule=replace(circuit.schedule, phases=())
         )
+
+    def _share(self, loss: ir.Loss, inputs: dict[str, ir.Value]) -> ir.Expr:
+        """What one tick adds to the loss: all of it, or its part of a mean over the ticks of a phase."""
+        expr = self._at(loss.expr, inputs)
+        if loss.when != "over":
+            return expr
+        numbers = numbers_of(self.circuit, {})
+        ticks = next(evaluate(p.ticks, numbers) for p in self.circuit.schedule.phases if p.name == loss.phase)
+        return mul(num(1 / ticks, expr.span), expr, span=expr.span)
 
     @property
     def _starts(self) -> bool:
