@@ -57,8 +57,8 @@ class Reading:
     """A circuit as its verdicts are found. `circuit`: the one tick in which its loss is read (the circuit itself, if
     that is all it has), and `symbols` its words. `rules`: each rule as it is there; one that moves its weight at
     another time is not read. `shown`: each rule at the time at which it does. `obstacles`: what keeps a learning
-    synapse from being judged there; `drifting`: the synapses that learn while it is waited for, on which the verdict
-    on another then depends to second order only."""
+    synapse from being judged there; `drifting`: the synapses and `keep` states that change while it is waited for, which
+    its verdict leaves out (they count to second order)."""
 
     circuit: ir.Circuit
     symbols: Symbols

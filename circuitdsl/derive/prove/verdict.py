@@ -228,11 +228,11 @@ class _Court:
         )  # fmt: skip
 
 
-def drift(synapses: Sequence[str]) -> Iterator[str]:
+def drift(names: Sequence[str]) -> Iterator[str]:
     """What a verdict on the last tick leaves out of the ticks before."""
-    if synapses:
-        verb = "learns" if len(synapses) == 1 else "learn"
-        yield f"{', '.join(synapses)} {verb} between the ticks of an example: {SMALL_STEPS}"
+    if names:
+        verb = "changes" if len(names) == 1 else "change"
+        yield f"{', '.join(names)} {verb} between the ticks of an example: {SMALL_STEPS}"
 
 
 def leads(word: Word, letter: Matrix) -> bool:

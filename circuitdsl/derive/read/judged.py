@@ -4,7 +4,7 @@ the gradient of the loss.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from circuitdsl.derive.read.roles import equations
@@ -31,6 +31,7 @@ class Judge:
     moments: tuple[Moment, ...] = field(init=False)
     read: tuple[Moment, ...] = field(init=False)  # where the loss is read
     carried: dict[str, str] = field(init=False)
+    inputs: dict[str, str] | None = None  # those of the view that is asked about
 
     def __post_init__(self) -> None:
         self.moments = moments_of(self.circuit)
@@ -47,11 +48,12 @@ class Judge:
 
     def steps(self) -> dict[str, str]:
         """The learning synapses that reach the loss through steps only, and why that decides nothing."""
-        graded = set(graded_synapses(self.circuit))
-        found: dict[str, str] = {}
-        for name in learning_synapses(self.circuit):
-            if name not in graded:
-                through = steps_to_loss(settle(self.circuit), self.circuit.synapses[name].dendrite)
+        graded, found = set(graded_synapses(self.circuit)), {}
+        barred = [n for n in learning_synapses(self.circuit) if n not in graded]
+        if barred:
+            settled = settle(self.circuit)
+            for name in barred:
+                through = steps_to_loss(settled, self.circuit.synapses[name].dendrite)
                 where = f" ({', '.join(f'`{v}`' for v in through)})" if through else ""
                 why = f"its only way to the loss runs through a step{where}"
                 found[name] = f"{why}: the gradient is 0 almost everywhere"
@@ -84,21 +86,20 @@ class Judge:
         left = self._left(synapse, view)
         training = [m for m in self.moments if m.train and m.tick < moment.tick]
         if training:
-            for name in sorted(left):
-                return f"`{name}` comes from the ticks of `{training[0].phase}` too, which evaluation has not"
-            if any(isinstance(e, ir.Tick) for v in self.circuit.values.values() for x in (v.expr, v.update) if x
-                   for e in ir.walk(x)):  # fmt: skip
+            if left:
+                return f"`{min(left)}` comes from the ticks of `{training[0].phase}` too, which evaluation has not"
+            if any(isinstance(e, ir.Tick) for v in self.circuit.values.values() for e in _parts(v)):
                 return f"`tick` counts those of `{training[0].phase}` too, which evaluation has not"
-        flagged = {v.name for v in self.circuit.values.values() if _asks_for_training(v)}
-        for name in sorted(left & reached_from(all_sources(self.circuit), flagged)):
-            return f"`{name}` is not the same in training and in evaluation"
-        return None
+        flagged = {v.name for v in self.circuit.values.values() if left and _asks_for_training(v)}
+        unlike = left & reached_from(all_sources(self.circuit), flagged) if flagged else set()
+        return f"`{min(unlike)}` is not the same in training and in evaluation" if unlike else None
 
     def _left(self, synapse: str, view: ir.Circuit) -> set[str]:
         """What earlier ticks left of which the loss or the rule makes use."""
         assert view.loss is not None
-        inputs = carried_inputs(view, self.circuit)
-        if not inputs:
+        if self.inputs is None:
+            self.inputs = carried_inputs(view, self.circuit)
+        if not self.inputs:
             return set()
         rule, sources = view.synapses[synapse], all_sources(view)
         waiting = [r.value for e in (view.loss.expr, *equations(rule)) for r in ir.reads(e)] + [rule.source.value]
@@ -108,23 +109,27 @@ class Judge:
             if name not in asked:
                 asked.add(name)
                 waiting += sources[name]
-        return {by for name, by in inputs.items() if name in asked}
+        return {by for name, by in self.inputs.items() if name in asked}
 
     def drifting(self, synapse: str, view: ir.Circuit) -> tuple[str, ...]:
-        """The other plastic synapses that learn between the ticks from which something is left for this one."""
-        if self.circuit.schedule.update == "example":
-            return ()
+        """What changes for good between the ticks of which something is left for this synapse: others that learn, and
+        `keep` states. In evaluation they are from the start what they have become."""
         left = self._left(synapse, view)
         if not left:
             return ()
         (moment,) = self.read
-        sources, found = all_sources(self.circuit), []
-        for other in self.circuit.synapses.values():
-            earlier = [m for m in self.moments if m.tick < moment.tick]
-            learns = other.dw is not None and any(not is_zero(folded(other.dw, m)) for m in earlier)
-            if learns and left & reached_from(sources, {other.dendrite}):
-                found.append(other.name)
-        return tuple(found)
+        earlier = [m for m in self.moments if m.tick < moment.tick]
+        changing = {v.name: (v.name, v.update) for v in self.circuit.values.values() if v.lifetime is ir.Lifetime.KEEP}
+        if self.circuit.schedule.update == "tick":
+            changing |= {s.name: (s.dendrite, s.dw) for s in self.circuit.synapses.values()}
+        sources = all_sources(self.circuit)
+        return tuple(
+            name
+            for name, (value, update) in changing.items()
+            if update is not None
+            and any(not is_zero(folded(update, m)) for m in earlier)
+            and left & reached_from(sources, {value})
+        )
 
 
 def phases(moments: Iterable[Moment], beside: Moment | None = None) -> str:
@@ -141,5 +146,9 @@ def _ticks(moment: Moment) -> str:
 
 
 def _asks_for_training(value: ir.Value) -> bool:
-    found = (e for x in (value.expr, value.update) if x is not None for e in ir.walk(x))
-    return any(isinstance(e, ir.Flag) and e.which == "train" for e in found)
+    return any(isinstance(e, ir.Flag) and e.which == "train" for e in _parts(value))
+
+
+def _parts(value: ir.Value) -> Iterator[ir.Expr]:
+    """Every part of the equations of a value."""
+    return (e for x in (value.expr, value.update) if x is not None for e in ir.walk(x))
