@@ -57,7 +57,7 @@ class Reading:
     """A circuit as its verdicts are found. `circuit`: the one tick in which its loss is read (the circuit itself, if
     that is all it has), and `symbols` its words. `rules`: each rule as it is there; one that moves its weight at
     another time is not read. `shown`: each rule at the time at which it does. `obstacles`: what keeps a learning
-    synapse from being judged there; `drifting`: the synapses and `keep` states that change while it is waited for, which
+    synapse from being judged there; `drifting`: the synapses and `keep` states that change in the ticks before, which
     its verdict leaves out (they count to second order)."""
 
     circuit: ir.Circuit
