@@ -29,6 +29,16 @@ def all_verdicts(found: Derivation) -> dict[str, tuple[str | None, str | None]]:
     return {f.synapse: (f.verdict, f.evidence) for f in found.findings.values() if f.role == "learning"}
 
 
+def reason(found: Derivation, synapse: str) -> str:
+    return " ".join(found[synapse].because)
+
+
+def relations(found: Derivation) -> list[tuple[str, str, str, float]]:
+    """The synapses, how it holds and the factor of every relation between two letters."""
+    value = found.symbols.constants.value
+    return [(*r.synapses, r.holds, value(r.factor)) for r in found.relations if r.kind != "quadratic"]
+
+
 def kp(
     *, rate: str = "relu(basal)", slope: str = " * step(post.basal)", w: str = "", v: str = "", wo: str = "",
     feedback: str = "eta * post * pre - eta * gamma * w", output: str = "eta * err * pre - eta * gamma * w",

@@ -34,7 +34,7 @@ from circuitdsl.runtime.population import cores
 from circuitdsl.runtime.request import Request, Settings, check_ticks, settle
 from circuitdsl.runtime.stopping import stop_if_told
 from circuitdsl.runtime.where import Where, one_thread, place
-from circuitdsl.twin.gradient import learning_synapses
+from circuitdsl.twin.gradient import graded_synapses
 
 if TYPE_CHECKING:
     from circuitdsl.graph.initial import DType
@@ -90,7 +90,7 @@ def certify(
     plan = _plan(circuit, values, request, folder, engine, dtype)
     plan = replace(plan, sample=_sample(plan, moments, examples))
     with _place(plan, seeds, jobs, cluster) as where:
-        return _certify(plan, learning_synapses(circuit), seeds, moments, where, progress, thorough=True)
+        return _certify(plan, graded_synapses(circuit), seeds, moments, where, progress, thorough=True)
 
 
 def measure(
@@ -108,7 +108,7 @@ def measure(
     The first task's data, three seeds, and no more of its epochs than take a few seconds. Deterministic. Nothing
     is measured (an empty dict) of a circuit without loss, task or data given. Raises as `certify` does."""
     values = numbers_of(circuit, {}) if numbers is None else dict(numbers)
-    wanted = [name for name in learning_synapses(circuit) if name in set(synapses)]
+    wanted = [name for name in graded_synapses(circuit) if name in set(synapses)]
     if not wanted or (data is None and not circuit.tasks):
         return {}
     plan = _shortened(_plan(circuit, values, Request(task=task, data=data), folder, "cpu", "float32"))
@@ -151,7 +151,7 @@ def _plan(
 ) -> Plan:  # fmt: skip
     if circuit.loss is None:
         raise UsageError(f"`{circuit.name}` declares no loss: there is no gradient to hold its plasticity against")
-    if not learning_synapses(circuit):
+    if not graded_synapses(circuit):
         raise UsageError(f"`{circuit.name}` has no plastic weight with a differentiable path to its loss")
     settings = settle(circuit, request, numbers)
     check_ticks(circuit, numbers)

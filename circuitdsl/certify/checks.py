@@ -10,7 +10,7 @@ from circuitdsl.certify.pairing import mean_descent
 from circuitdsl.certify.passes import Still, in_float64
 from circuitdsl.graph.ir import Kind
 from circuitdsl.reference import Reference
-from circuitdsl.twin.gradient import learning_synapses
+from circuitdsl.twin.gradient import graded_synapses
 from circuitdsl.twin.paths import alive_values, settle
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def taylor_slope(still: Still, state: State, sample: Sample, *, seed: int, epoch
         return found
 
     frames = still.evaluation(wide, sample.data, some, sample.numbers, seed=seed, epoch=epoch)
-    learning = [circuit.synapses[name] for name in learning_synapses(circuit)]
+    learning = [circuit.synapses[name] for name in graded_synapses(circuit)]
     gradient = {s.name: -mean_descent(s, frames, wide) for s in learning}
     found: list[float] = []
     for number in range(MOST):

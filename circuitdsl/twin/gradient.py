@@ -16,8 +16,8 @@ factors, numbers (without their sign), decay and states stay. In detail, where l
   signals outside a drive, they are gathered in one, so that everything else happens once per update.
 - The sign of a number in front of a drive or state is kept and delta is signed to match, as the rule `dw = -eta * m`
   of `dm = grad - m` asks for; params there are taken without their sign.
-- Auxiliary synapses do not learn: nothing that the loss is differentiable in reads them. `keep` states stay at their
-  initial values, as the twin only ever runs the evaluation pass.
+- Auxiliary synapses, and those that reach the loss through steps only, do not learn: the loss is differentiable in
+  nothing that reads them. `keep` states stay at their initial values, as the twin only ever runs the evaluation pass.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ from circuitdsl.graph.ir import (
 )
 from circuitdsl.graph.plasticity import Term, polarity, split
 from circuitdsl.twin.adjoints import adjoint_name, adjoints
-from circuitdsl.twin.paths import learning_synapses, role
+from circuitdsl.twin.paths import graded_synapses, learning_synapses, role
 
-__all__ = ["adjoint_name", "adjoints", "delta", "learning_synapses", "role", "twin"]
+__all__ = ["adjoint_name", "adjoints", "delta", "graded_synapses", "learning_synapses", "role", "twin"]
 
 #: The learning rate where a rule gives none and the circuit has no param `eta`.
 DEFAULT_ETA = 0.1
@@ -61,7 +61,7 @@ def twin(circuit: Circuit) -> Circuit:
     declares no loss.
     """
     differentiated = adjoints(circuit)
-    learning = frozenset(learning_synapses(circuit))
+    learning = frozenset(graded_synapses(circuit))
     synapses = {
         name: _taught(circuit, synapse) if name in learning else replace(synapse, dw=None, states=(), drives=())
         for name, synapse in circuit.synapses.items()

@@ -1,13 +1,15 @@
 """The evaluation pass, and who reaches the loss through it.
 
-Roles of synapses (theory.md, section 2): a plastic synapse with a differentiable path to the loss is `learning`, one
-without is `auxiliary`, one without `dw` is `fixed`. The path is that of evaluation: `train` and the flags of
-training phases are 0 there, and `keep` states do not move.
+Roles of synapses (theory.md, section 2): a plastic synapse on which the loss depends is `learning`, one on which it
+does not is `auxiliary`, one without `dw` is `fixed`. Of the learning ones those are **graded** that have a
+differentiable path to the loss; the others reach it through steps only (spikes, gates, comparisons), and their gradient
+is 0 almost everywhere. The path is that of evaluation: `train` and the flags of training phases are 0 there, and `keep`
+states do not move.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
@@ -35,23 +37,27 @@ from circuitdsl.graph.ir import (
     Tick,
     Weight,
     When,
+    reads,
 )
 from circuitdsl.twin.slopes import FLAT
 
 
 def learning_synapses(circuit: Circuit) -> tuple[str, ...]:
-    """The plastic synapses with a differentiable path to the loss, in the order of the text.
+    """The plastic synapses on which the loss depends, differentiably or through steps, in the order of the text.
 
     None, if the circuit declares no loss."""
-    if circuit.loss is None:
-        return ()
+    return () if circuit.loss is None else _leading_to(circuit, dependents(settle(circuit)))
+
+
+def graded_synapses(circuit: Circuit) -> tuple[str, ...]:
+    """The learning synapses with a differentiable path to the loss: those that a gradient can teach."""
+    return () if circuit.loss is None else _leading_to(circuit, alive_values(settle(circuit)).now)
+
+
+def _leading_to(circuit: Circuit, values: frozenset[str]) -> tuple[str, ...]:
     settled = settle(circuit)
-    alive = alive_values(settled).now
-    return tuple(
-        synapse.name
-        for synapse in circuit.synapses.values()
-        if synapse.dw is not None and synapse.dendrite in alive and not settled.silent(synapse.source)
-    )
+    plastic = (s for s in circuit.synapses.values() if s.dw is not None)
+    return tuple(s.name for s in plastic if s.dendrite in values and not settled.silent(s.source))
 
 
 def role(circuit: Circuit, synapse: str) -> Literal["learning", "auxiliary", "fixed"]:
@@ -181,29 +187,75 @@ def differentiable_reads(expr: Expr) -> Iterator[Read]:
             assert_never(expr)
 
 
-def _value_reads(settled: Settled, name: str) -> Iterator[Read]:
-    """Everything that a value depends on differentiably, at this tick or, for a state, the one before."""
+def alive_values(settled: Settled) -> Alive:
+    prev: set[str] = set()
+
+    def reached(read: Read) -> None:
+        if read.when is When.PREV:
+            prev.add(read.value)
+
+    return Alive(_behind_loss(settled, differentiable_reads, reached), frozenset(prev))
+
+
+def dependents(settled: Settled) -> frozenset[str]:
+    """The values on which the loss depends at all, differentiably or through steps."""
+    return _behind_loss(settled, reads, lambda _: None)
+
+
+def steps_to_loss(settled: Settled, dendrite: str) -> tuple[str, ...]:
+    """The values whose steps stand between a dendrite and the loss: each reads what depends on the dendrite through a
+    step, and leads on to the loss differentiably."""
+    alive = alive_values(settled).now
+    below = _ahead_of(settled, dendrite)
+    found = []
+    for name in (*settled.circuit.values, "loss"):
+        if name in alive:
+            flat = {r.value for r in _value_reads(settled, name, reads)} & below
+            if flat - {r.value for r in _value_reads(settled, name, differentiable_reads)}:
+                found.append(name)
+    return tuple(dict.fromkeys(found))
+
+
+def _ahead_of(settled: Settled, value: str) -> set[str]:
+    """The value, and all that depends on it."""
+    readers: dict[str, list[str]] = {}
+    for name in (*settled.circuit.values, "loss"):
+        for read in _value_reads(settled, name, reads):
+            readers.setdefault(read.value, []).append(name)
+    found: set[str] = set()
+    waiting = [value]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += readers.get(name, [])
+    return found
+
+
+def _value_reads(settled: Settled, name: str, of: Callable[[Expr], Iterator[Read]]) -> Iterator[Read]:
+    """Everything that a value depends on in the sense of `of`, at this tick or, for a state, the one before."""
     for expr in (settled.exprs.get(name), settled.updates.get(name)):
         if expr is not None:
-            yield from differentiable_reads(expr)
+            yield from of(expr)
     value = settled.circuit.values.get(name)
     for current in value.currents if value is not None else ():
         if not settled.silent(current.source):
             yield current.source
 
 
-def alive_values(settled: Settled) -> Alive:
-    now: set[str] = set()
-    prev: set[str] = set()
+def _behind_loss(
+    settled: Settled, of: Callable[[Expr], Iterator[Read]], reached: Callable[[Read], None]
+) -> frozenset[str]:
+    """The values from which reads, in the sense of `of`, lead to the loss; `reached` hears of each."""
+    found: set[str] = set()
     waiting = ["loss"]
     while waiting:
         name = waiting.pop()
-        if name in now:
+        if name in found:
             continue
-        now.add(name)
-        for read in _value_reads(settled, name):
+        found.add(name)
+        for read in _value_reads(settled, name, of):
             if settled.movable(read.value):
                 waiting.append(read.value)
-                if read.when is When.PREV:
-                    prev.add(read.value)
-    return Alive(frozenset(now), frozenset(prev))
+                reached(read)
+    return frozenset(found)

@@ -22,7 +22,7 @@ from circuitdsl.derive.algebra.comparison import ratio
 from circuitdsl.derive.algebra.words import Coefficient, Sum, outer, transpose
 from circuitdsl.derive.prove.ends import chosen_pairs
 from circuitdsl.derive.prove.hypotheses import GentleDecay, Hypothesis, Within
-from circuitdsl.derive.prove.relations import Relation
+from circuitdsl.derive.prove.relations import Relation, find_relations
 from circuitdsl.derive.read.constraints import (
     is_free,
     keep_multiple,
@@ -39,6 +39,11 @@ from circuitdsl.twin.adjoints import adjoint_name
 def find_pairs(symbols: Symbols, drives: Sequence[Drive], learning: frozenset[str]) -> list[Relation]:
     """All pairs of synapses, plastic or fixed."""
     return [*_Pairing(symbols, tuple(drives), learning).pairs(), *_fixed_pairs(symbols)]
+
+
+def all_relations(symbols: Symbols, drives: Sequence[Drive], learning: frozenset[str]) -> list[Relation]:
+    """All pairs, and the intertwiners of what is in no pair."""
+    return find_relations(symbols, drives, learning, find_pairs(symbols, drives, learning))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from circuitdsl.derive.read.roles import cannot_see_error, equations, roles_of
 from circuitdsl.derive.read.symbols import error_roots
 from circuitdsl.graph import ir
 from circuitdsl.graph.flow import all_sources, reached_from
-from circuitdsl.twin.paths import learning_synapses
+from circuitdsl.twin.paths import graded_synapses
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,7 +77,7 @@ def positive_loops(circuit: ir.Circuit) -> list[Loop]:
     """Every largest set of plastic synapses that drive each other, the errors held fixed."""
     plastic = [s for s in circuit.synapses.values() if s.dw is not None]
     roles = roles_of(circuit)
-    taught = {n for n in learning_synapses(circuit) if cannot_see_error(roles, circuit.synapses[n]) is None}
+    taught = {n for n in graded_synapses(circuit) if cannot_see_error(roles, circuit.synapses[n]) is None}
     alone = [s for s in plastic if s.name not in taught and not _reads_state(circuit, s)]
     unchecked = {n for group in _groups(circuit, alone) for n in group}
     found = []

@@ -19,60 +19,65 @@ from circuitdsl.derive.prove.balanced import balanced
 from circuitdsl.derive.prove.depth import depth_conditions, depth_warnings
 from circuitdsl.derive.prove.dual import Dual
 from circuitdsl.derive.prove.findings import Derivation, Finding, Role, Verdict, consistent
-from circuitdsl.derive.prove.hypotheses import AtRest, Hypothesis, ManyDraws, MeanField, Nontrivial, Spectral
+from circuitdsl.derive.prove.hypotheses import (
+    AtRest,
+    Hypothesis,
+    ManyDraws,
+    MeanField,
+    Nontrivial,
+    SmallSteps,
+    Spectral,
+)
 from circuitdsl.derive.prove.levels import Levels
 from circuitdsl.derive.prove.matching import Form, divided, forms
 from circuitdsl.derive.prove.missing import Search, almost, missing
-from circuitdsl.derive.prove.motifs import find_motifs, quadratics
-from circuitdsl.derive.prove.pairs import find_pairs
-from circuitdsl.derive.prove.relations import Relation, find_relations
+from circuitdsl.derive.prove.motifs import quadratics
+from circuitdsl.derive.prove.over_ticks import Reading, reading_of
+from circuitdsl.derive.prove.relations import Relation
 from circuitdsl.derive.prove.rest import Collapse, Rest, Spectrum, at_all_rests
 from circuitdsl.derive.prove.rewriting import Steps, steps_of
 from circuitdsl.derive.prove.score import Score, score_of
 from circuitdsl.derive.prove.transport import Grounds, Transport
 from circuitdsl.derive.read.canonical import canonical
 from circuitdsl.derive.read.constraints import is_free
-from circuitdsl.derive.read.drives import Drive, Passage, Unread, read_rule
+from circuitdsl.derive.read.drives import Drive, Passage, Unread
 from circuitdsl.derive.read.idle import told
 from circuitdsl.derive.read.roles import Roles, cannot_see_error, roles_of, rule_kind, unsettled
-from circuitdsl.derive.read.symbols import Symbols, symbols_of
-from circuitdsl.derive.read.ticks import without_phase
+from circuitdsl.derive.read.symbols import Symbols
+from circuitdsl.derive.read.ticks import one_tick, without_phase
 from circuitdsl.derive.tell.wording import Wording
 from circuitdsl.graph import ir
 from circuitdsl.graph.idle import FadesWith, Why, fading
-from circuitdsl.twin.paths import learning_synapses
 
 
 def derive(circuit: ir.Circuit) -> Derivation:
     """What the circuit's plasticity amounts to, symbolically. A circuit without a loss gets no verdicts."""
     written = without_phase(circuit)
     circuit = canonical(written)
-    symbols = symbols_of(circuit)
-    learning = frozenset(learning_synapses(circuit))
-    rules = {s.name: read_rule(symbols, s) for s in circuit.synapses.values() if s.dw is not None}
+    reading = reading_of(circuit)
+    symbols, rules, learning, motifs = reading.symbols, reading.rules, reading.learning, reading.motifs
     drives = [d for d in rules.values() if isinstance(d, Drive)]
-    pairs = find_pairs(symbols, drives, learning) if symbols.opened.one_tick else []
-    relations = find_relations(symbols, drives, learning, pairs) if symbols.opened.one_tick else []
     by_synapse: dict[str, list[Relation]] = {}
-    for relation in relations:
+    for relation in reading.relations:
         for name in dict.fromkeys(relation.synapses):
             by_synapse.setdefault(name, []).append(relation)
-    motifs = find_motifs(symbols, drives) if symbols.opened.one_tick else []
     squares = list(quadratics(symbols, motifs))
-    rest = at_all_rests(symbols, drives, squares, learning) if symbols.opened.one_tick else Rest()
-    transports = tuple(_transports(symbols, relations, rules, learning))
+    single = one_tick(circuit)
+    rest = at_all_rests(symbols, drives, squares, learning) if single else Rest()
+    transports = tuple(_transports(symbols, reading.relations, rules, learning))
     court = _Court(
-        circuit, roles_of(circuit), symbols, learning, rules, by_synapse, transports, rest, fading(symbols.ranges)
-    )
+        circuit, reading, (roles_of(circuit), roles_of(reading.circuit)), symbols, learning, rules, by_synapse,
+        transports, rest, fading(symbols.ranges) if single else {},
+    )  # fmt: skip
     found = {name: court.finding(s) for name, s in circuit.synapses.items()}
     findings, dc = consistent({name: found[name] for name in written.synapses})
-    findings = balanced(symbols, rules, court.words, findings)
-    depth = depth_conditions(symbols, rules)
+    findings = balanced(symbols, rules, court.words, findings) if single else findings
+    depth = depth_conditions(symbols, rules) if single else ()
     return Derivation(
         circuit=written,
         symbols=symbols,
         findings=findings,
-        relations=(*relations, *squares),
+        relations=(*reading.relations, *squares),
         motifs=tuple(motifs),
         rest=rest,
         meta_objective=court.words.objective(motifs),
@@ -115,7 +120,8 @@ class _Court:
     """All that verdicts on one circuit's synapses need."""
 
     circuit: ir.Circuit
-    roles: Roles
+    reading: Reading
+    roles: tuple[Roles, Roles]  # of all ticks, and of those in which the loss is read
     symbols: Symbols
     learning: frozenset[str]
     rules: Mapping[str, Drive | Unread]
@@ -134,7 +140,7 @@ class _Court:
         return Wording(self.symbols.constants)
 
     def finding(self, synapse: ir.Synapse) -> Finding:
-        rule = self.rules.get(synapse.name)
+        rule = self.reading.shown.get(synapse.name)
         role: Role = "fixed" if rule is None else "learning" if synapse.name in self.learning else "auxiliary"
         found = Finding(synapse=synapse.name, role=role, rule=rule_kind(self.circuit, synapse), drive=rule)
         if isinstance(rule, Drive):
@@ -145,7 +151,8 @@ class _Court:
             case "auxiliary":
                 return replace(found, because=self._about_auxiliary(synapse))
             case "learning":
-                return self._judged(self._with_gradient(found, synapse), synapse)
+                barred = synapse.name in self.reading.obstacles
+                return self._judged(found if barred else self._with_gradient(found, synapse), synapse)
 
     def _about_auxiliary(self, synapse: ir.Synapse) -> tuple[str, ...]:
         rule = self.rules[synapse.name]
@@ -169,7 +176,7 @@ class _Court:
 
     def _judged(self, found: Finding, synapse: ir.Synapse) -> Finding:
         rule = self.rules[synapse.name]
-        blind = cannot_see_error(self.roles, synapse)
+        blind = cannot_see_error(self.roles[0], synapse)
         if blind is None and isinstance(rule, Unread) and rule.idle:
             blind = rule.why
         if blind is not None:
@@ -191,7 +198,7 @@ class _Court:
         """A rule that no error reaches; but it may follow a part of the loss that compares with no data."""
         rule = self.rules[synapse.name]
         idle = isinstance(rule, Unread) and rule.idle
-        seen = () if idle else self.roles.penalties_of(synapse.name)
+        seen = () if idle else self.roles[0].penalties_of(synapse.name)
         if not seen:
             return replace(found, phi_sign=0, verdict="none", evidence="proved", because=(why,))
         shown = ", ".join(f"`{text}`" for text in seen)
@@ -240,11 +247,12 @@ class _Court:
 
     def _obstacle(self, synapse: ir.Synapse, rule: Drive | Unread) -> str | None:
         """What keeps a rule from being compared with the gradient at all."""
+        barred = self.reading.obstacles.get(synapse.name)
+        if barred is not None:
+            return barred
         if isinstance(rule, Unread):
             return rule.why
-        if not self.symbols.opened.one_tick:
-            return "with several ticks relations hold at best tick by tick; the gradient runs through all"
-        return unsettled(self.roles, synapse)
+        return unsettled(self.roles[1], self.reading.circuit.synapses[synapse.name])
 
     def _best(self, rule: Drive, dendrite: str) -> tuple[Form, Grounds] | None:
         """The surest way to see the credit as the gradient: with few relations, and an H that is the same for all
@@ -326,6 +334,7 @@ class _Court:
         positive matrix is made of."""
         plastic = [n for n in sorted(made) if self.circuit.synapses[n].dw is not None]
         own: list[Hypothesis] = [*of_drive(rule), *of_targets(self.symbols.opened.assumed), *map(Nontrivial, plastic)]
+        own += map(SmallSteps, self.reading.drifting.get(rule.synapse, ()))
         own += of_masks(self.circuit, sorted({rule.synapse, *weights_in(rule.credit)}))
         return Assumed(unique(own), (self._grounds(grounds),))
 

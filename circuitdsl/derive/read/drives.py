@@ -86,6 +86,15 @@ class Unread:
     idle: bool = False
 
 
+def read_pull(symbols: Symbols, synapse: ir.Synapse) -> tuple[Coefficient | None, str | None]:
+    """What pulls at a weight without any signal, in a rule that nothing else drives: the linear decay (None: there is
+    none), and the rest in words. Raises NotLinear."""
+    assert synapse.dw is not None
+    reader = _Reader(symbols, _settled(synapse))
+    decay, uneven, _ = reader.pulls([t for t in split(synapse.dw) if _is_pull(t)])
+    return decay, uneven
+
+
 class _Idle(NotLinear):
     """Nothing drives the weight, whatever the signals are."""
 
@@ -149,7 +158,7 @@ class _Reader:
         leaks = self._leaks.of(terms)
         pulls = [t for t in terms if _is_pull(t)]
         moving = [t for t in terms if t not in pulls and t not in leaks]
-        decay, uneven, pull = self._pulls(pulls)
+        decay, uneven, pull = self.pulls(pulls)
         if not moving:
             why = "the rule only decays" if pulls else "its rate is 0"
             return Unread(self.synapse.name, f"{why}: nothing drives the weight", idle=True)
@@ -163,7 +172,7 @@ class _Reader:
         within = [t for t in sources if _is_pull(t)]  # `drive g = err * pre - gamma * w`
         if within:
             sources = [t for t in sources if t not in within]
-            more, other, inner = self._pulls(within, rate, passage)
+            more, other, inner = self.pulls(within, rate, passage)
             pull = inner if uneven is None else None
             decay = more if decay is None else decay if more is None else self.symbols.constants.total([decay, more])
             uneven = " ".join(pull for pull in (uneven, other) if pull) or None
@@ -207,7 +216,7 @@ class _Reader:
             raise NotLinear(f"`{text(product(plain, span=term.span))}` is no number before the run")
         return found
 
-    def _pulls(
+    def pulls(
         self, terms: Sequence[Term], rate: Coefficient = _ONE, passage: Passage = _OPEN
     ) -> tuple[Coefficient | None, str | None, Pull | None]:
         """The linear decay, and what else pulls at the weight without any signal, as text and if possible as a known

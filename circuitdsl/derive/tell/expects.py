@@ -8,6 +8,7 @@ from circuitdsl.derive.algebra.comparison import ratio
 from circuitdsl.derive.algebra.words import Coefficient, Sum, transpose
 from circuitdsl.derive.prove.findings import Derivation, Finding
 from circuitdsl.derive.prove.rewriting import rewritten, steps_of
+from circuitdsl.derive.read.ticks import one_tick
 from circuitdsl.graph import ir
 
 #: From weaker to stronger, in two orders: a stronger verdict satisfies a weaker one, others only themselves.
@@ -77,7 +78,7 @@ def _attractor(derivation: Derivation, expect: ir.ExpectAttractor) -> Judgement:
     right, used_too = rewritten(_letter(derivation, expect.right), steps)
     factor = ratio(left, right)
     if factor is None or not (used or used_too):
-        open_ = not derivation.symbols.opened.one_tick
+        open_ = not one_tick(derivation.circuit)
         return Judgement(text, None if open_ else False, None if open_ else "nothing brings it about", line)
     constants = derivation.symbols.constants
     value = constants.value(factor)
