@@ -24,6 +24,7 @@ from circuitdsl.derive.prove.score import Score, score_of
 from circuitdsl.derive.prove.transport import Grounds, Transport
 from circuitdsl.derive.read.drives import Drive, Unread, read_rule
 from circuitdsl.derive.read.roles import cannot_see_error, rule_kind, unsettled
+from circuitdsl.derive.read.silent import without_silent
 from circuitdsl.derive.read.symbols import Symbols, symbols_of
 from circuitdsl.derive.read.ticks import without_phase
 from circuitdsl.derive.tell.wording import Wording, neglected
@@ -33,7 +34,7 @@ from circuitdsl.twin.paths import learning_synapses
 
 def derive(circuit: ir.Circuit) -> Derivation:
     """What the circuit's plasticity amounts to, symbolically. A circuit without a loss gets no verdicts."""
-    circuit = without_phase(circuit)
+    circuit = without_silent(without_phase(circuit))
     symbols = symbols_of(circuit)
     learning = frozenset(learning_synapses(circuit))
     rules = {s.name: read_rule(symbols, s) for s in circuit.synapses.values() if s.dw is not None}
