@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from circuitdsl.derive.algebra.constants import with_fans
 from circuitdsl.graph import ir
 from circuitdsl.graph.folding import num, rebuild
 from circuitdsl.graph.numbers import evaluate, numbers_of
@@ -59,3 +60,20 @@ def _flagless(expr: ir.Expr) -> ir.Expr:
                 return None
 
     return rebuild(expr, constant)
+
+
+def in_training(synapse: ir.Synapse) -> ir.Synapse:
+    """The synapse with `train` as 1, as its rule runs in training only, and fans as params."""
+
+    def trained(e: ir.Expr) -> ir.Expr | None:
+        return num(1, e.span) if isinstance(e, ir.Flag) and e.which == "train" else None
+
+    def again(e: ir.Expr) -> ir.Expr:
+        return rebuild(with_fans(e, synapse), trained)
+
+    return replace(
+        synapse,
+        dw=None if synapse.dw is None else again(synapse.dw),
+        drives=tuple(replace(d, expr=again(d.expr)) for d in synapse.drives),
+        states=tuple(s if s.update is None else replace(s, update=again(s.update)) for s in synapse.states),
+    )
