@@ -212,3 +212,43 @@ def test_what_a_score_function_lacks() -> None:
     assert other.endswith(
         "is the gradient of E[r] (a score function), and the loss is not seen to be the negative of E[r]"
     )
+
+
+# ---------------------------------------------------------------- fixed currents
+
+
+def test_a_fixed_current_of_zeros_changes_nothing() -> None:
+    """`init = zeros` without a rule: the credit is what it is without that synapse. Any other fixed current is a part
+    of the credit that the gradient has not."""
+    plain = kp()
+    for zeros in ("init = zeros", "init = 0", "init = constant(0)"):
+        assert verdicts(derived(kp(extra=f"synapse X: bias -> h.apical {{ {zeros} }}"))) == verdicts(derived(plain))
+    for other in ("", "init = 0.1", "init = zeros   bounds = [0.1, 1]"):
+        found = derived(kp(extra=f"synapse X: bias -> h.apical {{ {other} }}"))["W"]
+        assert (found.verdict, found.evidence) == OPEN
+        assert "(X 1) ∘ 1[h.basal > 0], a fixed current, that the gradient has not" in found.because[0]
+    blind = kp(v="init = zeros", feedback="0 * eta * post * pre")  # a rule that is always 0 is no fixed synapse's
+    assert verdicts(derived(blind))["W"][0] not in ("exact", "gradient")
+
+
+def test_factors_that_are_lost_on_the_way_down() -> None:
+    """Where the weights are right, the reason names the factor, not the weights."""
+    two = """
+circuit c {
+  param eta = 0.1   param gamma = 0.02
+  input x: 5   target y: 3
+  neuron h1: 6 { dendrite basal, apical   rate = tanh(basal) }
+  neuron h2: 4 { dendrite basal, apical   rate = tanh(basal) }
+  neuron d2: 4 { rate = h2.apical }
+  neuron out: 3 { dendrite basal   rate = softmax(basal) }
+  neuron err: 3 { rate = y - out }
+  synapse W1: x -> h1.basal { dw = eta * (post.apical * (1 - post^2) * pre - gamma * w) }
+  synapse W2: h1 -> h2.basal { dw = eta * (d2 * pre - gamma * w) }
+  synapse W3: h2 -> out.basal { dw = eta * (err * pre - gamma * w) }
+  synapse V2: err -> h2.apical { dw = eta * (post * pre - gamma * w) }
+  synapse V1: d2 -> h1.apical { dw = eta * (post * pre - gamma * w) }
+  loss = cross_entropy(out, y)
+}"""
+    assert derived(two)["W1"].because == ("not shown: the credit lacks the factor h2′ of the gradient",)
+    both = derived(two.replace(" * (1 - post^2)", ""))
+    assert both["W1"].because == ("not shown: the credit lacks the factors h1′ and h2′ of the gradient",)

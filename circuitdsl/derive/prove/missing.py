@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from circuitdsl.derive.algebra.comparison import ratio, strip_prefix
 from circuitdsl.derive.algebra.notation import text
-from circuitdsl.derive.algebra.words import Column, Diagonal, Matrix, Sum, Term, blocks, names, transpose
+from circuitdsl.derive.algebra.words import (
+    Column,
+    Diagonal,
+    Matrix,
+    Sum,
+    Term,
+    blocks,
+    names,
+    transpose,
+)
 from circuitdsl.derive.prove.matching import divided, plain_factor
 from circuitdsl.derive.prove.transport import Transport
 from circuitdsl.derive.read.constraints import keep_multiple, same_masks
@@ -33,6 +43,10 @@ def missing(search: Search, drive: Drive, dendrite: str) -> str:
     credit, grounds = search.transport.reduced(drive.signal)
     explained = frozenset(n for r in grounds.all_relations() for n in names(r.left))
     delta, _ = search.transport.gradient(dendrite)
+    offset = tuple(t for t in credit.terms if _is_offset(t))
+    rest = Sum(credit.rows, credit.cols, tuple(t for t in credit.terms if t not in offset))
+    if offset and not any(map(_is_offset, delta.terms)) and ratio(rest, delta) is not None:
+        return f"the credit has another part, {_part(credit, offset)}, a fixed current, that the gradient has not"
     open_ = _first_open(drive.credit, explained)
     if len(credit.terms) == len(delta.terms) == 1:
         found = _of_one_word(search, credit, delta, open_)
@@ -48,6 +62,12 @@ def missing(search: Search, drive: Drive, dendrite: str) -> str:
     if words and stray and not lost:
         return f"the credit has another part, {_part(credit, stray)}, that the gradient has not"
     return f"the credit {text(credit)} is not seen to be a positive matrix times the gradient {text(delta)}"
+
+
+def _is_offset(term: Term) -> bool:
+    """Whether it is a current that is the same for all examples, such as that of `bias` through fixed weights."""
+    last = term.word[-1] if term.word else None
+    return isinstance(last, Column) and not last.signal.random and any(isinstance(x, Matrix) for x in term.word)
 
 
 def _part(a: Sum, terms: tuple[Term, ...]) -> str:
@@ -90,6 +110,9 @@ def _of_one_word(search: Search, credit: Sum, delta: Sum, unexplained: Matrix | 
     quotient = divided(credit, delta)
     front, back = (credit, delta) if quotient is None else (quotient.front, quotient.back)
     front, back, head = strip_prefix(front, back)
+    factors = _by_factors(front, back)
+    if factors is not None:
+        return factors
     wrong, wanted = _first_matrix(front), _first_matrix(back)
     held = {x.signal for x in blocks(credit.terms[0].word)[0] if isinstance(x, Diagonal | Column)}
     lost = [x for t in back.terms for x in t.word if isinstance(x, Diagonal) and x.signal not in held]
@@ -108,6 +131,23 @@ def _of_one_word(search: Search, credit: Sum, delta: Sum, unexplained: Matrix | 
         )
     wrong = unexplained or wrong
     return f"{_way(search, wrong)}, {_why_not(search, wrong, wanted, _goal(wanted))}"
+
+
+def _by_factors(front: Sum, back: Sum) -> str | None:
+    """What is lost on the same way down: factors of the gradient that the credit has not, or the other way round."""
+    one, two = front.terms[0].word, back.terms[0].word
+    matrices = [[x for x in word if isinstance(x, Matrix)] for word in (one, two)]
+    if matrices[0] != matrices[1] or not matrices[0]:
+        return None
+    signals = [Counter(x.signal.name for x in word if isinstance(x, Diagonal)) for word in (one, two)]
+    lost, stray = signals[1] - signals[0], signals[0] - signals[1]
+    for factors, has in ((lost, "lacks"), (stray, "has")):
+        if factors:
+            shown = " and ".join(sorted(factors))
+            plural = "s" if len(factors) > 1 else ""
+            end = "of the gradient" if has == "lacks" else "that the gradient has not"
+            return f"the credit {has} the factor{plural} {shown} {end}"
+    return None
 
 
 def _leads(back: Sum) -> bool:

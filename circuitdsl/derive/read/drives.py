@@ -12,14 +12,15 @@ from math import inf, prod
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.comparison import ratio
-from circuitdsl.derive.algebra.constants import Constants, sign, with_fans
+from circuitdsl.derive.algebra.constants import Constants, sign
 from circuitdsl.derive.algebra.expressions import text
 from circuitdsl.derive.algebra.notation import coefficient_text
 from circuitdsl.derive.algebra.words import Coefficient, Sum, coefficient, outer, plus, scaled, zero
 from circuitdsl.derive.read.idle import told
-from circuitdsl.derive.read.leaks import Leaks, most_of
-from circuitdsl.derive.read.pulls import Pull, pull_of
+from circuitdsl.derive.read.leaks import Leaks, most_of, shared_factors
+from circuitdsl.derive.read.pulls import Pull, is_pull, per_synapse, pull_of
 from circuitdsl.derive.read.symbols import Symbols
+from circuitdsl.derive.read.ticks import in_training
 from circuitdsl.derive.read.units import Units
 from circuitdsl.graph import ir
 from circuitdsl.graph.folding import num, product, rebuild
@@ -90,8 +91,8 @@ def read_pull(symbols: Symbols, synapse: ir.Synapse) -> tuple[Coefficient | None
     """What pulls at a weight without any signal, in a rule that nothing else drives: the linear decay (None: there is
     none), and the rest in words. Raises NotLinear."""
     assert synapse.dw is not None
-    reader = _Reader(symbols, _settled(synapse))
-    decay, uneven, _ = reader.pulls([t for t in split(synapse.dw) if _is_pull(t)])
+    reader = _Reader(symbols, in_training(synapse))
+    decay, uneven, _ = reader.pulls([t for t in split(synapse.dw) if is_pull(t)])
     return decay, uneven
 
 
@@ -110,7 +111,7 @@ def settles(drive: Drive, constants: Constants) -> bool:
 def read_rule(symbols: Symbols, synapse: ir.Synapse) -> Drive | Unread:
     """The rule of a plastic synapse as a drive, or the first thing that stands in the way."""
     assert synapse.dw is not None
-    found = _read(_Reader(symbols, _settled(synapse)))
+    found = _read(_Reader(symbols, in_training(synapse)))
     why = None if isinstance(found, Unread) and found.idle else why_idle(symbols.ranges, synapse)
     return found if why is None else Unread(synapse.name, told(why, synapse.name), idle=True)
 
@@ -122,23 +123,6 @@ def _read(reader: _Reader) -> Drive | Unread:
         return Unread(reader.synapse.name, str(reason), idle=True)
     except NotLinear as reason:
         return Unread(reader.synapse.name, str(reason))
-
-
-def _settled(synapse: ir.Synapse) -> ir.Synapse:
-    """The synapse with `train` as 1, as its rule runs in training only, and fans as params."""
-
-    def trained(e: ir.Expr) -> ir.Expr | None:
-        return num(1, e.span) if isinstance(e, ir.Flag) and e.which == "train" else None
-
-    def again(e: ir.Expr) -> ir.Expr:
-        return rebuild(with_fans(e, synapse), trained)
-
-    return replace(
-        synapse,
-        dw=None if synapse.dw is None else again(synapse.dw),
-        drives=tuple(replace(d, expr=again(d.expr)) for d in synapse.drives),
-        states=tuple(s if s.update is None else replace(s, update=again(s.update)) for s in synapse.states),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +137,10 @@ class _Reader:
     def drive(self) -> Drive | Unread:
         assert self.synapse.dw is not None
         terms = [t for t in split(self.synapse.dw) if self._number(t).number]
-        whole = self._whole(terms)
+        whole = shared_factors(terms)
         terms = [replace(t, numeric=tuple(e for e in t.numeric if e not in whole)) for t in terms]
         leaks = self._leaks.of(terms)
-        pulls = [t for t in terms if _is_pull(t)]
+        pulls = [t for t in terms if is_pull(t)]
         moving = [t for t in terms if t not in pulls and t not in leaks]
         decay, uneven, pull = self.pulls(pulls)
         if not moving:
@@ -169,7 +153,7 @@ class _Reader:
                 raise NotLinear(f"`{text(term.expr())}` adds the same to every weight")
         stateful = any(t.states for t in moving)
         passage, sources, rate = self._through_states() if stateful else self._plain(moving)
-        within = [t for t in sources if _is_pull(t)]  # `drive g = err * pre - gamma * w`
+        within = [t for t in sources if is_pull(t)]  # `drive g = err * pre - gamma * w`
         if within:
             sources = [t for t in sources if t not in within]
             more, other, inner = self.pulls(within, rate, passage)
@@ -189,13 +173,6 @@ class _Reader:
             by_example=self._leaks.matrix(leaks) if leaks else None,
         )  # fmt: skip
 
-    def _whole(self, terms: Sequence[Term]) -> tuple[ir.Expr, ...]:
-        """The coefficients by which the whole rule is multiplied, its decay included; none where there is no decay."""
-        own = {tuple(e for e in t.numeric if _per_synapse(e)) for t in terms}
-        decays = any(_is_pull(t) for t in terms)
-        plain = not any(t.states or (t.weights and not _is_pull(t)) for t in terms)
-        return own.pop() if len(own) == 1 and decays and plain else ()
-
     def _scaled(self, whole: Sequence[ir.Expr]) -> Passage:
         for gain in whole:
             self._check_gain(gain)
@@ -210,7 +187,7 @@ class _Reader:
 
     def _number(self, term: Term) -> Coefficient:
         """The number in front of a term, coefficients of single synapses aside."""
-        plain = [e for e in term.numeric if not _per_synapse(e)]
+        plain = [e for e in term.numeric if not per_synapse(e)]
         found = self.symbols.constants.of(product([num(float(term.number), term.span), *plain], span=term.span))
         if found is None:
             raise NotLinear(f"`{text(product(plain, span=term.span))}` is no number before the run")
@@ -221,7 +198,7 @@ class _Reader:
     ) -> tuple[Coefficient | None, str | None, Pull | None]:
         """The linear decay, and what else pulls at the weight without any signal, as text and if possible as a known
         function; `rate` and `passage` stand between these terms and the weight."""
-        plain = [t for t in terms if passage.is_open and t.power == 1 and not any(map(_per_synapse, t.numeric))]
+        plain = [t for t in terms if passage.is_open and t.power == 1 and not any(map(per_synapse, t.numeric))]
         odd = [t for t in terms if t not in plain]
         for term in odd:
             alone = pull_of([(self._number(term), term.weights)], self.symbols.constants)
@@ -230,14 +207,14 @@ class _Reader:
         found = self.symbols.constants.total([rate * self._number(t) for t in plain]) if plain else None
         decay = None if found is None or not found.number else Coefficient(-found.number, found.params)
         shown = " ".join(self._pull(t, rate if passage.is_open else _ONE) for t in odd)
-        known = odd and passage.is_open and not any(_per_synapse(e) for t in odd for e in t.numeric)
+        known = odd and passage.is_open and not any(per_synapse(e) for t in odd for e in t.numeric)
         pull = pull_of([(rate * self._number(t), t.weights) for t in odd], self.symbols.constants) if known else None
         return decay, (shown if passage.is_open or not shown else f"{shown} (in its drive)") or None, pull
 
     def _pull(self, term: Term, rate: Coefficient) -> str:
         """What pulls at the weight, with its sign: `− ηγ · sign(w)`."""
         number = rate * self._number(term)
-        own = [e for e in term.numeric if _per_synapse(e)]
+        own = [e for e in term.numeric if per_synapse(e)]
         factors = [*own, *term.signals, *term.pre, *term.weights]
         size, of = coefficient_text(number, sign=False), text(product(factors, span=term.span))
         return f"{'−' if number.number < 0 else '+'} {of if size == '1' else f'{size} · {of}'}"
@@ -251,7 +228,7 @@ class _Reader:
 
     def _plain(self, moving: Sequence[Term]) -> tuple[Passage, list[Term], Coefficient]:
         """A rule without states: gains and functions of the weight, the same in all terms."""
-        scales = {(tuple(e for e in t.numeric if _per_synapse(e)), t.weights) for t in moving}
+        scales = {(tuple(e for e in t.numeric if per_synapse(e)), t.weights) for t in moving}
         if len(scales) != 1:
             raise NotLinear("terms with different factors for each synapse are added")
         gains, weights = scales.pop()
@@ -263,7 +240,7 @@ class _Reader:
             self._check_weights(weights)
             scale = text(product(factors, span=self.synapse.span))
             passage = Passage(scale=scale, weight=bool(weights))
-        bare = [replace(t, weights=(), numeric=tuple(e for e in t.numeric if not _per_synapse(e))) for t in moving]
+        bare = [replace(t, weights=(), numeric=tuple(e for e in t.numeric if not per_synapse(e))) for t in moving]
         return passage, bare, Coefficient()
 
     def _check_gain(self, gain: ir.Expr) -> None:
@@ -342,7 +319,7 @@ class _Reader:
             match term.states:
                 case (ir.DriveRead(name=name),) if value > 0 and not (term.pre or term.signals or sources):
                     sources += self._drive_terms(name)
-                case () if _is_pull(term) or ((term.pre or term.signals) and not term.weights):
+                case () if is_pull(term) or ((term.pre or term.signals) and not term.weights):
                     sources.append(term)
                 case _:
                     return None
@@ -445,11 +422,6 @@ class _Reader:
         return text(rebuild(expr, plain))
 
 
-def _is_pull(term: Term) -> bool:
-    """Whether a term is a function of the weight alone."""
-    return bool(term.weights) and not (term.pre or term.signals or term.states or term.mixed)
-
-
 def _is_leak(term: Term, state: ir.SynapseVar) -> bool:
     """Whether a term is a number times the state itself."""
     match term.factors():
@@ -457,10 +429,6 @@ def _is_leak(term: Term, state: ir.SynapseVar) -> bool:
             return name == state.name
         case _:
             return False
-
-
-def _per_synapse(expr: ir.Expr) -> bool:
-    return any(isinstance(e, ir.Coef) for e in ir.walk(expr))
 
 
 def _common(numbers: Sequence[Coefficient]) -> Coefficient:

@@ -1,4 +1,4 @@
-"""Decay by example, `- m(x) * w` with m >= 0 made of signals; and how large a coefficient may be."""
+"""Decay by example, `- m(x) * w` with m >= 0 made of signals; and coefficients by which a whole rule is multiplied."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from math import inf
 from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.constants import Constants, negative
 from circuitdsl.derive.algebra.words import Coefficient, Nature, Scalar, Sum, make_sum, outer, plus, scaled, zero
+from circuitdsl.derive.read.pulls import is_pull, per_synapse
 from circuitdsl.derive.read.symbols import Symbols
 from circuitdsl.graph import ir
 from circuitdsl.graph.folding import product
@@ -39,8 +40,7 @@ class Leaks:
         return total
 
     def _is_leak(self, term: Term) -> bool:
-        per_synapse = any(isinstance(part, ir.Coef) for e in term.numeric for part in ir.walk(e))
-        if term.states or term.mixed or per_synapse or self.number(term).number > 0:
+        if term.states or term.mixed or any(map(per_synapse, term.numeric)) or self.number(term).number > 0:
             return False
         return all(map(self._is_nonnegative, self._sides(term)))
 
@@ -89,6 +89,13 @@ class Leaks:
                 return read.population is None and read.expr is not None and self._is_sized(read.expr)
             case _:
                 return False
+
+
+def shared_factors(terms: Sequence[Term]) -> tuple[ir.Expr, ...]:
+    """The coefficients by which a whole rule is multiplied, its decay included; none where there is no decay."""
+    own = {tuple(e for e in t.numeric if per_synapse(e)) for t in terms}
+    plain = not any(t.states or (t.weights and not is_pull(t)) for t in terms)
+    return own.pop() if len(own) == 1 and any(map(is_pull, terms)) and plain else ()
 
 
 def most_of(init: ir.Init, constants: Constants) -> float:

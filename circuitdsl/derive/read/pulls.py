@@ -14,6 +14,7 @@ from math import inf
 from circuitdsl.derive.algebra.constants import Constants, magnitude
 from circuitdsl.derive.algebra.words import Coefficient
 from circuitdsl.graph import ir
+from circuitdsl.graph.plasticity import Term
 
 #: Of the range within which a pull is gentle enough so much is claimed, as it is found by halving.
 SAFE = 0.999
@@ -133,3 +134,16 @@ def _monomial(expr: ir.Expr) -> tuple[int, Fraction] | None:
             return None if one is None or two is None else ((one[0] + two[0]) % 2, one[1] + two[1])
         case _:
             return None
+
+
+# ---------------------------------------------------------------- terms of rules
+
+
+def is_pull(term: Term) -> bool:
+    """Whether a term is a function of the weight alone."""
+    return bool(term.weights) and not (term.pre or term.signals or term.states or term.mixed)
+
+
+def per_synapse(expr: ir.Expr) -> bool:
+    """Whether an expression reads a coefficient, another number for each weight."""
+    return any(isinstance(e, ir.Coef) for e in ir.walk(expr))

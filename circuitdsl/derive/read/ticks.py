@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from circuitdsl.derive.algebra.constants import with_fans
 from circuitdsl.graph import ir
 from circuitdsl.graph.folding import mul, num, rebuild
 from circuitdsl.graph.numbers import evaluate, numbers_of
@@ -294,4 +295,21 @@ def _input(value: ir.Value, name: str) -> ir.Value:
     """An input in the place of a value."""
     return ir.Value(
         name=name, span=value.span, via=value.via, kind=ir.Kind.INPUT, population=value.population, size=value.size
+    )
+
+
+def in_training(synapse: ir.Synapse) -> ir.Synapse:
+    """The synapse with `train` as 1, as its rule runs in training only, and fans as params."""
+
+    def trained(e: ir.Expr) -> ir.Expr | None:
+        return num(1, e.span) if isinstance(e, ir.Flag) and e.which == "train" else None
+
+    def again(e: ir.Expr) -> ir.Expr:
+        return rebuild(with_fans(e, synapse), trained)
+
+    return replace(
+        synapse,
+        dw=None if synapse.dw is None else again(synapse.dw),
+        drives=tuple(replace(d, expr=again(d.expr)) for d in synapse.drives),
+        states=tuple(s if s.update is None else replace(s, update=again(s.update)) for s in synapse.states),
     )
