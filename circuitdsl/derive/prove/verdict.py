@@ -38,10 +38,12 @@ def derive(circuit: ir.Circuit) -> Derivation:
     rules = {s.name: read_rule(symbols, s) for s in circuit.synapses.values() if s.dw is not None}
     drives = [d for d in rules.values() if isinstance(d, Drive)]
     relations = find_relations(symbols, drives, learning) if symbols.opened.one_tick else []
-    by_synapse: dict[str, list[Relation]] = {}
+    by_synapse: dict[tuple[str, str], list[Relation]] = {}
     for relation in relations:
         for name in dict.fromkeys(relation.synapses):
-            by_synapse.setdefault(name, []).append(relation)
+            by_synapse.setdefault(("either", name), []).append(relation)
+        for name in names(relation.right) if relation.kind == "intertwiner" else ():
+            by_synapse.setdefault(("right", name), []).append(relation)
     transports = tuple(_transports(symbols, relations, rules, learning))
     court = _Court(circuit, roles_of(circuit), symbols, learning, rules, by_synapse, transports)
     findings, dc = consistent({name: court.finding(s) for name, s in circuit.synapses.items()})
@@ -94,7 +96,7 @@ class _Court:
     symbols: Symbols
     learning: frozenset[str]
     rules: Mapping[str, Drive | Unread]
-    relations: Mapping[str, Sequence[Relation]]  # by synapse
+    relations: Mapping[tuple[str, str], Sequence[Relation]]  # by synapse: its own, intertwiners with it on the right
     transports: tuple[Transport, ...]
 
     @property
@@ -121,7 +123,7 @@ class _Court:
 
     def _about_auxiliary(self, synapse: ir.Synapse) -> tuple[str, ...]:
         rule = self.rules[synapse.name]
-        own = [self.words.relation(r) for r in self.relations.get(synapse.name, ())]
+        own = [self.words.relation(r) for r in self.relations.get(("either", synapse.name), ())]
         if own:
             return tuple(own)
         if isinstance(rule, Unread):
@@ -172,9 +174,12 @@ class _Court:
     def _collapse(self, form: Form, grounds: Grounds) -> str | None:
         """Why a positive H is 0 at rest: `V = c F W^T`, where F is driven by V with the sign of -c. Then `F = -k F G`
         for some k > 0 and a positive semidefinite G, which leaves nothing but F = 0."""
-        for relation in grounds.all_relations() if form.factor.number > 0 else ():
+        if form.factor.number <= 0:
+            return None
+        driven = {r for name in names(form.h) for r in self.relations.get(("right", name), ())}
+        for relation in grounds.all_relations() if driven else ():
             left = relation.word[0]
-            if relation.kind != "intertwiner" or len(relation.word) > 1 or not isinstance(left, Matrix):
+            if relation not in driven or len(relation.word) > 1 or not isinstance(left, Matrix):
                 continue
             for term in relation.right.terms:
                 other = next(iter(term.word), None)
