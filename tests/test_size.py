@@ -138,10 +138,12 @@ def test_two_thousand_synapses_on_one_dendrite() -> None:
 
 
 def test_a_dendrite_of_many_synapses_is_told_by_its_name() -> None:
-    text = sources(200).replace("synapse Wo: h -> out", "synapse U: x -> h.apical { dw = 0.1 * post.basal * pre }\n  synapse Wo: h -> out")
+    text = sources(200).replace(
+        "synapse Wo: h -> out", "synapse U: x -> h.apical { dw = 0.1 * post.basal * pre }\n  synapse Wo: h -> out"
+    )
     found = derived(text)
     assert found.findings["U"].credit == "h.basal"
-    longest = max(len(line) for line in page(found, [], width=10_000).splitlines())
+    longest = max(len(" ".join(line.split())) for line in page(found, [], width=10_000).splitlines())
     assert longest < 2_000
 
 

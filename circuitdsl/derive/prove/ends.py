@@ -6,8 +6,8 @@ derive/prove/relations.py) needs one of the credit of each rule with the presyna
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import combinations
 from dataclasses import dataclass, field
+from itertools import combinations
 
 from circuitdsl.derive.algebra.words import Letter, Sum, as_diagonal, blocks
 from circuitdsl.derive.read.drives import Drive

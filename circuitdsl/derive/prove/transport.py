@@ -250,7 +250,9 @@ class Transport:
             if not wave:
                 break
 
-    def _ends(self, dendrite: str, ends: frozenset[str], reached: Mapping[str, frozenset[str]]) -> frozenset[str] | None:
+    def _ends(
+        self, dendrite: str, ends: frozenset[str], reached: Mapping[str, frozenset[str]]
+    ) -> frozenset[str] | None:
         """The ends of the gradient of a dendrite by those above it; None if not all of these are reached."""
         found: set[str] = set()
         for name in tails(self.levels.level(dendrite)):

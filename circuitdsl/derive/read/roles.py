@@ -67,8 +67,8 @@ def roles_of(circuit: ir.Circuit) -> Roles:
     sources = all_sources(circuit)
     compared = frozenset(compared_data(circuit))
     noisy = {v.name for v in circuit.values.values() if _is_noisy(v)}
-    reached = [frozenset(reached_from(sources, starts)) for starts in (compared, noisy)]
-    return Roles(circuit, compared, *reached, tuple(unlike_training(circuit)))
+    reached, unsure = (frozenset(reached_from(sources, starts)) for starts in (compared, noisy))
+    return Roles(circuit, compared, reached, unsure, tuple(unlike_training(circuit)))
 
 
 def cannot_see_error(roles: Roles, synapse: ir.Synapse) -> str | None:

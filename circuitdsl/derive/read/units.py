@@ -129,11 +129,7 @@ class Units:
         except NotLinear:
             return
         only = lone_signal(found)
-        if (
-            only is not None
-            and only.name not in self.circuit.values
-            and only.name not in self.named
-        ):
+        if only is not None and only.name not in self.circuit.values and only.name not in self.named:
             self.named.add(self.arithmetic.aliases.setdefault(only.name, value.name))
             self.opened.pop(value.name, None)
 

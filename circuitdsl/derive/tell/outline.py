@@ -26,7 +26,6 @@ from circuitdsl.derive.tell.wording import EXPLAINED, MEAN_FIELD, Wording, negle
 from circuitdsl.diagnostics import Span
 from circuitdsl.graph import ir
 
-
 #: A sum of more terms is broken off on a page.
 MAX_TOLD = 12
 
