@@ -149,7 +149,8 @@ def test_a_dendrite_of_many_synapses_is_told_by_its_name() -> None:
 
 def test_a_long_sum_is_broken_off() -> None:
     readers = " ".join(
-        f"neuron o[{i}]: 4 {{ dendrite d   rate = d }} synapse U[{i}]: h -> o[{i}] {{ dw = 0.1 * (y - post) * pre }}"
+        f"neuron o[{i}]: 4 {{ dendrite d   rate = d }} neuron e[{i}]: 4 {{ rate = y - o[{i}] }} "
+        f"synapse U[{i}]: h -> o[{i}] {{ dw = 0.1 * e[{i}] * pre }}"
         for i in range(100)
     )
     loss = " + ".join(f"mse(o[{i}], y)" for i in range(100))
