@@ -193,6 +193,7 @@ def main() -> None:
             continue
         print(f"{name:28}" + "".join(f"{stage:>9}" for stage in STAGES), flush=True)
         before: dict[str, float] = {}
+        grown: dict[str, float] = dict.fromkeys(STAGES, math.nan)
         for size in (n for n in sizes if n <= options.largest):
             seconds = measured(make(size))
             print(f"{size:28,}" + "".join(f"{seconds[stage]:9.2f}" for stage in STAGES), flush=True)

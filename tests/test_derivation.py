@@ -176,7 +176,7 @@ def test_fixed_weights_made_from_each_other() -> None:
         ("sigmoid(basal)", "mse(out, y)", "y - out", "aligned"),
         ("sigmoid(basal)", "mse(out, y)", "(y - out) * out * (1 - out)", "exact"),
         ("tanh(basal)", "mse(out, y)", "(1 - out^2) * (y - out)", "exact"),
-        ("softmax(basal)", "mse(out, y)", "y - out", None),
+        ("softmax(basal)", "mse(out, y)", "y - out", "aligned"),
         ("softmax(basal)", "cross_entropy(out, y)", "y - out", "exact"),
         ("softmax(2 * basal)", "cross_entropy(out, y)", "y - out", "exact"),
         ("sigmoid(basal)", "cross_entropy(out, y)", "y - out", None),  # of one class only

@@ -23,7 +23,7 @@ derive/algebra/notation.py, putting numbers for letters in derive/read/numeric.p
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
@@ -356,13 +356,12 @@ def expect(a: Sum) -> Sum:
 
 def make_sum(rows: int, cols: int, raw: Iterable[_Raw]) -> Sum:
     """The sum of coefficient * scalar words * word: words brought to normal form, equal ones collected."""
-    return _collected(rows, cols, (_normal(*each) for each in raw))
+    return _collected(rows, cols, [_normal(*each) for each in raw])
 
 
-def _collected(rows: int, cols: int, terms: Iterable[Term]) -> Sum:
-    terms = list(terms)
+def _collected(rows: int, cols: int, terms: Sequence[Term]) -> Sum:
     if len(terms) < 2:
-        return Sum(rows, cols, tuple(t for t in terms if t.coefficient.number))
+        return Sum(rows, cols, tuple([t for t in terms if t.coefficient.number]))
     numbers: dict[tuple[Any, ...], Fraction] = {}
     for t in terms:
         key = (t.coefficient.params, t.scalars, t.word)
@@ -379,8 +378,8 @@ def _term_key(term: Term) -> tuple[Any, ...]:
 
 
 def _normal(factor: Coefficient, scalars: Iterable[Word], word: Word) -> Term:
-    if not scalars and (not word or (len(word) == 1 and _stands_alone(word[0]))):
-        return Term(factor, (), word)
+    if not scalars and _is_whole(word):
+        return Term(factor, (), word if _is_tidy(word) else _tidy(word))
     numbers: list[Word] = list(scalars)
     rest: list[Letter] = []
     for piece in pieces(word):
@@ -389,6 +388,42 @@ def _normal(factor: Coefficient, scalars: Iterable[Word], word: Word) -> Term:
         else:
             rest += _tidy(piece)
     return Term(factor, tuple(sorted((_number(n) for n in numbers), key=_keys)), tuple(rest))
+
+
+def _is_whole(word: Word) -> bool:
+    """Whether the word is surely one piece and no number. Quick: most words are."""
+    last = len(word) - 1
+    for i, x in enumerate(word):
+        match x:
+            case Matrix(rows=rows, cols=cols):
+                whole = rows != UNIT and cols != UNIT
+            case Diagonal(signal):
+                whole = signal.size != UNIT
+            case Column(signal):
+                whole = i == last and signal.size != UNIT and not isinstance(word[0], Row)
+            case Row(signal):
+                whole = i == 0 and signal.size != UNIT
+            case _:
+                whole = False
+        if not whole:
+            return False
+    return True
+
+
+def _is_tidy(word: Word) -> bool:
+    """Whether the word is surely in order: no run in it has more than one letter. Quick."""
+    in_run = False
+    for x in word:
+        match x:
+            case Matrix():
+                in_run = False
+            case Diagonal(signal) | Row(signal) | Column(signal):
+                if signal.name == "1" or (in_run and not isinstance(x, Row)):
+                    return False
+                in_run = not isinstance(x, Column)
+            case _:
+                return False
+    return True
 
 
 def _stands_alone(letter: Letter) -> bool:

@@ -15,8 +15,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from circuitdsl.derive.algebra.arithmetic import NotLinear
+from circuitdsl.derive.algebra.arithmetic import NotLinear, key
 from circuitdsl.derive.algebra.comparison import ratio
+from circuitdsl.derive.algebra.polynomials import signals_of_sum
 from circuitdsl.derive.algebra.words import (
     Coefficient,
     Signal,
@@ -64,10 +65,34 @@ def find_motifs(symbols: Symbols, drives: Sequence[Drive]) -> list[Motif]:
         if drive.passage.is_open and drive.uneven is None:  # J has no part for any other pull
             by_neuron.setdefault(synapse.post, []).append(Side(drive, synapse.dendrite))
     for sides in by_neuron.values():
-        for i, x in enumerate(sides):
-            for y in sides[i + 1 :]:
-                motif = _motif(symbols, x, y) if x.dendrite != y.dendrite else None
-                found += [motif] if motif is not None else []
+        for x, y in _following_each_other(symbols, sides):
+            motif = _motif(symbols, x, y)
+            found += [motif] if motif is not None else []
+    return found
+
+
+def _following_each_other(symbols: Symbols, sides: Sequence[Side]) -> Iterator[tuple[Side, Side]]:
+    """The pairs on two dendrites of which each credit is made of the other's potential, among others."""
+    read = [_made_of(symbols, side.drive.signal) for side in sides]
+    places: dict[tuple[str, str], list[int]] = {}  # (its own dendrite, one that it reads)
+    for i, side in enumerate(sides):
+        for name in read[i]:
+            places.setdefault((side.dendrite, name), []).append(i)
+    for i, x in enumerate(sides):
+        others = {j for name in read[i] if name != x.dendrite for j in places.get((name, x.dendrite), ())}
+        yield from ((x, sides[j]) for j in sorted(others) if j > i)
+
+
+def _made_of(symbols: Symbols, poly: Sum) -> set[str]:
+    """The names of all signals that a polynomial is made of, those within functions too."""
+    found: set[str] = set()
+    waiting = signals_of_sum(poly)
+    while waiting:
+        signal = waiting.pop()
+        made = symbols.opened.arithmetic.made.get(key(signal)) if signal.name not in found else None
+        found.add(signal.name)
+        if made is not None:
+            waiting += [s for a in (made.argument, *made.others) for s in signals_of_sum(a)]
     return found
 
 
