@@ -67,7 +67,7 @@ class _Builder:
         targets = self.random.choices(("classes", "mixtures", "reals"), (8, 1, 1))[0] if classes else "reals"
         net = Net(
             tuple(self.populations), tuple(self.synapses), tuple(loss), targets, tuple(self.modulators.items()),
-            tuple(self.partners), eta=self.random.choice((0.1, 0.2)), gamma=self.random.choice((0.05, 0.1, 0.2)),
+            tuple(self.partners), eta=self.random.choice((0.03, 0.06)), gamma=self.random.choice((0.1, 0.2, 0.4)),
             choices=tuple(self.choices),
         )  # fmt: skip
         return self.changed(net, depth)
@@ -121,7 +121,7 @@ class _Builder:
     # ------------------------------------------------------------ what is done to it
 
     def changed(self, net: Net, depth: int) -> Net:
-        if self.chance(0.15):
+        if self.chance(0.25):
             net = self.bounded(net)
         if self.chance(0.1):
             net = self.penalised(net, depth)
@@ -147,7 +147,7 @@ class _Builder:
         return replace(net, choices=tuple(self.choices))
 
     def bounded(self, net: Net) -> Net:
-        end = self.random.choice((0.5, 1.0, 2.0))
+        end = self.random.choice((0.5, 2.0, 4.0))
         self.choices.append(f"bounds {end}")
         return replace(net, synapses=tuple(replace(s, bounds=(-end, end)) for s in net.synapses))
 

@@ -27,7 +27,7 @@ class Population:
 
 @dataclass(frozen=True)
 class Term:
-    """coefficient * post * pre * weight: one product of a rule, each factor an equation over signals of its own side."""
+    """coefficient * post * pre * weight: one product of a rule, each factor an equation over its own side."""
 
     post: str
     pre: str = "pre"

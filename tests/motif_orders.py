@@ -94,8 +94,8 @@ def _assumed(finding: Any) -> tuple[Any, ...]:
 
 def _hypothesis(h: Any, value: Any) -> Hypothesis:
     names = tuple(str(v) for k in h.__slots__ if isinstance(v := getattr(h, k), str))
-    number = getattr(h, "value", None)
-    return Hypothesis(type(h).__name__, names, None if number is None else float(value(number)))
+    numbers = [float(value(v)) for k in h.__slots__ if not isinstance(v := getattr(h, k), str)]
+    return Hypothesis(type(h).__name__, names, numbers[0] if numbers else None)
 
 
 def _loose(found: Derivation) -> frozenset[str]:
@@ -108,10 +108,12 @@ def _loose(found: Derivation) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class Orders:
-    """What came of one circuit: the first answer (None: it did not end), the longest time, and what is wrong."""
+    """What came of one circuit: the first answer (None: none ended), the longest time and the text that took it, and
+    what is wrong."""
 
     first: Derived | None
     seconds: float
+    slow: str | None
     wrong: tuple[tuple[str, str], ...]
 
 
@@ -120,7 +122,7 @@ def judged(net: Net, seed: int, orders: int, guard: float = GUARD) -> Orders:
     random = Random(seed)
     first: Derived | None = None
     wrong: list[tuple[str, str]] = []
-    longest = 0.0
+    longest, slow = 0.0, None
     for turn in range(orders):
         names = {s.name: s.name for s in net.synapses}
         if turn == orders - 1 > 0:
@@ -130,16 +132,16 @@ def judged(net: Net, seed: int, orders: int, guard: float = GUARD) -> Orders:
             found = derived(written, guard)
         except TooLong:
             wrong.append((f"no answer in {guard:g} s", written))
-            longest = guard
             continue
-        longest = max(longest, found.seconds)
+        if found.seconds > longest:
+            longest, slow = found.seconds, written
         back = _named_back(found, names)
         if first is None:
             first = back
         elif back.claims != first.claims:
             kind = "names" if turn == orders - 1 else "order"
             wrong.append((f"{kind}: {_difference(first, back)}", written))
-    return Orders(first, longest, tuple(wrong))
+    return Orders(first, longest, slow, tuple(wrong))
 
 
 def _named_back(found: Derived, names: dict[str, str]) -> Derived:
