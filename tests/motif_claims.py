@@ -224,7 +224,7 @@ def _distance(attractor: dict[str, Any], weights: Weights) -> float:
 def objection(claim: Claim, s: Synapse, state: State, loose: float) -> str | None:
     """Why a state in which the hypotheses are met (but for `loose`) contradicts a claim."""
     drive, down = state.drive(s), state.descent(s)
-    off = ROUNDING if loose == 0 else OFF + SLACK * loose
+    off = ROUNDING if loose < ROUNDING**2 else OFF + SLACK * loose
     if claim.verdict == "none":
         return _sees(claim, s, state, drive)
     norms = np.linalg.norm(drive), np.linalg.norm(down)

@@ -95,6 +95,8 @@ def _assumed(finding: Any) -> tuple[Any, ...]:
 def _hypothesis(h: Any, value: Any) -> Hypothesis:
     names = tuple(str(v) for k in h.__slots__ if isinstance(v := getattr(h, k), str))
     numbers = [float(value(v)) for k in h.__slots__ if not isinstance(v := getattr(h, k), str)]
+    if type(h).__name__ == "Attracted":  # either may be written first
+        names = tuple(sorted(names))
     return Hypothesis(type(h).__name__, names, numbers[0] if numbers else None)
 
 
@@ -148,7 +150,8 @@ def _named_back(found: Derived, names: dict[str, str]) -> Derived:
     old = {new: name for name, new in names.items()}
 
     def one(h: Hypothesis) -> Hypothesis:
-        return Hypothesis(h.kind, tuple(old.get(n, n) for n in h.names), h.value)
+        names = tuple(old.get(n, n) for n in h.names)
+        return Hypothesis(h.kind, tuple(sorted(names)) if h.kind == "Attracted" else names, h.value)
 
     claims = {
         old[name]: Claim(c.verdict, c.evidence, c.phi_sign, frozenset(map(one, c.assumes)))
