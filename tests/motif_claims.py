@@ -105,6 +105,9 @@ def residual(h: Hypothesis, state: State, attractors: Sequence[dict[str, Any]]) 
             low, high = sim.limits[h.names[0]]
             w = state.weights[h.names[0]][sim.masks[h.names[0]] > 0]
             return 0.0 if ((w > low) & (w < high)).all() else np.inf
+        case "Within":
+            assert h.value is not None
+            return 0.0 if np.abs(state.weights[h.names[0]]).max(initial=0) <= h.value else np.inf
         case "Attracted":
             own = [a for a in attractors if set(h.names) <= set(_letters(a))]
             return min((_distance(a, state.weights) for a in own), default=np.inf)

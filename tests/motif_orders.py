@@ -94,7 +94,8 @@ def _assumed(finding: Any) -> tuple[Any, ...]:
 
 def _hypothesis(h: Any, value: Any) -> Hypothesis:
     names = tuple(str(v) for k in h.__slots__ if isinstance(v := getattr(h, k), str))
-    numbers = [float(value(v)) for k in h.__slots__ if not isinstance(v := getattr(h, k), str)]
+    others = [v for k in h.__slots__ if not isinstance(v := getattr(h, k), str)]
+    numbers = [float(v if isinstance(v, float | int) else value(v)) for v in others]
     if type(h).__name__ == "Attracted":  # either may be written first
         names = tuple(sorted(names))
     return Hypothesis(type(h).__name__, names, numbers[0] if numbers else None)
