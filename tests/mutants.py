@@ -111,7 +111,7 @@ def first_failure(tree: Path, tests: tuple[str, ...]) -> str | None:
         return f"no end in {LIMIT} s"
     if done.returncode == 0:
         return None
-    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
+    failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
     if failed is None:
         raise RuntimeError(f"pytest did not get to run:\n{done.stdout}\n{done.stderr}")
     return failed.group(1)

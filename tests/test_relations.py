@@ -79,7 +79,8 @@ def test_four_synapses_come_together_while_they_learn() -> None:
     [
         {"V": f"eta * post.lateral * pre{TWICE}"},  # V and W
         {"F": f"eta * post * pre{TWICE}"},  # F and B
-        {"F": f"1.05 * eta * post * pre{PULL}", "B": f"eta * post * pre{PULL}"},  # pushes that do not cancel
+        {"V": f"eta * post.lateral * pre{TWICE}", "F": f"2 * eta * post * pre{PULL}"},  # V and W, pushes that cancel
+        {"F": f"1.05 * eta * post * pre{PULL}"},  # pushes that do not
         {"settings": "bounds = [-0.5, 0.5]"},
         {"settings": "sign = excitatory"},
     ],
@@ -91,28 +92,50 @@ def test_what_keeps_four_synapses_from_it_but_at_rest(change: dict[str, str]) ->
     assert not any("W2" in right for _, right in sides)
 
 
+@pytest.mark.parametrize(("eta_f", "cancels"), [(0.05, True), (0.0525, False), (0.05005, False)])
+def test_pushes_cancel_in_numbers_or_not_at_all(eta_f: float, cancels: bool) -> None:
+    """Rates that are params of their own: whether F keeps up with B is a matter of their values."""
+    text = sal(2, **{**LINEAR, "F": f"eta_f * post * pre{PULL}"})
+    found = kinds(text.replace("param eta = 0.05", "param eta = 0.05   param eta_f = 0.05"), eta_f=eta_f)
+    assert (found[UP] == "intertwiner") == cancels
+
+
 GATES = """
 circuit c {{
   param eta = 0.05   param gamma = 0.01
   input x: 5   target y: 3
-  neuron a: 6 {{ dendrite basal, apical   rate = basal }}
+  neuron a: 6 {{ dendrite basal, apical   rate = {rate} }}
   neuron b: 6 {{ dendrite basal   rate = basal }}
-  neuron d: 6 {{ dendrite basal, lateral   rate = basal   let other = b.basal }}
+  neuron d: 6 {{ dendrite basal, lateral   rate = basal{sent}   let other = b.basal }}
   neuron out: 3 {{ dendrite basal   rate = basal }}
   neuron err: 3 {{ rate = y - out }}
   synapse N: x -> b.basal
-  synapse W: x -> a.basal {{ dw = eta * post.apical * pre - eta * gamma * w }}
+  synapse W: x -> a.basal {{ dw = eta * post.apical{own} * pre - eta * gamma * w }}
   synapse B: d -> a.apical {{ dw = eta * post * pre - eta * gamma * w }}
-  synapse V: err -> d.basal {{ dw = eta * post.lateral{gate} * pre - eta * gamma * w }}
+  synapse V: err -> d.basal {{ dw = eta * post.lateral{taught} * pre - eta * gamma * w }}
   synapse F: a -> d.lateral {{ dw = eta * post * pre - eta * gamma * w }}
   synapse Wo: a -> out.basal {{ dw = eta * err * pre - eta * gamma * w }}
   loss = mse(out, y)
 }}"""
 
 
+OTHER = " * step(b.basal)"
+
+
+def gates(*, rate: str = "basal", own: str = "", sent: str = "", taught: str = "") -> str:
+    return GATES.format(rate=rate, own=own, sent=sent, taught=taught)
+
+
 def test_a_gate_of_another_neuron_stays() -> None:
     """Own gates may be dropped as a mean-field statement: they open with what they gate. Others may not."""
     rest = ("V", "F transpose(Wo)")
-    assert rest in kinds(GATES.format(gate=""))
-    assert rest not in kinds(GATES.format(gate=" * step(b.basal)"))
-    assert verdicts(derived(GATES.format(gate=" * step(b.basal)")))["W"] == OPEN
+    assert rest in kinds(gates())
+    assert rest not in kinds(gates(taught=OTHER))
+    assert verdicts(derived(gates(taught=OTHER)))["W"] == OPEN
+
+
+@pytest.mark.parametrize("sent", ["", OTHER])
+def test_a_gate_within_h_is_dropped_only_if_both_sides_begin_with_it(sent: str) -> None:
+    """credit = g F^T h F delta: g is the neuron's own, as in the gradient; another's h makes an H for each example."""
+    found = derived(gates(rate="relu(basal)", own=" * step(post.basal)", sent=sent))["W"]
+    assert (found.verdict == "gradient") == (not sent)
