@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test studies verdicts clean
+.PHONY: demo test motifs mutants studies verdicts clean
 
 demo: $(VENV)/installed ## a circuit that assembles itself, on handwritten digits
 	$(BIN)/circuitdsl demo --out demo
@@ -15,6 +15,12 @@ test: $(VENV)/installed-dev ## style, types and tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2
+
+motifs: $(VENV)/installed-dev ## random motifs: no claim may depend on the order of items, or be contradicted by a simulation (minutes)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/check_motifs.py --circuits 2000 --simulate 300
+
+mutants: $(VENV)/installed-dev ## edits of the source, one at a time, and the test that dies of each (minutes)
+	$(BIN)/python tests/mutants.py
 
 studies: $(VENV)/installed ## all studies in full, with docs/studies.md and its figures (many minutes)
 	$(BIN)/circuitdsl study all --out study --docs docs || [ $$? -eq 1 ] # 1: a claim does not hold, as its page says

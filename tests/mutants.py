@@ -1,0 +1,158 @@
+"""`make mutants`: one edit of the source at a time, in a copy, and the test that dies of it.
+
+Each mutant takes away one thing that keeps a relation from being claimed where it does not hold. One that survives has
+no test; one whose text is not found exactly once is stale, and has to be written anew. Exit 1 for either.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+COPIED = ("circuitdsl", "grammars", "circuits", "tests", "pyproject.toml")
+#: Seconds for the tests of one mutant: one that makes them run for ever has died as well.
+LIMIT = 300
+
+RELATIONS = "circuitdsl/derive/prove/relations.py"
+MATCHING = "circuitdsl/derive/prove/matching.py"
+TESTS = ("tests/test_relations.py",)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`old`, which stands once in `file`, becomes `new`; one of `tests` should fail."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...] = TESTS
+
+
+MUTANTS = (
+    Mutant(
+        "a decay that overshoots counts as rest",
+        RELATIONS, "return 0 < self.value(drive.decay) < 2", "return 0 < self.value(drive.decay) < 1e9",
+    ),
+    Mutant(
+        "another pull on one of a pair is ignored",
+        RELATIONS, "x.lockstep != y.lockstep or x.uneven != y.uneven:", "x.lockstep != y.lockstep:",
+    ),
+    Mutant(
+        "gains of the weight are allowed in exact pairs",
+        RELATIONS, "if search.settles(x) and not x.passage.weight else", "if search.settles(x) else",
+    ),
+    Mutant(
+        "an intertwiner may lead round to its own letter",
+        RELATIONS, "or x.synapse in ", "or None in ",
+    ),
+    Mutant(
+        "unequal decays of V and W in an intertwiner that shrinks on the way",
+        RELATIONS, "if not constants.equal(x.decay, y.decay) or not free or not still:", "if not free or not still:",
+    ),
+    Mutant(
+        "unequal decays of what an intertwiner moves along with",
+        RELATIONS, "or not _is_plain(r) or not constants.equal(dp.decay, dq.decay) or", "or not _is_plain(r) or",
+    ),
+    Mutant(
+        "what does not quite vanish vanishes",
+        RELATIONS, "<= 1e-12 * max(map(abs, v))", "<= 0.1 * max(map(abs, v))",
+    ),
+    Mutant(
+        "bounds do not matter to what shrinks on the way",
+        RELATIONS, "free = all(is_free(synapses[n]) for n in", "free = all(n in synapses for n in",
+    ),
+    Mutant(
+        "a gate of another neuron is dropped in an intertwiner",
+        RELATIONS, "return gates_in(a) <= search.symbols.own_gates(search.synapse(drive).post)", "return True",
+    ),
+    Mutant(
+        "a gate that credit and gradient do not both begin with is dropped",
+        MATCHING, "return all(x.signal.name in lead for x in letters", "return all(True for x in letters",
+        ("tests/test_derivation.py", "tests/test_relations.py"),
+    ),
+)  # fmt: skip
+
+
+def mutated(mutant: Mutant, root: Path = ROOT) -> str:
+    """The source of its file with the edit made. Raises ValueError if it is stale."""
+    source = (root / mutant.file).read_text()
+    found = source.count(mutant.old)
+    if found != 1:
+        raise ValueError(f"stale: {mutant.old!r} stands {found} times in {mutant.file}")
+    return source.replace(mutant.old, mutant.new)
+
+
+def copy_of_tree(to: Path) -> None:
+    ignored = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, to / name, ignore=ignored)
+        else:
+            shutil.copy(source, to / name)
+
+
+def first_failure(tree: Path, tests: tuple[str, ...]) -> str | None:
+    """The test that failed first, or that none ended in time; None if all passed."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]
+    environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=LIMIT)
+    except subprocess.TimeoutExpired:
+        return f"no end in {LIMIT} s"
+    if done.returncode == 0:
+        return None
+    failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
+    if failed is None:
+        raise RuntimeError(f"pytest did not get to run:\n{done.stdout}\n{done.stderr}")
+    return failed.group(1)
+
+
+def killer(tree: Path, mutant: Mutant) -> str | None:
+    """The test that a mutant dies of in a copy of the tree, which is as it was afterwards."""
+    path = tree / mutant.file
+    before = path.read_text()
+    path.write_text(mutated(mutant, tree))
+    try:
+        return first_failure(tree, mutant.tests)
+    finally:
+        path.write_text(before)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="edits of the source, one at a time, and the test that dies of each")
+    parser.add_argument("--only", default="", help="mutants whose name has this in it")
+    options = parser.parse_args()
+    chosen = [m for m in MUTANTS if options.only in m.name]
+    wrong = 0
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        tree = Path(folder)
+        copy_of_tree(tree)
+        already = first_failure(tree, tuple(sorted({t for m in chosen for t in m.tests})))
+        if already is not None:
+            print(f"nothing can be said: {already} fails without a mutant")
+            return 1
+        for mutant in chosen:
+            try:
+                test = killer(tree, mutant)
+            except ValueError as stale:
+                test, wrong = str(stale), wrong + 1
+            else:
+                wrong += test is None
+                test = "SURVIVED" if test is None else f"killed by {test}"
+            print(f"{mutant.name}\n    {test}", flush=True)
+    print(f"{len(chosen)} mutants, {wrong} that survived or are stale")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
