@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from circuitdsl.derive.prove.hypotheses import (
     AtRest,
     Attracted,
-    GentleDecay,
     Hypothesis,
     Lagging,
     MeanField,
@@ -18,7 +17,6 @@ from circuitdsl.derive.prove.hypotheses import (
     Slow,
     SmallSteps,
     Unbound,
-    Within,
 )
 from circuitdsl.derive.prove.relations import Relation
 from circuitdsl.derive.read.constraints import is_free
@@ -27,7 +25,7 @@ from circuitdsl.graph import ir
 from circuitdsl.graph.names import natural
 
 #: Hypotheses that neglect nothing: with these alone a claim is proved.
-PLAIN = (Attracted, OneHot, Nontrivial, Nonempty, Within, GentleDecay)
+PLAIN = (Attracted, OneHot, Nontrivial, Nonempty)
 #: Hypotheses with which a claim holds in every state all the same.
 LASTING = (OneHot, Nonempty)
 

@@ -15,9 +15,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from circuitdsl.derive.algebra.arithmetic import NotLinear, key
+from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.comparison import ratio
 from circuitdsl.derive.algebra.polynomials import signals_of_sum
+from circuitdsl.derive.algebra.products import key
 from circuitdsl.derive.algebra.words import (
     Coefficient,
     Signal,
