@@ -80,6 +80,7 @@ class Units:
     arithmetic: Arithmetic = field(init=False)
     targets: dict[str, Sum] = field(default_factory=dict)  # y -> err + out
     errors: dict[str, str] = field(default_factory=dict)  # err -> y
+    within: list[tuple[Signal, Sum]] = field(default_factory=list)  # errors inside a rate, and what they are
     squashed: list[str] = field(default_factory=list)  # rates that are functions of such an error
     opened: dict[str, Sum] = field(default_factory=dict)
     working: list[str] = field(default_factory=list)
@@ -102,6 +103,8 @@ class Units:
     def _forget(self) -> None:
         self.opened.clear()
         self.arithmetic.forget()
+        for error, found in self.within:
+            self.arithmetic.signal(error.name, error.size, made=Made("", found))
 
     def _name_function(self, value: ir.Value) -> None:
         """A rate that is one function of one argument gives its name to it."""
@@ -146,7 +149,8 @@ class Units:
                     error = self.arithmetic.signal(value.name, value.size)
                 else:
                     self.squashed.append(value.name)
-                    error = self.arithmetic.signal(f"({written(found)})", value.size, made=Made("", found))
+                    error = self.arithmetic.signal(f"({written(found)})", value.size)
+                    self.within.append((error, found))
                 self._solve(target.name, found, error)
                 break
 
@@ -159,7 +163,7 @@ class Units:
         except NotLinear:
             return None
         holding = [t for t in found.terms if target in {s.name for s in signals_of(t)}]
-        linear = len(holding) == 1 and len(signals_of(holding[0])) == 1 and not holding[0].scalars
+        linear = len(holding) == 1 < len(found.terms) and len(signals_of(holding[0])) == 1 and not holding[0].scalars
         return found if linear and not any(self._bends(s, target) for s in signals_of_sum(found)) else None
 
     def _bends(self, signal: Signal, target: str) -> bool:
