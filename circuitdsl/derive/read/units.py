@@ -82,6 +82,7 @@ class Units:
     arithmetic: Arithmetic = field(init=False)
     targets: dict[str, Sum] = field(default_factory=dict)  # y -> err + out
     errors: dict[str, str] = field(default_factory=dict)  # err -> y
+    within: list[tuple[Signal, Sum]] = field(default_factory=list)  # errors inside a rate, and what they are
     squashed: list[str] = field(default_factory=list)  # rates that are functions of such an error
     opened: dict[str, Sum] = field(default_factory=dict)
     working: list[str] = field(default_factory=list)
@@ -109,6 +110,8 @@ class Units:
     def _forget(self) -> None:
         self.opened.clear()
         self.arithmetic.forget()
+        for error, found in self.within:
+            self.arithmetic.signal(error.name, error.size, made=Made("", found))
 
     def _open_all(self) -> None:
         """Opens every value after those that it reads, so that no chain of values is too long to follow. What is
@@ -158,7 +161,8 @@ class Units:
                     error = self.arithmetic.signal(value.name, value.size)
                 else:
                     self.squashed.append(value.name)
-                    error = self.arithmetic.signal(f"({written(found)})", value.size, made=Made("", found))
+                    error = self.arithmetic.signal(f"({written(found)})", value.size)
+                    self.within.append((error, found))
                 self._solve(target.name, found, error)
                 if len(self.targets) < len(targets):
                     self._open_all()
@@ -173,7 +177,7 @@ class Units:
         except NotLinear:
             return None
         holding = [t for t in found.terms if target in {s.name for s in signals_of(t)}]
-        linear = len(holding) == 1 and len(signals_of(holding[0])) == 1 and not holding[0].scalars
+        linear = len(holding) == 1 < len(found.terms) and len(signals_of(holding[0])) == 1 and not holding[0].scalars
         return found if linear and not any(self._bends(s, target) for s in signals_of_sum(found)) else None
 
     def _bends(self, signal: Signal, target: str) -> bool:
