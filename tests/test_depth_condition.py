@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 from derivation_texts import LINEAR, derived, kp, sal, shipped
 from numpy.typing import NDArray
+from problems import load
 
-from circuitdsl.derive.prove.depth import DepthCondition
+from circuitdsl.derive.prove.depth import DepthCondition, depth_conditions
+from circuitdsl.derive.read.drives import read_rule
+from circuitdsl.derive.read.symbols import symbols_of
 from circuitdsl.diagnostics import Severity
 
 Array = NDArray[np.float64]
@@ -33,6 +36,14 @@ def conditions(text: str) -> list[tuple[str, str, str, str, bool]]:
     return [(c.v, c.f, c.w, c.b, c.holds) for c in derived(text).depth]
 
 
+def read(text: str) -> tuple[DepthCondition, ...]:
+    """The conditions, and nothing else of the derivation."""
+    circuit = load(text)
+    symbols = symbols_of(circuit)
+    rules = {s.name: read_rule(symbols, s) for s in circuit.synapses.values() if s.dw is not None}
+    return depth_conditions(symbols, rules)
+
+
 def only(text: str) -> DepthCondition:
     (found,) = derived(text).depth
     return found
@@ -48,7 +59,8 @@ def test_each_layer_but_the_top_has_one(depth: int) -> None:
 def test_it_does_not_depend_on_the_order_of_items() -> None:
     lines = linear(3, V1="0.02").strip().splitlines()
     turned = "\n".join([*lines[:3], *reversed(lines[3:-2]), *lines[-2:]])
-    assert conditions(turned) == conditions("\n".join(lines))
+    assert read(turned) == read("\n".join(lines))
+    assert [c.holds for c in read(turned)] == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +117,7 @@ def test_bounds_make_it_a_note() -> None:
 
 def test_columns_are_told_of_and_not_warned_of() -> None:
     """With laterals between partners the products set how many columns live."""
-    text = linear(2, V1="0.02")
+    text = linear(2, V1="0.02").replace(": 5 { dendrite basal, lateral", ": 6 { dendrite basal, lateral")
     for name in ("F1", "F2", "B1", "B2"):
         text = re.sub(rf"(synapse {name}: [^{{]*{{)", r"\1 connect = one_to_one ", text)
     found = only(text)
