@@ -96,8 +96,9 @@ ARCHITECTURES: dict[str, tuple[str, list[str]]] = {
     "scaled by the norm of a population": (
         circuit(g="dendrite basal rate = relu(basal) / (m + one)", wiring=PARALLEL, more="modulator m = norm(h)"),
         ["W2 = W3"]),
-    "normalised": (circuit(h="dendrite basal rate = basal", g="dendrite basal rate = h / m",
-                           more="modulator m = norm(h)", wiring="synapse W1: x -> h.basal { dw = pre } synapse W3: g -> out { dw = pre }"), ["W1 ="]),
+    "normalised": (
+        circuit(h="dendrite basal rate = basal", g="dendrite basal rate = h / m", more="modulator m = norm(h)",
+                wiring="synapse W1: x -> h.basal { dw = pre } synapse W3: g -> out { dw = pre }"), ["W1 ="]),
     "two synapses on a dendrite": (circuit(more="synapse A: x -> h.basal { dw = pre }"), ["W1 + A = W2", "W2 = W3"]),
     "a penalty on the hidden layer": (circuit(loss="cross_entropy(out, y) + 0.3 * mean(square(h))"), ["W2 = W3"]),
     "two heads": (circuit(
