@@ -168,7 +168,7 @@ def test_the_gate_of_several_dendrites() -> None:
         ("relu(basal)", " * (1 - step(post.basal))", None),  # where it does not fire
         ("relu(basal)", " * post", "aligned"),  # more where it fires more
         ("relu(basal)", " * (post.basal >= 0)", "gradient"),  # but for the kink
-        ("relu(basal)", " * (post >= 0)", None),  # always true
+        ("relu(basal)", " * (post >= 0)", "aligned"),  # always true
     ],
 )
 def test_other_slopes(rate: str, slope: str, wanted: str | None) -> None:

@@ -29,7 +29,7 @@ def made(seed: int) -> Derivation:
 def contradiction(found: Finding, at_end: Measurement) -> str | None:
     """Why the measurement objects to a verdict; where what it needs has not come about, nothing can."""
     cos, phi = at_end.cos, at_end.phi
-    if cos == 0 or at_end.residual > REACHED:
+    if cos == 0 or at_end.residual > REACHED or found.balance is not None:  # the last holds at rest
         return None
     match found.verdict:
         case "exact":

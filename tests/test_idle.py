@@ -305,4 +305,4 @@ def test_verdicts_of_this_kind_have_a_reason() -> None:
     assert loaded is not None
     found = derive(loaded)
     assert found["W"].because == ("`a.apical` is always 0, because B stays 0: nothing drives the weight",)
-    assert found["V"].because == ("no relation: V and F start at 0 and drive only each other: they stay 0",)
+    assert found["V"].because == ("no relation: F and V start at 0 and drive only each other: they stay 0",)

@@ -38,6 +38,7 @@ from circuitdsl.derive.algebra.words import (
 )
 from circuitdsl.derive.prove import squares as squares_module
 from circuitdsl.derive.prove.dual import Dual
+from circuitdsl.derive.prove.levels import Levels
 from circuitdsl.derive.prove.matching import Quotient, forms
 from circuitdsl.derive.prove.rewriting import steps_of
 from circuitdsl.derive.prove.squares import definite, is_symmetric, squares, squares_text, symmetric_part
@@ -377,7 +378,7 @@ def duals(text: str, synapse: str) -> list[Dual]:
     one = symbols.circuit.synapses[synapse]
     rule = read_rule(symbols, one)
     assert isinstance(rule, Drive)
-    transport = Transport(symbols, steps_of([], frozenset()), False)
+    transport = Transport(Levels(symbols), steps_of([], frozenset()), False)
     return [dual for dual, _ in transport.duals(rule.signal, one.dendrite)]
 
 

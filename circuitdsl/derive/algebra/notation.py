@@ -234,6 +234,7 @@ class Notation:
 
 #: What LaTeX needs for characters beyond its own, in formulas and (between dollars) in text.
 SYMBOLS = {
+    "⟨": r"\langle ", "⟩": r"\rangle ", "∇": r"\nabla ",
     "′": "'", "·": r"\cdot ", "−": "-", "≠": r"\neq ", "<": "<", ">": ">", "|": "|", "≤": r"\leq ", "≥": r"\geq ",
     "²": "^2", "→": r"\to ", "←": r"\leftarrow ", "⇒": r"\Rightarrow ", "∘": r"\circ ", "⊗": r"\otimes ",
     "ᵀ": r"^{\top}", "½": r"\tfrac{1}{2}", "Σ": r"\Sigma ", "Δ": r"\Delta ", "∂": r"\partial ", "⁻": "^{-}",

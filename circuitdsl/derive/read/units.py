@@ -101,6 +101,7 @@ class Units:
             for name in self.circuit.order:
                 self._name_function(self.circuit.values[name])
         self.arithmetic.splits = True
+        self._forget()
         targets = {p.name: p for p in self.circuit.of_kind(ir.Kind.TARGET)}
         for name in () if self.plain else self.circuit.order:
             self._name_error(self.circuit.values[name], targets)
