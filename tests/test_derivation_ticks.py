@@ -239,7 +239,7 @@ def test_a_readout_of_weights_that_learn_meanwhile() -> None:
     kept = readout(schedule="phase run: 6   update = example").replace("rate = tanh(v)", "rate = tanh(v + k)")
     kept = derived(kept.replace("state v = 0", "state k = 0 keep   dk = 0.01 * rate   state v = 0"))
     assert verdicts(kept)["Wo"] == ("gradient", "derived")
-    assert "h.k changes between the ticks" in reason(kept, "Wo")
+    assert SmallSteps("h.k") in kept["Wo"].assumes
 
 
 def test_library() -> None:
