@@ -37,7 +37,9 @@ VERDICTS = [
     ("d10_tanh_noderiv", "W1", None, None, ""),
     ("d10_tanh_noderiv", "W2", 'aligned', 'proved', "attracted(V2, W3) one_hot(y)"),
     ("d10_tanh_noderiv", "W3", 'exact', 'proved', "one_hot(y)"),
-    ("d22_bias_in_apical", "W1", 'descent', 'derived', "at_rest(W1) at_rest(W3) homogeneous(h1) homogeneous(h2) nontrivial(W3) one_hot(y)"),
+    ("d22_bias_in_apical", "W1", 'descent', 'derived',
+     "at_rest(W1) at_rest(W3) homogeneous(h1) "
+     "homogeneous(h2) nontrivial(W3) one_hot(y)"),
     ("d22_bias_in_apical", "W2", 'gradient', 'proved', "attracted(V2, W3) one_hot(y)"),
     ("d22_bias_in_apical", "W3", 'exact', 'proved', "one_hot(y)"),
     ("elu_rule", "W1", 'exact', 'proved', "one_hot(y)"),
@@ -60,7 +62,9 @@ VERDICTS = [
     ("neg_B", "W1", 'none', 'derived', "at_rest(B1) at_rest(W1) unbound(B1) unbound(W1)"),
     ("neg_B", "W2", 'none', 'derived', "at_rest(B2) at_rest(W2) unbound(B2) unbound(W2)"),
     ("neg_B", "Wo", 'exact', 'proved', "one_hot(y)"),
-    ("order_f_before_b", "W", 'gradient', 'derived', "at_rest(V) at_rest(Wo) attracted(B, F) nontrivial(F) spectral(Wo)"),
+    ("order_f_before_b", "W", 'gradient', 'derived',
+     "at_rest(V) at_rest(Wo) attracted(B, "
+     "F) nontrivial(F) spectral(Wo)"),
     ("order_f_before_b", "Wo", 'exact', 'proved', ""),
     ("pos_exp", "W", 'gradient', 'derived', "lagging(W) one_hot(y)"),
     ("pos_sigmoid", "W", 'gradient', 'derived', "lagging(W) one_hot(y)"),
