@@ -14,6 +14,7 @@ from circuitdsl.derive.prove.hypotheses import (
     Nonempty,
     Nontrivial,
     OneHot,
+    Open,
     Slow,
     SmallSteps,
     Unbound,
@@ -25,7 +26,7 @@ from circuitdsl.graph import ir
 from circuitdsl.graph.names import natural
 
 #: Hypotheses that neglect nothing: with these alone a claim is proved.
-PLAIN = (Attracted, OneHot, Nontrivial, Nonempty)
+PLAIN = (Attracted, OneHot, Nontrivial, Nonempty, Open)
 #: Hypotheses with which a claim holds in every state all the same.
 LASTING = (OneHot, Nonempty)
 
@@ -105,6 +106,8 @@ def of_drive(drive: Drive) -> Iterator[Hypothesis]:
         yield Slow(drive.synapse)
     if drive.passage.lagging:
         yield Lagging(drive.synapse)
+    if drive.passage.vanishing and drive.passage.scale is not None:
+        yield Open(drive.synapse, drive.passage.scale)
 
 
 def of_masks(circuit: ir.Circuit, synapses: Iterable[str]) -> Iterator[Hypothesis]:

@@ -124,7 +124,15 @@ class ManyDraws:
     population: str
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Open:
+    """A factor of a rule that depends on its own weight is not 0 for all weights of a synapse."""
+
+    synapse: str
+    factor: str
+
+
 Hypothesis = (
     AtRest | Unbound | Attracted | OneHot | Nontrivial | Nonempty | MeanField | Slow | Lagging | SmallSteps | Spectral
-    | Homogeneous | Within | GentleDecay | ManyDraws
+    | Homogeneous | Within | GentleDecay | ManyDraws | Open
 )  # fmt: skip

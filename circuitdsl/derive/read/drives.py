@@ -33,13 +33,14 @@ from circuitdsl.graph.plasticity import Term, split
 class Passage:
     """What stands between the drive and the weight. `trace`: linear states, a low-pass of the drive. `scale`: a
     positive factor for each synapse, as text; `lagging` if it is made of states that follow the drive, `weight` if
-    it depends on the weight itself, `whole` if it multiplies the decay too and is the same for all examples, and then
+    it depends on the weight itself (`vanishing`: it may be 0), `whole` if it multiplies the decay too and is the same for all examples, and then
     `most` is what it stays below (inf: not known)."""
 
     trace: bool = False
     scale: str | None = None
     lagging: bool = False
     weight: bool = False
+    vanishing: bool = False
     whole: bool = False
     most: float = inf
 
@@ -237,9 +238,8 @@ class _Reader:
         if factors:
             for gain in gains:
                 self._check_gain(gain)
-            self._check_weights(weights)
             scale = text(product(factors, span=self.synapse.span))
-            passage = Passage(scale=scale, weight=bool(weights))
+            passage = Passage(scale=scale, weight=bool(weights), vanishing=self._may_vanish(weights))
         bare = [replace(t, weights=(), numeric=tuple(e for e in t.numeric if not per_synapse(e))) for t in moving]
         return passage, bare, Coefficient()
 
@@ -247,11 +247,13 @@ class _Reader:
         if not self._range(gain).positive:
             raise NotLinear(f"the factor `{text(gain)}` of each synapse is not shown to be positive")
 
-    def _check_weights(self, weights: Sequence[ir.Expr]) -> None:
-        """Functions of the weight have to be 0 or more for all weights that are reached."""
+    def _may_vanish(self, weights: Sequence[ir.Expr]) -> bool:
+        """Whether functions of the weight, which have to be 0 or more for all weights that are reached, may be 0."""
         whole = product(weights, span=self.synapse.span)
-        if not self._range(whole).nonnegative:
+        found = self._range(whole)
+        if not found.nonnegative:
             raise NotLinear(f"`{text(whole)}` is not shown to be 0 or more for every weight")
+        return not found.positive
 
     def _through_states(self) -> tuple[Passage, list[Term], Coefficient]:
         """A rule that reads its drive, or traces of it, possibly times positive functions of states."""

@@ -19,6 +19,7 @@ from circuitdsl.derive.prove.hypotheses import (
     Nonempty,
     Nontrivial,
     OneHot,
+    Open,
     Slow,
     SmallSteps,
     Spectral,
@@ -60,6 +61,8 @@ def name_of(hypothesis: Hypothesis) -> str:
             return f"gentle_decay({of})"
         case ManyDraws(population=of):
             return f"many_draws({of})"
+        case Open(synapse=of):
+            return f"open({of})"
         case _:
             assert_never(hypothesis)
 
@@ -97,6 +100,8 @@ def text_of(hypothesis: Hypothesis, constants: Constants) -> str:
             return f"the decay by example takes at most the whole of {of} per update, and on average something"
         case ManyDraws(population=of):
             return f"updates are means over many draws of {of}, or learning is slow against these"
+        case Open(synapse=of, factor=factor):
+            return f"{factor} is not 0 for all weights of {of}"
         case _:
             assert_never(hypothesis)
 
@@ -144,5 +149,7 @@ def _short(hypothesis: Hypothesis, constants: Constants) -> tuple[str, str, str]
             return "decay by example of ", of, " at most 1"
         case ManyDraws(population=of):
             return "many draws: ", of, ""
+        case Open(synapse=of, factor=factor):
+            return f"{factor} not 0: ", of, ""
         case _:
             assert_never(hypothesis)
