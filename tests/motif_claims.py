@@ -233,8 +233,8 @@ def objection(claim: Claim, s: Synapse, state: State, loose: float) -> str | Non
     norms = np.linalg.norm(drive), np.linalg.norm(down)
     if norms[1] < 1e-9:  # nothing to descend
         return None
-    if norms[0] < 1e-9 * max(norms[1], 1):
-        return f"{claim.verdict}, but the drive is 0 and the gradient {norms[1]:.2g}"
+    if _is_idle(*norms):  # told of all states together
+        return None
     cos = float((drive * down).sum() / (norms[0] * norms[1]))
     match claim.verdict:
         case "exact":
@@ -250,6 +250,11 @@ def objection(claim: Claim, s: Synapse, state: State, loose: float) -> str | Non
             return None if least > -off else f"aligned, but in one example cos {least:.4f}"
         case _:
             return f"an unknown verdict {claim.verdict}"
+
+
+def _is_idle(drive: float, down: float) -> bool:
+    """A drive of 0 where there is something to descend."""
+    return down >= 1e-9 and drive < 1e-9 * max(down, 1)
 
 
 def _sees(claim: Claim, s: Synapse, state: State, drive: Array) -> str | None:
@@ -323,6 +328,7 @@ def _judge_claim(found: Judgement, derived: Derived, s: Synapse, claim: Claim, r
     held = 0
     objections: list[str] = []
     factors: list[float] = []
+    idle: list[bool] = []
     for state in run:
         if not np.isfinite(state.drive(s)).all() or not np.isfinite(state.descent(s)).all():
             continue
@@ -335,8 +341,12 @@ def _judge_claim(found: Judgement, derived: Derived, s: Synapse, claim: Claim, r
         why = objection(claim, s, state, worst)
         if why is not None:
             objections.append(f"{s.name} {why}, after {state.update} updates (largest residual {worst:.2g})")
+        down = float(np.linalg.norm(state.descent(s)))
+        idle += [_is_idle(float(np.linalg.norm(state.drive(s))), down)] if down >= 1e-9 else []
         if claim.verdict == "exact":
             factors += _factor(s, state)
+    if claim.verdict != "none" and idle and all(idle):
+        objections.append(f"{s.name} {claim.verdict}, but the drive is 0 in all {len(idle)} states")
     if not objections and len(factors) > 1 and max(factors) > min(factors) * (1 + 1e-4):
         objections.append(f"{s.name} exact, but the factor goes from {min(factors):.6f} to {max(factors):.6f}")
     if not held:
