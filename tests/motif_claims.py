@@ -194,19 +194,11 @@ def _letters(attractor: dict[str, Any]) -> list[str]:
 
 
 def _product(side: str, weights: Weights) -> Array:
-    """`V transpose(B)`, `F transpose(W) + G`, `diag(...)` in numbers."""
-    if side.startswith("diag(") and side.endswith(")"):
-        return np.diag(np.diag(_product(side[5:-1], weights)))
-    total: Array = 0.0
-    for term in re.split(r"\s\+\s", side):
-        found: Array = None
-        for turned, name, number in re.findall(r"transpose\((\w+)\)|([A-Za-z]\w*)|(-?\d[\d.]*)", term):
-            factor = weights[turned].T if turned else weights[name] if name else float(number) * 1.0
-            found = (
-                factor if found is None else found @ factor if np.ndim(found) and np.ndim(factor) else found * factor
-            )
-        total = total + found
-    return total
+    """`V transpose(B)`, `F transpose(W) + 2 G`, `diag(...)` in numbers."""
+    scaled = re.sub(r"(?<![\w.])(\d[\d.e+-]*)\s+(?=[A-Za-z(])", r"\1 * ", side)
+    multiplied = re.sub(r"(?<=[\w)])\s+(?=[A-Za-z(])", " @ ", scaled)
+    functions = {"transpose": np.transpose, "diag": lambda a: np.diag(np.diag(a)), "__builtins__": {}}
+    return eval(multiplied, functions, dict(weights))
 
 
 def _difference(attractor: dict[str, Any], weights: Weights) -> tuple[float, float]:
@@ -306,8 +298,9 @@ class Judgement:
 
     @property
     def complete(self) -> bool:
-        """Whether there were claims, and all hypotheses of all of them were met in some state."""
-        return bool(self.met) and not self.unmet
+        """Whether there were verdicts, and all hypotheses of all of them were met in some state."""
+        met, unmet = (any(not k.startswith("attractor") for k in c) for c in (self.met, self.unmet))
+        return met and not unmet
 
 
 def judge_motif(derived: Derived, simulation: Simulation, updates: int) -> Judgement:
