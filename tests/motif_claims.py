@@ -56,7 +56,12 @@ class State:
         return sum(d[f"{s.post}.{s.dendrite}"] for d in self.by_term)
 
     def drive(self, s: Synapse) -> Array:
+        """What the rule adds but for what pulls at its weights."""
         return self.simulation.drive(s.name, self.values, self.weights[s.name])
+
+    def learnt(self, s: Synapse) -> Array:
+        """That, times what multiplies the whole rule."""
+        return self.simulation.factor(s, self.weights[s.name]) * self.drive(s)
 
     def descent(self, s: Synapse, delta: Array | None = None) -> Array:
         """-grad of the loss, or of the part of it with these deltas."""
@@ -67,6 +72,7 @@ class State:
         """<drive, -grad> of each example by itself, as a cosine."""
         delta, pre = self.delta(s), self.values[s.pre]
         mask, terms = self.simulation.masks[s.name], self.simulation.factors(s.name, self.values, self.weights[s.name])
+        mask = self.simulation.factor(s, self.weights[s.name]) * mask
         drive = sum(gain * (p[:, :, None] * r[:, None, :]) for p, r, gain in terms) * mask
         down = delta[:, :, None] * pre[:, None, :] * mask
         sizes = np.sqrt((drive**2).sum((1, 2)) * (down**2).sum((1, 2)))
@@ -74,7 +80,7 @@ class State:
 
     def credit(self, s: Synapse) -> Array | None:
         """The postsynaptic factor, where the rule is that times the presynaptic rate."""
-        if any(t.pre != "pre" or t.weight != "1" for t in s.terms) or s.per_weight is not None:
+        if any(t.pre != "pre" or t.weight != "1" for t in s.terms) or s.per_weight or s.whole:
             return None
         return sum(p for p, _, _ in self.simulation.factors(s.name, self.values, self.weights[s.name]))
 
@@ -83,7 +89,8 @@ class State:
         data = self.simulation.data
         rolled = {**data, "y": np.roll(data["y"], 7, axis=0)}
         values = self.simulation.values(self.weights, data=rolled)
-        return self.simulation.drive(s.name, values, self.weights[s.name])
+        w = self.weights[s.name]
+        return self.simulation.factor(s, w) * self.simulation.drive(s.name, values, w)
 
 
 def states(simulation: Simulation, updates: int) -> list[State]:
@@ -142,12 +149,13 @@ def _unrest(state: State, s: Synapse) -> float:
     """The mean increment against the decay, which it balances at rest; weights that are gone are at rest."""
     if not s.plastic:
         return 0.0
-    w, decay = state.weights[s.name], s.decay * state.net.gamma
-    moved = _size(state.drive(s) - decay * w)
+    w = state.weights[s.name]
+    decayed = state.simulation.decayed(s, w)
+    moved = _size(state.drive(s) - decayed)
     if moved == 0:
         return 0.0
     first = max(_size(state.simulation.start[s.name]), 0.1)
-    scale = max(decay * _size(w), GONE * (decay or state.net.gamma) * first)
+    scale = max(_size(decayed), GONE * (s.decay or 1.0) * state.net.gamma * first)
     return moved / scale
 
 
@@ -218,7 +226,7 @@ def _distance(attractor: dict[str, Any], weights: Weights) -> float:
 
 def objection(claim: Claim, s: Synapse, state: State, loose: float) -> str | None:
     """Why a state in which the hypotheses are met (but for `loose`) contradicts a claim."""
-    drive, down = state.drive(s), state.descent(s)
+    drive, down = state.learnt(s), state.descent(s)
     off = ROUNDING if loose < ROUNDING**2 else OFF + SLACK * loose
     if claim.verdict == "none":
         return _sees(claim, s, state, drive)
@@ -251,7 +259,7 @@ def _is_idle(drive: float, down: float) -> bool:
 
 def _sees(claim: Claim, s: Synapse, state: State, drive: Array) -> str | None:
     """Why a rule that is said to be no learning is one: it changes with the errors, or follows a part of the loss."""
-    first = State(state.simulation, 0, state.simulation.start).drive(s)
+    first = State(state.simulation, 0, state.simulation.start).learnt(s)
     size = np.linalg.norm(drive)
     if size <= GONE * max(np.linalg.norm(first), 1e-2) or size < 1e-9:
         return None
@@ -352,7 +360,7 @@ def _judge_claim(found: Judgement, derived: Derived, s: Synapse, claim: Claim, r
 
 
 def _factor(s: Synapse, state: State) -> Iterator[float]:
-    drive, down = state.drive(s), state.descent(s)
+    drive, down = state.learnt(s), state.descent(s)
     if np.linalg.norm(down) > 1e-4:
         yield float((drive * down).sum() / (down**2).sum())
 
