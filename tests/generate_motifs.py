@@ -15,6 +15,10 @@ from motif_nets import Net, Population, Synapse, Term
 
 STREAMS = ("four", "four", "four", "kolen", "kolen", "random", "direct", "direct_plastic", "tied", "hebb", "factor")
 
+#: Functions of the weight: what pulls at it, and positive factors.
+PULLS = ("w^3", "tanh(w)", "relu(w)")
+FACTORS = ("1 + square(w)", "1 + tanh(abs(w))", "abs(w)")
+
 #: rate of a neuron with the dendrite basal; its slope, with {p} for the neuron.
 ACTIVATIONS: dict[str, tuple[str, str | None]] = {
     "linear": ("basal", None),
@@ -50,11 +54,13 @@ class _Builder:
         size = self.random.randint(3, 7)
         sizes = [size if same else self.random.randint(3, 7) for _ in range(depth)]
         classes = self.chance(0.4)
-        outputs = 1 if not classes and self.chance(0.1) else self.random.randint(2, 4)
+        outputs = 1 if not classes and self.chance(0.2) else self.random.randint(2, 4)
         self.populations = [Population("x", self.random.randint(3, 6)), Population("y", outputs)]
         activation = self.random.choices(tuple(ACTIVATIONS), (4, 3, 1, 1))[0]
         kind = self.random.choice(STREAMS)
         kinds = [kind if self.chance(0.7) else self.random.choice(STREAMS) for _ in range(depth)]
+        if outputs == 1 and self.chance(0.5):
+            kinds[-1] = "broadcast"
         self.top(depth, outputs, classes)
         for level in range(depth, 0, -1):
             act = activation if self.chance(0.8) else self.random.choice(tuple(ACTIVATIONS))
@@ -81,6 +87,12 @@ class _Builder:
             error = self.random.choice(("-(y - out)", "0.5 * (y - out)", "2 * y - out", "out - y"))
         self.populations += [Population("out", outputs, rate, ("basal",)), Population("err", outputs, error)]
         self.synapses.append(Synapse("Wo", f"a{depth}", "out", "basal", (Term("err"),)))
+        if outputs == 1 and self.chance(0.5):
+            self.choices.append("readout of one sign")
+            start = replace(self.synapses[-1], start="constant", scale=0.3)
+            self.synapses[-1] = (
+                replace(start, sign="excitatory") if self.chance(0.5) else replace(start, bounds=(0.1, 1.0))
+            )
         if self.chance(0.15):
             self.choices.append("bias")
             self.synapses.append(Synapse("bo", "bias", "out", "basal", (Term("err"),)))
@@ -105,7 +117,10 @@ class _Builder:
             return
         self.populations += [ascend, Population(d, size, f"{a}.apical{of_a}")]
         signal = f"post.apical{own}" if self.chance(0.6) else d
-        if kind == "hebb":
+        if kind == "broadcast":
+            self.partners.append((a, "err"))
+            signal = f"err{own}"
+        elif kind == "hebb":
             signal = self.random.choice(("post", "post.basal", "-post"))
         elif kind == "factor":
             self.modulators.setdefault("m", self.random.choice(("sum(err)", "max(err)", "sum(y)", "norm(err)")))
@@ -131,6 +146,8 @@ class _Builder:
             net = self.biased(net)
         if self.chance(0.05):
             net = self.modulated(net)
+        if self.chance(0.08):
+            net = self.alike(net)
         number = self.random.choices((0, 1, 2, 3), (3, 4, 3, 2))[0]
         for _ in range(number):
             change, done = self.random.choice(CHANGES), None
@@ -150,6 +167,17 @@ class _Builder:
         end = self.random.choice((0.5, 2.0, 4.0))
         self.choices.append(f"bounds {end}")
         return replace(net, synapses=tuple(replace(s, bounds=(-end, end)) for s in net.synapses))
+
+    def alike(self, net: Net) -> Net:
+        """The same pull, or the same factor of the whole rule, on all plastic weights."""
+        field = self.random.choice(("pull", "whole", "weight"))
+        expr = self.random.choice(PULLS) if field == "pull" else self.random.choice(FACTORS)
+        self.choices.append(f"{field} {expr}")
+        if field == "weight":
+            every = [replace(s, terms=tuple(replace(t, weight=expr) for t in s.terms)) for s in net.synapses]
+        else:
+            every = [replace(s, **{field: expr}) if s.plastic else s for s in net.synapses]
+        return replace(net, synapses=tuple(every))
 
     def siphon(self, net: Net) -> Net:
         """A subset of the auxiliaries starts at 0."""
@@ -245,6 +273,14 @@ def _weight(random: Random, net: Net, s: Synapse) -> Synapse | None:
     return _each(start, lambda t: replace(t, weight=gain))
 
 
+def _pull(random: Random, net: Net, s: Synapse) -> Synapse | None:
+    return replace(s, pull=random.choice(PULLS)) if s.plastic else None
+
+
+def _whole(random: Random, net: Net, s: Synapse) -> Synapse | None:
+    return replace(s, whole=random.choice(FACTORS)) if s.plastic else None
+
+
 def _coefficient(random: Random, net: Net, s: Synapse) -> Synapse | None:
     return replace(s, per_weight=random.choice(((0.5, 1.5), (-1.0, 1.0)))) if s.plastic else None
 
@@ -307,6 +343,6 @@ def _start(random: Random, net: Net, s: Synapse) -> Synapse | None:
 
 
 CHANGES: tuple[Change, ...] = (
-    _flip, _gain, _decay, _decay, _faster, _faster_alone, _weight, _coefficient, _gate, _gate, _ungate, _pre, _hebbian,
-    _freeze, _mask, _masks, _bounds, _sign, _start,
+    _flip, _gain, _decay, _decay, _faster, _faster_alone, _weight, _pull, _whole, _coefficient, _gate, _gate, _ungate,
+    _pre, _hebbian, _freeze, _mask, _masks, _bounds, _sign, _start,
 )  # fmt: skip

@@ -56,7 +56,12 @@ class State:
         return sum(d[f"{s.post}.{s.dendrite}"] for d in self.by_term)
 
     def drive(self, s: Synapse) -> Array:
+        """What the rule adds but for what pulls at its weights."""
         return self.simulation.drive(s.name, self.values, self.weights[s.name])
+
+    def learnt(self, s: Synapse) -> Array:
+        """That, times what multiplies the whole rule."""
+        return self.simulation.factor(s, self.weights[s.name]) * self.drive(s)
 
     def descent(self, s: Synapse, delta: Array | None = None) -> Array:
         """-grad of the loss, or of the part of it with these deltas."""
@@ -67,6 +72,7 @@ class State:
         """<drive, -grad> of each example by itself, as a cosine."""
         delta, pre = self.delta(s), self.values[s.pre]
         mask, terms = self.simulation.masks[s.name], self.simulation.factors(s.name, self.values, self.weights[s.name])
+        mask = self.simulation.factor(s, self.weights[s.name]) * mask
         drive = sum(gain * (p[:, :, None] * r[:, None, :]) for p, r, gain in terms) * mask
         down = delta[:, :, None] * pre[:, None, :] * mask
         sizes = np.sqrt((drive**2).sum((1, 2)) * (down**2).sum((1, 2)))
@@ -74,7 +80,7 @@ class State:
 
     def credit(self, s: Synapse) -> Array | None:
         """The postsynaptic factor, where the rule is that times the presynaptic rate."""
-        if any(t.pre != "pre" or t.weight != "1" for t in s.terms) or s.per_weight is not None:
+        if any(t.pre != "pre" or t.weight != "1" for t in s.terms) or s.per_weight or s.whole:
             return None
         return sum(p for p, _, _ in self.simulation.factors(s.name, self.values, self.weights[s.name]))
 
@@ -83,7 +89,8 @@ class State:
         data = self.simulation.data
         rolled = {**data, "y": np.roll(data["y"], 7, axis=0)}
         values = self.simulation.values(self.weights, data=rolled)
-        return self.simulation.drive(s.name, values, self.weights[s.name])
+        w = self.weights[s.name]
+        return self.simulation.factor(s, w) * self.simulation.drive(s.name, values, w)
 
 
 def states(simulation: Simulation, updates: int) -> list[State]:
@@ -142,12 +149,13 @@ def _unrest(state: State, s: Synapse) -> float:
     """The mean increment against the decay, which it balances at rest; weights that are gone are at rest."""
     if not s.plastic:
         return 0.0
-    w, decay = state.weights[s.name], s.decay * state.net.gamma
-    moved = _size(state.drive(s) - decay * w)
+    w = state.weights[s.name]
+    decayed = state.simulation.decayed(s, w)
+    moved = _size(state.drive(s) - decayed)
     if moved == 0:
         return 0.0
     first = max(_size(state.simulation.start[s.name]), 0.1)
-    scale = max(decay * _size(w), GONE * (decay or state.net.gamma) * first)
+    scale = max(_size(decayed), GONE * (s.decay or 1.0) * state.net.gamma * first)
     return moved / scale
 
 
@@ -194,19 +202,11 @@ def _letters(attractor: dict[str, Any]) -> list[str]:
 
 
 def _product(side: str, weights: Weights) -> Array:
-    """`V transpose(B)`, `F transpose(W) + G`, `diag(...)` in numbers."""
-    if side.startswith("diag(") and side.endswith(")"):
-        return np.diag(np.diag(_product(side[5:-1], weights)))
-    total: Array = 0.0
-    for term in re.split(r"\s\+\s", side):
-        found: Array = None
-        for turned, name, number in re.findall(r"transpose\((\w+)\)|([A-Za-z]\w*)|(-?\d[\d.]*)", term):
-            factor = weights[turned].T if turned else weights[name] if name else float(number) * 1.0
-            found = (
-                factor if found is None else found @ factor if np.ndim(found) and np.ndim(factor) else found * factor
-            )
-        total = total + found
-    return total
+    """`V transpose(B)`, `F transpose(W) + 2 G`, `diag(...)` in numbers."""
+    scaled = re.sub(r"(?<![\w.])(\d[\d.e+-]*)\s+(?=[A-Za-z(])", r"\1 * ", side)
+    multiplied = re.sub(r"(?<=[\w)])\s+(?=[A-Za-z(])", " @ ", scaled)
+    functions = {"transpose": np.transpose, "diag": lambda a: np.diag(np.diag(a)), "__builtins__": {}}
+    return eval(multiplied, functions, dict(weights))
 
 
 def _difference(attractor: dict[str, Any], weights: Weights) -> tuple[float, float]:
@@ -226,15 +226,15 @@ def _distance(attractor: dict[str, Any], weights: Weights) -> float:
 
 def objection(claim: Claim, s: Synapse, state: State, loose: float) -> str | None:
     """Why a state in which the hypotheses are met (but for `loose`) contradicts a claim."""
-    drive, down = state.drive(s), state.descent(s)
+    drive, down = state.learnt(s), state.descent(s)
     off = ROUNDING if loose < ROUNDING**2 else OFF + SLACK * loose
     if claim.verdict == "none":
         return _sees(claim, s, state, drive)
     norms = np.linalg.norm(drive), np.linalg.norm(down)
     if norms[1] < 1e-9:  # nothing to descend
         return None
-    if norms[0] < 1e-9 * max(norms[1], 1):
-        return f"{claim.verdict}, but the drive is 0 and the gradient {norms[1]:.2g}"
+    if _is_idle(*norms):  # told of all states together
+        return None
     cos = float((drive * down).sum() / (norms[0] * norms[1]))
     match claim.verdict:
         case "exact":
@@ -252,9 +252,14 @@ def objection(claim: Claim, s: Synapse, state: State, loose: float) -> str | Non
             return f"an unknown verdict {claim.verdict}"
 
 
+def _is_idle(drive: float, down: float) -> bool:
+    """A drive of 0 where there is something to descend."""
+    return down >= 1e-9 and drive < 1e-9 * max(down, 1)
+
+
 def _sees(claim: Claim, s: Synapse, state: State, drive: Array) -> str | None:
     """Why a rule that is said to be no learning is one: it changes with the errors, or follows a part of the loss."""
-    first = State(state.simulation, 0, state.simulation.start).drive(s)
+    first = State(state.simulation, 0, state.simulation.start).learnt(s)
     size = np.linalg.norm(drive)
     if size <= GONE * max(np.linalg.norm(first), 1e-2) or size < 1e-9:
         return None
@@ -301,8 +306,9 @@ class Judgement:
 
     @property
     def complete(self) -> bool:
-        """Whether there were claims, and all hypotheses of all of them were met in some state."""
-        return bool(self.met) and not self.unmet
+        """Whether there were verdicts, and all hypotheses of all of them were met in some state."""
+        met, unmet = (any(not k.startswith("attractor") for k in c) for c in (self.met, self.unmet))
+        return met and not unmet
 
 
 def judge_motif(derived: Derived, simulation: Simulation, updates: int) -> Judgement:
@@ -323,6 +329,7 @@ def _judge_claim(found: Judgement, derived: Derived, s: Synapse, claim: Claim, r
     held = 0
     objections: list[str] = []
     factors: list[float] = []
+    idle: list[bool] = []
     for state in run:
         if not np.isfinite(state.drive(s)).all() or not np.isfinite(state.descent(s)).all():
             continue
@@ -335,8 +342,12 @@ def _judge_claim(found: Judgement, derived: Derived, s: Synapse, claim: Claim, r
         why = objection(claim, s, state, worst)
         if why is not None:
             objections.append(f"{s.name} {why}, after {state.update} updates (largest residual {worst:.2g})")
+        down = float(np.linalg.norm(state.descent(s)))
+        idle += [_is_idle(float(np.linalg.norm(state.drive(s))), down)] if down >= 1e-9 else []
         if claim.verdict == "exact":
             factors += _factor(s, state)
+    if claim.verdict != "none" and idle and all(idle):
+        objections.append(f"{s.name} {claim.verdict}, but the drive is 0 in all {len(idle)} states")
     if not objections and len(factors) > 1 and max(factors) > min(factors) * (1 + 1e-4):
         objections.append(f"{s.name} exact, but the factor goes from {min(factors):.6f} to {max(factors):.6f}")
     if not held:
@@ -349,7 +360,7 @@ def _judge_claim(found: Judgement, derived: Derived, s: Synapse, claim: Claim, r
 
 
 def _factor(s: Synapse, state: State) -> Iterator[float]:
-    drive, down = state.drive(s), state.descent(s)
+    drive, down = state.learnt(s), state.descent(s)
     if np.linalg.norm(down) > 1e-4:
         yield float((drive * down).sum() / (down**2).sum())
 

@@ -38,7 +38,8 @@ class Term:
 @dataclass(frozen=True)
 class Synapse:
     """Weights [post size, pre size]. `terms` of a fixed one are empty. Mask and start as words of the language, with
-    their numbers; `per_weight`: a coefficient drawn per weight multiplies its drive."""
+    their numbers; `per_weight`: a coefficient drawn per weight multiplies its drive; `pull`: what pulls at the weight
+    beside its linear decay; `whole`: a function of the weight that multiplies all of the rule."""
 
     name: str
     pre: str
@@ -55,6 +56,8 @@ class Synapse:
     scale: float = 1.0
     of: str | None = None
     per_weight: tuple[float, float] | None = None
+    pull: str | None = None
+    whole: str | None = None
 
     @property
     def plastic(self) -> bool:
@@ -162,7 +165,9 @@ def _rule(s: Synapse) -> str:
     whole = whole.removeprefix(" + ").replace(" - ", "-", 1) if whole.startswith(" - ") else whole.removeprefix(" + ")
     if s.decay:
         whole += f" - {rate} * {'' if s.decay == 1 else f'{s.decay:g} * '}gamma * w"
-    return whole
+    if s.pull is not None:
+        whole += f" - {rate} * gamma * {s.pull}"
+    return whole if s.whole is None else f"{_bracketed(s.whole)} * ({whole})"
 
 
 def _bracketed(expr: str) -> str:

@@ -21,6 +21,8 @@ COPIED = ("circuitdsl", "grammars", "circuits", "tests", "pyproject.toml")
 #: Seconds for the tests of one mutant: one that makes them run for ever has died as well.
 LIMIT = 300
 
+DRIVES = "circuitdsl/derive/read/drives.py"
+PAIRS = "circuitdsl/derive/prove/pairs.py"
 RELATIONS = "circuitdsl/derive/prove/relations.py"
 MATCHING = "circuitdsl/derive/prove/matching.py"
 TESTS = ("tests/test_relations.py",)
@@ -40,15 +42,15 @@ class Mutant:
 MUTANTS = (
     Mutant(
         "a decay that overshoots counts as rest",
-        RELATIONS, "return 0 < self.value(drive.decay) < 2", "return 0 < self.value(drive.decay) < 1e9",
+        DRIVES, "constants.value(drive.decay) * most < 2", "constants.value(drive.decay) * most < 1e9",
     ),
     Mutant(
         "another pull on one of a pair is ignored",
-        RELATIONS, "x.lockstep != y.lockstep or x.uneven != y.uneven:", "x.lockstep != y.lockstep:",
+        PAIRS, "return x.uneven == y.uneven and (x.uneven is None or", "return True or (x.uneven is None or",
     ),
     Mutant(
         "gains of the weight are allowed in exact pairs",
-        RELATIONS, "if search.settles(x) and not x.passage.weight else", "if search.settles(x) else",
+        PAIRS, "return None if x.passage.weight else self._drawn_together", "return self._drawn_together",
     ),
     Mutant(
         "an intertwiner may lead round to its own letter",

@@ -190,9 +190,18 @@ class Simulation:
         for s in self.net.synapses:
             if s.plastic:
                 w = weights[s.name]
-                change = self.drive(s.name, values, w) - s.decay * self.net.gamma * w
-                found[s.name] = self._kept(s.name, w + self.net.eta * s.rate * change)
+                change = self.drive(s.name, values, w) - self.decayed(s, w)
+                found[s.name] = self._kept(s.name, w + self.net.eta * s.rate * self.factor(s, w) * change)
         return found
+
+    def decayed(self, s: Synapse, w: Array) -> Array:
+        """What pulls at the weights."""
+        linear = s.decay * self.net.gamma * w
+        return linear if s.pull is None else linear + self.net.gamma * _of_weight(s.pull, w)
+
+    def factor(self, s: Synapse, w: Array) -> Array:
+        """What multiplies the whole rule."""
+        return 1.0 if s.whole is None else _of_weight(s.whole, w)
 
     def states(self, updates: int, still: float = 1e-7) -> Iterator[tuple[int, Weights]]:
         """The states after 0, 1, 2, 4, ... updates and the last: when all is at rest, or has diverged."""
@@ -228,6 +237,10 @@ class Simulation:
     def loss(self, weights: Weights) -> float:
         values = self.values(weights)
         return float(sum(np.mean(eval(term, FUNCTIONS, values)) for term in self.terms))
+
+
+def _of_weight(expr: str, w: Array) -> Array:
+    return eval(python_of(expr), FUNCTIONS, {"w": w})
 
 
 def _shaped(a: Array, shape: tuple[int, int]) -> Array:

@@ -37,7 +37,8 @@ def test_no_simulation_contradicts_a_claim() -> None:
     report = Report()
     check_claims(report, range(1000, 1015), updates=3000)
     assert [(seed, what) for seed, what, _ in report.wrong] == []
-    assert report.complete >= 7
+    assert report.complete >= 6
+    assert sum(report.met.values()) >= 20
 
 
 # ---------------------------------------------------------------- what the simulation is worth
@@ -67,7 +68,7 @@ def test_the_gradient_of_the_simulation_is_that_of_finite_differences(seed: int)
             assert state.descent(s)[at] == pytest.approx((sides[1] - sides[0]) / (2 * step), abs=1e-5, rel=1e-5)
 
 
-@pytest.mark.parametrize("seed", range(1100, 1112))
+@pytest.mark.parametrize("seed", range(1100, 1130))
 def test_text_and_simulation_are_one_circuit(seed: int) -> None:
     """One update of the compiled text, in the reference interpreter, from the weights of the simulation."""
     sim = Simulation(random_net(seed), seed)
@@ -86,7 +87,8 @@ def test_text_and_simulation_are_one_circuit(seed: int) -> None:
     values = sim.values(sim.start)
     for s in sim.net.synapses:
         if s.plastic and s.mask != "sparse":
-            expected = sim.drive(s.name, values, sim.start[s.name]) - s.decay * sim.net.gamma * sim.start[s.name]
+            w = sim.start[s.name]
+            expected = sim.factor(s, w) * (sim.drive(s.name, values, w) - sim.decayed(s, w))
             np.testing.assert_allclose(added[s.name], sim.net.eta * s.rate * expected, atol=1e-12)
 
 
