@@ -123,9 +123,12 @@ class Transport:
     sources: dict[str, tuple[Sum, Grounds]] = field(default_factory=dict)
     carried: dict[str, Lemma] = field(default_factory=dict)
     credits: dict[Sum, tuple[Sum, Grounds]] = field(default_factory=dict)
-    followed: bool = False
     # Forgotten when another dendrite's δ is found to be carried:
     gradients: dict[str, tuple[Sum, Grounds]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """What is carried is known before anything is compared: no answer depends on which was asked for first."""
+        self._follow_all()
 
     @property
     def symbols(self) -> Symbols:
@@ -158,18 +161,18 @@ class Transport:
     def source(self, read: ir.Read) -> tuple[Sum, Grounds]:
         """What a synapse carries, rewritten and folded. Raises NotLinear."""
         name = read.value
-        if not self.followed:
-            self.followed = True
-            self._follow_all()
         if name not in self.sources:
             size = self.symbols.circuit.values[name].size
             self.sources[name] = self._folded(name, *self.reduced(self.symbols.opened.read(read, size)))
         return self.sources[name]
 
     def _follow_all(self) -> None:
-        """What every population sends, each after those that it hears, so that no way is too long to follow."""
-        circuit = self.symbols.circuit
+        """What every population sends, each after those that it hears, so that no way is too long to follow; and what
+        is an error, sent or not."""
+        circuit, opened = self.symbols.circuit, self.symbols.opened
         sent = {s.source.value: s.source for s in circuit.synapses.values() if s.source.when is ir.When.NOW}
+        for name in (*opened.errors, *opened.squashed):
+            sent[name] = ir.Read(span=circuit.values[name].span, value=name, axis=ir.Axis.OWN)
         for name in circuit.order:
             if name in sent and self.symbols.is_hot(name):
                 with suppress(NotLinear):
@@ -354,7 +357,7 @@ class Transport:
         """The same once numbers are put behind, or a broadcast error in front; see derive/prove/dual.py."""
         found, grounds = self.reduced(credit)
         by_level, more = self.gradient(dendrite)
-        for quotient in divided_further(found, by_level, self.symbols):
+        for quotient in divided_further(self.named_errors(found), self.named_errors(by_level), self.symbols):
             yield quotient, grounds + more
 
 

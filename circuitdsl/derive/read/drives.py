@@ -33,8 +33,8 @@ from circuitdsl.graph.plasticity import Term, split
 class Passage:
     """What stands between the drive and the weight. `trace`: linear states, a low-pass of the drive. `scale`: a
     positive factor for each synapse, as text; `lagging` if it is made of states that follow the drive, `weight` if
-    it depends on the weight itself (`vanishing`: it may be 0), `whole` if it multiplies the decay too and is the same for all examples, and then
-    `most` is what it stays below (inf: not known)."""
+    it depends on the weight itself (`vanishing`: it may be 0), `whole` if it multiplies the decay too and is the
+    same for all examples, and then `most` is what it stays below (inf: not known)."""
 
     trace: bool = False
     scale: str | None = None
