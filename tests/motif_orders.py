@@ -79,17 +79,12 @@ def derived(written: str, guard: float = GUARD) -> Derived:
         shown = as_json(found, judge(found))
     value = found.symbols.constants.value
     claims = {
-        name: Claim(f.verdict, f.evidence, f.phi_sign, frozenset(_hypothesis(h, value) for h in _assumed(f)))
+        name: Claim(f.verdict, f.evidence, f.phi_sign, frozenset(_hypothesis(h, value) for h in f.assumes))
         for name, f in found.findings.items()
         if f.role == "learning"
     }
     reasons = {n: tuple(map(str, found.findings[n].because)) for n in claims}
     return Derived(claims, tuple(shown["attractors"]), seconds, reasons, _loose(found))
-
-
-def _assumed(finding: Any) -> tuple[Any, ...]:
-    """The hypotheses of a finding."""
-    return tuple(getattr(finding, "assumes", ()))
 
 
 def _hypothesis(h: Any, value: Any) -> Hypothesis:
@@ -121,7 +116,8 @@ class Orders:
 
 
 def judged(net: Net, seed: int, orders: int, guard: float = GUARD) -> Orders:
-    """The circuit in several orders of its items, the last also with other names for its synapses."""
+    """The circuit in several orders of its items, the last also with other names for its synapses. Of two sets of
+    hypotheses that suffice names may choose one; the order of items may not."""
     random = Random(seed)
     first: Derived | None = None
     wrong: list[tuple[str, str]] = []
@@ -141,10 +137,17 @@ def judged(net: Net, seed: int, orders: int, guard: float = GUARD) -> Orders:
         back = _named_back(found, names)
         if first is None:
             first = back
-        elif back.claims != first.claims:
+        elif _differ(first, back, renamed=turn == orders - 1):
             kind = "names" if turn == orders - 1 else "order"
             wrong.append((f"{kind}: {_difference(first, back)}", written))
     return Orders(first, longest, slow, tuple(wrong))
+
+
+def _differ(one: Derived, two: Derived, *, renamed: bool) -> bool:
+    if not renamed:
+        return one.claims != two.claims
+    said = [{n: (c.verdict, c.evidence, c.phi_sign) for n, c in d.claims.items()} for d in (one, two)]
+    return said[0] != said[1]
 
 
 def _named_back(found: Derived, names: dict[str, str]) -> Derived:
