@@ -11,9 +11,9 @@ from math import isnan, sqrt
 from typing import TYPE_CHECKING, Any, assert_never
 
 from circuitdsl.certify.checkpoint import Checkpoint
-from circuitdsl.certify.flow import imbalance
 from circuitdsl.certify.gates import dependence
 from circuitdsl.certify.relations import sides
+from circuitdsl.certify.scaling import bend
 from circuitdsl.derive.algebra.words import Coefficient
 from circuitdsl.derive.prove.hypotheses import (
     AtRest,
@@ -62,7 +62,7 @@ THRESHOLD: Mapping[type[Hypothesis], float] = {
     Lagging: 0.05,  # so much of the factor is the present update's
     SmallSteps: 0.05,  # of a relation's left side, or of the weight
     Spectral: 0.1,  # of the singular value that it should be
-    Homogeneous: 1e-3,  # of the flow; there are rounding and kinks
+    Homogeneous: 1e-3,  # of the rates; there are kinks
     Within: 1.0,  # the limit itself
     GentleDecay: 1.0,  # the whole of the weight
     ManyDraws: 0.01,  # a hundred draws
@@ -117,7 +117,7 @@ def _residual(hypothesis: Hypothesis, at: Checkpoint) -> float:
         case Spectral(synapse=of, square=square):
             return _off_spectrum(at.state.weights[of], square, at)
         case Homogeneous(population=of):
-            return imbalance(at, of)
+            return bend(at, of)
         case Within(synapse=of, limit=limit):
             return float(abs(at.weights(of)).max(initial=0.0)) / limit if limit > 0 else float("nan")
         case GentleDecay(synapse=of):
@@ -281,30 +281,55 @@ def _share_of_a_draw(population: str, at: Checkpoint) -> float:
 
 
 def _behind(name: str, at: Checkpoint) -> float:
-    """|trace - gain drive| / |gain drive| of the traces of a synapse, the largest; NaN if it has none that persists.
-    A trace moves by `leak (gain drive - trace)`, from 0 by `leak gain drive`."""
+    """|trace - gain drive| / |gain drive| of the traces that a drive passes through, the largest, with the mean drive;
+    what differs because the drives of single batches do, as they are, is not counted. NaN if no trace persists."""
     import numpy as np
 
-    traces = [v.name for v in at.circuit.synapses[name].states if is_trace(v)]
-    if not traces:
-        return float("nan")
+    traces = _traces(at.circuit.synapses[name])
     empty = at.state.copy()
     empty.synapse_states |= {(name, v): np.zeros_like(at.state.synapse_states[name, v]) for v in traces}
-    now, first = (at.state_steps(state, name) for state in (at.state, empty))
-    return max(_ratio(_norm(now[v]), _norm(first[v])) for v in traces)
+    now, first = (at.state_steps(state, name) for state in (at.state, empty)) if traces else ({}, {})
+    return max((_lag(at, (name, v), now[v], first[v]) for v in traces), default=float("nan"))
+
+
+def _lag(at: Checkpoint, key: tuple[str, str], now: Array, first: Array) -> float:
+    """A trace m moves by `leak (gain drive - m)`, from 0 by `leak gain drive`. Of drives that differ by noise of the
+    variance s it has the variance `s gain^2 leak / (2 - leak)`."""
+    import numpy as np
+
+    trace = at.state.synapse_states[key]
+    leak = float(np.vdot(first - now, trace)) / (_norm(trace) ** 2 or 1.0)
+    steps = np.array([after.synapse_states[key] - trace for after in at.tried])
+    noise = float(steps.var(axis=0, ddof=1).sum()) * leak / (2 - leak) if len(steps) > 1 and 0 < leak < 2 else 0.0
+    return _ratio(sqrt(max(0.0, _norm(now) ** 2 - noise)), _norm(first))
 
 
 def _presence(name: str, at: Checkpoint) -> float:
     """How much of the states that a synapse's positive factors are made of an update brings, as a part of them, the
-    largest: so far are these factors from being made of the past. NaN if there are none."""
+    largest: so far are these factors from being made of the past. NaN if there are none that examples move."""
     synapse = at.circuit.synapses[name]
-    lagging = [v.name for v in synapse.states if not v.fresh and _sees_examples(synapse, v) and not is_trace(v)]
+    lagging = [v.name for v in synapse.states if v.name in _in_factors(synapse) and _sees_examples(v)]
     sizes = [_step_size(lambda state, key=(name, v): state.synapse_states[key], at) for v in lagging]  # type: ignore[misc]
     return max(sizes, default=float("nan"))
 
 
-def is_trace(state: ir.SynapseVar) -> bool:
-    """Whether a persistent state is a leaky sum of a drive, or of signals."""
+def _traces(synapse: ir.Synapse) -> list[str]:
+    """The persistent states that a rule is linear in, and that are leaky sums of a drive, or of signals."""
+    assert synapse.dw is not None
+    bare = {f.name for t in split(synapse.dw, expand=True) for f in t.states if isinstance(f, ir.SynapseState)}
+    return [v.name for v in synapse.states if v.name in bare and _is_trace(v)]
+
+
+def _in_factors(synapse: ir.Synapse) -> set[str]:
+    """The persistent states within factors of a rule."""
+    assert synapse.dw is not None
+    traces = _traces(synapse)
+    factors = [f for t in split(synapse.dw, expand=True) for f in t.states]
+    names = {e.name for f in factors for e in ir.walk(f) if isinstance(e, ir.SynapseState) and e.name not in traces}
+    return {v.name for v in synapse.states if v.name in names and not v.fresh}
+
+
+def _is_trace(state: ir.SynapseVar) -> bool:
     if state.fresh or state.update is None:
         return False
     terms = split(state.update, expand=True)
@@ -322,8 +347,8 @@ def _is_source(term: Term) -> bool:
     return not term.mixed and (by_drive or not term.states)
 
 
-def _sees_examples(synapse: ir.Synapse, state: ir.SynapseVar) -> bool:
-    """Whether a state is moved by examples, directly or through a drive."""
+def _sees_examples(state: ir.SynapseVar) -> bool:
+    """Whether examples move a state, directly or through a drive."""
     seen = (ir.Read, ir.Random, ir.DriveRead)
     return state.update is not None and any(isinstance(e, seen) for e in ir.walk(state.update))
 
