@@ -146,7 +146,7 @@ class Checkpoint:
             return None
         signals = {name: array[rows] for name, array in self.passes.training[0].now.items()}
         state = self.state
-        arrays = {**state.weights, **state.coefficients, **state.resets, **state.kept}
+        arrays = {**state.weights, **state.coefficients, **state.resets, **state.kept, "train": 1.0}
         return Environment(self.derivation.symbols, signals, arrays)
 
 

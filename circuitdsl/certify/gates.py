@@ -1,15 +1,17 @@
 """How far a gate that was dropped is from being independent of what it gates, in numbers.
 
-What the derivation takes a gate g for is a number: for what it lets through, g u, and what meets it there, v, it takes
-E[(g u) v^T] for p E[u v^T], with p how often it is open, the same for all neurons. That is what is looked at, at every
-place at which the gate was dropped: in the rules of the synapses of a relation or of a loop (v is presynaptic), in
-rules that were compared with the gradient, and in rates that carry the error down (v is u itself). Neither the relation
-nor the cosine of credit and gradient is asked: they are what follows, and other hypotheses with it.
+What the derivation takes a gate g for is a positive number: for what it lets through, g u, and what meets it there, v,
+it takes E[(g u) v^T] for a multiple of E[u v^T], as it is if the gate is independent of them and open as often in all
+neurons (the number is how often; 1 where v has passed the gate too). That is what is looked at, at every place at which
+the gate was dropped: in the rules of the synapses of a relation or of a loop (v is presynaptic), in rules that were
+compared with the gradient, and in rates that carry the error down (v is u itself). Neither the relation nor the cosine
+of credit and gradient is asked: they are what follows, and other hypotheses with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.certify.checkpoint import Checkpoint
@@ -32,8 +34,9 @@ Place = tuple[Sum, Sum | None]
 
 
 def dependence(at: Checkpoint, gate: str) -> float:
-    """|E[(g u) v^T] - p E[u v^T]| / |E[(g u) v^T]|, the largest of all places; infinite if the gate is never open,
-    NaN where an example has several ticks, or the gate was dropped at no place that is known."""
+    """|E[(g u) v^T] - p E[u v^T]| / |E[(g u) v^T]| with the best p > 0, the largest of all places (1: the one says
+    nothing of the other); infinite if the gate is never open, NaN where an example has several ticks, or the gate was
+    dropped at no place that is known."""
     env = at.environment()
     if env is None:
         return float("nan")
@@ -58,8 +61,11 @@ def _defect(env: Environment, gate: str, place: Place, examples: int) -> float |
     through, whole = (numbers(times(poly, column(ones(poly.rows)))) for poly in (gated, bare))
     meeting = whole if place[1] is None else numbers(place[1])
     let_in, taken = (a.T @ meeting / examples for a in (through, whole))
-    norm = float(np.linalg.norm(let_in))
-    return float(np.linalg.norm(let_in - env[gate].mean() * taken)) / norm if norm > 0 else None
+    norms = float(np.linalg.norm(let_in)), float(np.linalg.norm(taken))
+    if not norms[0] > 0:
+        return None
+    cos = float(np.vdot(let_in, taken)) / norms[0] / norms[1] if norms[1] > 0 else 0.0
+    return sqrt(max(0.0, 1 - max(0.0, cos) ** 2))
 
 
 def _opened(poly: Sum, gate: str) -> tuple[Sum, Sum]:

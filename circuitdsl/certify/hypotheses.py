@@ -57,7 +57,7 @@ THRESHOLD: Mapping[type[Hypothesis], float] = {
     OneHot: 1e-6,  # data are in float32
     Nontrivial: 0.0,
     Nonempty: 0.0,
-    MeanField: 0.5,  # what is neglected is less than half of what gets through
+    MeanField: 0.5,  # half of what gets through: 30 degrees
     Slow: 0.5,  # the trace then has a cosine of at least 0.86 with the gradient
     Lagging: 0.05,  # so much of the factor is the present update's
     SmallSteps: 0.05,  # of a relation's left side, or of the weight
@@ -159,9 +159,10 @@ def _unrest(name: str, at: Checkpoint) -> float:
 
 def _decay_part(synapse: ir.Synapse, step: Array, at: Checkpoint) -> Array:
     """What an update takes of the weights whatever the examples are. Where the drive passes through states on its way
-    to the weight, it is the linear decay that was read."""
+    to the weight, or nothing decays, it is the linear decay that was read."""
     drive = at.drive_of(synapse.name)
-    if drive is None or drive.passage.is_open or drive.passage.whole:
+    plain = drive is None or drive.passage.is_open or drive.passage.whole
+    if drive is None or (plain and (drive.decay is not None or drive.uneven is not None)):
         return step - at.mean_drive(synapse)
     decay = 0.0 if drive.decay is None else at.derivation.symbols.constants.value(drive.decay)
     return -decay * at.state.weights[synapse.name]

@@ -42,7 +42,8 @@ def bend(at: Checkpoint, population: str) -> float:
 def _scaled(flows: Flows, name: str) -> Iterator[tuple[frozenset[str], float]]:
     """The groups of values that an equation scales with, each with its degree."""
     expr = flows.settled.exprs[name]
-    wired = [{f.value for f in e.row if isinstance(f, Wired) and f.reader == name} for e in flows.equations]
+    own = [e.row for e in flows.equations if e.value == name]
+    wired = [{f.value for f in row if isinstance(f, Wired) and f.reader == name} for row in own]
     groups = {frozenset(group) for group in wired if group}
     for group in groups:
         degree = Scaling(flows.constants, lambda r, group=group: r.value in group).degree(expr)  # type: ignore[misc]
