@@ -13,7 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from circuitdsl.certify.assumptions import Assumption, assumptions
 from circuitdsl.certify.certificate import Certificate, SynapseCertificate
+from circuitdsl.certify.checkpoint import checkpoint
 from circuitdsl.certify.checks import relaxation, taylor_slope
 from circuitdsl.certify.drive import Rule, rule_of
 from circuitdsl.certify.judge import Record, agreed, certify_synapse, together
@@ -25,6 +27,7 @@ from circuitdsl.derive.prove.findings import Derivation, Measured, Verdict
 from circuitdsl.derive.prove.verdict import derive
 from circuitdsl.derive.read.drives import Drive
 from circuitdsl.graph.functions import quiet
+from circuitdsl.graph.initial import initial_state
 from circuitdsl.graph.ir import Circuit, Num, Param, Random, Synapse, walk
 from circuitdsl.graph.machine import Numbers
 from circuitdsl.graph.numbers import numbers_of
@@ -267,13 +270,14 @@ def _certify(
         whole = [w for w in watched if len(w.readings) == len(at)]
         realised = _realised(plan, rules, whole[0], first) if thorough and whole else {}
         records = {r.synapse.name: _record(plan, r, whole, at, realised.get(r.synapse.name)) for r in rules}
+        assumed = _assumed(plan, names, whole[0], first) if thorough and whole else {}
         found, dc = together({name: certify_synapse(record) for name, record in records.items()})
         return Certificate(
             circuit=circuit.name,
             seeds=seeds,
             updates=course.updates,
             examples=len(plan.sample.examples),
-            synapses={name: agreed(s, records[name]) for name, s in found.items()},
+            synapses={n: replace(agreed(s, records[n]), assumes=assumed.get(n, ())) for n, s in found.items()},
             dc=dc,
             decay=_decay(plan.derivation, names),
             taylor_slope=_slope(plan, first) if thorough else None,
@@ -370,6 +374,18 @@ def _realised(plan: Plan, rules: Sequence[Rule], last: Watched, seed: int) -> di
         return {}
     assert last.state is not None
     return realised_cosine(plan.still, filtered, plan.sample, last.state, seed=seed, epoch=plan.course.epochs)
+
+
+def _assumed(plan: Plan, names: Sequence[str], last: Watched, seed: int) -> dict[str, tuple[Assumption, ...]]:
+    """What the findings assume, after the last update."""
+    assert last.state is not None
+    circuit, course = plan.still.circuit, plan.course
+    start = initial_state(circuit, course.numbers, seed, dtype=course.dtype, folder=course.folder)
+    at = checkpoint(
+        plan.still, plan.derivation, plan.sample, last.state, start=start.weights, batch=course.batch, seed=seed,
+        epoch=course.epochs,
+    )  # fmt: skip
+    return assumptions(at, names)
 
 
 def _decay(derivation: Derivation, names: Sequence[str]) -> float | None:

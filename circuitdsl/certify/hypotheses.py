@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from circuitdsl.certify.checkpoint import Checkpoint
 from circuitdsl.certify.gates import dependence
+from circuitdsl.certify.pairing import ROOM
 from circuitdsl.certify.relations import sides
 from circuitdsl.certify.scaling import bend
-from circuitdsl.derive.algebra.words import Coefficient
+from circuitdsl.derive.algebra.arithmetic import NotLinear
+from circuitdsl.derive.algebra.words import Coefficient, Sum
 from circuitdsl.derive.prove.hypotheses import (
     AtRest,
     Attracted,
@@ -88,7 +90,7 @@ def residual(hypothesis: Hypothesis, at: Checkpoint) -> float:
     with quiet():
         try:
             return _residual(hypothesis, at)
-        except KeyError:  # a letter of another circuit: of one unrolled over ticks
+        except (KeyError, NotLinear):  # a letter of another circuit: of one unrolled over ticks
             return float("nan")
 
 
@@ -363,20 +365,25 @@ def _loss_by_example(name: str, at: Checkpoint) -> float:
     drive = at.drive_of(name)
     if drive is None or drive.by_example is None or at.environment() is None:
         return float("nan")
-    most, examples = 0.0, len(at.sample.examples)
-    means = 0 * at.weights(name)
+    means, most, examples = 0 * at.weights(name), 0.0, len(at.sample.examples)
     for start in range(0, examples, at.batch):
         rows = slice(start, min(start + at.batch, examples))
-        env = at.environment(rows)
-        assert env is not None
-        found = at.present(name, _mean_of(instantiate(drive.by_example, env)))
-        means, most = means + found * (rows.stop - start) / examples, max(most, float(found.max(initial=0.0)))
+        lost = at.present(name, _lost(drive.by_example, rows, at))
+        means, most = means + lost * (rows.stop - start) / examples, max(most, float(lost.max(initial=0.0)))
     linear = 0.0 if drive.decay is None else at.derivation.symbols.constants.value(drive.decay)
     return most if (means + linear > 0).all() else float("inf")
 
 
-def _mean_of(array: Array) -> Array:
-    """The mean over examples, where they differ."""
+def _lost(by_example: Sum, rows: slice, at: Checkpoint) -> Array:
+    """What a batch takes of each weight, the mean over its examples, [post size, pre size]."""
     import numpy as np
 
-    return np.asarray(array.mean(axis=0)) if array.ndim == 3 else array
+    total: Array = np.zeros((by_example.rows or 1, by_example.cols or 1))
+    step = max(1, ROOM // total.size)
+    for start in range(rows.start, rows.stop, step):
+        env = at.environment(slice(start, min(start + step, rows.stop)))
+        assert env is not None
+        found = instantiate(by_example, env)
+        examples = min(step, rows.stop - start)
+        total = total + (found.sum(axis=0) if found.ndim == 3 else found * examples)
+    return np.asarray(total / (rows.stop - rows.start))
