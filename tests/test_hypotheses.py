@@ -1,23 +1,23 @@
-"""Hypotheses as numbers: of each kind a state that meets it and one that does not, against plain NumPy."""
+"""Hypotheses as numbers: of each kind a state that meets it and one that does not, against plain NumPy.
+
+Gates and whole trainings are in test_hypotheses_trained.py.
+"""
 
 from __future__ import annotations
 
 import inspect
 import re
 import typing
-from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from assumed import DELTA, EXAMPLES, Bench, readout, relative, ridge
 from derivation_texts import LINEAR, kp, sal
 
-from circuitdsl.certify.checkpoint import Checkpoint, checkpoint
+from circuitdsl.certify.checkpoint import Since
 from circuitdsl.certify.hypotheses import THRESHOLD, met, residual
-from circuitdsl.certify.measure import Sample
-from circuitdsl.certify.passes import Still
 from circuitdsl.derive.algebra.words import Coefficient
 from circuitdsl.derive.prove.hypotheses import (
     AtRest,
@@ -27,7 +27,6 @@ from circuitdsl.derive.prove.hypotheses import (
     Hypothesis,
     Lagging,
     ManyDraws,
-    MeanField,
     Nonempty,
     Nontrivial,
     OneHot,
@@ -36,89 +35,15 @@ from circuitdsl.derive.prove.hypotheses import (
     Spectral,
     Unbound,
     Within,
-)
-from circuitdsl.derive.prove.verdict import derive
-from circuitdsl.derive.tell.hypotheses import name_of
-from circuitdsl.graph.initial import initial_state
-from circuitdsl.graph.machine import State
-from circuitdsl.graph.numbers import numbers_of
-from circuitdsl.graph.resolve import load_text
-from circuitdsl.reference import Reference
-
-Array = Any
-
-EXAMPLES = 60
-
-
-class Bench:
-    """A circuit with data, and its state as a checkpoint."""
-
-    def __init__(self, text: str, data: Mapping[str, Array] | None = None, *, batch: int = EXAMPLES):
-        circuit = load_text(text).circuit
-        assert circuit is not None
-        self.circuit, self.numbers, self.batch = circuit, numbers_of(circuit, {}), batch
-        self.state: State = initial_state(circuit, self.numbers, 1, dtype="float64")
-        self.start = {name: w.copy() for name, w in self.state.weights.items()}
-        rng = np.random.default_rng(5)
-        size = {p.name: p.size for p in circuit.populations.values()}
-        self.data = {"x": rng.standard_normal((EXAMPLES, size["x"])), **(data or {})}
-        if "y" in size and "y" not in self.data:
-            self.data["y"] = np.eye(size["y"])[rng.integers(0, size["y"], EXAMPLES)]
-        self.order = np.arange(len(self.data["x"]))
-
-    @property
-    def w(self) -> dict[str, Array]:
-        return self.state.weights
-
-    def at(self) -> Checkpoint:
-        sample = Sample(data=self.data, examples=self.order, numbers=self.numbers)
-        where = (Still(self.circuit), derive(self.circuit), sample, self.state)
-        return checkpoint(*where, start=self.start, batch=self.batch, seed=1, epoch=0)
-
-    def residual(self, hypothesis: Hypothesis) -> float:
-        return residual(hypothesis, self.at())
-
-    def met(self, hypothesis: Hypothesis) -> bool | None:
-        return met(hypothesis, self.at())
-
-    def train(self, updates: int) -> None:
-        engine = Reference(self.circuit, (), "float64")
-        for _ in range(updates):
-            engine.train(self.state, self.data, self.order, self.numbers, seed=1, epoch=0, batch=self.batch)
-
-
-READOUT = """
-circuit c {{
-  param eta = 0.1   param gamma = 0.05   param k per W = uniform(0.5, 2)
-  input x: 5   target y: 3
-  neuron out: 3 {{ dendrite basal   rate = basal }}
-  neuron err: 3 {{ rate = y - out }}
-  synapse W: x -> out.basal {{ {rule} }}
-  loss = mse(out, y)
-}}
-"""
-DELTA = "dw = eta * (err * pre - gamma * w)"
-
-
-def readout(rule: str = DELTA, **settings: Any) -> Bench:
-    return Bench(READOUT.format(rule=rule), **settings)
-
-
-def ridge(bench: Bench) -> Array:
-    """Where E[(y - W x) x^T] = gamma W."""
-    x, y = bench.data["x"], bench.data["y"]
-    return np.linalg.solve(x.T @ x / len(x) + 0.05 * np.eye(5), x.T @ y / len(x)).T
-
-
-def relative(a: Array, b: Array) -> float:
-    return float(np.linalg.norm(a) / np.linalg.norm(b))
+)  # fmt: skip
 
 
 def test_every_kind_has_a_threshold() -> None:
     kinds = typing.get_args(Hypothesis)
     assert set(THRESHOLD) == set(kinds)
-    for path in (Path(inspect.getfile(residual)), Path(__file__)):  # a residual each, and a test
-        assert [k for k in kinds if not re.search(rf"\b{k.__name__}\(", path.read_text())] == []
+    tests = Path(__file__).parent.glob("test_hypotheses*.py")
+    for text in (Path(inspect.getfile(residual)).read_text(), "".join(path.read_text() for path in tests)):
+        assert [k for k in kinds if not re.search(rf"\b{k.__name__}\(", text)] == []  # a residual each, and a test
 
 
 # ---------------------------------------------------------------- at rest
@@ -152,6 +77,22 @@ def test_at_rest_behind_a_trace() -> None:
     assert bench.residual(AtRest("W")) < 1e-9
     bench.state.synapse_states["W", "m"][...] = 0.08 * w
     assert bench.residual(AtRest("W")) == pytest.approx(0.6)
+
+
+def test_rest_of_weights_that_learn_in_batches() -> None:
+    """They stray about their rest: seen at any moment they move, over many updates they do not."""
+    bench = readout(batch=4)
+    rng, x, y, w = np.random.default_rng(0), bench.data["x"], bench.data["y"], bench.w["W"]
+    w[...] = ridge(bench)
+    before = w.copy()
+    for _ in range(4000):
+        rows = rng.integers(0, EXAMPLES, 4)
+        w += 0.1 * ((y[rows] - x[rows] @ w.T).T @ x[rows] / 4 - 0.05 * w)
+    assert bench.met(AtRest("W")) is False
+    at = bench.at(Since(4000, {"W": before}))
+    assert residual(AtRest("W"), at) == pytest.approx(relative((w - before) / 4000, 0.1 * 0.05 * w))
+    assert met(AtRest("W"), at)
+    assert met(AtRest("W"), bench.at(Since(20, {"W": 0.5 * before}))) is False
 
 
 def test_weights_that_are_gone_are_at_rest() -> None:
@@ -252,80 +193,6 @@ def test_attracted() -> None:
     v[...] = 0
     assert bench.residual(Attracted("V", "Wo")) == np.inf
     assert bench.met(Attracted("W", "Wo")) is None  # there is no relation
-
-
-# ---------------------------------------------------------------- gates
-
-
-def gated() -> tuple[Bench, Checkpoint, MeanField]:
-    """The four-synapse circuit with one gate, its signals set by hand: independent of each other."""
-    rng = np.random.default_rng(0)
-    bench = Bench(sal(1), {"x": rng.standard_normal((20000, 5)), "y": np.eye(3)[rng.integers(0, 3, 20000)]})
-    at = bench.at()
-    (gate,) = {h for f in at.derivation.findings.values() for h in f.assumes if isinstance(h, MeanField)}
-    return bench, at, gate
-
-
-def signals(at: Checkpoint) -> tuple[dict[str, Array], np.random.Generator]:
-    """What the neurons do, all of it drawn: it hangs together, but with no gate."""
-    now, rng = at.passes.training[0].now, np.random.default_rng(1)
-    common, size = rng.standard_normal((20000, 6)), len(at.sample.examples)
-    now["a1.basal"] = rng.standard_normal((size, 6))
-    now["d1.basal"] = (common + now["a1.basal"]) @ rng.standard_normal((6, 6))
-    now["d1.lateral"], now["a1.apical"] = common @ rng.standard_normal((6, 6)), common @ rng.standard_normal((6, 6))
-    now["err"] = common[:, :3] + rng.standard_normal((size, 3))
-    return now, rng
-
-
-def gate_by(now: dict[str, Array]) -> Array:
-    """Gates and gated rates as a1.basal has them."""
-    opened = (now["a1.basal"] > 0).astype(float)
-    now["d1"], now["a1"] = now["d1.basal"] * opened, now["a1.basal"] * opened
-    return opened
-
-
-def neglected(now: Mapping[str, Array], opened: Array) -> float:
-    """The largest |E[(g u) v^T] - p E[u v^T]| / |E[(g u) v^T]|, p >= 0, of what V and F add and d and W are told."""
-    places = [
-        (now["d1.lateral"], now["err"]),
-        (now["d1.basal"], now["a1"]),
-        (now["d1.basal"], now["d1.basal"]),
-        (now["a1.apical"], now["a1.apical"]),
-    ]
-    found = []
-    for u, v in places:
-        through, taken = ((opened * u).T @ v).ravel(), (u.T @ v).ravel()
-        share = np.linalg.lstsq(taken[:, None], through, rcond=None)[0]
-        found.append(relative(through - max(share[0], 0) * taken, through))
-    return max(found)
-
-
-def test_gates_that_are_independent_of_what_they_gate() -> None:
-    _, at, gate = gated()
-    now, _ = signals(at)
-    opened = gate_by(now)
-    assert residual(gate, at) == pytest.approx(neglected(now, opened), rel=1e-6)
-    assert met(gate, at)
-
-
-def test_gates_that_depend_on_what_they_gate() -> None:
-    """Open where the lateral current and another error have the same sign: those seem to belong together then."""
-    _, at, gate = gated()
-    now, rng = signals(at)
-    now["err"] = rng.standard_normal((20000, 3))
-    now["d1.lateral"] = 0.5 * now["err"][:, [0, 1, 2, 0, 1, 2]] + rng.standard_normal((20000, 6))
-    now["a1.basal"] = now["d1.lateral"] * now["err"][:, [1, 2, 0, 1, 2, 0]]
-    opened = gate_by(now)
-    assert residual(gate, at) == pytest.approx(neglected(now, opened), rel=1e-6)
-    assert met(gate, at) is False
-
-
-def test_a_gate_that_is_never_open() -> None:
-    bench, _, gate = gated()
-    bench.data = {"x": np.abs(bench.data["x"]), "y": bench.data["y"]}
-    bench.w["W1"][...] = -np.abs(bench.w["W1"])
-    assert bench.residual(gate) == np.inf
-    assert bench.met(MeanField("nothing")) is None
 
 
 # ---------------------------------------------------------------- single updates
@@ -453,72 +320,3 @@ def test_gentle_decay() -> None:
     bench.data["y"] = bench.data["y"] * [1, 1, 0]  # no error at the last neuron
     assert bench.residual(GentleDecay("W")) == np.inf
     assert readout().met(GentleDecay("W")) is None
-
-
-# ---------------------------------------------------------------- whole trainings
-
-
-def test_kolen_pollack_comes_to_what_is_assumed() -> None:
-    bench = Bench(kp(rate="basal", slope="", out="basal", loss="mse(out, y)").replace("gamma = 0.02", "gamma = 0.1"))
-    wanted = (Attracted("V", "Wo"), AtRest("Wo"), AtRest("V"))
-    assert [bench.met(h) for h in wanted] == [False, False, False]
-    bench.train(60)
-    assert bench.met(Attracted("V", "Wo")) is False
-    bench.train(1500)
-    assert [bench.met(h) for h in wanted] == [True, True, True]
-
-
-FOUR_SYNAPSES = """
-circuit c {
-  param eta = 0.02  param gamma = 0.05
-  input x: 8  target y: 4
-  neuron a: 16 { dendrite basal, apical rate = basal }
-  neuron d: 16 { dendrite basal, lateral rate = basal }
-  neuron out: 4 { dendrite basal rate = basal }
-  neuron err: 4 { rate = y - out }
-  synapse W: x -> a.basal { dw = eta*(post.apical*pre - gamma*w) }
-  synapse F: a -> d.lateral { dw = eta*(post*pre - gamma*w) }
-  synapse B: d -> a.apical { dw = eta*(post*pre - gamma*w) }
-  synapse V: err -> d.basal { dw = eta*(post.lateral*pre - gamma*w) }
-  synapse Wo: a -> out { dw = eta*(err*pre - gamma*w) }
-  loss = mse(out, y)
-}
-"""
-
-
-def four_synapses(updates: int, examples: int = 128) -> tuple[dict[str, Array], dict[str, Array]]:
-    """That circuit in plain NumPy: its data, and its weights after so many updates of 0.1."""
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((examples, 8))
-    y = x @ rng.standard_normal((8, 4)) * 1.5 / np.sqrt(8)
-    shapes = {"W": (16, 8), "F": (16, 16), "B": (16, 16), "V": (16, 4), "Wo": (4, 16)}
-    w = {name: rng.standard_normal(shape) / np.sqrt(shape[1]) for name, shape in shapes.items()}
-    for _ in range(updates):
-        a = x @ w["W"].T
-        err = y - a @ w["Wo"].T
-        d = err @ w["V"].T
-        sums = {"W": (d @ w["B"].T).T @ x, "F": d.T @ a, "B": a.T @ d, "V": (a @ w["F"].T).T @ err, "Wo": err.T @ a}
-        w = {name: w[name] + 0.1 * (sums[name] / examples - 0.05 * w[name]) for name in w}
-    return {"x": x, "y": y}, w
-
-
-def test_four_synapses_rest_where_the_derivation_says() -> None:
-    data, start = four_synapses(0)
-    bench = Bench(FOUR_SYNAPSES, data)
-    at = bench.at()
-    assumed = [h for h in at.derivation["W"].assumes if not isinstance(h, OneHot)]
-    assert {name_of(h) for h in assumed} >= {"at_rest(V)", "attracted(B, F)", "spectral(Wo)"}
-
-    def answers(weights: Mapping[str, Array]) -> dict[str, bool | None]:
-        for name, w in weights.items():
-            bench.w[name][...] = w
-        found = bench.at()
-        return {name_of(h): met(h, found) for h in assumed}
-
-    early, rest = answers(start), four_synapses(3000)[1]
-    assert not any(early[name] for name in ("at_rest(V)", "attracted(B, F)", "spectral(Wo)"))
-    assert set(answers(rest).values()) == {True}
-    assert answers({**rest, "B": 1.2 * rest["B"]})["attracted(B, F)"] is False
-    assert answers({**rest, "V": 1.2 * rest["V"]})["at_rest(V)"] is False
-    assert answers({**rest, "Wo": 1.2 * rest["Wo"]})["spectral(Wo)"] is False
-    assert answers({**rest, "F": 0 * rest["F"]})["nontrivial(F)"] is False

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from circuitdsl.certify.assumptions import Assumption, assumptions
 from circuitdsl.certify.certificate import Certificate, SynapseCertificate
-from circuitdsl.certify.checkpoint import checkpoint
+from circuitdsl.certify.checkpoint import Since, checkpoint
 from circuitdsl.certify.checks import relaxation, taylor_slope
 from circuitdsl.certify.drive import Rule, rule_of
 from circuitdsl.certify.judge import Record, agreed, certify_synapse, together
@@ -40,10 +40,15 @@ from circuitdsl.runtime.where import Where, one_thread, place
 from circuitdsl.twin.gradient import graded_synapses
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from circuitdsl.graph.initial import DType
     from circuitdsl.graph.machine import Engine, State
     from circuitdsl.runtime.data import Scale
     from circuitdsl.runtime.progress import Progress
+
+    Array = NDArray[np.floating[Any]]
 
 #: How many examples a circuit is looked at with (where noise hides the drive: examples and draws), and at how many
 #: checkpoints; fewer examples, if looking so closely would take longer than the training, but some.
@@ -301,11 +306,13 @@ def _relaxation(plan: Plan, last: Watched, seed: int) -> float | None:
 
 @dataclass(slots=True)
 class Watched:
-    """One seed: its readings at every checkpoint, the residuals beside them, and the last state."""
+    """One seed: its readings at every checkpoint, the residuals beside them, the last state, and the weights at the
+    checkpoint before that."""
 
     readings: list[dict[str, Reading]]
     residuals: list[dict[str, float | None]]
     state: State | None
+    since: Since | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -333,6 +340,7 @@ def _watched(watch: Watch, seed: int, *, progress: Progress | None) -> Watched:
     KeyboardInterrupt if it is told to stop."""
     plan, course, found = watch.plan, watch.plan.course, Watched([], [], None)
     done = 0
+    before: dict[str, Array] = {}
     try:
         for update, state in course.states(plan.engine(), seed, watch.at):
             epoch = update // course.updates_per_epoch
@@ -340,7 +348,8 @@ def _watched(watch: Watch, seed: int, *, progress: Progress | None) -> Watched:
                 look(plan.still, watch.rules, plan.sample, plan.derivation, state, seed=seed, epoch=epoch)
             )
             found.residuals.append({r.synapse.name: _residual(plan, r.synapse, state) for r in watch.rules})
-            found.state = state
+            found.state, found.since = state, Since(update - done, before) if update > done else None
+            before = {name: w.copy() for name, w in state.weights.items()}
             stop_if_told()
             if progress is not None:
                 progress.advance((update - done) * course.batch)
@@ -383,7 +392,7 @@ def _assumed(plan: Plan, names: Sequence[str], last: Watched, seed: int) -> dict
     start = initial_state(circuit, course.numbers, seed, dtype=course.dtype, folder=course.folder)
     at = checkpoint(
         plan.still, plan.derivation, plan.sample, last.state, start=start.weights, batch=course.batch, seed=seed,
-        epoch=course.epochs,
+        epoch=course.epochs, since=last.since,
     )  # fmt: skip
     return assumptions(at, names)
 

@@ -30,11 +30,19 @@ if TYPE_CHECKING:
 UPDATES = 8
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Since:
+    """The weights so many updates ago, 1 or more."""
+
+    updates: int
+    weights: Mapping[str, Array]
+
+
 @dataclass(kw_only=True, eq=False)
 class Checkpoint:
     """A circuit held still. `state` is in float64, `passes` are those of `sample` there; `start`: the weights that
-    learning started from; `batch`: over how many examples an update is a mean. What costs is found when it is asked
-    for, and once."""
+    learning started from; `batch`: over how many examples an update is a mean; `since`: the weights some updates ago.
+    What costs is found when it is asked for, and once."""
 
     still: Still
     derivation: Derivation
@@ -45,6 +53,7 @@ class Checkpoint:
     batch: int
     seed: int
     epoch: int
+    since: Since | None = None
     _drives: dict[str, Array] = field(default_factory=dict)
 
     @property
@@ -152,12 +161,12 @@ class Checkpoint:
 
 def checkpoint(
     still: Still, derivation: Derivation, sample: Sample, state: State, *, start: Mapping[str, Array], batch: int,
-    seed: int, epoch: int,
+    seed: int, epoch: int, since: Since | None = None,
 ) -> Checkpoint:  # fmt: skip
     """A state as a checkpoint; it may be of any precision, and is not changed."""
     wide = in_float64(state)
     passes = still.look(wide, sample.data, sample.examples, sample.numbers, seed=seed, epoch=epoch)
     return Checkpoint(
         still=still, derivation=derivation, state=wide, sample=sample, passes=passes, start=start, batch=batch,
-        seed=seed, epoch=epoch,
+        seed=seed, epoch=epoch, since=since,
     )  # fmt: skip

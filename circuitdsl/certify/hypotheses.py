@@ -146,17 +146,21 @@ def _ratio(part: float, whole: float) -> float:
 
 def _unrest(name: str, at: Checkpoint) -> float:
     """|E[drive] - decay W| / |decay W|: an update's mean increment beside that part of it which no example brings.
-    Weights that are gone count as large as `GONE` of their scale, or what dies away were never at rest. NaN where
-    nothing decays."""
+
+    The mean is one over time if the weights of some updates ago are known (how far they have come since): weights
+    that learn in batches never stand still, and the mean over examples at any one of their states is as far from 0 as
+    they stray; else it is that. Weights that are gone count as large as `GONE` of their scale, or what dies away were
+    never at rest. NaN where nothing decays."""
     synapse = at.circuit.synapses[name]
     if synapse.dw is None:
         return 0.0
-    step, size = at.increments[name], _norm(at.state.weights[name])
-    decay = _norm(_decay_part(synapse, step, at))
+    step, w = at.increments[name], at.state.weights[name]
+    size, decay = _norm(w), _norm(_decay_part(synapse, step, at))
+    moved = _norm(step) if at.since is None else _norm(w - at.since.weights[name]) / at.since.updates
     if decay == 0 and size > 0:
-        return 0.0 if not step.any() else float("nan")
+        return 0.0 if moved == 0 else float("nan")
     least = GONE * at.scale(name)
-    return _ratio(_norm(step), decay * max(1.0, least / size) if size > 0 else 0.0)
+    return _ratio(moved, decay * max(1.0, least / size) if size > 0 else 0.0)
 
 
 def _decay_part(synapse: ir.Synapse, step: Array, at: Checkpoint) -> Array:
