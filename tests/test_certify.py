@@ -357,8 +357,13 @@ def test_the_object_of_json() -> None:
         "circuit", "seeds", "dc", "synapses", "agrees_with_derive", "taylor_slope", "relaxation", "diverged",
     ]  # fmt: skip
     assert set(found["synapses"]["W"]) == {
-        "cos", "phi", "phi_positive", "reached", "r2", "h_min", "h_max", "norm_ratio", "descent", "control", "verdict",
+        "cos", "phi", "phi_positive", "reached", "assumes", "r2", "h_min", "h_max", "norm_ratio", "descent", "control",
+        "verdict",
     }  # fmt: skip
+    attracted, one_hot = found["synapses"]["W"]["assumes"]
+    assert one_hot == {"name": "one_hot(y)", "text": "the targets y are one-hot", "residual": 0.0, "met": True}
+    assert (attracted["name"], attracted["met"]) == ("attracted(V, U)", False)
+    assert 0.05 < attracted["residual"] < 2
     low, mean, high = found["synapses"]["W"]["phi"]
     assert low <= mean <= high
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from circuitdsl.certify.assumptions import Assumption
 from circuitdsl.certify.statistics import Interval
 from circuitdsl.derive.prove.findings import Derivation, Verdict
 
@@ -39,7 +40,8 @@ class SynapseCertificate:
     verdict needs came under 0.1 in all seeds (and, if it is approximate, the credit was about H delta then); None if it
     needs none. `verdict`: by measurement; None if every seed
     diverged. `agrees`: with what was `derived`; None if nothing was. `realised`: where the drive passes through states
-    on its way to the weight, the cosine of the whole increment after the last update."""
+    on its way to the weight, the cosine of the whole increment after the last update. `assumes`: what the
+    finding assumes, with its residuals in the first seed after the last update; empty if that was not looked at."""
 
     name: str
     cos: float
@@ -60,6 +62,7 @@ class SynapseCertificate:
     objection: str | None
     realised: float | None
     course: tuple[Moment, ...]
+    assumes: tuple[Assumption, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -67,6 +70,7 @@ class SynapseCertificate:
             "phi": list(self.phi),
             "phi_positive": self.phi_positive,
             "reached": self.reached,
+            "assumes": [assumption.as_json() for assumption in self.assumes],
             "r2": self.r2,
             "h_min": self.h_min,
             "h_max": self.h_max,

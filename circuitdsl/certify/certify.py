@@ -13,7 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from circuitdsl.certify.assumptions import Assumption, assumptions
 from circuitdsl.certify.certificate import Certificate, SynapseCertificate
+from circuitdsl.certify.checkpoint import Since, checkpoint
 from circuitdsl.certify.checks import relaxation, taylor_slope
 from circuitdsl.certify.drive import Rule, rule_of
 from circuitdsl.certify.judge import Record, agreed, certify_synapse, together
@@ -25,6 +27,7 @@ from circuitdsl.derive.prove.findings import Derivation, Measured, Verdict
 from circuitdsl.derive.prove.verdict import derive
 from circuitdsl.derive.read.drives import Drive
 from circuitdsl.graph.functions import quiet
+from circuitdsl.graph.initial import initial_state
 from circuitdsl.graph.ir import Circuit, Num, Param, Random, Synapse, walk
 from circuitdsl.graph.machine import Numbers
 from circuitdsl.graph.numbers import numbers_of
@@ -37,10 +40,15 @@ from circuitdsl.runtime.where import Where, one_thread, place
 from circuitdsl.twin.gradient import graded_synapses
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from circuitdsl.graph.initial import DType
     from circuitdsl.graph.machine import Engine, State
     from circuitdsl.runtime.data import Scale
     from circuitdsl.runtime.progress import Progress
+
+    Array = NDArray[np.floating[Any]]
 
 #: How many examples a circuit is looked at with (where noise hides the drive: examples and draws), and at how many
 #: checkpoints; fewer examples, if looking so closely would take longer than the training, but some.
@@ -267,13 +275,14 @@ def _certify(
         whole = [w for w in watched if len(w.readings) == len(at)]
         realised = _realised(plan, rules, whole[0], first) if thorough and whole else {}
         records = {r.synapse.name: _record(plan, r, whole, at, realised.get(r.synapse.name)) for r in rules}
+        assumed = _assumed(plan, names, whole[0], first) if thorough and whole else {}
         found, dc = together({name: certify_synapse(record) for name, record in records.items()})
         return Certificate(
             circuit=circuit.name,
             seeds=seeds,
             updates=course.updates,
             examples=len(plan.sample.examples),
-            synapses={name: agreed(s, records[name]) for name, s in found.items()},
+            synapses={n: replace(agreed(s, records[n]), assumes=assumed.get(n, ())) for n, s in found.items()},
             dc=dc,
             decay=_decay(plan.derivation, names),
             taylor_slope=_slope(plan, first) if thorough else None,
@@ -297,11 +306,13 @@ def _relaxation(plan: Plan, last: Watched, seed: int) -> float | None:
 
 @dataclass(slots=True)
 class Watched:
-    """One seed: its readings at every checkpoint, the residuals beside them, and the last state."""
+    """One seed: its readings at every checkpoint, the residuals beside them, the last state, and the weights at the
+    checkpoint before that."""
 
     readings: list[dict[str, Reading]]
     residuals: list[dict[str, float | None]]
     state: State | None
+    since: Since | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -329,6 +340,7 @@ def _watched(watch: Watch, seed: int, *, progress: Progress | None) -> Watched:
     KeyboardInterrupt if it is told to stop."""
     plan, course, found = watch.plan, watch.plan.course, Watched([], [], None)
     done = 0
+    before: dict[str, Array] = {}
     try:
         for update, state in course.states(plan.engine(), seed, watch.at):
             epoch = update // course.updates_per_epoch
@@ -336,7 +348,8 @@ def _watched(watch: Watch, seed: int, *, progress: Progress | None) -> Watched:
                 look(plan.still, watch.rules, plan.sample, plan.derivation, state, seed=seed, epoch=epoch)
             )
             found.residuals.append({r.synapse.name: _residual(plan, r.synapse, state) for r in watch.rules})
-            found.state = state
+            found.state, found.since = state, Since(update - done, before) if update > done else None
+            before = {name: w.copy() for name, w in state.weights.items()}
             stop_if_told()
             if progress is not None:
                 progress.advance((update - done) * course.batch)
@@ -370,6 +383,18 @@ def _realised(plan: Plan, rules: Sequence[Rule], last: Watched, seed: int) -> di
         return {}
     assert last.state is not None
     return realised_cosine(plan.still, filtered, plan.sample, last.state, seed=seed, epoch=plan.course.epochs)
+
+
+def _assumed(plan: Plan, names: Sequence[str], last: Watched, seed: int) -> dict[str, tuple[Assumption, ...]]:
+    """What the findings assume, after the last update."""
+    assert last.state is not None
+    circuit, course = plan.still.circuit, plan.course
+    start = initial_state(circuit, course.numbers, seed, dtype=course.dtype, folder=course.folder)
+    at = checkpoint(
+        plan.still, plan.derivation, plan.sample, last.state, start=start.weights, batch=course.batch, seed=seed,
+        epoch=course.epochs, since=last.since,
+    )  # fmt: skip
+    return assumptions(at, names)
 
 
 def _decay(derivation: Derivation, names: Sequence[str]) -> float | None:

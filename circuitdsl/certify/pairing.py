@@ -201,6 +201,22 @@ def mean_descent(synapse: Synapse, evaluation: Sequence[Frame], state: State) ->
     return _mean(_descents(synapse, evaluation), shape, state.masks[synapse.name])
 
 
+def mean_drive(rule: Rule, training: Sequence[Frame], state: State) -> Array:
+    """The drive of a rule over the sample, [post size, pre size]."""
+    import numpy as np
+
+    synapse = rule.synapse
+    found = factors(rule, training, state)
+    if found is not None:
+        return _mean(found, (synapse.post_size, synapse.pre_size), state.masks[synapse.name])
+    examples = training[0].batch.size
+    sums = [
+        _interpreted(rule, [_some(f, rows) for f in training], state).sum(axis=0)
+        for rows in _portions(examples, synapse)
+    ]
+    return np.asarray(np.sum(sums, axis=0) / examples)
+
+
 def _mean(outers: Sequence[Outer], shape: tuple[int, int], mask: NDArray[np.bool_] | None) -> Array:
     import numpy as np
 

@@ -28,12 +28,19 @@ def residual(derivation: Derivation, relation: Relation, state: State) -> float:
     """|left - factor * right| / |left|, in the Frobenius norm."""
     import numpy as np
 
+    left, right = sides(derivation, relation, state)
+    norm, off = float(np.linalg.norm(left)), float(np.linalg.norm(left - right))
+    return off / norm if norm > 0 else float("nan") if off > 0 else 0.0
+
+
+def sides(derivation: Derivation, relation: Relation, state: State) -> tuple[Array, Array]:
+    """`left` and `factor * right`; of both the diagonal, if the relation says nothing of the rest."""
+    import numpy as np
+
     env = _env(derivation, state)
     left: Array = instantiate(relation.left, env)
-    right: Array = instantiate(relation.right, env)
-    norm = float(np.linalg.norm(left))
-    off = float(np.linalg.norm(left - derivation.symbols.constants.value(relation.factor) * right))
-    return off / norm if norm > 0 else float("nan") if off > 0 else 0.0
+    right: Array = derivation.symbols.constants.value(relation.factor) * instantiate(relation.right, env)
+    return (np.diagonal(left), np.diagonal(right)) if relation.diagonal else (left, right)
 
 
 def derived_h(derivation: Derivation, synapse: str, state: State) -> Array | None:
