@@ -30,6 +30,7 @@ from circuitdsl.derive.prove.hypotheses import (
     Nonempty,
     Nontrivial,
     OneHot,
+    Open,
     Slow,
     SmallSteps,
     Spectral,
@@ -147,6 +148,14 @@ def test_nontrivial_and_nonempty() -> None:
     bench.state.masks["W"] = np.zeros((3, 5), np.bool_)
     assert bench.met(Nonempty("W")) is False
     assert readout().met(Nonempty("W"))
+
+
+def test_open() -> None:
+    """The factor of the rule is 0 where all weights are negative, and with it all that drives them."""
+    bench = readout("dw = 0.1 * relu(w) * err * pre - 0.01 * w")
+    assert bench.met(Open("W", "relu(w)"))
+    bench.w["W"][...] = -0.3
+    assert bench.met(Open("W", "relu(w)")) is False
 
 
 def test_within() -> None:

@@ -29,6 +29,7 @@ from circuitdsl.derive.prove.hypotheses import (
     Nonempty,
     Nontrivial,
     OneHot,
+    Open,
     Slow,
     SmallSteps,
     Spectral,
@@ -68,6 +69,7 @@ THRESHOLD: Mapping[type[Hypothesis], float] = {
     Within: 1.0,  # the limit itself
     GentleDecay: 1.0,  # the whole of the weight
     ManyDraws: 0.01,  # a hundred draws
+    Open: 0.0,
 }
 #: Weights below this part of their scale are gone (they are at rest then, whatever the decay), or 0.
 GONE, NOTHING = 1e-3, 1e-6
@@ -126,6 +128,8 @@ def _residual(hypothesis: Hypothesis, at: Checkpoint) -> float:
             return _loss_by_example(of, at)
         case ManyDraws(population=of):
             return _share_of_a_draw(of, at)
+        case Open(synapse=of):
+            return float(not at.mean_drive(at.circuit.synapses[of]).any())
         case _:
             assert_never(hypothesis)
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from math import isclose
 
 from circuitdsl.derive.algebra.notation import coefficient_text
-from circuitdsl.derive.algebra.words import Coefficient, Column, Matrix, Sum
+from circuitdsl.derive.algebra.words import Coefficient, Column, Diagonal, Matrix, Sum
 from circuitdsl.derive.prove.relations import is_gate, without_gates
 from circuitdsl.derive.read.constraints import is_dense, is_free
 from circuitdsl.derive.read.drives import Drive, Unread
@@ -110,6 +110,8 @@ def _plain(a: Sum) -> tuple[Coefficient, str | None, str] | None:
             return number, None, signal.name
         case (Matrix(transposed=False) as matrix, Column(signal)):
             return number, matrix.name, signal.name
+        case (Diagonal(signal=own), Column(signal)) if own.weight:
+            return number, own.name, signal.name
         case _:
             return None
 
