@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from problems import load
 
 from circuitdsl.derive.algebra.words import Coefficient
-from circuitdsl.derive.prove.findings import Derivation
 from circuitdsl.derive.prove.flow import (
     Balance,
     Balances,
@@ -34,6 +33,7 @@ from circuitdsl.derive.prove.flow import (
 from circuitdsl.derive.prove.hypotheses import AtRest, Homogeneous, Nontrivial, Unbound
 from circuitdsl.derive.read.drives import read_rule
 from circuitdsl.derive.read.symbols import symbols_of
+from circuitdsl.derive.tell.derivation import Derivation
 
 Array = NDArray[np.float64]
 OPEN, BALANCE, EXACT = (None, None), ("descent", "derived"), ("exact", "proved")

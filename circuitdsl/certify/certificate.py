@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from circuitdsl.certify.statistics import Interval
-from circuitdsl.derive.prove.findings import Derivation, Verdict
+from circuitdsl.derive.prove.findings import Verdict
+from circuitdsl.derive.tell.derivation import Derivation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,7 @@ def told(balance: Balance, words: Wording) -> str:
     left = words.math(f"{words.sign('E⟨drive, −∇⟩')} = {_value(balance, words)} > 0")
     if len(balance.synapses) == 1:
         return f"{left} at rest, whatever the rule: by balance"
-    return f"{', '.join(balance.synapses)} together: {left} at rest, whatever their rules: by balance"
+    return f"{', '.join(map(words.short, balance.synapses))} together: {left} at rest, whatever their rules: by balance"
 
 
 def _value(balance: Balance, words: Wording) -> str:
