@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from circuitdsl.derive.algebra.obstacles import Obstacle, Uneven
 from circuitdsl.derive.algebra.words import Coefficient, Sum
 from circuitdsl.derive.prove.dual import Dual
 from circuitdsl.derive.prove.flow import Balance
@@ -21,8 +22,6 @@ from circuitdsl.derive.prove.squares import Squares
 from circuitdsl.derive.prove.transport import Lemma
 from circuitdsl.derive.read.drives import Passage
 from circuitdsl.graph import idle, ir
-
-Obstacle = str
 
 # ---------------------------------------------------------------- what keeps two weights of equal drive apart
 
@@ -37,7 +36,7 @@ class PulledBeside:
     """Something besides the drive and a linear decay pulls at one of them."""
 
     synapse: str
-    pull: str
+    pull: Uneven
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +204,7 @@ class NoGradient:
 class Penalised:
     """No error reaches the rule, but parts of the loss that compare with no data may be what it follows."""
 
-    parts: tuple[str, ...]
+    parts: tuple[ir.Expr, ...]
 
 
 @dataclass(frozen=True, slots=True)

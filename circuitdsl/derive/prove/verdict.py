@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.constants import sign
+from circuitdsl.derive.algebra.obstacles import Obstacle
 from circuitdsl.derive.algebra.words import Matrix, weights_in
 from circuitdsl.derive.prove.assumptions import Assumed, of_drive, of_masks, of_relation, of_targets, unique
 from circuitdsl.derive.prove.balanced import balanced
@@ -51,7 +52,6 @@ from circuitdsl.derive.prove.reasons import (
     NoRule,
     NoScore,
     NotShown,
-    Obstacle,
     OtherRate,
     OtherReward,
     Penalised,
@@ -193,7 +193,7 @@ class _Court:
 
     def _judged(self, found: Finding, synapse: ir.Synapse) -> Finding:
         rule = self.rules[synapse.name]
-        blind = cannot_see_error(self.roles[0], synapse)
+        blind: Obstacle | None = cannot_see_error(self.roles[0], synapse)
         if blind is None and isinstance(rule, Unread) and rule.idle:
             blind = rule.why
         if blind is not None:
@@ -201,7 +201,7 @@ class _Court:
         try:
             found = self._compared(found, synapse, rule)
         except NotLinear as reason:
-            found = _not_shown(found, NoGradient(str(reason)))
+            found = _not_shown(found, NoGradient(reason.obstacle))
         if synapse.name in self.fading and found.verdict != "exact":
             why = self.fading[synapse.name]
             gone = why.synapses if isinstance(why, FadesWith) else (synapse.name,)

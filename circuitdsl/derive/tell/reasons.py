@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
+from circuitdsl.derive.algebra.expressions import text
+from circuitdsl.derive.algebra.obstacles import Obstacle
 from circuitdsl.derive.prove.reasons import (
     AlmostRelated,
     Apart,
@@ -64,8 +66,8 @@ from circuitdsl.derive.prove.reasons import (
 )
 from circuitdsl.derive.prove.score import Score
 from circuitdsl.derive.prove.squares import squares_text
-from circuitdsl.derive.read import idle
 from circuitdsl.derive.tell import balance
+from circuitdsl.derive.tell.obstacles import idle, obstacle, uneven
 from circuitdsl.derive.tell.wording import MEAN_FIELD, Wording
 
 
@@ -90,7 +92,7 @@ class Reasons:
             case Unseeing(why=why):
                 return self.obstacle(why)
             case Fades(why=why, synapse=synapse):
-                return words.short(idle.told(why, synapse))
+                return idle(why, synapse, words.short)
             case Collapsed(collapse=collapse, synapse=synapse):
                 return f"{words.collapse(collapse)}: at rest nothing drives {words.short(synapse)}"
             case Holds(relation=relation):
@@ -127,8 +129,6 @@ class Reasons:
     def lack(self, lack: Lack) -> str:
         words = self.words
         match lack:
-            case str():
-                return self.obstacle(lack)
             case Broken():
                 return self._broken(lack)
             case LostGates(gates=gates):
@@ -156,7 +156,7 @@ class Reasons:
             case NoGradient(why=why):
                 return f"the gradient is no sum of words: {self.obstacle(why)}"
             case Penalised(parts=parts):
-                shown = ", ".join(f"`{words.short(part)}`" for part in parts)
+                shown = ", ".join(f"`{words.short(text(part))}`" for part in parts)
                 return f"the loss has the part {shown}, which needs no target to be seen"
             case OtherRate(pre=pre):
                 return f"the rule takes {words.sum(pre)} for its presynaptic rate"
@@ -171,7 +171,7 @@ class Reasons:
             case MixesExamples():
                 return "the factor changes from example to example, and what the rule keeps of them mixes these"
             case _:
-                assert_never(lack)
+                return self.obstacle(lack)
 
     def _broken(self, broken: Broken) -> str:
         """`the apical dendrite of h is driven by err through V2, which is fixed: nothing pulls V2 toward ...`."""
@@ -220,7 +220,7 @@ class Reasons:
             case OtherMasks():
                 return f"{one} and {two} have different connections"
             case PulledBeside(synapse=synapse, pull=pull):
-                return f"{short(synapse)} is also pulled by {short(pull)}"
+                return f"{short(synapse)} is also pulled by {short(uneven(pull))}"
             case NeitherDecays():
                 return f"neither decays, so that {one} and {two} keep the difference they start with"
             case NoDecay(synapse=synapse):
@@ -258,8 +258,8 @@ class Reasons:
 
     # ------------------------------------------------------------ what stands in the way
 
-    def obstacle(self, why: str) -> str:
-        return self.words.short(why)
+    def obstacle(self, why: Obstacle) -> str:
+        return obstacle(why, self.words.short)
 
     def _names(self, names: Sequence[str]) -> str:
         return ", ".join(map(self.words.short, names))

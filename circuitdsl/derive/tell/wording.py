@@ -21,6 +21,7 @@ from circuitdsl.derive.prove.relations import Relation
 from circuitdsl.derive.prove.rest import Collapse, Spectrum
 from circuitdsl.derive.prove.transport import Lemma
 from circuitdsl.derive.read.drives import Drive, Passage
+from circuitdsl.derive.tell.obstacles import uneven
 
 #: Approximations, named once, so that all pages say the same, with what they mean.
 AT_REST = "at rest"
@@ -110,7 +111,7 @@ class Wording:
             amount = Coefficient(abs(drive.decay.number), drive.decay.params)
             found = f" {self.sign('−') if drive.decay.number > 0 else '+'} {self.multiple(amount, 'w')}"
         if drive.uneven is not None:
-            found += f" {self.notation.name(drive.uneven)}"
+            found += f" {self.notation.name(uneven(drive.uneven))}"
         return found
 
     # ------------------------------------------------------------ relations
