@@ -20,13 +20,13 @@ from circuitdsl.derive.algebra.words import Sum
 from circuitdsl.derive.prove.dual import Dual
 from circuitdsl.derive.prove.findings import Finding
 from circuitdsl.derive.prove.relations import Relation
-from circuitdsl.derive.prove.squares import squares_text
 from circuitdsl.derive.prove.transport import Grounds, Lemma
 from circuitdsl.derive.read.drives import Drive
 from circuitdsl.derive.tell.derivation import Derivation
 from circuitdsl.derive.tell.hypotheses import in_a_line
 from circuitdsl.derive.tell.layers import absolute, alike, index_of, relative
 from circuitdsl.derive.tell.reasons import Reasons
+from circuitdsl.derive.tell.squares import squares_text
 from circuitdsl.derive.tell.wording import EXPLAINED, MEAN_FIELD, Wording, neglected
 from circuitdsl.diagnostics import Span
 from circuitdsl.graph import ir

@@ -65,9 +65,9 @@ from circuitdsl.derive.prove.reasons import (
     WithinPath,
 )
 from circuitdsl.derive.prove.score import Score
-from circuitdsl.derive.prove.squares import squares_text
 from circuitdsl.derive.tell import balance
 from circuitdsl.derive.tell.obstacles import idle, obstacle, uneven
+from circuitdsl.derive.tell.squares import squares_text
 from circuitdsl.derive.tell.wording import MEAN_FIELD, Wording
 
 
