@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from circuitdsl.certify.certificate import Certificate
-    from circuitdsl.derive.prove.findings import Derivation
+    from circuitdsl.derive.tell.derivation import Derivation
     from circuitdsl.emit.target import Target as BackEnd
     from circuitdsl.graph.machine import Engine
     from circuitdsl.runtime.data import Dataset, Scale
@@ -125,7 +125,7 @@ class Circuit:
         Where algebra does not decide, or no more than `aligned`, and there is a task or data, a short certificate
         measures, unless `measure` is False. Raises UsageError for a param or task that is not there, CircuitError if
         the circuit is wrong with it."""
-        from circuitdsl.derive.prove.verdict import derive
+        from circuitdsl.derive.tell.derivation import derive
 
         graph, _ = self.with_params(params or {})
         task_of(graph, task)

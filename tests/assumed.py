@@ -12,7 +12,7 @@ from circuitdsl.certify.hypotheses import met, residual
 from circuitdsl.certify.measure import Sample
 from circuitdsl.certify.passes import Still
 from circuitdsl.derive.prove.hypotheses import Hypothesis
-from circuitdsl.derive.prove.verdict import derive
+from circuitdsl.derive.tell.derivation import derive
 from circuitdsl.graph.initial import initial_state
 from circuitdsl.graph.machine import State
 from circuitdsl.graph.numbers import numbers_of

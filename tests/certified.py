@@ -13,7 +13,7 @@ from circuitdsl.certify.drive import rule_of
 from circuitdsl.certify.measure import Reading, Sample, look
 from circuitdsl.certify.pairing import Pair, pair
 from circuitdsl.certify.passes import Still
-from circuitdsl.derive.prove.verdict import derive
+from circuitdsl.derive.tell.derivation import derive
 from circuitdsl.graph.initial import initial_state
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.graph.machine import State

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from circuitdsl.derive.prove.findings import Derivation
-from circuitdsl.derive.prove.verdict import derive
+from circuitdsl.derive.tell.derivation import Derivation, derive
 from circuitdsl.graph.resolve import load_file, load_text
 from circuitdsl.shipped import find_circuit
 

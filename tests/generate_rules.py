@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from circuitdsl.derive.prove.findings import Derivation
 from circuitdsl.derive.prove.relations import Relation
 from circuitdsl.derive.read.drives import Drive
 from circuitdsl.derive.read.environment import Environment
 from circuitdsl.derive.read.numeric import instantiate
+from circuitdsl.derive.tell.derivation import Derivation
 from circuitdsl.graph.initial import initial_state
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.graph.machine import State

@@ -14,8 +14,8 @@ from typing import Any
 from motif_nets import Net, text
 
 import circuitdsl as cd
-from circuitdsl.derive.prove.findings import Derivation
 from circuitdsl.derive.tell.as_json import as_json
+from circuitdsl.derive.tell.derivation import Derivation
 from circuitdsl.derive.tell.expects import judge
 
 #: An answer that takes longer is none (seconds of processor time).

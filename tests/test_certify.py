@@ -39,7 +39,7 @@ from circuitdsl.certify.passes import find_errors, in_float64
 from circuitdsl.certify.statistics import interval, response
 from circuitdsl.certify.trajectory import Course, checkpoints
 from circuitdsl.cli.main import run as command
-from circuitdsl.derive.prove.verdict import derive
+from circuitdsl.derive.tell.derivation import derive
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.graph.numbers import numbers_of
 from circuitdsl.reference import Reference

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from derivation_texts import EXACT, GRADIENT, OPEN, derived, kp, shipped, verdicts
 
-from circuitdsl.derive.prove.findings import Derivation
+from circuitdsl.derive.tell.derivation import Derivation
 from circuitdsl.derive.tell.expects import judge
 
 # ---------------------------------------------------------------- Kolen-Pollack pairs

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from derivation_texts import LINEAR, OPEN, derived, kp, sal, verdicts
 
-from circuitdsl.derive.prove.findings import Derivation
 from circuitdsl.derive.prove.hypotheses import AtRest
 from circuitdsl.derive.read.numeric import instantiate
+from circuitdsl.derive.tell.derivation import Derivation
 from circuitdsl.graph.initial import initial_state
 from circuitdsl.graph.numbers import numbers_of
 from circuitdsl.reference import Reference

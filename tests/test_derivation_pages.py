@@ -7,8 +7,9 @@ import json
 import pytest
 from derivation_texts import EXACT, GRADIENT, OPEN, derived, kp, shipped, verdicts
 
-from circuitdsl.derive.prove.findings import Derivation, Measured, with_measured
+from circuitdsl.derive.prove.findings import Measured, with_measured
 from circuitdsl.derive.tell.as_json import as_json
+from circuitdsl.derive.tell.derivation import Derivation
 from circuitdsl.derive.tell.expects import judge
 from circuitdsl.derive.tell.page import page
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from circuitdsl.codes import CODES
-from circuitdsl.derive.prove.verdict import derive
+from circuitdsl.derive.tell.derivation import derive
 from circuitdsl.diagnostics import (
     CircuitError,
     Diagnostic,

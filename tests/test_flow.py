@@ -13,8 +13,8 @@ from derivation_texts import all_verdicts, derived, shipped
 from numpy.typing import NDArray
 from problems import load
 
+from circuitdsl.derive.algebra.expressions import text
 from circuitdsl.derive.algebra.words import Coefficient
-from circuitdsl.derive.prove.findings import Derivation
 from circuitdsl.derive.prove.flow import (
     Balance,
     Balances,
@@ -34,6 +34,7 @@ from circuitdsl.derive.prove.flow import (
 from circuitdsl.derive.prove.hypotheses import AtRest, Homogeneous, Nontrivial, Unbound
 from circuitdsl.derive.read.drives import read_rule
 from circuitdsl.derive.read.symbols import symbols_of
+from circuitdsl.derive.tell.derivation import Derivation
 
 Array = NDArray[np.float64]
 OPEN, BALANCE, EXACT = (None, None), ("descent", "derived"), ("exact", "proved")
@@ -408,7 +409,8 @@ def test_the_closed_form_of_a_decay_by_neuron() -> None:
     changes = LINEAR | {"d2": "eta * post.apical * pre - eta * post.k * w"}
     found = derived(net(**changes, lets="let k = g", more="param g per h2 = uniform(0.01, 0.04)"))
     balance = balance_of(found, "W2")
-    assert balance.per_neuron == "h2.k"
+    assert balance.per_neuron is not None
+    assert text(balance.per_neuron) == "h2.k"
     assert at_rest.agreement("W2") == pytest.approx(value(found, balance, at_rest, BY_NEURON[:, 0]), rel=1e-5)
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from generate_rules import ORDER, Generator, Measurement, measure, teacher, train
 
-from circuitdsl.derive.prove.findings import Derivation, Finding
-from circuitdsl.derive.prove.verdict import derive
+from circuitdsl.derive.prove.findings import Finding
+from circuitdsl.derive.tell.derivation import Derivation, derive
 from circuitdsl.graph.machine import State
 from circuitdsl.graph.numbers import numbers_of
 from circuitdsl.graph.resolve import load_text

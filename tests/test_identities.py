@@ -13,14 +13,13 @@ import numpy as np
 import pytest
 
 from circuitdsl.derive.algebra.words import Sum, expect, outer
-from circuitdsl.derive.prove.findings import Derivation
 from circuitdsl.derive.prove.relations import Relation
-from circuitdsl.derive.prove.verdict import derive
 from circuitdsl.derive.read.constraints import is_free
 from circuitdsl.derive.read.drives import Drive
 from circuitdsl.derive.read.environment import Environment
 from circuitdsl.derive.read.numeric import instantiate
 from circuitdsl.derive.read.ticks import one_tick
+from circuitdsl.derive.tell.derivation import Derivation, derive
 from circuitdsl.graph.initial import initial_state
 from circuitdsl.graph.ir import Circuit, Kind
 from circuitdsl.graph.machine import State

@@ -12,7 +12,7 @@ from bench import Bench
 from derivation_texts import derived, kp, verdicts
 from generate import random_circuit
 
-from circuitdsl.derive.prove.verdict import derive
+from circuitdsl.derive.tell.derivation import derive
 from circuitdsl.graph.idle import (
     EmptyMask,
     FadesWith,

@@ -31,6 +31,9 @@ FLOORS: tuple[frozenset[str], ...] = (
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
+#: The rooms within `derive`, from the bottom up.
+DERIVE = ("algebra", "read", "prove", "tell")
+
 #: Libraries that take longer to import than `circuitdsl check` may take.
 HEAVY = ("numba", "xarray", "pandas", "matplotlib", "sklearn", "scipy", "h5netcdf", "sympy")
 
@@ -105,6 +108,18 @@ def test_an_uphill_import_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "circuitdsl.runtime",
         "circuitdsl.emit",
     ]
+
+
+def test_a_derivation_runs_from_algebra_to_words() -> None:
+    wrong = []
+    for path in modules():
+        own = module_name(path).split(".")
+        if len(own) < 4 or own[1] != "derive":
+            continue
+        seen = [m.split(".")[2] for _, m, _ in ours(path) if m.startswith("circuitdsl.derive.")]
+        above = {m for m in seen if DERIVE.index(m) > DERIVE.index(own[2])}
+        wrong += [f"{'.'.join(own)} imports {room}" for room in sorted(above)]
+    assert wrong == []
 
 
 @pytest.mark.parametrize(

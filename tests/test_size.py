@@ -15,8 +15,8 @@ import pytest
 
 from circuitdsl import loads
 from circuitdsl.derive.algebra import words
-from circuitdsl.derive.prove.findings import Derivation
 from circuitdsl.derive.tell.as_json import as_json
+from circuitdsl.derive.tell.derivation import Derivation
 from circuitdsl.derive.tell.expects import judge
 from circuitdsl.derive.tell.latex import latex_page
 from circuitdsl.derive.tell.page import page

@@ -41,10 +41,11 @@ from circuitdsl.derive.prove.dual import Dual
 from circuitdsl.derive.prove.levels import Levels
 from circuitdsl.derive.prove.matching import Quotient, forms
 from circuitdsl.derive.prove.rewriting import steps_of
-from circuitdsl.derive.prove.squares import definite, is_symmetric, squares, squares_text, symmetric_part
+from circuitdsl.derive.prove.squares import definite, is_symmetric, squares, symmetric_part
 from circuitdsl.derive.prove.transport import Transport
 from circuitdsl.derive.read.drives import Drive, read_rule
 from circuitdsl.derive.read.symbols import symbols_of
+from circuitdsl.derive.tell.squares import squares_text
 
 # ---------------------------------------------------------------- letters, as words and as numbers
 

@@ -14,7 +14,7 @@ from circuitdsl.api import Outcome, Request, Simulation
 from circuitdsl.certify.drive import rule_of
 from circuitdsl.certify.measure import Sample, look
 from circuitdsl.certify.passes import Still
-from circuitdsl.derive.prove.verdict import derive
+from circuitdsl.derive.tell.derivation import derive
 from circuitdsl.studies import evolution, evolution_told
 from circuitdsl.studies.evolution_lives import EXAMPLES, GAINS, GROUPS, LAYERS, NEURONS, Life, Lives
 from circuitdsl.studies.trials import shipped_text, simulation_of

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from circuitdsl.derive.prove.findings import Derivation
-from circuitdsl.derive.prove.verdict import derive
+from circuitdsl.derive.tell.derivation import Derivation, derive
 from circuitdsl.derive.tell.expects import judge, satisfies
 from circuitdsl.derive.tell.latex import latex_page
 from circuitdsl.derive.tell.page import page

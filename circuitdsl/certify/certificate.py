@@ -7,7 +7,8 @@ from typing import Any
 
 from circuitdsl.certify.assumptions import Assumption
 from circuitdsl.certify.statistics import Interval
-from circuitdsl.derive.prove.findings import Derivation, Verdict
+from circuitdsl.derive.prove.findings import Verdict
+from circuitdsl.derive.tell.derivation import Derivation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,9 +23,9 @@ from circuitdsl.certify.measure import Reading, Sample, look, realised_cosine
 from circuitdsl.certify.passes import Still
 from circuitdsl.certify.relations import is_approximate, needed, worst
 from circuitdsl.certify.trajectory import Course, checkpoints
-from circuitdsl.derive.prove.findings import Derivation, Measured, Verdict
-from circuitdsl.derive.prove.verdict import derive
+from circuitdsl.derive.prove.findings import Measured, Verdict
 from circuitdsl.derive.read.drives import Drive
+from circuitdsl.derive.tell.derivation import Derivation, derive
 from circuitdsl.graph.functions import quiet
 from circuitdsl.graph.initial import initial_state
 from circuitdsl.graph.ir import Circuit, Num, Param, Random, Synapse, walk

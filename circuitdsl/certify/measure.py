@@ -11,7 +11,7 @@ from circuitdsl.certify.pairing import Pair, mean_descent, pair
 from circuitdsl.certify.passes import Passes, Still, in_float64
 from circuitdsl.certify.relations import derived_h
 from circuitdsl.certify.statistics import Response, response
-from circuitdsl.derive.prove.findings import Derivation
+from circuitdsl.derive.tell.derivation import Derivation
 from circuitdsl.graph.functions import quiet
 from circuitdsl.graph.initial import fans_of
 from circuitdsl.graph.ir import Synapse

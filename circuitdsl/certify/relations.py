@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from circuitdsl.derive.algebra.products import Made
 from circuitdsl.derive.algebra.words import depends_on_example, names
-from circuitdsl.derive.prove.findings import Derivation
 from circuitdsl.derive.prove.relations import Relation
 from circuitdsl.derive.read.numeric import instantiate
+from circuitdsl.derive.tell.derivation import Derivation
 from circuitdsl.graph.functions import elementwise, over, quiet
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from circuitdsl.cli.common import (
 from circuitdsl.diagnostics import Severity
 
 if TYPE_CHECKING:
-    from circuitdsl.derive.prove.findings import Derivation
+    from circuitdsl.derive.tell.derivation import Derivation
     from circuitdsl.derive.tell.expects import Judgement
 
 ABOUT = """Derive, for every learning synapse, what its plasticity amounts to: how its update stands to the

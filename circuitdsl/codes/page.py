@@ -70,7 +70,7 @@ def findings(text: str) -> tuple[Diagnostic, ...]:
     import os
     import tempfile
 
-    from circuitdsl.derive.prove.verdict import derive
+    from circuitdsl.derive.tell.derivation import derive
     from circuitdsl.diagnostics import CircuitError
     from circuitdsl.graph.resolve import load_file
 

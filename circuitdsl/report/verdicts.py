@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from circuitdsl.api import Circuit, load
-from circuitdsl.derive.prove.findings import Derivation, Finding, with_measured
+from circuitdsl.derive.prove.findings import with_measured
+from circuitdsl.derive.tell.derivation import Derivation, Told
 from circuitdsl.derive.tell.layers import alike
 from circuitdsl.derive.tell.outline import together
 from circuitdsl.derive.tell.wording import Wording, neglected_by
@@ -110,7 +111,7 @@ def _rows(one: Entry) -> Iterator[str]:
         yield from alike(_row(_derived(one.derivation, f)) for f in learning)
 
 
-def _derived(derivation: Derivation, found: Finding) -> list[str]:
+def _derived(derivation: Derivation, found: Told) -> list[str]:
     words = Wording(derivation.symbols.constants)
     relations = found.grounds.relations if found.grounds is not None else ()
     rests = [f"{words.equation(r)} ({', '.join(neglected_by(r)) or r.holds})" for r in relations]
@@ -122,7 +123,7 @@ def _derived(derivation: Derivation, found: Finding) -> list[str]:
     return [f"`{found.synapse}`", verdict, found.evidence or "", found.H or "", "; ".join(rests)]
 
 
-def _figures(synapses: Mapping[str, SynapseCertificate], found: Finding) -> list[str]:
+def _figures(synapses: Mapping[str, SynapseCertificate], found: Told) -> list[str]:
     measured = synapses.get(found.synapse)
     if measured is None:
         return [""] * len(MEASURED_HEAD)

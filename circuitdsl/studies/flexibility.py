@@ -227,7 +227,7 @@ class Shown(NamedTuple):
 
 def _verdicts(chosen: Topology, harm: Harm) -> Shown:
     from circuitdsl.api import loads
-    from circuitdsl.derive.prove.verdict import derive
+    from circuitdsl.derive.tell.derivation import derive
 
     if harm.paired:
         return Shown(float("nan"), "nothing: no text says that the connections of two synapses are drawn together")

@@ -12,6 +12,7 @@ from fractions import Fraction
 from circuitdsl.derive.algebra.bends import Bent
 from circuitdsl.derive.algebra.constants import fraction, negative
 from circuitdsl.derive.algebra.notation import coefficient_text
+from circuitdsl.derive.algebra.obstacles import NoSlope, Obstacle
 from circuitdsl.derive.algebra.polynomials import (
     SLOPES,
     affine,
@@ -44,7 +45,11 @@ from circuitdsl.twin.slopes import TINY
 
 
 class NotLinear(Exception):
-    """An equation is no sum of words; the text says what stands in the way."""
+    """An equation is no sum of words, because of the `obstacle`."""
+
+    def __init__(self, obstacle: Obstacle) -> None:
+        super().__init__(obstacle)
+        self.obstacle = obstacle
 
 
 #: Elementwise functions of signals that are signals of their own, and finite at 0.
@@ -257,7 +262,7 @@ class Arithmetic(Products):
             case _ if key(signal) in self.slopes:
                 return diagonal(self.slopes[key(signal)][1])
             case _:
-                raise NotLinear(f"the derivative of `{signal.name}` is no signal")
+                raise NotLinear(NoSlope(signal.name))
 
     # ------------------------------------------------------------ gates
 

@@ -8,34 +8,33 @@ from dataclasses import replace
 from circuitdsl.derive.prove.assumptions import Assumed, unique
 from circuitdsl.derive.prove.findings import Finding
 from circuitdsl.derive.prove.flow import Balance, Balances, Known, Unbalanced, balances
+from circuitdsl.derive.prove.reasons import ByBalance
 from circuitdsl.derive.read.drives import Drive, Unread
 from circuitdsl.derive.read.symbols import Symbols
-from circuitdsl.derive.tell.balance import told
-from circuitdsl.derive.tell.wording import Wording
 
 
 def balanced(
-    symbols: Symbols, rules: Mapping[str, Drive | Unread], words: Wording, findings: Mapping[str, Finding]
+    symbols: Symbols, rules: Mapping[str, Drive | Unread], findings: Mapping[str, Finding]
 ) -> dict[str, Finding]:
     """The findings, with what balance decides of those that are open."""
     known = {n: k for n, f in findings.items() if (k := _known(f)) is not None}
     asked = [n for n, f in findings.items() if f.role == "learning" and f.verdict is None]
     found = balances(symbols, rules, known, asked) if known else Balances({})
-    return {name: _with_balance(f, found, words) for name, f in findings.items()}
+    return {name: _with_balance(f, found) for name, f in findings.items()}
 
 
-def _with_balance(found: Finding, given: Balances, words: Wording) -> Finding:
+def _with_balance(found: Finding, given: Balances) -> Finding:
     match given.of.get(found.synapse):
         case None:
             return found
         case Balance() as balance:
             return replace(
                 found, verdict="descent", evidence="derived", phi_sign=None, balance=balance,
-                assumed=Assumed(unique(balance.hypotheses)), because=(*found.because, told(balance, words)),
+                assumed=Assumed(unique(balance.hypotheses)), reasons=(*found.reasons, ByBalance(balance)),
             )  # fmt: skip
         case Unbalanced():
-            sets = [told(b, words) for b in given.together if found.synapse in b.synapses]
-            return replace(found, because=(*found.because, *sets)) if sets else found
+            sets = [ByBalance(b) for b in given.together if found.synapse in b.synapses]
+            return replace(found, reasons=(*found.reasons, *sets)) if sets else found
 
 
 def _known(found: Finding) -> Known | None:

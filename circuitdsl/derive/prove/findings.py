@@ -1,10 +1,13 @@
-"""What is derived about a circuit: one finding for each synapse, and what holds of all of them together."""
+"""What is derived about a circuit, as data: one finding for each synapse, and what holds of all of them together.
+
+Words for it are in derive/tell/derivation.py.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 from circuitdsl.derive.algebra.words import Sum
 from circuitdsl.derive.prove.assumptions import Assumed
@@ -14,13 +17,13 @@ from circuitdsl.derive.prove.flow import Balance
 from circuitdsl.derive.prove.hypotheses import Hypothesis
 from circuitdsl.derive.prove.matching import Form
 from circuitdsl.derive.prove.motifs import Motif
+from circuitdsl.derive.prove.reasons import Inconsistent, MeasuredBeside, MeasuredInstead, Reason
 from circuitdsl.derive.prove.relations import Relation
 from circuitdsl.derive.prove.rest import Rest
 from circuitdsl.derive.prove.transport import Grounds
 from circuitdsl.derive.read.drives import Drive, Unread
 from circuitdsl.derive.read.roles import RuleKind
 from circuitdsl.derive.read.symbols import Symbols
-from circuitdsl.diagnostics import Diagnostic
 from circuitdsl.graph import ir
 
 Verdict = Literal["exact", "gradient", "aligned", "descent", "ascent", "inconsistent", "none"]
@@ -42,25 +45,22 @@ class Finding:
     """What was derived about one synapse; see language.md, "Command line", `derive`.
 
     `phi_sign`: the sign of the consistency score, None if it is not known. `assumed`: what a state has to meet for the
-    verdict to say anything of it. `measured`: what a certificate says where algebra decides nothing, or no more than
-    `aligned`. `because`: the reasons of a verdict, or
-    what was not shown. The rest is for pages: the rule as a drive, the gradient at the dendrite by those above it, how
+    verdict to say anything of it. `follows`: the credit is known to be H times the gradient. `measured`: what a
+    certificate says where algebra decides nothing, or no more than `aligned`. `reasons`: those of a verdict, or what
+    was not shown. The rest is for pages: the rule as a drive, the gradient at the dendrite by those above it, how
     the credit compares with it (and the presynaptic factor with the source's rate), and what that rests on; `balance`:
     what decay alone forces at rest."""
 
     synapse: str
     role: Role
     rule: RuleKind
-    credit: str | None = None
-    gradient: str | None = None
-    implied: str | None = None
     phi_sign: int | None = None
-    H: str | None = None
+    follows: bool = False
     verdict: Verdict | None = None
     evidence: Evidence | None = None
     assumed: Assumed = field(default=Assumed(), repr=False)
     measured: Measured | None = None
-    because: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...] = field(default=(), repr=False)
     drive: Drive | Unread | None = field(default=None, repr=False)
     delta: Sum | None = field(default=None, repr=False)
     delta_name: str | None = None
@@ -77,63 +77,44 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Derivation:
+class Proof:
     """Everything derived about a circuit. `dc`: all consistency scores have one sign (None: not known). `depth`: what
-    the depth of four-synapse circuits asks of decays; `warnings` where they break it."""
+    the depth of four-synapse circuits asks of decays."""
 
     circuit: ir.Circuit = field(repr=False)
     symbols: Symbols = field(repr=False)
-    findings: dict[str, Finding]
+    findings: Mapping[str, Finding]
     relations: tuple[Relation, ...]
     motifs: tuple[Motif, ...]
     rest: Rest
-    meta_objective: str | None
     dc: bool | None
     depth: tuple[DepthCondition, ...] = ()
-    warnings: tuple[Diagnostic, ...] = field(default=(), repr=False)
-
-    def __getitem__(self, synapse: str) -> Finding:
-        """What was derived about a synapse, by its elaborated name. Raises KeyError."""
-        if synapse not in self.findings:
-            raise KeyError(f"no synapse `{synapse}` in `{self.circuit.name}`; there are {', '.join(self.findings)}")
-        return self.findings[synapse]
-
-    def __str__(self) -> str:
-        from circuitdsl.derive.tell.expects import judge
-        from circuitdsl.derive.tell.page import page
-
-        return page(self, judge(self))
-
-    def _repr_html_(self) -> str:
-        from circuitdsl.derive.tell.notebook import html
-
-        return html(self)
-
-    def _repr_markdown_(self) -> str:
-        from circuitdsl.derive.tell.notebook import markdown
-
-        return markdown(self)
 
 
-def with_measured(derivation: Derivation, measured: Mapping[str, Measured]) -> Derivation:
-    """The derivation with the verdicts that algebra left open taken from a measurement, and consistency judged anew."""
-    findings = {name: _filled(f, measured.get(name)) for name, f in derivation.findings.items()}
+#: A finding, or a proof, with its words or without.
+F = TypeVar("F", bound=Finding)
+P = TypeVar("P", bound=Proof)
+
+
+def with_measured(proof: P, measured: Mapping[str, Measured]) -> P:
+    """The proof with the verdicts that algebra left open taken from a measurement, and consistency judged anew."""
+    findings = {name: _filled(f, measured.get(name)) for name, f in proof.findings.items()}
     findings, dc = consistent(findings)
-    return replace(derivation, findings=findings, dc=dc)
+    return replace(proof, findings=findings, dc=dc)
 
 
-def _filled(found: Finding, measured: Measured | None) -> Finding:
+def _filled(found: F, measured: Measured | None) -> F:
     if measured is None or found.role != "learning" or found.verdict not in (None, "aligned"):
         return found
     if found.verdict == "aligned":
-        return replace(found, measured=measured, because=(*found.because, f"measured beside it: {measured.because}"))
+        return replace(found, measured=measured, reasons=(*found.reasons, MeasuredBeside(measured.because)))
     return replace(
         found, verdict=measured.verdict, phi_sign=measured.phi_sign, evidence="measured", measured=measured,
-        because=(*found.because, f"measured instead: {measured.because}"),
+        reasons=(*found.reasons, MeasuredInstead(measured.because)),
     )  # fmt: skip
 
 
-def consistent(findings: Mapping[str, Finding]) -> tuple[dict[str, Finding], bool | None]:
+def consistent(findings: Mapping[str, F]) -> tuple[dict[str, F], bool | None]:
     """Dynamical consistency: whether the phi of all patches have one sign. If they have not, those that ascend are
     `inconsistent`, and the others descend at most, unless they are exact."""
     learning = [f for f in findings.values() if f.role == "learning"]
@@ -144,13 +125,13 @@ def consistent(findings: Mapping[str, Finding]) -> tuple[dict[str, Finding], boo
     return dict(findings), True if known else None
 
 
-def _inconsistent(found: Finding) -> Finding:
-    note = "not dynamically consistent: other patches have the opposite sign"
-    if found.role != "learning" or note in found.because:
+def _inconsistent(found: F) -> F:
+    note = Inconsistent()
+    if found.role != "learning" or note in found.reasons:
         return found
     if found.phi_sign == -1:
-        return replace(found, verdict="inconsistent", because=(*found.because, note))
+        return replace(found, verdict="inconsistent", reasons=(*found.reasons, note))
     if found.phi_sign == 1 and found.verdict == "gradient":
         evidence: Evidence | None = "derived" if found.evidence == "proved" else found.evidence
-        return replace(found, verdict="descent", evidence=evidence, because=(*found.because, note))
+        return replace(found, verdict="descent", evidence=evidence, reasons=(*found.reasons, note))
     return found

@@ -17,8 +17,8 @@ from typing import Any, Literal
 from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.comparison import is_positive_diagonal
 from circuitdsl.derive.algebra.constants import negative
-from circuitdsl.derive.algebra.expressions import text
 from circuitdsl.derive.algebra.linear import Elimination, TooLarge, combined
+from circuitdsl.derive.algebra.obstacles import Obstacle
 from circuitdsl.derive.algebra.polynomials import signals_of_sum
 from circuitdsl.derive.algebra.words import Coefficient, depends_on_example
 from circuitdsl.derive.prove.conservation import Equation, Flow, Flows, Synaptic, Wired, flows_of
@@ -64,7 +64,7 @@ class Balance:
     the populations `through`.
 
     `gamma` is the decay by the rate of the drive (of several synapses: the decay itself, and their updates instead of
-    their drives). `per_neuron`: it has a further factor of its own for each neuron, of that name, and the shares are
+    their drives). `per_neuron`: it has this further factor of its own for each neuron, and the shares are
     to be read neuron by neuron, W's columns apart."""
 
     synapses: tuple[str, ...]
@@ -72,7 +72,7 @@ class Balance:
     shares: tuple[Share, ...]
     through: tuple[str, ...]
     hypotheses: tuple[Hypothesis, ...]
-    per_neuron: str | None = None
+    per_neuron: ir.Expr | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class ManyTicks:
 class Unreadable:
     """The rule is no drive, or the gradient of evaluation says little about it."""
 
-    why: str
+    why: Obstacle
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,9 +243,9 @@ class _Bank:
         tops = {flow: k for flow, k in self.tops.items() if k.h == "identity"}
         return self._decided((name,), self._solved(near, tops), tops, *own)
 
-    def _decay_per_neuron(self, synapse: ir.Synapse) -> tuple[Coefficient, str] | None:
+    def _decay_per_neuron(self, synapse: ir.Synapse) -> tuple[Coefficient, ir.Expr] | None:
         """The decay of a rule whose only pull at the weight is linear, with a positive number for each postsynaptic
-        neuron: by the rate of its drive, and what that number is as text."""
+        neuron: by the rate of its drive, and what that number is."""
         assert synapse.dw is not None
         terms = split(synapse.dw)
         pulls = [t for t in terms if t.power == 1 and t.signals and not (t.pre or t.states)]
@@ -260,7 +260,7 @@ class _Bank:
         rest = read_rule(self.symbols, replace(synapse, dw=moving))
         if not isinstance(rest, Drive) or not rest.passage.is_open or rest.decay is not None or rest.uneven is not None:
             return None
-        return negative(number) * rest.rate.inverse(), text(own)
+        return negative(number) * rest.rate.inverse(), own
 
     def _is_fixed_and_positive(self, expr: ir.Expr, size: int) -> bool:
         """Whether a signal of neurons is above 0 in each of them, and the same for all examples and at all times."""
@@ -275,7 +275,7 @@ class _Bank:
 
     def _decided(
         self, names: tuple[str, ...], solver: Elimination[Flow] | None, tops: Mapping[Flow, Known],
-        gamma: Coefficient, per_neuron: str | None,
+        gamma: Coefficient, per_neuron: ir.Expr | None,
     ) -> Balance | Unbalanced:  # fmt: skip
         """What the equations make of the flow through some synapses together."""
         asked: dict[Flow, Fraction] = {Synaptic(name): Fraction(1) for name in names}

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
+from circuitdsl.derive.algebra.obstacles import NoWayNow
 from circuitdsl.derive.algebra.words import Column, Signal, Sum, Term, column
 from circuitdsl.derive.prove.matching import leading
 from circuitdsl.derive.read.symbols import Symbols
@@ -64,7 +65,7 @@ class Levels:
         if dendrite not in self.sums:
             name = adjoint_name(dendrite)
             if name not in self.symbols.circuit.values:
-                raise NotLinear("the loss reaches this dendrite through several ticks only")
+                raise NotLinear(NoWayNow())
             found = -self._adjoint(self.symbols.circuit.values[name])
             self.sums[dendrite] = found
             for tail in tails(found):

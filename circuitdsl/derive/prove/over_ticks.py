@@ -16,6 +16,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
+from circuitdsl.derive.algebra.obstacles import (
+    DecayDiffers,
+    Gathered,
+    InTicks,
+    NeverDriven,
+    Obstacle,
+    Pulling,
+    RunsIn,
+    Uneven,
+)
 from circuitdsl.derive.algebra.words import (
     Coefficient,
     Column,
@@ -34,8 +44,8 @@ from circuitdsl.derive.prove.motifs import Motif, find_motifs
 from circuitdsl.derive.prove.pairs import all_relations, find_pairs
 from circuitdsl.derive.prove.relations import Relation
 from circuitdsl.derive.read.constraints import is_dense, is_free
-from circuitdsl.derive.read.drives import Drive, Unread, read_pull, read_rule
-from circuitdsl.derive.read.judged import Judge, phases
+from circuitdsl.derive.read.drives import Drive, Pulls, Unread, read_pull, read_rule
+from circuitdsl.derive.read.judged import Judge, stretches
 from circuitdsl.derive.read.symbols import Symbols, symbols_of
 from circuitdsl.derive.read.ticks import (
     Moment,
@@ -67,7 +77,7 @@ class Reading:
     shown: Mapping[str, Rule]
     relations: Sequence[Relation]
     motifs: Sequence[Motif]
-    obstacles: Mapping[str, str]
+    obstacles: Mapping[str, Obstacle]
     drifting: Mapping[str, tuple[str, ...]]
 
 
@@ -95,11 +105,11 @@ def _of_one_tick(circuit: ir.Circuit) -> Reading:
 @dataclass(frozen=True, slots=True)
 class _Part:
     """What a rule does at one moment: what drives the weight (None: nothing), and what pulls at it: a linear decay,
-    and anything else, in words."""
+    and anything else."""
 
     drive: Rule | None
     decay: Coefficient | None = None
-    uneven: str | None = None
+    uneven: Pulls | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +164,12 @@ class _Course:
             return _Part(None)
         found = read_rule(symbols, synapse)
         if isinstance(found, Drive):
-            return _Part(found, found.decay, found.uneven)
+            return _Part(found, found.decay, _in_a_tick(found.uneven))
         if found.idle and not synapse.states and not synapse.drives:
             try:
                 return _Part(None, *read_pull(symbols, synapse))
             except NotLinear as reason:
-                return _Part(Unread(synapse.name, str(reason)))
+                return _Part(Unread(synapse.name, reason.obstacle))
         return _Part(found)
 
     def _once(self, synapse: ir.Synapse) -> bool:
@@ -175,17 +185,19 @@ class _Course:
         parts = [(s.moment, s.parts[drive.synapse]) for s in self.scenes]
         found = [(m.ticks, p.decay) for m, p in parts if p.decay is not None]
         decay = found[0][1] if found else None
-        odd = [f"{p.uneven} in ticks {m.tick} to {m.tick + m.ticks - 1}" for m, p in parts if p.uneven is not None]
+        odd: list[InTicks | Gathered | DecayDiffers] = [
+            InTicks(p.uneven, m.tick, m.tick + m.ticks - 1) for m, p in parts if p.uneven is not None
+        ]
         if self._once(synapse) and any(isinstance(e, ir.Weight) for d in synapse.drives for e in ir.walk(d.expr)):
-            odd.append("a decay that its drive gathers over ticks")
+            odd.append(Gathered())
         if self.circuit.schedule.update == "tick" or self._once(synapse):
             if any(not constants.equal(d, decay) for _, d in found):
-                odd.append("a decay that differs between ticks")
+                odd.append(DecayDiffers())
         elif found:
             decay = constants.total([replace(d, number=d.number * n) for n, d in found])
         ticks = scene.moment.ticks if self.circuit.schedule.update == "example" else 1
         rate = replace(drive.rate, number=drive.rate.number * ticks)
-        return replace(drive, rate=rate, decay=None if odd else decay, uneven=", ".join(odd) or None)
+        return replace(drive, rate=rate, decay=None if odd else decay, uneven=tuple(odd) or None)
 
     def pulled_alike(self, x: str, y: str) -> bool:
         """Whether both weights decay alike in every tick, or in sum, if that is when they change."""
@@ -288,7 +300,7 @@ class _Course:
         relations = self.relations()
         rules = {s.name: self._rule(s.name, main) for s in self._plastic()}
         judge = Judge(self.circuit)
-        obstacles = dict(judge.steps())
+        obstacles: dict[str, Obstacle] = dict(judge.steps())
         for name in sorted(self.learning - obstacles.keys()):
             why = judge.obstacle(name, [s.moment for s in self.driven[name]], circuit)
             obstacles |= {} if why is None else {name: why}
@@ -306,10 +318,10 @@ class _Course:
         where = self.driven[name]
         if not where:
             found = read_rule(self.plain, self.circuit.synapses[name])
-            idle = Unread(name, "nothing drives the weight in any tick", idle=True)
+            idle = Unread(name, NeverDriven(), idle=True)
             return found if isinstance(found, Unread) else idle
         if main is None or where != (main,):
-            return Unread(name, f"its rule runs in {phases(s.moment for s in where)}")
+            return Unread(name, RunsIn(stretches(s.moment for s in where)))
         drive = main.parts[name].drive
         assert drive is not None
         return self.whole(main, drive) if isinstance(drive, Drive) else drive
@@ -320,6 +332,11 @@ class _Course:
         if len(where) > 1:
             return read_rule(self.plain, self.circuit.synapses[name])
         return (where[0].parts[name].drive if where else None) or rule
+
+
+def _in_a_tick(uneven: Uneven | None) -> Pulls | None:
+    """What pulls at a weight at one moment."""
+    return None if uneven is None else tuple(part for part in uneven if isinstance(part, Pulling))
 
 
 def _advances(synapse: ir.Synapse, *, slow: bool) -> bool:

@@ -40,19 +40,6 @@ class Score:
     factor: Coefficient | None
     assumes: ManyDraws
 
-    def because(self) -> tuple[str, ...]:
-        """The steps of the proof, or what is missing."""
-        r, draw, p = self.reward, self.draw, self.probability
-        if not self.scored:
-            return (
-                f"not shown: on average over its draws the rule follows the gradient of E[{r}] and E[{r}] {p} besides: "
-                f"it lacks the score function, {r} · ({draw} − {p})",
-            )
-        follows = f"on average over its draws {r} · ({draw} − {p}) is the gradient of E[{r}] (a score function)"
-        if self.factor is None:
-            return (f"not shown: {follows}, and the loss is not seen to be the negative of E[{r}]",)
-        return follows, f"E[{r}] is a multiple of −loss, but for a constant"
-
 
 def score_of(symbols: Symbols, synapse: ir.Synapse, drive: Drive) -> Score | None:
     """The score function that a rule's credit is, or would be; None if it is none."""

@@ -20,23 +20,19 @@ from circuitdsl.derive.algebra.comparison import is_positive, is_positive_diagon
 from circuitdsl.derive.algebra.constants import Constants, fraction
 from circuitdsl.derive.algebra.gram import Entry, Equation, factored
 from circuitdsl.derive.algebra.halves import Half, Middle, Params, half_words, square_of
-from circuitdsl.derive.algebra.notation import Notation
 from circuitdsl.derive.algebra.words import (
     Coefficient,
     Column,
     Diagonal,
     Expect,
-    Letter,
     Row,
     Signal,
     Sum,
     Word,
     coefficient,
-    identity,
     make_sum,
     plus,
     scaled,
-    shape,
     times,
     transpose,
     zero,
@@ -307,42 +303,3 @@ class _Gram:
                 for name, entries in equations.items()
             }
             equations = {name: entries for name, entries in left.items() if entries}
-
-
-# ---------------------------------------------------------------- as people write it
-
-
-def squares_text(found: Squares, notation: Notation | None = None) -> str:
-    """`Fᵀ F + 2 · (F + G)ᵀ (F + G)`."""
-    notation = notation or Notation()
-    return " + ".join(_square_text(s, notation) for s in found.squares) or "0"
-
-
-def _square_text(square: Square, notation: Notation) -> str:
-    drawn = [x for x in square.middle if _drawn_by(x)]
-    if len(square.half.terms) == 1 and not drawn:
-        return notation.of(square.value)
-    inner = notation.sign("(") + notation.of(square.half) + notation.sign(")")
-    parts = [inner + notation.sign("ᵀ"), *(_middle_text(x, notation) for x in square.middle), inner]
-    if square.half == identity(square.half.cols):
-        parts = parts[1:-1]
-    factor = "" if square.factor == Coefficient() else notation.coefficient(square.factor)
-    numbers = list(map(notation.number, square.numbers))
-    return notation.sign(" · ").join([x for x in (factor, *numbers, notation.sign(" ").join(parts)) if x])
-
-
-def _middle_text(letter: Letter, notation: Notation) -> str:
-    name = _drawn_by(letter)
-    if not name:
-        return notation.plain((letter,))
-    p = Signal(name=name, size=shape(letter)[0])
-    shown = [notation.plain((Diagonal(p),)), notation.sign("−"), notation.word((Column(p), Row(p)))]
-    return notation.sign("(") + notation.sign(" ").join(shown) + notation.sign(")")
-
-
-def _drawn_by(letter: Letter) -> str:
-    match letter:
-        case Expect(word=(Column(signal), Row())) if signal.name.startswith(DRAWN):
-            return signal.name.removeprefix(DRAWN)
-        case _:
-            return ""

@@ -15,6 +15,7 @@ from itertools import chain
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.comparison import may_end_with, ratio
+from circuitdsl.derive.algebra.obstacles import TooManyWays
 from circuitdsl.derive.algebra.words import (
     UNIT,
     Signal,
@@ -152,7 +153,7 @@ class Transport:
                 if synapses(inner) <= MAX_SYNAPSES:
                     found, grounds = _replaced(found, name, inner), grounds + more
         if len(found.terms) > MAX_TERMS:
-            raise NotLinear("too many ways lead to the loss")
+            raise NotLinear(TooManyWays(down=False))
         found, used = rewritten(found, self.steps)
         return found, grounds + Grounds(relations=used)
 
@@ -209,7 +210,7 @@ class Transport:
 
         found = self.symbols.column(poly, expand)
         if len(found.terms) > MAX_TERMS:
-            raise NotLinear("too many ways lead down from the error")
+            raise NotLinear(TooManyWays(down=True))
         found, used = rewritten(found, self.steps)
         grounds = Grounds(relations=used)
         for each in trail:

@@ -1,7 +1,8 @@
 """The verdict on every learning synapse: what its own plasticity amounts to, and whether that is a gradient.
 
-theory.md, sections 3 and 4. Symbols only: no data is seen here. Where no relation decides, the verdict is None and
-`because` says which step failed and what is missing; a certificate may then measure it.
+theory.md, sections 3 and 4. Symbols only: no data is seen here, and no words are made (derive/tell). Where no relation
+decides, the verdict is None and the reasons tell which step failed and what is missing; a certificate may then measure
+it.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from dataclasses import dataclass, field, replace
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.constants import sign
-from circuitdsl.derive.algebra.notation import text
+from circuitdsl.derive.algebra.obstacles import Obstacle
 from circuitdsl.derive.algebra.words import Matrix, weights_in
 from circuitdsl.derive.prove.assumptions import Assumed, of_drive, of_masks, of_relation, of_targets, unique
 from circuitdsl.derive.prove.balanced import balanced
-from circuitdsl.derive.prove.depth import depth_conditions, depth_warnings
+from circuitdsl.derive.prove.depth import depth_conditions
 from circuitdsl.derive.prove.dual import Dual
-from circuitdsl.derive.prove.findings import Derivation, Finding, Role, Verdict, consistent
+from circuitdsl.derive.prove.findings import Finding, Proof, Role, Verdict, consistent
 from circuitdsl.derive.prove.hypotheses import (
     AtRest,
     Hypothesis,
@@ -33,6 +34,32 @@ from circuitdsl.derive.prove.matching import Form, divided, forms
 from circuitdsl.derive.prove.missing import Search, almost, missing
 from circuitdsl.derive.prove.motifs import quadratics
 from circuitdsl.derive.prove.over_ticks import Reading, reading_of
+from circuitdsl.derive.prove.reasons import (
+    Arrives,
+    Between,
+    Collapsed,
+    CreditIs,
+    Fades,
+    FollowsReward,
+    GatesDropped,
+    GradientIs,
+    Holds,
+    IsPositive,
+    Lack,
+    MixesExamples,
+    MixesNeurons,
+    NoGradient,
+    NoRule,
+    NoScore,
+    NotShown,
+    OtherRate,
+    OtherReward,
+    Penalised,
+    Reason,
+    RewardIsLoss,
+    Unrelated,
+    Unseeing,
+)
 from circuitdsl.derive.prove.relations import Relation
 from circuitdsl.derive.prove.rest import Collapse, Rest, Spectrum, at_all_rests
 from circuitdsl.derive.prove.rewriting import Steps, steps_of
@@ -41,17 +68,15 @@ from circuitdsl.derive.prove.transport import Grounds, Transport
 from circuitdsl.derive.read.canonical import canonical
 from circuitdsl.derive.read.constraints import is_free
 from circuitdsl.derive.read.drives import Drive, Passage, Unread
-from circuitdsl.derive.read.idle import told
 from circuitdsl.derive.read.roles import Roles, cannot_see_error, roles_of, rule_kind, unsettled
 from circuitdsl.derive.read.silent import without_silent
 from circuitdsl.derive.read.symbols import Symbols
 from circuitdsl.derive.read.ticks import one_tick, without_phase
-from circuitdsl.derive.tell.wording import Wording
 from circuitdsl.graph import ir
 from circuitdsl.graph.idle import FadesWith, Why, fading
 
 
-def derive(circuit: ir.Circuit) -> Derivation:
+def judge(circuit: ir.Circuit) -> Proof:
     """What the circuit's plasticity amounts to, symbolically. A circuit without a loss gets no verdicts."""
     written = without_silent(without_phase(circuit))
     circuit = canonical(written)
@@ -72,19 +97,16 @@ def derive(circuit: ir.Circuit) -> Derivation:
     )  # fmt: skip
     found = {name: court.finding(s) for name, s in circuit.synapses.items()}
     findings, dc = consistent({name: found[name] for name in written.synapses})
-    findings = balanced(symbols, rules, court.words, findings) if single else findings
-    depth = depth_conditions(symbols, rules) if single else ()
-    return Derivation(
+    findings = balanced(symbols, rules, findings) if single else findings
+    return Proof(
         circuit=written,
         symbols=symbols,
         findings=findings,
         relations=(*reading.relations, *squares),
         motifs=tuple(motifs),
         rest=rest,
-        meta_objective=court.words.objective(motifs),
         dc=dc,
-        depth=depth,
-        warnings=tuple(depth_warnings(symbols, depth)),
+        depth=depth_conditions(symbols, rules) if single else (),
     )
 
 
@@ -136,33 +158,27 @@ class _Court:
     def _search(self) -> Search:
         return Search(self.symbols, self.rules, self.transports[-1])
 
-    @property
-    def words(self) -> Wording:
-        return Wording(self.symbols.constants)
-
     def finding(self, synapse: ir.Synapse) -> Finding:
         rule = self.reading.shown.get(synapse.name)
         role: Role = "fixed" if rule is None else "learning" if synapse.name in self.learning else "auxiliary"
         found = Finding(synapse=synapse.name, role=role, rule=rule_kind(self.circuit, synapse), drive=rule)
-        if isinstance(rule, Drive):
-            found = replace(found, credit=text(rule.shown[0]), implied=self.words.update(rule))
         match role:
             case "fixed":
-                return replace(found, because=("it has no rule",))
+                return replace(found, reasons=(NoRule(),))
             case "auxiliary":
-                return replace(found, because=self._about_auxiliary(synapse))
+                return replace(found, reasons=self._about_auxiliary(synapse))
             case "learning":
                 barred = synapse.name in self.reading.obstacles
                 return self._judged(found if barred else self._with_gradient(found, synapse), synapse)
 
-    def _about_auxiliary(self, synapse: ir.Synapse) -> tuple[str, ...]:
+    def _about_auxiliary(self, synapse: ir.Synapse) -> tuple[Reason, ...]:
         rule = self.rules[synapse.name]
-        own = [self.words.relation(r) for r in self.relations.get(synapse.name, ())]
+        own = tuple(map(Holds, self.relations.get(synapse.name, ())))
         if own:
-            return tuple(own)
+            return own
         if isinstance(rule, Unread):
-            return (f"no relation: {rule.why}",)
-        return (almost(self._search, rule) or "no relation with another weight is found",)
+            return (Unrelated(rule.why),)
+        return (almost(self._search, rule) or Unrelated(),)
 
     def _with_gradient(self, found: Finding, synapse: ir.Synapse) -> Finding:
         try:
@@ -171,13 +187,13 @@ class _Court:
             return found
         named = self.transports[0].named_errors(level)
         name = self.transports[-1].levels.delta(synapse.dendrite).name
-        return replace(found, gradient=text(named), delta=named, delta_name=name)
+        return replace(found, delta=named, delta_name=name)
 
     # ------------------------------------------------------------ one learning synapse
 
     def _judged(self, found: Finding, synapse: ir.Synapse) -> Finding:
         rule = self.rules[synapse.name]
-        blind = cannot_see_error(self.roles[0], synapse)
+        blind: Obstacle | None = cannot_see_error(self.roles[0], synapse)
         if blind is None and isinstance(rule, Unread) and rule.idle:
             blind = rule.why
         if blind is not None:
@@ -185,31 +201,31 @@ class _Court:
         try:
             found = self._compared(found, synapse, rule)
         except NotLinear as reason:
-            found = replace(found, because=(f"not shown: the gradient is no sum of words: {reason}",))
+            found = _not_shown(found, NoGradient(reason.obstacle))
         if synapse.name in self.fading and found.verdict != "exact":
             why = self.fading[synapse.name]
             gone = why.synapses if isinstance(why, FadesWith) else (synapse.name,)
             return replace(
-                found, phi_sign=0, H=None, verdict="none", evidence="derived", form=None, grounds=None, dual=None,
-                assumed=Assumed(tuple(map(AtRest, gone))), because=(told(why, synapse.name),),
+                found, phi_sign=0, follows=False, verdict="none", evidence="derived", form=None, grounds=None,
+                dual=None, assumed=Assumed(tuple(map(AtRest, gone))), reasons=(Fades(why, synapse.name),),
             )  # fmt: skip
         return found
 
-    def _blind(self, found: Finding, synapse: ir.Synapse, why: str) -> Finding:
+    def _blind(self, found: Finding, synapse: ir.Synapse, why: Obstacle) -> Finding:
         """A rule that no error reaches; but it may follow a part of the loss that compares with no data."""
         rule = self.rules[synapse.name]
         idle = isinstance(rule, Unread) and rule.idle
         seen = () if idle else self.roles[0].penalties_of(synapse.name)
         if not seen:
-            return replace(found, phi_sign=0, verdict="none", evidence="proved", because=(why,))
-        shown = ", ".join(f"`{text}`" for text in seen)
-        return replace(found, because=(f"not shown: the loss has the part {shown}, which needs no target to be seen",))
+            return replace(found, phi_sign=0, verdict="none", evidence="proved", reasons=(Unseeing(why),))
+        return _not_shown(found, Penalised(seen))
 
     def _compared(self, found: Finding, synapse: ir.Synapse, rule: Drive | Unread) -> Finding:
         score = score_of(self.symbols, synapse, rule) if isinstance(rule, Drive) else None
         obstacle = None if score is not None else self._obstacle(synapse, rule)
         if obstacle is not None or isinstance(rule, Unread):
-            return replace(found, because=(f"not shown: {obstacle}",))
+            assert obstacle is not None
+            return _not_shown(found, obstacle)
         best = self._best(rule, synapse.dendrite)
         if synapse.name in self.rest.silent and (best is None or self._grounds(best[1]).rests):
             return self._collapsed(found, self.rest.silent[synapse.name])
@@ -217,36 +233,37 @@ class _Court:
         known = [] if source is None else forms(source, mean_field=False)
         pre = next((form for form in known if form.is_symmetric), None)  # H x K is positive if one of them is symmetric
         if pre is None:
-            taken = text(rule.shown[1])
-            return replace(found, because=(f"not shown: the rule takes {taken} for its presynaptic rate",))
+            return _not_shown(found, OtherRate(rule.shown[1]))
         if score is not None:
             return self._scored(found, pre, score)
         dual = self._dual(rule, synapse.dendrite) if best is None or not best[0].constant else None
         if dual is not None and (best is None or dual[0].constant):
             return self._decided_by_dual(found, rule, pre, *dual)
         if best is None:
-            why = missing(self._search, rule, synapse.dendrite)
-            return replace(found, because=(f"not shown: {why}",))
+            return _not_shown(found, missing(self._search, rule, synapse.dendrite))
         return self._decided(found, rule, pre, *best)
 
     def _scored(self, found: Finding, pre: Form, score: Score) -> Finding:
         """A rule that is a gradient on average over its draws, if that of the loss."""
-        if score.factor is None or not score.scored or not pre.is_identity:
-            return replace(found, because=score.because())
+        if not score.scored:
+            return _not_shown(found, NoScore(score))
+        if score.factor is None:
+            return _not_shown(found, OtherReward(score))
+        found = replace(found, reasons=(FollowsReward(score), RewardIsLoss(score)))
+        if not pre.is_identity:
+            return found
         phi = sign(score.factor) * sign(pre.factor)
         drawn = ManyDraws(self.circuit.synapses[found.synapse].post)
         assumed = Assumed(unique([drawn, *of_targets(self.symbols.opened.assumed)]))
         verdict: Verdict = "gradient" if phi > 0 else "ascent"
-        return replace(
-            found, phi_sign=phi, H="I", verdict=verdict, evidence="derived", assumed=assumed, because=score.because()
-        )
+        return replace(found, phi_sign=phi, follows=True, verdict=verdict, evidence="derived", assumed=assumed)
 
     def _collapsed(self, found: Finding, collapses: Sequence[Collapse]) -> Finding:
         assumed = Assumed(unique(h for collapse in collapses for h in collapse.assumes))
-        because = tuple(f"{self.words.collapse(c)}: at rest nothing drives {found.synapse}" for c in collapses[:1])
-        return replace(found, phi_sign=0, verdict="none", evidence="derived", assumed=assumed, because=because)
+        reasons = tuple(Collapsed(c, found.synapse) for c in collapses[:1])
+        return replace(found, phi_sign=0, verdict="none", evidence="derived", assumed=assumed, reasons=reasons)
 
-    def _obstacle(self, synapse: ir.Synapse, rule: Drive | Unread) -> str | None:
+    def _obstacle(self, synapse: ir.Synapse, rule: Drive | Unread) -> Obstacle | None:
         """What keeps a rule from being compared with the gradient at all."""
         barred = self.reading.obstacles.get(synapse.name)
         if barred is not None:
@@ -289,16 +306,15 @@ class _Court:
         constant = dual.constant and pre.constant
         obstacle = _mixed(rule.passage, constant=constant, diagonal=dual.is_diagonal and pre.is_diagonal)
         if obstacle is not None:
-            return replace(found, because=(f"not shown: {obstacle}",))
+            return _not_shown(found, obstacle)
         plastic = weights_in(self.transports[-1].levels.level(self.circuit.synapses[rule.synapse].dendrite))
         assumed = self._assumed(rule, plastic, grounds)
         phi = sign(dual.factor) * sign(pre.factor)
         verdict: Verdict = "aligned" if not constant else "gradient" if dual.invertible else "descent"
         return replace(
             found, phi_sign=phi, verdict="ascent" if phi < 0 else verdict, assumed=assumed, dual=dual, grounds=grounds,
-            H=self.words.inverse(dual) if verdict == "gradient" else None,
-            evidence="proved" if assumed.proved else "derived",
-            because=tuple(self.words.dual_reasons(dual, grounds, found.delta_name)),
+            follows=verdict == "gradient", evidence="proved" if assumed.proved else "derived",
+            reasons=(*_of_grounds(grounds), GradientIs(dual, found.delta_name), IsPositive(dual.squares)),
         )  # fmt: skip
 
     def _decided(self, found: Finding, rule: Drive, pre: Form, form: Form, grounds: Grounds) -> Finding:
@@ -310,7 +326,7 @@ class _Court:
         constant, diagonal = form.constant and pre.constant, form.is_diagonal and pre.is_diagonal
         obstacle = _mixed(rule.passage, constant=constant, diagonal=diagonal)
         if obstacle is not None:
-            return replace(found, because=(f"not shown: {obstacle}",))
+            return _not_shown(found, obstacle)
         made = frozenset().union(*(weights_in(a) for each in (form, pre) for a in (each.h, each.over)))
         assumed = self._assumed(rule, made, grounds)
         verdict: Verdict
@@ -323,9 +339,9 @@ class _Court:
         if phi < 0:
             verdict = "ascent"
         return replace(
-            found, phi_sign=phi, H=self.words.h(form, pre, rule.passage), verdict=verdict, assumed=assumed,
+            found, phi_sign=phi, follows=True, verdict=verdict, assumed=assumed,
             evidence="proved" if assumed.proved else "derived",
-            because=tuple(self.words.reasons(rule, form, pre, grounds, name)),
+            reasons=(*_of_grounds(grounds), *_of_form(form, rule.passage), CreditIs(form, pre, name)),
         )  # fmt: skip
 
     # ------------------------------------------------------------ what is assumed
@@ -368,10 +384,30 @@ class _Court:
         return spectrum.hypothesis if free else None
 
 
-def _mixed(passage: Passage, *, constant: bool, diagonal: bool) -> str | None:
+# ---------------------------------------------------------------- reasons
+
+
+def _not_shown(found: Finding, lack: Lack) -> Finding:
+    return replace(found, reasons=(NotShown(lack),))
+
+
+def _of_grounds(grounds: Grounds) -> Iterator[Reason]:
+    """What was shown for neurons above, where relations were needed, and these of the synapse itself."""
+    yield from (Arrives(lemma) for lemma in grounds.lemmas if lemma.grounds.all_relations())
+    yield from map(Holds, grounds.relations)
+
+
+def _of_form(form: Form, passage: Passage) -> Iterator[Reason]:
+    if form.mean_field:
+        yield GatesDropped()
+    if not passage.is_open:
+        yield Between(passage)
+
+
+def _mixed(passage: Passage, *, constant: bool, diagonal: bool) -> MixesNeurons | MixesExamples | None:
     """Why a positive matrix in front of the credit says nothing of the update."""
     if passage.scale is not None and not diagonal:
-        return "a factor for each synapse stands before a matrix that mixes neurons: of that product nothing follows"
+        return MixesNeurons()
     if not constant and (passage.trace or passage.lagging):
-        return "the factor changes from example to example, and what the rule keeps of them mixes these"
+        return MixesExamples()
     return None

@@ -14,9 +14,29 @@ from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.comparison import ratio
 from circuitdsl.derive.algebra.constants import Constants, sign
 from circuitdsl.derive.algebra.expressions import text
-from circuitdsl.derive.algebra.notation import coefficient_text
+from circuitdsl.derive.algebra.obstacles import (
+    BesideStates,
+    DrivesItself,
+    Idle,
+    MayBeNegative,
+    Mixing,
+    NoDrive,
+    NoNumber,
+    NoProduct,
+    NoRate,
+    NotOfOneDrive,
+    NotPositive,
+    Obstacle,
+    OtherGains,
+    OtherPresynaptic,
+    Pulling,
+    Reset,
+    SameForAll,
+    SeveralDrives,
+    TwoDecays,
+    Uneven,
+)
 from circuitdsl.derive.algebra.words import Coefficient, Sum, coefficient, outer, plus, scaled, zero
-from circuitdsl.derive.read.idle import told
 from circuitdsl.derive.read.leaks import Leaks, most_of, shared_factors
 from circuitdsl.derive.read.pulls import Pull, is_pull, per_synapse, pull_of
 from circuitdsl.derive.read.symbols import Symbols
@@ -24,9 +44,12 @@ from circuitdsl.derive.read.ticks import in_training
 from circuitdsl.derive.read.units import Units
 from circuitdsl.graph import ir
 from circuitdsl.graph.folding import num, product, rebuild
-from circuitdsl.graph.idle import why_idle
+from circuitdsl.graph.idle import OnlyDecays, why_idle
 from circuitdsl.graph.intervals import NONNEGATIVE, Range
 from circuitdsl.graph.plasticity import Term, split
+
+#: What pulls at a weight in one tick.
+Pulls = tuple[Pulling, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +89,7 @@ class Drive:
     credit: Sum
     pre: Sum
     decay: Coefficient | None
-    uneven: str | None
+    uneven: Uneven | None
     passage: Passage
     lockstep: str | None
     shown: tuple[Sum, Sum]
@@ -81,24 +104,20 @@ class Drive:
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A rule that is no such drive; `why` in the user's terms. `idle`: it never changes its weight."""
+    """A rule that is no such drive, and why. `idle`: it never changes its weight."""
 
     synapse: str
-    why: str
+    why: Obstacle
     idle: bool = False
 
 
-def read_pull(symbols: Symbols, synapse: ir.Synapse) -> tuple[Coefficient | None, str | None]:
+def read_pull(symbols: Symbols, synapse: ir.Synapse) -> tuple[Coefficient | None, Pulls | None]:
     """What pulls at a weight without any signal, in a rule that nothing else drives: the linear decay (None: there is
-    none), and the rest in words. Raises NotLinear."""
+    none), and the rest. Raises NotLinear."""
     assert synapse.dw is not None
     reader = _Reader(symbols, in_training(synapse))
     decay, uneven, _ = reader.pulls([t for t in split(synapse.dw) if is_pull(t)])
     return decay, uneven
-
-
-class _Idle(NotLinear):
-    """Nothing drives the weight, whatever the signals are."""
 
 
 def settles(drive: Drive, constants: Constants) -> bool:
@@ -114,16 +133,14 @@ def read_rule(symbols: Symbols, synapse: ir.Synapse) -> Drive | Unread:
     assert synapse.dw is not None
     found = _read(_Reader(symbols, in_training(synapse)))
     why = None if isinstance(found, Unread) and found.idle else why_idle(symbols.ranges, synapse)
-    return found if why is None else Unread(synapse.name, told(why, synapse.name), idle=True)
+    return found if why is None else Unread(synapse.name, Idle(why, synapse.name), idle=True)
 
 
 def _read(reader: _Reader) -> Drive | Unread:
     try:
         return reader.drive()
-    except _Idle as reason:
-        return Unread(reader.synapse.name, str(reason), idle=True)
     except NotLinear as reason:
-        return Unread(reader.synapse.name, str(reason))
+        return Unread(reader.synapse.name, reason.obstacle, idle=isinstance(reason.obstacle, NoDrive))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +162,13 @@ class _Reader:
         moving = [t for t in terms if t not in pulls and t not in leaks]
         decay, uneven, pull = self.pulls(pulls)
         if not moving:
-            why = "the rule only decays" if pulls else "its rate is 0"
-            return Unread(self.synapse.name, f"{why}: nothing drives the weight", idle=True)
+            why = Idle(OnlyDecays(), self.synapse.name) if pulls else NoRate()
+            return Unread(self.synapse.name, why, idle=True)
         for term in moving:
             if term.mixed:
-                raise NotLinear(f"`{text(term.mixed[0])}` mixes presynaptic and other signals")
+                raise NotLinear(Mixing(term.mixed[0]))
             if not term.factors():
-                raise NotLinear(f"`{text(term.expr())}` adds the same to every weight")
+                raise NotLinear(SameForAll(term.expr()))
         stateful = any(t.states for t in moving)
         passage, sources, rate = self._through_states() if stateful else self._plain(moving)
         within = [t for t in sources if is_pull(t)]  # `drive g = err * pre - gamma * w`
@@ -160,11 +177,11 @@ class _Reader:
             more, other, inner = self.pulls(within, rate, passage)
             pull = inner if uneven is None else None
             decay = more if decay is None else decay if more is None else self.symbols.constants.total([decay, more])
-            uneven = " ".join(pull for pull in (uneven, other) if pull) or None
+            uneven = (*(uneven or ()), *(other or ())) or None
         if leaks:
             if uneven is not None:
-                raise NotLinear(f"it decays by example and is pulled by {uneven}")
-            uneven = " ".join(self._pull(t, _ONE) for t in leaks)
+                raise NotLinear(TwoDecays(uneven))
+            uneven = tuple(self._pulling(t, _ONE) for t in leaks)
         if whole:
             passage = self._scaled(whole)
         signal, pre, rate = self._outer(sources, rate)
@@ -191,34 +208,33 @@ class _Reader:
         plain = [e for e in term.numeric if not per_synapse(e)]
         found = self.symbols.constants.of(product([num(float(term.number), term.span), *plain], span=term.span))
         if found is None:
-            raise NotLinear(f"`{text(product(plain, span=term.span))}` is no number before the run")
+            raise NotLinear(NoNumber(product(plain, span=term.span)))
         return found
 
     def pulls(
         self, terms: Sequence[Term], rate: Coefficient = _ONE, passage: Passage = _OPEN
-    ) -> tuple[Coefficient | None, str | None, Pull | None]:
-        """The linear decay, and what else pulls at the weight without any signal, as text and if possible as a known
-        function; `rate` and `passage` stand between these terms and the weight."""
+    ) -> tuple[Coefficient | None, Pulls | None, Pull | None]:
+        """The linear decay, and what else pulls at the weight without any signal, term by term and if possible as a
+        known function; `rate` and `passage` stand between these terms and the weight."""
         plain = [t for t in terms if passage.is_open and t.power == 1 and not any(map(per_synapse, t.numeric))]
         odd = [t for t in terms if t not in plain]
         for term in odd:
             alone = pull_of([(self._number(term), term.weights)], self.symbols.constants)
             if (alone is None and not self._pulls_back(term)) or rate.number < 0:
-                raise NotLinear(f"`{text(term.expr())}` drives the weight by itself")
+                raise NotLinear(DrivesItself(term.expr()))
         found = self.symbols.constants.total([rate * self._number(t) for t in plain]) if plain else None
         decay = None if found is None or not found.number else Coefficient(-found.number, found.params)
-        shown = " ".join(self._pull(t, rate if passage.is_open else _ONE) for t in odd)
+        within = not passage.is_open
+        others = tuple(self._pulling(t, _ONE if within else rate, within=within) for t in odd)
         known = odd and passage.is_open and not any(per_synapse(e) for t in odd for e in t.numeric)
         pull = pull_of([(rate * self._number(t), t.weights) for t in odd], self.symbols.constants) if known else None
-        return decay, (shown if passage.is_open or not shown else f"{shown} (in its drive)") or None, pull
+        return decay, others or None, pull
 
-    def _pull(self, term: Term, rate: Coefficient) -> str:
-        """What pulls at the weight, with its sign: `− ηγ · sign(w)`."""
-        number = rate * self._number(term)
+    def _pulling(self, term: Term, rate: Coefficient, *, within: bool = False) -> Pulling:
+        """What pulls at the weight, with its number."""
         own = [e for e in term.numeric if per_synapse(e)]
         factors = [*own, *term.signals, *term.pre, *term.weights]
-        size, of = coefficient_text(number, sign=False), text(product(factors, span=term.span))
-        return f"{'−' if number.number < 0 else '+'} {of if size == '1' else f'{size} · {of}'}"
+        return Pulling(rate * self._number(term), product(factors, span=term.span), within)
 
     def _pulls_back(self, term: Term) -> bool:
         """Whether a function of the weight alone never has its sign, and so pulls it toward 0."""
@@ -231,7 +247,7 @@ class _Reader:
         """A rule without states: gains and functions of the weight, the same in all terms."""
         scales = {(tuple(e for e in t.numeric if per_synapse(e)), t.weights) for t in moving}
         if len(scales) != 1:
-            raise NotLinear("terms with different factors for each synapse are added")
+            raise NotLinear(OtherGains())
         gains, weights = scales.pop()
         passage = Passage()
         factors = [*gains, *weights]
@@ -245,14 +261,14 @@ class _Reader:
 
     def _check_gain(self, gain: ir.Expr) -> None:
         if not self._range(gain).positive:
-            raise NotLinear(f"the factor `{text(gain)}` of each synapse is not shown to be positive")
+            raise NotLinear(NotPositive(gain, gain=True))
 
     def _may_vanish(self, weights: Sequence[ir.Expr]) -> bool:
         """Whether functions of the weight, which have to be 0 or more for all weights that are reached, may be 0."""
         whole = product(weights, span=self.synapse.span)
         found = self._range(whole)
         if not found.nonnegative:
-            raise NotLinear(f"`{text(whole)}` is not shown to be 0 or more for every weight")
+            raise NotLinear(MayBeNegative(whole))
         return not found.positive
 
     def _through_states(self) -> tuple[Passage, list[Term], Coefficient]:
@@ -261,7 +277,7 @@ class _Reader:
         terms = [t for t in split(self.synapse.dw, expand=True) if self._number(t).number]
         moving = [t for t in terms if t.states or t.pre or t.signals]
         if any(t.pre or t.signals or t.weights for t in moving):
-            raise NotLinear("the rule has signals beside its states")
+            raise NotLinear(BesideStates())
         drives: list[tuple[Term, ...]] = []
         passage = Passage()
         numbers: list[Coefficient] = []
@@ -271,16 +287,16 @@ class _Reader:
                 continue
             for other in others:
                 if not self._range(other).positive:
-                    raise NotLinear(f"`{text(other)}` is not shown to be positive")
+                    raise NotLinear(NotPositive(other))
             drives.append(source)
             numbers.append(self._number(term))
             shown = text(product(others, span=term.span)) if others else None
             passage = replace(passage, trace=passage.trace or trace, scale=passage.scale or shown,
                               lagging=passage.lagging or bool(others))  # fmt: skip
         if not drives:
-            raise NotLinear("its states are reset before the rule reads them")
+            raise NotLinear(Reset())
         if any(d != drives[0] for d in drives) or len({sign(n) for n in numbers}) != 1:
-            raise NotLinear("several drives, or drives of different sign, are added")
+            raise NotLinear(SeveralDrives())
         if passage.is_open:
             return passage, list(drives[0]), self.symbols.constants.total(numbers)
         turned = -1 if sign(numbers[0]) < 0 else 1  # `dw = -eta * m`
@@ -290,7 +306,7 @@ class _Reader:
         """The drive that a term is linear in (None if it is 0), whether through a trace, and the other factors."""
         found = [(s, made) for s in term.states if (made := self._source(s)) is not None]
         if len(found) != 1:
-            raise NotLinear(f"`{text(term.expr())}` is not linear in one drive")
+            raise NotLinear(NotOfOneDrive(term.expr()))
         state, (source, trace) = found[0]
         return source, trace, [s for s in term.states if s is not state]
 
@@ -342,7 +358,7 @@ class _Reader:
         numbers: list[Coefficient] = []
         for term in terms:
             if term.states or term.weights or term.mixed:
-                raise NotLinear(f"`{text(term.expr())}` is not a postsynaptic factor times a presynaptic one")
+                raise NotLinear(NoProduct(term.expr()))
             number = self._number(term) * rate
             if not number.number:
                 continue
@@ -350,12 +366,12 @@ class _Reader:
             pre = found if pre is None else pre
             factor = ratio(found, pre)
             if factor is None:
-                raise NotLinear("terms with different presynaptic factors are added")
+                raise NotLinear(OtherPresynaptic())
             numbers.append(number)
             credit = self._product(self.symbols.opened, term.signals, self.synapse.post_size)
             signal = plus(signal, scaled(credit, number * factor))
         if pre is None or not signal.terms or not pre.terms:
-            raise _Idle("the drive is always 0")
+            raise NotLinear(NoDrive())
         common = _common(numbers)
         return scaled(signal, common.inverse()), pre, common
 

@@ -7,6 +7,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from circuitdsl.derive.algebra.obstacles import (
+    LaterTicks,
+    LeftByTraining,
+    LossNotRead,
+    LossTicksDiffer,
+    MovesBetween,
+    OfTicks,
+    RunsElsewhere,
+    RunsOutside,
+    Stretch,
+    ThroughSteps,
+    TickCounts,
+    TraceCarries,
+    UnlikeEvaluation,
+)
 from circuitdsl.derive.read.roles import equations
 from circuitdsl.derive.read.ticks import (
     Moment,
@@ -46,53 +61,50 @@ class Judge:
         past = [at(m) for m in before(last, self.moments) if not m.train]
         return carried_to_loss(settle(self.circuit), at(last), past)
 
-    def steps(self) -> dict[str, str]:
+    def steps(self) -> dict[str, ThroughSteps]:
         """The learning synapses that reach the loss through steps only, and why that decides nothing."""
         graded, found = set(graded_synapses(self.circuit)), {}
         barred = [n for n in learning_synapses(self.circuit) if n not in graded]
         if barred:
             settled = settle(self.circuit)
             for name in barred:
-                through = steps_to_loss(settled, self.circuit.synapses[name].dendrite)
-                where = f" ({', '.join(f'`{v}`' for v in through)})" if through else ""
-                why = f"its only way to the loss runs through a step{where}"
-                found[name] = f"{why}: the gradient is 0 almost everywhere"
+                found[name] = ThroughSteps(tuple(steps_to_loss(settled, self.circuit.synapses[name].dendrite)))
         return found
 
-    def obstacle(self, synapse: str, driven: Sequence[Moment], view: ir.Circuit) -> str | None:
+    def obstacle(self, synapse: str, driven: Sequence[Moment], view: ir.Circuit) -> OfTicks | None:
         """Why a rule that moves its weight in some moments is not judged in the one in which the loss is read, whose
         view is given; None if it is."""
         if not self.read:
-            return "evaluation has no tick in which the loss is read"
+            return LossNotRead()
         (moment, *others) = self.read
         by = self.carried.get(self.circuit.synapses[synapse].dendrite)
         if by is not None:
-            return f"its current reaches the loss in later ticks too (by `{by}`): the gradient runs through all of them"
+            return LaterTicks(by)
         if others:
-            return f"the loss is read in several ticks of `{moment.phase}` that are not alike"
+            return LossTicksDiffer(moment.phase)
         away = [m for m in driven if m != moment]
         if away and moment not in driven:
-            return f"in the tick in which the loss is read its rule is 0: it runs in {phases(away, moment)}"
+            return RunsElsewhere(stretches(away, moment))
         if away:
-            return f"its rule runs in other ticks too ({phases(away, moment)}) than that in which the loss is read"
+            return RunsOutside(stretches(away, moment))
         if not moment.single and self.circuit.schedule.update == "tick":
-            return "weights move between the ticks over which the loss is averaged (`update = tick`)"
+            return MovesBetween()
         if any(s.update is not None for s in self.circuit.synapses[synapse].states if s.fresh) and moment.tick:
-            return "its trace carries over from tick to tick"
+            return TraceCarries()
         return self._not_as_evaluated(synapse, moment, view)
 
-    def _not_as_evaluated(self, synapse: str, moment: Moment, view: ir.Circuit) -> str | None:
+    def _not_as_evaluated(self, synapse: str, moment: Moment, view: ir.Circuit) -> OfTicks | None:
         """Why what earlier ticks left is not the same in training as in evaluation."""
         left = self._left(synapse, view)
         training = [m for m in self.moments if m.train and m.tick < moment.tick]
         if training:
             if left:
-                return f"`{min(left)}` comes from the ticks of `{training[0].phase}` too, which evaluation has not"
+                return LeftByTraining(min(left), training[0].phase)
             if any(isinstance(e, ir.Tick) for v in self.circuit.values.values() for e in _parts(v)):
-                return f"`tick` counts those of `{training[0].phase}` too, which evaluation has not"
+                return TickCounts(training[0].phase)
         flagged = {v.name for v in self.circuit.values.values() if left and _asks_for_training(v)}
         unlike = left & reached_from(all_sources(self.circuit), flagged) if flagged else set()
-        return f"`{min(unlike)}` is not the same in training and in evaluation" if unlike else None
+        return UnlikeEvaluation(min(unlike)) if unlike else None
 
     def _left(self, synapse: str, view: ir.Circuit) -> set[str]:
         """What earlier ticks left of which the loss or the rule makes use."""
@@ -132,17 +144,16 @@ class Judge:
         )
 
 
-def phases(moments: Iterable[Moment], beside: Moment | None = None) -> str:
-    """`free`, or the last tick of it: moments by name; those of the phase of `beside` in full."""
-    return ", ".join(dict.fromkeys(f"`{m.phase}`" if beside is None or m.phase != beside.phase else _ticks(m)
-                                   for m in moments))  # fmt: skip
+def stretches(moments: Iterable[Moment], beside: Moment | None = None) -> tuple[Stretch, ...]:
+    """Moments by their phases, each once; those of the phase of `beside` by their ticks."""
+    found = (Stretch(m.phase) if beside is None or m.phase != beside.phase else _ticks(m) for m in moments)
+    return tuple(dict.fromkeys(found))
 
 
-def _ticks(moment: Moment) -> str:
+def _ticks(moment: Moment) -> Stretch:
     if moment.first and moment.last:
-        return f"`{moment.phase}`"
-    which = "the first tick" if moment.first else "the last tick" if moment.last else "other ticks"
-    return f"{which} of `{moment.phase}`"
+        return Stretch(moment.phase)
+    return Stretch(moment.phase, "first" if moment.first else "last" if moment.last else "other")
 
 
 def _asks_for_training(value: ir.Value) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from circuitdsl.derive.algebra.expressions import text
+from circuitdsl.derive.algebra.obstacles import Blind, Noisy, RuleDraws, UnlikeEvaluation
 from circuitdsl.derive.read.symbols import compared_data, unlike_training
 from circuitdsl.graph import ir
 from circuitdsl.graph.flow import all_sources, reached_from
@@ -63,10 +63,10 @@ class Roles:
     reached: frozenset[str]
     noisy: frozenset[str]
     unlike: tuple[str, ...]
-    penalties: tuple[tuple[str, frozenset[str]], ...]
+    penalties: tuple[tuple[ir.Expr, frozenset[str]], ...]
 
-    def penalties_of(self, synapse: str) -> tuple[str, ...]:
-        """The parts of the loss, as text, that compare with no data and that a synapse reaches: a rule may be the
+    def penalties_of(self, synapse: str) -> tuple[ir.Expr, ...]:
+        """The parts of the loss that compare with no data and that a synapse reaches: a rule may be the
         gradient of such a part without any error."""
         return tuple(part for part, reaching in self.penalties if synapse in reaching)
 
@@ -79,7 +79,7 @@ def roles_of(circuit: ir.Circuit) -> Roles:
     return Roles(circuit, compared, seeing, shaken, tuple(unlike_training(circuit)), tuple(_penalties(circuit)))
 
 
-def cannot_see_error(roles: Roles, synapse: ir.Synapse) -> str | None:
+def cannot_see_error(roles: Roles, synapse: ir.Synapse) -> Blind | None:
     """Why nothing that the rule reads depends on what the loss compares with; None if something does."""
     compared, reached = roles.compared, roles.reached
     if not compared:
@@ -87,12 +87,10 @@ def cannot_see_error(roles: Roles, synapse: ir.Synapse) -> str | None:
     read = {r.value for e in equations(synapse) for r in ir.reads(e)}
     if read & reached:
         return None
-    listed = ", ".join(sorted(read)) or "nothing"
-    origin = ", ".join(sorted(compared))
-    return f"the rule reads {listed}: no path leads there from {origin}, so it cannot see the error"
+    return Blind(tuple(sorted(read)), tuple(sorted(compared)))
 
 
-def unsettled(roles: Roles, synapse: ir.Synapse) -> str | None:
+def unsettled(roles: Roles, synapse: ir.Synapse) -> Noisy | RuleDraws | UnlikeEvaluation | None:
     """Why the gradient of evaluation says little about this rule: noise, or a forward pass that is another one in
     training. None where training and evaluation agree."""
     loss = roles.circuit.loss
@@ -100,11 +98,11 @@ def unsettled(roles: Roles, synapse: ir.Synapse) -> str | None:
     read = {r.value for e in equations(synapse) for r in ir.reads(e)}
     judged = {r.value for r in ir.reads(loss.expr)}
     for name in sorted((read | judged) & roles.noisy):
-        return f"`{name}` depends on noise"
+        return Noisy(name)
     if any(isinstance(part, ir.Random) for e in equations(synapse) for part in ir.walk(e)):
-        return "the rule draws noise"
+        return RuleDraws()
     for name in roles.unlike:
-        return f"`{name}` is not the same in training and in evaluation"
+        return UnlikeEvaluation(name)
     return None
 
 
@@ -112,14 +110,14 @@ def _is_noisy(value: ir.Value) -> bool:
     return any(isinstance(part, ir.Random) for e in (value.expr, value.update) if e is not None for part in ir.walk(e))
 
 
-def _penalties(circuit: ir.Circuit) -> Iterator[tuple[str, frozenset[str]]]:
-    """The additive parts of the loss that compare with no data, as text, each with the synapses that reach it."""
+def _penalties(circuit: ir.Circuit) -> Iterator[tuple[ir.Expr, frozenset[str]]]:
+    """The additive parts of the loss that compare with no data, each with the synapses that reach it."""
     parts = list(_parts(circuit, circuit.loss.expr)) if circuit.loss is not None else []
     for part in parts if len(parts) > 1 else ():
         assert circuit.loss is not None
         alone = replace(circuit, loss=replace(circuit.loss, expr=part))
         if not compared_data(alone):
-            yield text(part), frozenset(learning_synapses(alone))
+            yield part, frozenset(learning_synapses(alone))
 
 
 def _parts(circuit: ir.Circuit, expr: ir.Expr) -> Iterator[ir.Expr]:

@@ -24,6 +24,7 @@ from circuitdsl.derive.algebra.arithmetic import Arithmetic, NotLinear
 from circuitdsl.derive.algebra.comparison import ratio
 from circuitdsl.derive.algebra.constants import Constants, negative, sign
 from circuitdsl.derive.algebra.expressions import text
+from circuitdsl.derive.algebra.obstacles import Circular, DrawsNoise, OwnFactor, ReadsNext, ReadsSynapse, SumsUnits
 from circuitdsl.derive.algebra.polynomials import (
     gates_of,
     is_linear,
@@ -208,7 +209,7 @@ class Units:
             case ir.Read():
                 return self.read(expr, size)
             case ir.Flag() | ir.Coef() | ir.Over() if size == UNIT:
-                raise NotLinear(f"`{text(expr)}` is a factor of its own")
+                raise NotLinear(OwnFactor(expr))
             case ir.Coef(name=name):
                 nature = nature_of(self.ranges.coefficient(name))
                 return diagonal(self.arithmetic.signal(name, size, nature, random=False))
@@ -227,15 +228,15 @@ class Units:
             case ir.Flag():
                 return diagonal(self.arithmetic.signal(text(expr), size, Nature.GATE))
             case ir.Reduce():
-                raise NotLinear(f"`{expr.function}` sums over units")
+                raise NotLinear(SumsUnits(expr.function))
             case ir.Random():
-                raise NotLinear("it draws noise")
+                raise NotLinear(DrawsNoise())
             case _:
-                raise NotLinear("it reads the synapse itself")
+                raise NotLinear(ReadsSynapse())
 
     def _apply(self, expr: ir.Apply, size: int) -> Sum:
         if size == UNIT and expr.function not in ("neg", "add", "sub", "mul"):
-            raise NotLinear(f"`{text(expr)}` is a factor of its own")
+            raise NotLinear(OwnFactor(expr))
         arguments = [self.of(a, size) for a in expr.arguments]
         return self.arithmetic.apply(expr.function, arguments)
 
@@ -247,7 +248,7 @@ class Units:
         Opened are credits (whatever the error reaches), linear rates, and dendrites that only repeat another signal."""
         value = self.circuit.values[read.value]
         if read.when is ir.When.NEXT:
-            raise NotLinear("the gradient runs through several ticks")
+            raise NotLinear(ReadsNext())
         if read.when is ir.When.PREV:
             if self.one_tick:
                 return zero(size, size)
@@ -271,7 +272,7 @@ class Units:
     def _open(self, value: ir.Value) -> Sum:
         if value.name not in self.opened:
             if value.name in self.working:
-                raise NotLinear(f"`{value.name}` depends on itself over ticks")
+                raise NotLinear(Circular(value.name))
             self.working.append(value.name)
             try:
                 self.opened[value.name] = self._value(value)

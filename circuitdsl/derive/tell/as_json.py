@@ -8,8 +8,8 @@ from typing import Any
 
 from circuitdsl.derive.algebra.notation import text
 from circuitdsl.derive.algebra.words import Sum
-from circuitdsl.derive.prove.findings import Derivation, Finding
 from circuitdsl.derive.prove.relations import Relation
+from circuitdsl.derive.tell.derivation import Derivation, Told
 from circuitdsl.derive.tell.expects import Judgement
 from circuitdsl.derive.tell.hypotheses import name_of, text_of
 
@@ -28,7 +28,7 @@ def as_json(derivation: Derivation, judgements: Sequence[Judgement]) -> dict[str
     }
 
 
-def _synapse(found: Finding, derivation: Derivation) -> dict[str, Any]:
+def _synapse(found: Told, derivation: Derivation) -> dict[str, Any]:
     return {
         "role": found.role, "rule": found.rule, "credit": found.credit, "gradient": found.gradient,
         "implied": found.implied, "phi_sign": found.phi_sign, "H": found.H, "verdict": found.verdict,

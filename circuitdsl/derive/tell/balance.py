@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from circuitdsl.derive.algebra.expressions import text
 from circuitdsl.derive.algebra.words import Coefficient
 from circuitdsl.derive.prove.flow import (
     Balance,
@@ -20,6 +21,7 @@ from circuitdsl.derive.prove.flow import (
     Unscaled,
     Why,
 )
+from circuitdsl.derive.tell.obstacles import obstacle
 from circuitdsl.derive.tell.wording import Wording
 
 
@@ -28,13 +30,13 @@ def told(balance: Balance, words: Wording) -> str:
     left = words.math(f"{words.sign('E⟨drive, −∇⟩')} = {_value(balance, words)} > 0")
     if len(balance.synapses) == 1:
         return f"{left} at rest, whatever the rule: by balance"
-    return f"{', '.join(balance.synapses)} together: {left} at rest, whatever their rules: by balance"
+    return f"{', '.join(map(words.short, balance.synapses))} together: {left} at rest, whatever their rules: by balance"
 
 
 def _value(balance: Balance, words: Wording) -> str:
     gamma = balance.gamma
     if balance.per_neuron is not None:
-        own = words.notation.name(balance.per_neuron)
+        own = words.notation.name(text(balance.per_neuron))
         parts = [_norm(s, words, f"{words.multiple(gamma * s.amount, own)} |", "ᵢ|²") for s in balance.shares]
         return f"Σᵢ {' + '.join(parts)}"
     return " + ".join(words.multiple(gamma * s.amount, _norm(s, words, "|", "|²")) for s in balance.shares)
@@ -47,13 +49,13 @@ def _norm(share: Share, words: Wording, before: str, after: str) -> str:
     return f"tr({name}ᵀ H⁻¹ {name})"
 
 
-def why_not(why: Why) -> str:
+def why_not(why: Why, words: Wording) -> str:
     """What keeps balance from deciding."""
     match why:
         case ManyTicks():
             return "balance is not asked: an example takes several ticks"
-        case Unreadable(why=text):
-            return f"balance says nothing: {text}"
+        case Unreadable(why=of):
+            return f"balance says nothing: {obstacle(of, words.short)}"
         case Passed():
             return "balance says nothing: its drive reaches the weight through a trace or a factor of each synapse"
         case NoRest():

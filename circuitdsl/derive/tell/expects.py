@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from circuitdsl.derive.algebra.comparison import ratio
 from circuitdsl.derive.algebra.words import Coefficient, Sum, transpose
-from circuitdsl.derive.prove.findings import Derivation, Finding
+from circuitdsl.derive.prove.findings import Finding
 from circuitdsl.derive.prove.rewriting import rewritten, steps_of
 from circuitdsl.derive.read.ticks import one_tick
+from circuitdsl.derive.tell.derivation import Derivation
 from circuitdsl.graph import ir
 
 #: From weaker to stronger, in two orders: a stronger verdict satisfies a weaker one, others only themselves.

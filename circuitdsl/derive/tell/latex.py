@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from circuitdsl.derive.algebra.notation import escaped
-from circuitdsl.derive.prove.findings import Derivation
+from circuitdsl.derive.tell.derivation import Derivation
 from circuitdsl.derive.tell.expects import Judgement
 from circuitdsl.derive.tell.layers import layers
 from circuitdsl.derive.tell.outline import Block, Row, blocks, headline, together

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from html import escape
 
-from circuitdsl.derive.prove.findings import Derivation
+from circuitdsl.derive.tell.derivation import Derivation
 from circuitdsl.derive.tell.expects import Judgement, judge
 from circuitdsl.derive.tell.layers import layers
 from circuitdsl.derive.tell.outline import Block, Row, blocks, headline, together

@@ -18,13 +18,15 @@ from pathlib import PurePath
 from circuitdsl.derive.algebra.notation import Notation
 from circuitdsl.derive.algebra.words import Sum
 from circuitdsl.derive.prove.dual import Dual
-from circuitdsl.derive.prove.findings import Derivation, Finding
+from circuitdsl.derive.prove.findings import Finding
 from circuitdsl.derive.prove.relations import Relation
-from circuitdsl.derive.prove.squares import squares_text
 from circuitdsl.derive.prove.transport import Grounds, Lemma
 from circuitdsl.derive.read.drives import Drive
+from circuitdsl.derive.tell.derivation import Derivation
 from circuitdsl.derive.tell.hypotheses import in_a_line
 from circuitdsl.derive.tell.layers import absolute, alike, index_of, relative
+from circuitdsl.derive.tell.reasons import Reasons
+from circuitdsl.derive.tell.squares import squares_text
 from circuitdsl.derive.tell.wording import EXPLAINED, MEAN_FIELD, Wording, neglected
 from circuitdsl.diagnostics import Span
 from circuitdsl.graph import ir
@@ -129,6 +131,11 @@ class _Teller:
             case "fixed":
                 pass
 
+    def _because(self) -> Iterator[str]:
+        """The reasons, as plain text in LaTeX too, with short names."""
+        reasons = Reasons(Wording(self.derivation.symbols.constants, Notation(rename=shortener(self.synapse))))
+        return map(reasons.told, self.finding.reasons)
+
     def _update(self) -> Row:
         place = _place(self.synapse.dw_span or self.synapse.span, self.derivation.circuit)
         if isinstance(self.finding.drive, Drive):
@@ -147,9 +154,8 @@ class _Teller:
             return
         if finding.grounds is None or finding.form is None or finding.pre is None or finding.verdict is None:
             yield from self._conditions()
-            for reason in finding.because:
-                label = "" if finding.verdict is None else "because"
-                yield Row(label, shortener(self.synapse)(reason))
+            label = "" if finding.verdict is None else "because"
+            yield from (Row(label, text) for text in self._because())
             return
         assert isinstance(finding.drive, Drive)
         credit = self._credit_made_of(finding.drive)
@@ -186,7 +192,7 @@ class _Teller:
         direct = [self.finding.grounds, *(lemma.grounds for lemma in self.finding.grounds.lemmas)]
         used = [n for g in direct for r in g.relations if r.holds == "rest" for n in r.synapses]
         for spectrum in self.derivation.rest.spectra_of(used):
-            yield Row("rest", short(self.words.spectrum(spectrum)))
+            yield Row("rest", self.words.spectrum(spectrum))
 
     def _credit_made_of(self, drive: Drive) -> Row | None:
         """The credit by what the synapses bring, where the rule names it otherwise."""
@@ -244,8 +250,7 @@ class _Teller:
             listed = ", ".join(map(shortener(self.synapse), dict.fromkeys(others)))
             yield Row("relation", f"see {listed}")
         if not own and not others:
-            for reason in self.finding.because:
-                yield Row("", shortener(self.synapse)(reason))
+            yield from (Row("", text) for text in self._because())
 
     # ------------------------------------------------------------ the verdict
 

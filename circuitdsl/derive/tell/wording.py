@@ -6,7 +6,7 @@ The same sentences in plain text and in LaTeX: formulas are made by a `Notation`
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -19,9 +19,9 @@ from circuitdsl.derive.prove.matching import Form, plain_factor
 from circuitdsl.derive.prove.motifs import Motif
 from circuitdsl.derive.prove.relations import Relation
 from circuitdsl.derive.prove.rest import Collapse, Spectrum
-from circuitdsl.derive.prove.squares import squares_text
-from circuitdsl.derive.prove.transport import Grounds, Lemma
+from circuitdsl.derive.prove.transport import Lemma
 from circuitdsl.derive.read.drives import Drive, Passage
+from circuitdsl.derive.tell.obstacles import uneven
 
 #: Approximations, named once, so that all pages say the same, with what they mean.
 AT_REST = "at rest"
@@ -54,6 +54,10 @@ class Wording:
 
     def sign(self, unicode: str) -> str:
         return self.notation.sign(unicode)
+
+    def short(self, name: str) -> str:
+        """A name of the circuit, or a piece of an equation with names in it, as plain text."""
+        return self.notation.rename(name)
 
     def sum(self, a: Sum) -> str:
         return self.notation.of(a)
@@ -107,7 +111,7 @@ class Wording:
             amount = Coefficient(abs(drive.decay.number), drive.decay.params)
             found = f" {self.sign('−') if drive.decay.number > 0 else '+'} {self.multiple(amount, 'w')}"
         if drive.uneven is not None:
-            found += f" {self.notation.name(drive.uneven)}"
+            found += f" {self.notation.name(uneven(drive.uneven))}"
         return found
 
     # ------------------------------------------------------------ relations
@@ -177,7 +181,7 @@ class Wording:
 
     def collapse(self, collapse: Collapse) -> str:
         """Which weights can rest at 0 only."""
-        names = " and ".join(collapse.synapses)
+        names = " and ".join(map(self.short, collapse.synapses))
         if len(collapse.synapses) == 1:
             return f"{names} has no rest but 0"
         return f"{names} drive each other with opposite signs, so that they have no rest but 0"
@@ -235,20 +239,6 @@ class Wording:
     def _credit_name(self) -> str:
         return r"\text{credit}" if self.notation.latex else "credit"
 
-    def dual_reasons(self, dual: Dual, grounds: Grounds, delta: str) -> Iterator[str]:
-        """The steps of a proof that the gradient is a positive matrix times the credit."""
-        yield from self._grounds(grounds)
-        yield self.gradient_by_credit(dual, delta)
-        yield f"which is positive: {self.math(squares_text(dual.squares, self.notation))}"
-
-    def _grounds(self, grounds: Grounds) -> Iterator[str]:
-        for lemma in grounds.lemmas:
-            if lemma.grounds.all_relations():
-                dropped = f", {MEAN_FIELD}" if lemma.grounds.mean_field else ""
-                yield f"what arrives: {self.lemma(lemma)}{dropped}"
-        for relation in grounds.relations:
-            yield self.relation(relation)
-
     def broadcast_gain(self, form: Form) -> str | None:
         """The number by which every example's gradient is weighted, if H is that number and nothing else."""
         alone = len(form.h.terms) == 1 and not form.h.terms[0].word and plain_factor(form.over) is not None
@@ -258,7 +248,7 @@ class Wording:
 
     def spectrum(self, spectrum: Spectrum) -> str:
         """Where a loop can rest: `V and F rest at 0, or where the singular values of Wo are 0 or 1`."""
-        names = " and ".join(spectrum.loop.synapses)
+        names = " and ".join(map(self.short, spectrum.loop.synapses))
         value = math.sqrt(self.constants.value(spectrum.square))
         letter = self.math(self.sum(spectrum.letter))
         return f"{names} rest at 0, or where the singular values of {letter} that they use are {value:.4g}"
@@ -309,16 +299,6 @@ class Wording:
         size = motif.curl.rows
         curl = self.math(self.sum(times(motif.curl, column(ones(size)))))
         return f"no J of {names[0]} and {names[1]}: their mixed derivatives differ by {curl} (the curl of the pair)"
-
-    def reasons(self, drive: Drive, form: Form, pre: Form, grounds: Grounds, delta: str) -> Iterator[str]:
-        """The steps of a proof, in the order in which they are made."""
-        yield from self._grounds(grounds)
-        if form.mean_field:
-            yield f"credit and gradient begin with the same gate; gates dropped ({MEAN_FIELD})"
-        between = self.passage(drive.passage)
-        if between is not None:
-            yield f"between drive and weight: {between}"
-        yield self.credit(form, pre, delta)
 
 
 def _turns(relation: Relation) -> bool:
