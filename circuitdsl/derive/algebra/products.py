@@ -69,6 +69,7 @@ class Products(ABC):
     rectified: dict[Key, Signal] = field(default_factory=dict)  # relu(z), by z
     bases: dict[Signal, str] = field(default_factory=dict)  # the name of z, by relu(z)
     made: dict[Key, Made] = field(default_factory=dict)
+    steps: list[Key] = field(default_factory=list)  # those made by `step`, in the order in which they were met
     known: Known = field(init=False)
 
     def __post_init__(self) -> None:
@@ -78,16 +79,21 @@ class Products(ABC):
         """Forgets all signals, but not the aliases."""
         for memory in (self.signals, self.slopes, self.rectified, self.bases, self.made, self.known.ranges):
             memory.clear()
+        self.steps.clear()
 
     def signal(
         self, name: str, size: int, nature: Nature = Nature.ANY, *, random: bool = True,
         gates: frozenset[str] = frozenset(), made: Made | None = None,
     ) -> Signal:  # fmt: skip
         """The one signal of that name; what is known of it is what was known when it was first met."""
-        if made is not None:
-            self.made.setdefault((name, size), made)
-        found = Signal(name=name, size=size, nature=nature, random=random, gates=gates)
-        return self.signals.setdefault((name, size), found)
+        key = name, size
+        if made is not None and key not in self.made:
+            self.made[key] = made
+            if made.function == "step":
+                self.steps.append(key)
+        if key not in self.signals:
+            self.signals[key] = Signal(name=name, size=size, nature=nature, random=random, gates=gates)
+        return self.signals[key]
 
     @abstractmethod
     def again(self, made: Made) -> Sum | None:

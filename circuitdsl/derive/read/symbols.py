@@ -79,6 +79,8 @@ class Symbols:
     full: dict[str, Sum] = field(default_factory=dict)
     sent: frozenset[str] = field(init=False)  # the carriers of what synapses carry
     distant: set[str] = field(default_factory=set)  # those that stand for themselves because they are deep
+    steps: dict[str, set[str]] = field(default_factory=dict)  # population -> the gates of its own dendrites and states
+    sorted: int = 0  # how many gates these are of
 
     def __post_init__(self) -> None:
         """Expands every carrier after those that it is made of, so that no way is too long to follow."""
@@ -145,12 +147,18 @@ class Symbols:
         """The gates of a neuron: those that its rate is 0 without, and those of its own dendrites and states."""
         value = self.circuit.values[population]
         rate = self.opened.read(ir.Read(span=value.span, value=population, axis=ir.Axis.OWN), value.size)
-        found = frozenset().union(*map(gates_of, rate.terms))
-        for (name, _), made in self.opened.arithmetic.made.items():
-            read = [self.circuit.values.get(s.name) for s in signals_of_sum(made.argument)]
-            if made.function == "step" and read and all(v is not None and v.population == population for v in read):
-                found |= {name}
-        return found
+        self._sort_steps()
+        return frozenset().union(self.steps.get(population, ()), *map(gates_of, rate.terms))
+
+    def _sort_steps(self) -> None:
+        """Finds the populations of the gates that were met since the last time."""
+        arithmetic = self.opened.arithmetic
+        for step in arithmetic.steps[self.sorted :]:
+            read = [self.circuit.values.get(s.name) for s in signals_of_sum(arithmetic.made[step].argument)]
+            owners = {None if v is None else v.population for v in read}
+            if len(owners) == 1 and (owner := owners.pop()) is not None:
+                self.steps.setdefault(owner, set()).add(step[0])
+        self.sorted = len(arithmetic.steps)
 
     def factor(self, terms: list[Term], size: int) -> Sum:
         """What multiplies a carrier, as few letters: what all terms share, and one letter for the rest."""
