@@ -43,8 +43,8 @@ from circuitdsl.derive.read.constraints import is_free
 from circuitdsl.derive.read.drives import Drive, Passage, Unread
 from circuitdsl.derive.read.idle import told
 from circuitdsl.derive.read.roles import Roles, cannot_see_error, roles_of, rule_kind, unsettled
-from circuitdsl.derive.read.silent import without_silent
-from circuitdsl.derive.read.symbols import Symbols
+from circuitdsl.derive.read.silent import silent_in, without_currents
+from circuitdsl.derive.read.symbols import Symbols, ranges_of
 from circuitdsl.derive.read.ticks import one_tick, without_phase
 from circuitdsl.derive.tell.wording import Wording
 from circuitdsl.graph import ir
@@ -53,9 +53,15 @@ from circuitdsl.graph.idle import FadesWith, Why, fading
 
 def derive(circuit: ir.Circuit) -> Derivation:
     """What the circuit's plasticity amounts to, symbolically. A circuit without a loss gets no verdicts."""
-    written = without_silent(without_phase(circuit))
+    written = without_phase(circuit)
     circuit = canonical(written)
-    reading = reading_of(circuit)
+    ranges = ranges_of(circuit)
+    silent = silent_in(ranges)
+    if silent:
+        written = without_currents(written, silent)
+        circuit = canonical(written)
+        ranges = ranges_of(circuit)
+    reading = reading_of(circuit, ranges)
     symbols, rules, learning, motifs = reading.symbols, reading.rules, reading.learning, reading.motifs
     drives = [d for d in rules.values() if isinstance(d, Drive)]
     by_synapse: dict[str, list[Relation]] = {}

@@ -252,16 +252,21 @@ class Symbols:
 # ---------------------------------------------------------------- of a circuit
 
 
-def symbols_of(circuit: ir.Circuit) -> Symbols:
-    """The words of a checked circuit, with the gradient of its loss if it has one."""
-    differentiated = adjoints(circuit) if circuit.loss is not None else circuit
+def ranges_of(circuit: ir.Circuit) -> Ranges:
+    """The ranges of a circuit, with the numbers of connections as params."""
     numbers = numbers_of(circuit, {})
     fans: dict[str, Range] = {}
     for synapse in circuit.synapses.values():
         mask = mask_of(synapse, numbers)
-        fans |= {fan_name("in", synapse): mask.fan("in"), fan_name("out", synapse): mask.fan("out")}
-    ranges = Ranges(circuit, params=fans)
-    constants = Constants(numbers | {name: fan.high for name, fan in fans.items()})
+        fans[fan_name("in", synapse)], fans[fan_name("out", synapse)] = mask.fan("in"), mask.fan("out")
+    return Ranges(circuit, params=fans)
+
+
+def symbols_of(circuit: ir.Circuit, ranges: Ranges | None = None) -> Symbols:
+    """The words of a checked circuit, with the gradient of its loss if it has one; `ranges` are its own, if known."""
+    differentiated = adjoints(circuit) if circuit.loss is not None else circuit
+    ranges = ranges_of(circuit) if ranges is None else ranges
+    constants = Constants(ranges.numbers | {name: fan.high for name, fan in ranges.params.items()})
     error = frozenset(reached_from(all_sources(circuit), error_roots(circuit)))
     classes = class_targets(circuit)
     shared = (differentiated, constants, ranges, error, one_tick(circuit), not unlike_training(circuit), classes)
