@@ -22,7 +22,6 @@ derive/algebra/notation.py, putting numbers for letters in derive/read/numeric.p
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -200,26 +199,34 @@ class Coefficient:
             return other
         if other.number is ONE and not other.params:
             return self
+        number = other.number if self.number is ONE else self.number
+        if self.number is not ONE and other.number is not ONE:
+            number = self.number * other.number
         if not self.params or not other.params:
-            return Coefficient(self.number * other.number, self.params or other.params)
-        powers = Counter(dict(self.params))
-        powers.update(dict(other.params))
-        return coefficient(self.number * other.number, powers)
+            return Coefficient(number, self.params or other.params)
+        powers = dict(self.params)
+        for name, power in other.params:
+            powers[name] = powers.get(name, 0) + power
+        return coefficient(number, powers)
 
     def inverse(self) -> Coefficient:
         """Raises ZeroDivisionError for 0."""
         if self.number is ONE and not self.params:
             return self
-        return coefficient(1 / self.number, {name: -power for name, power in self.params})
+        number = ONE if self.number == 1 else 1 / self.number
+        return Coefficient(number, tuple([(name, -power) for name, power in self.params]))
 
 
 #: 1: immutable, so that one is enough.
 PLAIN = Coefficient()
+_MINUS = Coefficient(Fraction(-1))
 
 
 def coefficient(number: Fraction | int | str = 1, params: Mapping[str, int] | None = None) -> Coefficient:
     """`coefficient("0.1", {"eta": 1, "gamma": -1})` is 1/10 eta / gamma."""
-    powers = tuple(sorted((n, p) for n, p in (params or {}).items() if p != 0))
+    if not params and number == 1:
+        return PLAIN
+    powers = tuple(sorted([(n, p) for n, p in params.items() if p != 0])) if params else ()
     return Coefficient(number if isinstance(number, Fraction) else Fraction(number), powers)
 
 
@@ -248,10 +255,10 @@ class Sum:
         return plus(self, other)
 
     def __sub__(self, other: Sum) -> Sum:
-        return plus(self, scaled(other, -1))
+        return plus(self, scaled(other, _MINUS))
 
     def __neg__(self) -> Sum:
-        return scaled(self, -1)
+        return scaled(self, _MINUS)
 
     def __matmul__(self, other: Sum) -> Sum:
         return times(self, other)
@@ -439,14 +446,14 @@ def _is_tidy(word: Word) -> bool:
         if isinstance(x, Matrix):
             in_run = False
             continue
-        if in_run or not isinstance(x, Diagonal | Row | Column) or x.signal.name == "1":
+        if in_run or isinstance(x, Expect | Scalar) or x.signal.name == "1":
             return False
         in_run = True
     return True
 
 
 def _in_order(word: Word) -> Word:
-    """`_tidy` of a word that is whole."""
+    """`_tidy` of a piece without means."""
     found: list[Letter] = []
     run: list[Letter] = []
     for x in word:
@@ -604,7 +611,11 @@ def _as_end(letter: Letter, end: type[Row] | type[Column]) -> Letter:
 
 def _tidy(piece: Word) -> Word:
     """A piece of a word with its runs in order."""
-    return tuple(letter for block in blocks(piece) for letter in _ordered(block))
+    if _is_tidy(piece):
+        return piece
+    if any(isinstance(x, Expect | Scalar) for x in piece):
+        return tuple(letter for block in blocks(piece) for letter in _ordered(block))
+    return _in_order(piece)
 
 
 def _ordered(block: Word) -> Word:

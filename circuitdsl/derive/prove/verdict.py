@@ -72,9 +72,11 @@ def derive(circuit: ir.Circuit) -> Derivation:
     single = one_tick(circuit)
     rest = at_all_rests(symbols, drives, squares, learning) if single else Rest()
     transports = tuple(_transports(symbols, reading.relations, rules, learning))
+    roles = roles_of(circuit)
+    idle = {name for name, rule in rules.items() if isinstance(rule, Unread) and rule.idle}
     court = _Court(
-        circuit, reading, (roles_of(circuit), roles_of(reading.circuit)), symbols, learning, rules, by_synapse,
-        transports, rest, fading(symbols.ranges) if single else {},
+        circuit, reading, (roles, roles_of(reading.circuit) if reading.circuit is not circuit else roles), symbols,
+        learning, rules, by_synapse, transports, rest, fading(symbols.ranges, idle) if single else {},
     )  # fmt: skip
     found = {name: court.finding(s) for name, s in circuit.synapses.items()}
     findings, dc = consistent({name: found[name] for name in written.synapses})

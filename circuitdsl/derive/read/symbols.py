@@ -79,6 +79,7 @@ class Symbols:
     full: dict[str, Sum] = field(default_factory=dict)
     sent: frozenset[str] = field(init=False)  # the carriers of what synapses carry
     distant: set[str] = field(default_factory=set)  # those that stand for themselves because they are deep
+    columns: dict[Sum, Sum] = field(default_factory=dict)  # polynomials of `opened`, expanded
     steps: dict[str, set[str]] = field(default_factory=dict)  # population -> the gates of its own dendrites and states
     sorted: int = 0  # how many gates these are of
 
@@ -230,7 +231,14 @@ class Symbols:
     def source(self, read: ir.Read) -> Sum:
         """What a synapse carries, as a column, expanded."""
         size = self.circuit.values[read.value].size
-        return self.column(self.opened.read(read, size), self.expanded)
+        return self.written_out(self.opened.read(read, size))
+
+    def written_out(self, poly: Sum) -> Sum:
+        """A polynomial of opened units as a column, its carriers expanded down to rates and errors. Raises
+        NotLinear."""
+        if poly not in self.columns:
+            self.columns[poly] = self.column(poly, self.expanded)
+        return self.columns[poly]
 
     # ------------------------------------------------------------ for showing
 
