@@ -7,6 +7,7 @@ Folding takes `0 * x` for 0 whatever `x` is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+import operator
 from dataclasses import replace
 
 from circuitdsl.diagnostics import Span
@@ -153,6 +154,8 @@ def rebuild(expr: Expr, change: Callable[[Expr], Expr | None]) -> Expr:
     match expr:
         case Apply():
             arguments = [rebuild(a, change) for a in expr.arguments]
+            if all(map(operator.is_, arguments, expr.arguments)):
+                return expr
             return apply(expr.function, *arguments, span=expr.span)
         case Over():
             k = None if expr.k is None else rebuild(expr.k, change)

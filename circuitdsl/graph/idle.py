@@ -7,7 +7,7 @@ fixed point of "may become non-zero" (a set of synapses that drive only each oth
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 
 from circuitdsl.graph import ir
@@ -68,17 +68,19 @@ def never_driven(ranges: Ranges) -> dict[str, Why]:
     return {name: why for name, why in found if why is not None}
 
 
-def fading(ranges: Ranges) -> dict[str, Why]:
+def fading(ranges: Ranges, idle: Container[str] | None = None) -> dict[str, Why]:
     """The plastic synapses that decay to 0 though they do not start there, while all signals stay bounded: nothing
-    drives them, or nothing does once others have decayed."""
+    drives them, or nothing does once others have decayed. `idle`: those that nothing drives from the start and, it may
+    be, others; all, if that is not known."""
     found: dict[str, Why] = {}
     at_rest = ranges
     while True:
         new = {
             s.name: why
             for s in ranges.circuit.synapses.values()
-            if s.name not in found and _decays(at_rest, s) and (why := why_idle(at_rest, s)) is not None
-        }
+            if s.name not in found and (found or idle is None or s.name in idle)
+            and _decays(at_rest, s) and (why := why_idle(at_rest, s)) is not None
+        }  # fmt: skip
         if not new:
             return found
         gone = tuple(found)

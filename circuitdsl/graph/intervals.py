@@ -97,11 +97,12 @@ class Range:
         return self + (-other)
 
     def __mul__(self, other: Range) -> Range:
-        corners = [
-            _corner(a, a_open, b, b_open)
-            for a, a_open in ((self.low, self.low_open), (self.high, self.high_open))
-            for b, b_open in ((other.low, other.low_open), (other.high, other.high_open))
-        ]
+        if self.is_point and other.is_point:
+            product = self.low * other.low
+            return span(product, product, False, False, self.defined and other.defined)
+        ends = ((other.low, other.low_open), (other.high, other.high_open))
+        corners = [_corner(self.low, self.low_open, b, b_open) for b, b_open in ends]
+        corners += [_corner(self.high, self.high_open, b, b_open) for b, b_open in ends]
         low, low_open = min(corners)
         high, closed = max((value, not is_open) for value, is_open in corners)
         return span(low, high, low_open, not closed, self.defined and other.defined)

@@ -178,7 +178,7 @@ def children(expr: Expr) -> tuple[Expr, ...]:
         case Over():
             return (expr.argument,) if expr.k is None else (expr.argument, expr.k)
         case (
-            Num() | ParamRef() | Read() | Coef() | Weight() | SynapseState() | DriveRead() | Fan()
+            Read() | Num() | ParamRef() | Coef() | Weight() | SynapseState() | DriveRead() | Fan()
             | Flag() | Tick() | Random()
         ):  # fmt: skip
             return ()
@@ -188,9 +188,11 @@ def children(expr: Expr) -> tuple[Expr, ...]:
 
 def walk(expr: Expr) -> Iterator[Expr]:
     """The expression and everything under it, parents first."""
-    yield expr
-    for child in children(expr):
-        yield from walk(child)
+    waiting = [expr]
+    while waiting:
+        found = waiting.pop()
+        yield found
+        waiting += reversed(children(found))
 
 
 def reads(expr: Expr) -> Iterator[Read]:

@@ -46,17 +46,22 @@ def learning_synapses(circuit: Circuit) -> tuple[str, ...]:
     """The plastic synapses on which the loss depends, differentiably or through steps, in the order of the text.
 
     None, if the circuit declares no loss."""
-    return () if circuit.loss is None else _leading_to(circuit, dependents(settle(circuit)))
+    if circuit.loss is None:
+        return ()
+    settled = settle(circuit)
+    return _leading_to(settled, dependents(settled))
 
 
 def graded_synapses(circuit: Circuit) -> tuple[str, ...]:
     """The learning synapses with a differentiable path to the loss: those that a gradient can teach."""
-    return () if circuit.loss is None else _leading_to(circuit, alive_values(settle(circuit)).now)
-
-
-def _leading_to(circuit: Circuit, values: frozenset[str]) -> tuple[str, ...]:
+    if circuit.loss is None:
+        return ()
     settled = settle(circuit)
-    plastic = (s for s in circuit.synapses.values() if s.dw is not None)
+    return _leading_to(settled, alive_values(settled).now)
+
+
+def _leading_to(settled: Settled, values: frozenset[str]) -> tuple[str, ...]:
+    plastic = (s for s in settled.circuit.synapses.values() if s.dw is not None)
     return tuple(s.name for s in plastic if s.dendrite in values and not settled.silent(s.source))
 
 

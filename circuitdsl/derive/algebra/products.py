@@ -69,6 +69,8 @@ class Products(ABC):
     rectified: dict[Key, Signal] = field(default_factory=dict)  # relu(z), by z
     bases: dict[Signal, str] = field(default_factory=dict)  # the name of z, by relu(z)
     made: dict[Key, Made] = field(default_factory=dict)
+    steps: list[Key] = field(default_factory=list)  # those made by `step`, in the order in which they were met
+    openings: dict[Key, tuple[Signal, Coefficient] | None] = field(default_factory=dict)  # (z, t) of 1[z > t]
     known: Known = field(init=False)
 
     def __post_init__(self) -> None:
@@ -76,18 +78,24 @@ class Products(ABC):
 
     def forget(self) -> None:
         """Forgets all signals, but not the aliases."""
-        for memory in (self.signals, self.slopes, self.rectified, self.bases, self.made, self.known.ranges):
+        memories = (self.signals, self.slopes, self.rectified, self.bases, self.made, self.openings, self.known.ranges)
+        for memory in memories:
             memory.clear()
+        self.steps.clear()
 
     def signal(
         self, name: str, size: int, nature: Nature = Nature.ANY, *, random: bool = True,
         gates: frozenset[str] = frozenset(), made: Made | None = None,
     ) -> Signal:  # fmt: skip
         """The one signal of that name; what is known of it is what was known when it was first met."""
-        if made is not None:
-            self.made.setdefault((name, size), made)
-        found = Signal(name=name, size=size, nature=nature, random=random, gates=gates)
-        return self.signals.setdefault((name, size), found)
+        key = name, size
+        if made is not None and key not in self.made:
+            self.made[key] = made
+            if made.function == "step":
+                self.steps.append(key)
+        if key not in self.signals:
+            self.signals[key] = Signal(name=name, size=size, nature=nature, random=random, gates=gates)
+        return self.signals[key]
 
     @abstractmethod
     def again(self, made: Made) -> Sum | None:
@@ -158,11 +166,11 @@ class Products(ABC):
     def _opening(self, gate: Key) -> tuple[Signal, Coefficient] | None:
         """(z, t) of a gate 1[z > t]."""
         made = self.made.get(gate)
-        linear = affine(made.argument) if made is not None and made.function == "step" else None
-        if linear is None or linear[0].number <= 0:
+        if made is None or made.function != "step":
             return None
-        c, z, k = linear
-        return z, negative(k) * c.inverse()
+        if gate not in self.openings:
+            self.openings[gate] = _opening_of(made.argument)
+        return self.openings[gate]
 
     def _gated(self, signal: Signal, rest: list[Signal], known: set[str]) -> Sum | None:
         """What a signal is where the gates beside it are open; None where they tell nothing of it."""
@@ -283,6 +291,15 @@ class Products(ABC):
             if key(s) in self.slopes and own is not None and own[1] == z and z.nature is Nature.ANY:
                 self.factors[name, found.rows] = z, s
                 self.wholes[key(s)] = name, z
+
+
+def _opening_of(argument: Sum) -> tuple[Signal, Coefficient] | None:
+    """(z, t) of `c z - c t` with c > 0."""
+    linear = affine(argument)
+    if linear is None or linear[0].number <= 0:
+        return None
+    c, z, k = linear
+    return z, negative(k) * c.inverse()
 
 
 def _without(signals: list[Signal], gone: Signal) -> list[Signal]:

@@ -22,7 +22,6 @@ derive/algebra/notation.py, putting numbers for letters in derive/read/numeric.p
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -200,22 +199,34 @@ class Coefficient:
             return other
         if other.number is ONE and not other.params:
             return self
+        number = other.number if self.number is ONE else self.number
+        if self.number is not ONE and other.number is not ONE:
+            number = self.number * other.number
         if not self.params or not other.params:
-            return Coefficient(self.number * other.number, self.params or other.params)
-        powers = Counter(dict(self.params))
-        powers.update(dict(other.params))
-        return coefficient(self.number * other.number, powers)
+            return Coefficient(number, self.params or other.params)
+        powers = dict(self.params)
+        for name, power in other.params:
+            powers[name] = powers.get(name, 0) + power
+        return coefficient(number, powers)
 
     def inverse(self) -> Coefficient:
         """Raises ZeroDivisionError for 0."""
         if self.number is ONE and not self.params:
             return self
-        return coefficient(1 / self.number, {name: -power for name, power in self.params})
+        number = ONE if self.number == 1 else 1 / self.number
+        return Coefficient(number, tuple([(name, -power) for name, power in self.params]))
+
+
+#: 1: immutable, so that one is enough.
+PLAIN = Coefficient()
+_MINUS = Coefficient(Fraction(-1))
 
 
 def coefficient(number: Fraction | int | str = 1, params: Mapping[str, int] | None = None) -> Coefficient:
     """`coefficient("0.1", {"eta": 1, "gamma": -1})` is 1/10 eta / gamma."""
-    powers = tuple(sorted((n, p) for n, p in (params or {}).items() if p != 0))
+    if not params and number == 1:
+        return PLAIN
+    powers = tuple(sorted([(n, p) for n, p in params.items() if p != 0])) if params else ()
     return Coefficient(number if isinstance(number, Fraction) else Fraction(number), powers)
 
 
@@ -226,6 +237,10 @@ class Term:
     coefficient: Coefficient
     scalars: tuple[Word, ...]
     word: Word
+
+
+#: The one term of an identity.
+_ALONE = Term(PLAIN, (), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,10 +255,10 @@ class Sum:
         return plus(self, other)
 
     def __sub__(self, other: Sum) -> Sum:
-        return plus(self, scaled(other, -1))
+        return plus(self, scaled(other, _MINUS))
 
     def __neg__(self) -> Sum:
-        return scaled(self, -1)
+        return scaled(self, _MINUS)
 
     def __matmul__(self, other: Sum) -> Sum:
         return times(self, other)
@@ -263,12 +278,14 @@ def zero(rows: int, cols: int) -> Sum:
 
 def identity(size: int) -> Sum:
     """The identity of an axis; of UNIT, the number 1."""
-    return Sum(size, size, (Term(Coefficient(), (), ()),))
+    return Sum(size, size, (_ALONE,))
 
 
 def letter_sum(letter: Letter) -> Sum:
     rows, cols = shape(letter)
-    return make_sum(rows, cols, [(Coefficient(), (), (letter,))])
+    if _stands_alone(letter):
+        return Sum(rows, cols, (Term(PLAIN, (), (letter,)),))
+    return make_sum(rows, cols, [(PLAIN, (), (letter,))])
 
 
 def matrix(name: str, rows: int, cols: int) -> Sum:
@@ -312,12 +329,24 @@ def times(a: Sum, b: Sum) -> Sum:
     """The matrix product. Raises ValueError if the axes between differ."""
     if a.cols != b.rows:
         raise ValueError(f"cannot multiply {a.rows}x{a.cols} by {b.rows}x{b.cols}")
+    if len(a.terms) == len(b.terms) == 1:
+        return _product(a, b, a.terms[0], b.terms[0])
     for one, other in ((a, b), (b, a)):
         if one.rows == one.cols and len(one.terms) == 1 and _is_number(one.terms[0]):
             return scaled(other, one.terms[0].coefficient)
     pairs = ((s, t) for s in a.terms for t in b.terms)
     raw = [(s.coefficient * t.coefficient, s.scalars + t.scalars, s.word + t.word) for s, t in pairs]
     return make_sum(a.rows, b.cols, raw)
+
+
+def _product(a: Sum, b: Sum, s: Term, t: Term) -> Sum:
+    """The product of two sums of one term each."""
+    if a.rows == a.cols and _is_number(s):
+        return scaled(b, s.coefficient)
+    if b.rows == b.cols and _is_number(t):
+        return scaled(a, t.coefficient)
+    term = _normal(s.coefficient * t.coefficient, s.scalars + t.scalars, s.word + t.word)
+    return Sum(a.rows, b.cols, (term,) if term.coefficient.number else ())
 
 
 def _is_number(term: Term) -> bool:
@@ -328,9 +357,9 @@ def _is_number(term: Term) -> bool:
 def scaled(a: Sum, number: Fraction | int | str | Coefficient = 1, by: Sum | None = None) -> Sum:
     """A number, and if given a sum of axes UNIT x UNIT, times `a`."""
     factor = number if isinstance(number, Coefficient) else coefficient(number)
-    if by is None and factor.number == 1 and not factor.params:
+    if by is None and (factor.number is ONE or factor.number == 1) and not factor.params:
         return a
-    result = Sum(a.rows, a.cols, tuple(Term(t.coefficient * factor, t.scalars, t.word) for t in a.terms))
+    result = Sum(a.rows, a.cols, tuple([Term(t.coefficient * factor, t.scalars, t.word) for t in a.terms]))
     if by is not None:
         if (by.rows, by.cols) != (UNIT, UNIT):
             raise ValueError(f"{by.rows}x{by.cols} is not a number")
@@ -379,7 +408,7 @@ def _term_key(term: Term) -> tuple[Any, ...]:
 
 def _normal(factor: Coefficient, scalars: Iterable[Word], word: Word) -> Term:
     if not scalars and _is_whole(word):
-        return Term(factor, (), word if _is_tidy(word) else _tidy(word))
+        return Term(factor, (), word if _is_tidy(word) else _in_order(word))
     numbers: list[Word] = list(scalars)
     rest: list[Letter] = []
     for piece in pieces(word):
@@ -391,18 +420,18 @@ def _normal(factor: Coefficient, scalars: Iterable[Word], word: Word) -> Term:
 
 
 def _is_whole(word: Word) -> bool:
-    """Whether the word is surely one piece and no number. Quick: most words are."""
+    """Whether the word is surely one piece and no number, without means. Quick: most words are."""
     last = len(word) - 1
     for i, x in enumerate(word):
         match x:
-            case Matrix(rows=rows, cols=cols):
-                whole = rows != UNIT and cols != UNIT
-            case Diagonal(signal):
-                whole = signal.size != UNIT
-            case Column(signal):
-                whole = i == last and signal.size != UNIT and not isinstance(word[0], Row)
-            case Row(signal):
-                whole = i == 0 and signal.size != UNIT
+            case Matrix():
+                whole = x.rows != UNIT and x.cols != UNIT
+            case Diagonal():
+                whole = x.signal.size != UNIT
+            case Column():
+                whole = i == last and x.signal.size != UNIT and not isinstance(word[0], Row)
+            case Row():
+                whole = i == 0 and x.signal.size != UNIT
             case _:
                 whole = False
         if not whole:
@@ -411,19 +440,67 @@ def _is_whole(word: Word) -> bool:
 
 
 def _is_tidy(word: Word) -> bool:
-    """Whether the word is surely in order: no run in it has more than one letter. Quick."""
+    """Whether the word, which is whole, is surely in order: no run in it has more than one letter. Quick."""
     in_run = False
     for x in word:
-        match x:
-            case Matrix():
-                in_run = False
-            case Diagonal(signal) | Row(signal) | Column(signal):
-                if signal.name == "1" or (in_run and not isinstance(x, Row)):
-                    return False
-                in_run = not isinstance(x, Column)
-            case _:
-                return False
+        if isinstance(x, Matrix):
+            in_run = False
+            continue
+        if in_run or isinstance(x, Expect | Scalar) or x.signal.name == "1":
+            return False
+        in_run = True
     return True
+
+
+def _in_order(word: Word) -> Word:
+    """`_tidy` of a piece without means."""
+    found: list[Letter] = []
+    run: list[Letter] = []
+    for x in word:
+        if not isinstance(x, Matrix):
+            run.append(x)
+            continue
+        if run:
+            found += _run_in_order(run)
+            run = []
+        found.append(x)
+    return (*found, *_run_in_order(run)) if run else tuple(found)
+
+
+def _run_in_order(run: list[Letter]) -> Sequence[Letter]:
+    """A run without means in normal form, as `arranged` makes it."""
+    signals = [x.signal for x in run if isinstance(x, Row | Diagonal | Column)]
+    if len(run) == 1 and signals[0].name != "1":
+        return run
+    row, column = isinstance(run[0], Row), isinstance(run[-1], Column)
+    kept = _needed(signals)
+    kept.sort(key=_preference)
+    while len(kept) < row + column:
+        kept.insert(0, ones(signals[0].size))
+    last = [Column(kept.pop())] if column else []
+    first = [Row(kept.pop())] if row else []
+    if len(kept) > 1:
+        kept.sort(key=_name)
+    return [*first, *map(Diagonal, kept), *last]
+
+
+def _needed(signals: list[Signal]) -> list[Signal]:
+    """The signals of a run without repeated gates, gates that another implies, and ones."""
+    implied = frozenset().union(*[s.gates - {s.name} for s in signals if s.gates])
+    kept: list[Signal] = []
+    for s in signals:
+        if s.name != "1" and not (s.nature is Nature.GATE and (s.name in implied or s in kept)):
+            kept.append(s)
+    return kept
+
+
+def _preference(signal: Signal) -> tuple[bool, bool, str]:
+    """What varies comes last, to stand at the end of its run."""
+    return signal.random, signal.nature is not Nature.GATE, signal.name
+
+
+def _name(signal: Signal) -> str:
+    return signal.name
 
 
 def _stands_alone(letter: Letter) -> bool:
@@ -534,7 +611,11 @@ def _as_end(letter: Letter, end: type[Row] | type[Column]) -> Letter:
 
 def _tidy(piece: Word) -> Word:
     """A piece of a word with its runs in order."""
-    return tuple(letter for block in blocks(piece) for letter in _ordered(block))
+    if _is_tidy(piece):
+        return piece
+    if any(isinstance(x, Expect | Scalar) for x in piece):
+        return tuple(letter for block in blocks(piece) for letter in _ordered(block))
+    return _in_order(piece)
 
 
 def _ordered(block: Word) -> Word:

@@ -17,8 +17,8 @@ def balanced(
     symbols: Symbols, rules: Mapping[str, Drive | Unread], findings: Mapping[str, Finding]
 ) -> dict[str, Finding]:
     """The findings, with what balance decides of those that are open."""
-    known = {n: k for n, f in findings.items() if (k := _known(f)) is not None}
     asked = [n for n, f in findings.items() if f.role == "learning" and f.verdict is None]
+    known = {n: k for n, f in findings.items() if (k := _known(f)) is not None} if asked else {}
     found = balances(symbols, rules, known, asked) if known else Balances({})
     return {name: _with_balance(f, found) for name, f in findings.items()}
 

@@ -66,10 +66,33 @@ def find_motifs(symbols: Symbols, drives: Sequence[Drive]) -> list[Motif]:
         if drive.passage.is_open and drive.uneven is None:  # J has no part for any other pull
             by_neuron.setdefault(synapse.post, []).append(Side(drive, synapse.dendrite))
     for sides in by_neuron.values():
+        judged: dict[_Credits, _Judged | None] = {}
         for x, y in _following_each_other(symbols, sides):
-            motif = _motif(symbols, x, y)
-            found += [motif] if motif is not None else []
+            credits = _credits(x, y)
+            if credits not in judged:
+                judged[credits] = _judged(symbols, x, y)
+            motif = judged[credits]
+            if motif is not None:
+                first, second = (y, x) if motif.turned else (x, y)
+                found.append(Motif(first=first, second=second, potential=motif.potential, curl=motif.curl))
     return found
+
+
+#: The credits and dendrites of two sides: what a motif is depends on no more of them.
+_Credits = tuple[Sum, str, Sum, str]
+
+
+def _credits(x: Side, y: Side) -> _Credits:
+    return x.drive.signal, x.dendrite, y.drive.signal, y.dendrite
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A motif without its synapses; `turned`: the first side comes second in it."""
+
+    turned: bool
+    potential: tuple[Sum, Sum] | None
+    curl: Sum
 
 
 def _following_each_other(symbols: Symbols, sides: Sequence[Side]) -> Iterator[tuple[Side, Side]]:
@@ -97,7 +120,7 @@ def _made_of(symbols: Symbols, poly: Sum) -> set[str]:
     return found
 
 
-def _motif(symbols: Symbols, x: Side, y: Side) -> Motif | None:
+def _judged(symbols: Symbols, x: Side, y: Side) -> _Judged | None:
     derivative = symbols.opened.arithmetic.derivative
     try:
         mixed = derivative(x.drive.signal, y.dendrite), derivative(y.drive.signal, x.dendrite)
@@ -107,11 +130,12 @@ def _motif(symbols: Symbols, x: Side, y: Side) -> Motif | None:
         for first, second in ((x, y), (y, x)):
             with suppress(NotLinear):
                 found = _potential(symbols, first, second)
-                told += [(found, first, second)] if found is not None else []
+                told += [(found, first is y)] if found is not None else []
+        curl = mixed[0] - mixed[1]
         if told:
-            potential, first, second = min(told, key=lambda each: _length(each[0]))
-            return Motif(first=first, second=second, potential=potential, curl=mixed[0] - mixed[1])
-        return Motif(first=x, second=y, potential=None, curl=mixed[0] - mixed[1])
+            potential, turned = min(told, key=lambda each: _length(each[0]))
+            return _Judged(turned, potential, curl)
+        return _Judged(turned=False, potential=None, curl=curl)
     except NotLinear:
         return None
 
@@ -156,13 +180,17 @@ def _potential_of(symbols: Symbols, side: Side) -> Sum:
 
 def quadratics(symbols: Symbols, motifs: Sequence[Motif]) -> Iterator[Relation]:
     """`A A^T = c B B^T` of every motif whose dendrites get nothing else."""
+    balances: _Balances = {}
     for motif in motifs:
-        found = _quadratic(symbols, motif.first, motif.second)
+        found = _quadratic(symbols, motif.first, motif.second, balances)
         if found is not None:
             yield found
 
 
-def _quadratic(symbols: Symbols, x: Side, y: Side) -> Relation | None:
+_Balances = dict[_Credits, tuple[Coefficient, bool] | None]
+
+
+def _quadratic(symbols: Symbols, x: Side, y: Side, balances: _Balances) -> Relation | None:
     circuit, constants = symbols.circuit, symbols.constants
     one, two = circuit.synapses[x.drive.synapse], circuit.synapses[y.drive.synapse]
     alone = all(len(circuit.values[side.dendrite].currents) == 1 for side in (x, y))
@@ -171,7 +199,10 @@ def _quadratic(symbols: Symbols, x: Side, y: Side) -> Relation | None:
         return None
     assert x.drive.decay is not None
     assert y.drive.decay is not None
-    found = _balance(symbols, x, y)
+    credits = _credits(x, y)
+    if credits not in balances:
+        balances[credits] = _balance(symbols, x, y)
+    found = balances[credits]
     if found is None or (not found[1] and not (is_dense(one) and is_dense(two))):
         return None
     factor, diagonal_only = found[0] * x.drive.rate * y.drive.rate.inverse(), found[1]

@@ -57,6 +57,7 @@ from circuitdsl.derive.read.ticks import (
     view,
 )
 from circuitdsl.graph import ir
+from circuitdsl.graph.ranges import Ranges
 from circuitdsl.twin.paths import learning_synapses
 
 Rule = Drive | Unread
@@ -81,15 +82,16 @@ class Reading:
     drifting: Mapping[str, tuple[str, ...]]
 
 
-def reading_of(circuit: ir.Circuit) -> Reading:
-    """Every rule of a circuit, read at the ticks at which it moves its weight, and the relations between weights."""
+def reading_of(circuit: ir.Circuit, ranges: Ranges | None = None) -> Reading:
+    """Every rule of a circuit, read at the ticks at which it moves its weight, and the relations between weights.
+    `ranges`: those of the circuit, if they are known."""
     if one_tick(circuit):
-        return _of_one_tick(circuit)
+        return _of_one_tick(circuit, ranges)
     return _Course(circuit).reading()
 
 
-def _of_one_tick(circuit: ir.Circuit) -> Reading:
-    symbols, learning = symbols_of(circuit), frozenset(learning_synapses(circuit))
+def _of_one_tick(circuit: ir.Circuit, ranges: Ranges | None) -> Reading:
+    symbols, learning = symbols_of(circuit, ranges), frozenset(learning_synapses(circuit))
     rules = {s.name: read_rule(symbols, s) for s in circuit.synapses.values() if s.dw is not None}
     drives = [d for d in rules.values() if isinstance(d, Drive)]
     return Reading(

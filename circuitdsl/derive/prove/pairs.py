@@ -14,7 +14,7 @@ difference shrinks at every update, whatever the data; with unequal decay the pa
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import Literal
 
@@ -63,6 +63,7 @@ class _Pairing:
     symbols: Symbols
     drives: tuple[Drive, ...]
     learning: frozenset[str]
+    matrices: dict[str, tuple[Sum, Sum]] = field(default_factory=dict)  # of the drives, and transposed
 
     def synapse(self, drive: Drive) -> ir.Synapse:
         return self.symbols.circuit.synapses[drive.synapse]
@@ -72,8 +73,9 @@ class _Pairing:
         groups: dict[object, list[tuple[Drive, bool]]] = {}
         for drive in self.drives:
             whole = drive.matrix
-            for turned, found in ((False, whole), (True, transpose(whole))):
-                groups.setdefault(_shape(found), []).append((drive, turned))
+            self.matrices[drive.synapse] = (whole, transpose(whole))
+            for turned, found in enumerate(self.matrices[drive.synapse]):
+                groups.setdefault(_shape(found), []).append((drive, bool(turned)))
         seen: set[frozenset[str]] = set()
         for group in groups.values():
             for (x, turned), (y, turned_too) in chosen_pairs(group, self.symbols.circuit, self.learning):
@@ -88,8 +90,7 @@ class _Pairing:
             x, y = y, x
         if x.synapse in self.learning:
             return
-        other = transpose(y.matrix) if transposed else y.matrix
-        factor = ratio(x.matrix, other)
+        factor = ratio(self.matrices[x.synapse][0], self.matrices[y.synapse][transposed])
         if factor is None:
             return
         found = self._holds(x, y, factor, transposed)

@@ -129,21 +129,22 @@ class _Equation:
 
 def _equations(symbols: Symbols, drives: Sequence[Drive]) -> dict[str, _Equation]:
     found: dict[str, _Equation] = {}
+    by_source = _by_source(symbols)
     for drive in drives:
-        equation = _equation(symbols, drive)
+        equation = _equation(symbols, drive, by_source)
         if equation is not None:
             found[equation.synapse] = equation
     return found
 
 
-def _equation(symbols: Symbols, drive: Drive) -> _Equation | None:
+def _equation(symbols: Symbols, drive: Drive, by_source: Expand) -> _Equation | None:
     """The equation of a dense synapse with a linear decay and nothing else; gates are dropped that are its own."""
     synapse = symbols.circuit.synapses[drive.synapse]
     if not _settles(symbols, drive) or not drive.passage.is_open or not is_dense(synapse):
         return None
     assert drive.decay is not None
     try:
-        credit = symbols.column(drive.signal, _by_source(symbols))
+        credit = symbols.column(drive.signal, by_source)
     except NotLinear:
         return None
     gates = gates_in(credit)

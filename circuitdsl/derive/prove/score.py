@@ -44,11 +44,13 @@ class Score:
 def score_of(symbols: Symbols, synapse: ir.Synapse, drive: Drive) -> Score | None:
     """The score function that a rule's credit is, or would be; None if it is none."""
     circuit = symbols.circuit
-    if not symbols.opened.one_tick or not drive.passage.is_open or unlike_training(circuit):
+    if not symbols.opened.one_tick or not drive.passage.is_open:
         return None
-    for draw in circuit.values.values():
-        if draw.population != synapse.post or not _is_draw(draw, synapse.dendrite):
-            continue
+    own = (circuit.values[name] for name in (synapse.post, *circuit.populations[synapse.post].lets))
+    draws = [value for value in own if _is_draw(value, synapse.dendrite)]
+    if not draws or unlike_training(circuit):
+        return None
+    for draw in draws:
         dendrite = circuit.values[synapse.dendrite]
         read = ir.Read(span=dendrite.span, value=dendrite.name, axis=ir.Axis.OWN)
         try:

@@ -126,6 +126,7 @@ class Transport:
     credits: dict[Sum, tuple[Sum, Grounds]] = field(default_factory=dict)
     # Forgotten when another dendrite's δ is found to be carried:
     gradients: dict[str, tuple[Sum, Grounds]] = field(default_factory=dict)
+    compared: dict[tuple[Sum, str], list[tuple[Form, Grounds]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """What is carried is known before anything is compared: no answer depends on which was asked for first."""
@@ -229,6 +230,7 @@ class Transport:
             if dendrite not in self.carried:
                 self.carried[dendrite] = lemma
                 self.gradients.clear()
+                self.compared.clear()
             return times(lemma.factor, column(delta)), Grounds(lemmas=(lemma,))
         if synapses(found) > MAX_SYNAPSES:
             return column(Signal(name=name, size=found.rows)), Grounds()
@@ -324,6 +326,13 @@ class Transport:
 
     def seen(self, credit: Sum, dendrite: str) -> list[tuple[Form, Grounds]]:
         """`compare`, whether or not the credit has the gates of the gradient."""
+        asked = credit, dendrite
+        if asked not in self.compared:
+            found = self._seen(credit, dendrite)
+            self.compared[asked] = found
+        return self.compared[asked]
+
+    def _seen(self, credit: Sum, dendrite: str) -> list[tuple[Form, Grounds]]:
         for quotients in (self._quotients, self._further):
             results: list[tuple[Form, Grounds]] = []
             for quotient, grounds in quotients(credit, dendrite):

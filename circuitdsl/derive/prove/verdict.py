@@ -69,8 +69,8 @@ from circuitdsl.derive.read.canonical import canonical
 from circuitdsl.derive.read.constraints import is_free
 from circuitdsl.derive.read.drives import Drive, Passage, Unread
 from circuitdsl.derive.read.roles import Roles, cannot_see_error, roles_of, rule_kind, unsettled
-from circuitdsl.derive.read.silent import without_silent
-from circuitdsl.derive.read.symbols import Symbols
+from circuitdsl.derive.read.silent import silent_in, without_currents
+from circuitdsl.derive.read.symbols import Symbols, ranges_of
 from circuitdsl.derive.read.ticks import one_tick, without_phase
 from circuitdsl.graph import ir
 from circuitdsl.graph.idle import FadesWith, Why, fading
@@ -78,9 +78,15 @@ from circuitdsl.graph.idle import FadesWith, Why, fading
 
 def judge(circuit: ir.Circuit) -> Proof:
     """What the circuit's plasticity amounts to, symbolically. A circuit without a loss gets no verdicts."""
-    written = without_silent(without_phase(circuit))
+    written = without_phase(circuit)
     circuit = canonical(written)
-    reading = reading_of(circuit)
+    ranges = ranges_of(circuit)
+    silent = silent_in(ranges)
+    if silent:
+        written = without_currents(written, silent)
+        circuit = canonical(written)
+        ranges = ranges_of(circuit)
+    reading = reading_of(circuit, ranges)
     symbols, rules, learning, motifs = reading.symbols, reading.rules, reading.learning, reading.motifs
     drives = [d for d in rules.values() if isinstance(d, Drive)]
     by_synapse: dict[str, list[Relation]] = {}
@@ -91,9 +97,11 @@ def judge(circuit: ir.Circuit) -> Proof:
     single = one_tick(circuit)
     rest = at_all_rests(symbols, drives, squares, learning) if single else Rest()
     transports = tuple(_transports(symbols, reading.relations, rules, learning))
+    roles = roles_of(circuit)
+    idle = {name for name, rule in rules.items() if isinstance(rule, Unread) and rule.idle}
     court = _Court(
-        circuit, reading, (roles_of(circuit), roles_of(reading.circuit)), symbols, learning, rules, by_synapse,
-        transports, rest, fading(symbols.ranges) if single else {},
+        circuit, reading, (roles, roles_of(reading.circuit) if reading.circuit is not circuit else roles), symbols,
+        learning, rules, by_synapse, transports, rest, fading(symbols.ranges, idle) if single else {},
     )  # fmt: skip
     found = {name: court.finding(s) for name, s in circuit.synapses.items()}
     findings, dc = consistent({name: found[name] for name in written.synapses})

@@ -380,7 +380,7 @@ class _Reader:
         return units.of(product(factors, span=self.synapse.span), size)
 
     def _column(self, poly: Sum) -> Sum:
-        return self.symbols.column(poly, self.symbols.expanded)
+        return self.symbols.written_out(poly)
 
     def _shown(self, terms: Sequence[Term]) -> tuple[Sum, Sum]:
         """credit and pre as the rule writes them, dendrites opened by one synapse."""

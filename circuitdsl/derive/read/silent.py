@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import replace
 
 from circuitdsl.graph import ir
 from circuitdsl.graph.ranges import Ranges
 
 
-def without_silent(circuit: ir.Circuit) -> ir.Circuit:
-    """The circuit without the currents of fixed synapses that are 0 for ever; the synapses stay."""
-    fixed = [s for s in circuit.synapses.values() if s.dw is None]
-    ranges = Ranges(circuit)
-    silent = {s.name for s in fixed if ranges.weights(s.name).is_zero}
-    if not silent:
-        return circuit
+def silent_in(ranges: Ranges) -> frozenset[str]:
+    """The fixed synapses that are 0 for ever."""
+    fixed = (s for s in ranges.circuit.synapses.values() if s.dw is None)
+    return frozenset(s.name for s in fixed if ranges.weights(s.name).is_zero)
+
+
+def without_currents(circuit: ir.Circuit, silent: Set[str]) -> ir.Circuit:
+    """The circuit without the currents of some synapses; the synapses stay."""
 
     def heard(value: ir.Value) -> ir.Value:
         return replace(value, currents=tuple(c for c in value.currents if c.synapse not in silent))

@@ -79,6 +79,9 @@ class Symbols:
     full: dict[str, Sum] = field(default_factory=dict)
     sent: frozenset[str] = field(init=False)  # the carriers of what synapses carry
     distant: set[str] = field(default_factory=set)  # those that stand for themselves because they are deep
+    columns: dict[Sum, Sum] = field(default_factory=dict)  # polynomials of `opened`, expanded
+    steps: dict[str, set[str]] = field(default_factory=dict)  # population -> the gates of its own dendrites and states
+    sorted: int = 0  # how many gates these are of
 
     def __post_init__(self) -> None:
         """Expands every carrier after those that it is made of, so that no way is too long to follow."""
@@ -145,12 +148,18 @@ class Symbols:
         """The gates of a neuron: those that its rate is 0 without, and those of its own dendrites and states."""
         value = self.circuit.values[population]
         rate = self.opened.read(ir.Read(span=value.span, value=population, axis=ir.Axis.OWN), value.size)
-        found = frozenset().union(*map(gates_of, rate.terms))
-        for (name, _), made in self.opened.arithmetic.made.items():
-            read = [self.circuit.values.get(s.name) for s in signals_of_sum(made.argument)]
-            if made.function == "step" and read and all(v is not None and v.population == population for v in read):
-                found |= {name}
-        return found
+        self._sort_steps()
+        return frozenset().union(self.steps.get(population, ()), *map(gates_of, rate.terms))
+
+    def _sort_steps(self) -> None:
+        """Finds the populations of the gates that were met since the last time."""
+        arithmetic = self.opened.arithmetic
+        for step in arithmetic.steps[self.sorted :]:
+            read = [self.circuit.values.get(s.name) for s in signals_of_sum(arithmetic.made[step].argument)]
+            owners = {None if v is None else v.population for v in read}
+            if len(owners) == 1 and (owner := owners.pop()) is not None:
+                self.steps.setdefault(owner, set()).add(step[0])
+        self.sorted = len(arithmetic.steps)
 
     def factor(self, terms: list[Term], size: int) -> Sum:
         """What multiplies a carrier, as few letters: what all terms share, and one letter for the rest."""
@@ -222,7 +231,14 @@ class Symbols:
     def source(self, read: ir.Read) -> Sum:
         """What a synapse carries, as a column, expanded."""
         size = self.circuit.values[read.value].size
-        return self.column(self.opened.read(read, size), self.expanded)
+        return self.written_out(self.opened.read(read, size))
+
+    def written_out(self, poly: Sum) -> Sum:
+        """A polynomial of opened units as a column, its carriers expanded down to rates and errors. Raises
+        NotLinear."""
+        if poly not in self.columns:
+            self.columns[poly] = self.column(poly, self.expanded)
+        return self.columns[poly]
 
     # ------------------------------------------------------------ for showing
 
@@ -244,16 +260,21 @@ class Symbols:
 # ---------------------------------------------------------------- of a circuit
 
 
-def symbols_of(circuit: ir.Circuit) -> Symbols:
-    """The words of a checked circuit, with the gradient of its loss if it has one."""
-    differentiated = adjoints(circuit) if circuit.loss is not None else circuit
+def ranges_of(circuit: ir.Circuit) -> Ranges:
+    """The ranges of a circuit, with the numbers of connections as params."""
     numbers = numbers_of(circuit, {})
     fans: dict[str, Range] = {}
     for synapse in circuit.synapses.values():
         mask = mask_of(synapse, numbers)
-        fans |= {fan_name("in", synapse): mask.fan("in"), fan_name("out", synapse): mask.fan("out")}
-    ranges = Ranges(circuit, params=fans)
-    constants = Constants(numbers | {name: fan.high for name, fan in fans.items()})
+        fans[fan_name("in", synapse)], fans[fan_name("out", synapse)] = mask.fan("in"), mask.fan("out")
+    return Ranges(circuit, params=fans)
+
+
+def symbols_of(circuit: ir.Circuit, ranges: Ranges | None = None) -> Symbols:
+    """The words of a checked circuit, with the gradient of its loss if it has one; `ranges` are its own, if known."""
+    differentiated = adjoints(circuit) if circuit.loss is not None else circuit
+    ranges = ranges_of(circuit) if ranges is None else ranges
+    constants = Constants(ranges.numbers | {name: fan.high for name, fan in ranges.params.items()})
     error = frozenset(reached_from(all_sources(circuit), error_roots(circuit)))
     classes = class_targets(circuit)
     shared = (differentiated, constants, ranges, error, one_tick(circuit), not unlike_training(circuit), classes)

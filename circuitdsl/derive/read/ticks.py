@@ -301,6 +301,10 @@ def _input(value: ir.Value, name: str) -> ir.Value:
 def in_training(synapse: ir.Synapse) -> ir.Synapse:
     """The synapse with `train` as 1, as its rule runs in training only, and fans as params."""
 
+    equations = [synapse.dw, *(d.expr for d in synapse.drives), *(s.update for s in synapse.states)]
+    if not any(isinstance(e, ir.Flag | ir.Fan) for x in equations if x is not None for e in ir.walk(x)):
+        return synapse
+
     def trained(e: ir.Expr) -> ir.Expr | None:
         return num(1, e.span) if isinstance(e, ir.Flag) and e.which == "train" else None
 
