@@ -43,7 +43,7 @@ GAMMAS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 NOISES = (0.0, 0.3, 1.0, 2.0)
 #: Epochs before the measurement, until rest if these are enough for it; then epochs that are followed.
 EPOCHS, ROUNDS = range(80, 1001), 20
-QUICK_GAMMAS, QUICK_NOISES, QUICK_EPOCHS, QUICK_ROUNDS = (1e-4, 3e-2), (0.0, 1.0), range(16, 17), 2
+QUICK_GAMMAS, QUICK_NOISES, QUICK_EPOCHS, QUICK_ROUNDS = (1e-4, 1e-2, 3e-2), (0.0, 1.0), range(16, 17), 2
 
 #: So many times 1/(eta gamma) updates after the start, the weights of the start have gone down to e^-4.
 AT_REST = 4.0
