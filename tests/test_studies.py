@@ -122,12 +122,12 @@ def test_noise_and_little_decay_turn_the_drive_against_the_weights() -> None:
 
     simulation = simulation_of(shipped_text(emergent_hebbian.CIRCUIT))
     signs = {}
-    for gamma in (1e-4, 0.03):
+    for gamma in (1e-4, 0.01):
         request = Request(seed=2, epochs=16, params={"gamma": gamma, "noise": 1.0})
         found = emergent_hebbian.follow_quickly(simulation, request)
         signs[gamma] = np.sign(found["agreement"]).tolist()
         assert found["metric"] > 0.9  # it learns meanwhile
-    assert signs == {1e-4: [-1, -1, -1], 0.03: [1, 1, 1]}
+    assert signs == {1e-4: [-1, -1, -1], 0.01: [1, 1, 1]}
 
 
 def _settings(agreement: float, spread: float) -> xr.Dataset:
