@@ -98,7 +98,8 @@ HEAD = """# Studies
 
 What the papers claim, put to the test by the circuits of the library. Every section below was written by the command
 that stands in it, from seeds; means are over seeds, with Student's 95 % interval. ✓: what was claimed holds here,
-✗: it does not, ·: a figure, or something that nobody claimed.
+✗: it does not, ·: a figure, or something that nobody claimed. Where a bound was claimed, the mean is held against it:
+an interval that reaches beyond leaves it open.
 """
 
 
