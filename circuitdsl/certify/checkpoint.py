@@ -11,9 +11,9 @@ from circuitdsl.certify.drive import rule_of
 from circuitdsl.certify.measure import Sample
 from circuitdsl.certify.pairing import ROOM, mean_drive
 from circuitdsl.certify.passes import Passes, Still, in_float64
-from circuitdsl.derive.tell.derivation import Derivation
 from circuitdsl.derive.read.drives import Drive
 from circuitdsl.derive.read.environment import Environment
+from circuitdsl.derive.tell.derivation import Derivation
 from circuitdsl.graph.functions import quiet
 from circuitdsl.graph.ir import Circuit, Synapse
 from circuitdsl.reference import Reference

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from circuitdsl.api import Circuit, load
 from circuitdsl.derive.prove.findings import with_measured
 from circuitdsl.derive.tell.derivation import Derivation, Told
+from circuitdsl.derive.tell.hypotheses import in_a_line
 from circuitdsl.derive.tell.layers import alike
 from circuitdsl.derive.tell.outline import together
 from circuitdsl.derive.tell.wording import Wording, neglected_by
@@ -24,6 +25,7 @@ from circuitdsl.runtime.state import write_atomically
 from circuitdsl.shipped import library_path
 
 if TYPE_CHECKING:
+    from circuitdsl.certify.assumptions import Assumption
     from circuitdsl.certify.certificate import Certificate, SynapseCertificate
 
 HEADING = """# Verdicts
@@ -38,9 +40,10 @@ the credit s and Hδ, over the neurons that have credit (H as derived, else the 
 −gradient⟩ / (|drive| |gradient|), late in training, with its 95 % interval, and beside it the same with the error
 vectors permuted (control; for a bias it is the same); the part of checkpoints and seeds with φ > 0. A derived verdict
 holds once the relations that it rests on have come about: *reached* tells whether they came under a residual of 0.1 in
-all seeds. ✓: the measurement agrees with what is derived, ✗: it contradicts it.
+all seeds. ✓: the measurement agrees with what is derived, ✗: it contradicts it; ·: it tests nothing, because a
+hypothesis of the verdict was not met at the end (of the first seed), which is named with its residual.
 """
-DERIVED_HEAD = ("synapse", "verdict", "evidence", "H", "rests on")
+DERIVED_HEAD = ("synapse", "verdict", "evidence", "H", "rests on", "if")
 MEASURED_HEAD = ("cos", "cos(s, Hδ)", "descent", "control", "φ > 0", "reached", "agrees")
 
 
@@ -117,10 +120,13 @@ def _derived(derivation: Derivation, found: Told) -> list[str]:
     rests = [f"{words.equation(r)} ({', '.join(neglected_by(r)) or r.holds})" for r in relations]
     if found.grounds is not None:
         rests += [words.lemma(lemma) for lemma in found.grounds.lemmas if lemma.grounds.all_relations()]
-    if not rests and found.form is None and found.because:
+    if found.balance is not None:
+        rests = [found.because[-1]]
+    elif not rests and found.form is None and found.because:
         rests = [found.because[0]]
     verdict = f"**{found.verdict}**" if found.verdict else "open"
-    return [f"`{found.synapse}`", verdict, found.evidence or "", found.H or "", "; ".join(rests)]
+    assumed = in_a_line(found.assumed.nearest(), derivation.symbols.constants, str)
+    return [f"`{found.synapse}`", verdict, found.evidence or "", found.H or "", "; ".join(rests), assumed]
 
 
 def _figures(synapses: Mapping[str, SynapseCertificate], found: Told) -> list[str]:
@@ -135,8 +141,21 @@ def _figures(synapses: Mapping[str, SynapseCertificate], found: Told) -> list[st
         f"{measured.control:.2f}",
         f"{measured.phi_positive:.0%}",
         {True: "yes", False: "no", None: ""}[measured.reached],
-        {True: "✓", False: "✗", None: ""}[measured.agrees],
+        _agreement(measured),
     ]
+
+
+def _agreement(measured: SynapseCertificate) -> str:
+    unmet = unmet_in(measured)
+    if measured.agrees and unmet:
+        return f"· {unmet[0].name}: {unmet[0].residual:.2g}"
+    return {True: "✓", False: "✗", None: ""}[measured.agrees]
+
+
+def unmet_in(measured: SynapseCertificate) -> list[Assumption]:
+    """The hypotheses of a verdict that its run had not come to meet, the worst first."""
+    found = [a for a in measured.assumes if a.met is False]
+    return sorted(found, key=lambda a: -a.residual)
 
 
 def _row(cells: Sequence[str]) -> str:
@@ -153,7 +172,13 @@ def _summary(entries: Sequence[Entry], *, measured: bool) -> str:
     if not measured:
         return text
     against = [s for e in entries if e.certificate is not None for s in e.certificate.contradictions]
-    return f"{text} Contradicted by measurement: {'; '.join(against) if against else 'none'}."
+    found = [s for e in entries if e.certificate is not None for s in e.certificate.synapses.values()]
+    conditional = [s for s in found if s.assumes and s.agrees is not None]
+    tested = sum(not unmet_in(s) for s in conditional)
+    return (
+        f"{text} Of {len(conditional)} that assume anything {tested} were tested, {len(conditional) - tested} not, "
+        f"for a hypothesis that was not met. Contradicted by measurement: {'; '.join(against) if against else 'none'}."
+    )
 
 
 def main() -> None:
