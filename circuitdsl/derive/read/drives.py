@@ -111,14 +111,18 @@ def settles(drive: Drive, constants: Constants) -> bool:
 def read_rule(symbols: Symbols, synapse: ir.Synapse) -> Drive | Unread:
     """The rule of a plastic synapse as a drive, or the first thing that stands in the way."""
     assert synapse.dw is not None
-    found = _read(_Reader(symbols, in_training(synapse)))
-    why = None if isinstance(found, Unread) and found.idle else why_idle(symbols.ranges, synapse)
+    trained = in_training(synapse)
+    assert trained.dw is not None
+    terms = split(trained.dw)
+    found = _read(_Reader(symbols, trained), terms)
+    known = terms if trained.dw is synapse.dw else None
+    why = None if isinstance(found, Unread) and found.idle else why_idle(symbols.ranges, synapse, known)
     return found if why is None else Unread(synapse.name, told(why, synapse.name), idle=True)
 
 
-def _read(reader: _Reader) -> Drive | Unread:
+def _read(reader: _Reader, terms: Sequence[Term]) -> Drive | Unread:
     try:
-        return reader.drive()
+        return reader.drive(terms)
     except _Idle as reason:
         return Unread(reader.synapse.name, str(reason), idle=True)
     except NotLinear as reason:
@@ -134,9 +138,9 @@ class _Reader:
     def _leaks(self) -> Leaks:
         return Leaks(self.symbols, self.synapse, self._number)
 
-    def drive(self) -> Drive | Unread:
-        assert self.synapse.dw is not None
-        terms = [t for t in split(self.synapse.dw) if self._number(t).number]
+    def drive(self, rule: Sequence[Term]) -> Drive | Unread:
+        """The drive of the rule that these terms are."""
+        terms = [t for t in rule if self._number(t).number]
         whole = shared_factors(terms)
         terms = [replace(t, numeric=tuple(e for e in t.numeric if e not in whole)) for t in terms]
         leaks = self._leaks.of(terms)
@@ -187,11 +191,14 @@ class _Reader:
 
     def _number(self, term: Term) -> Coefficient:
         """The number in front of a term, coefficients of single synapses aside."""
-        plain = [e for e in term.numeric if not per_synapse(e)]
-        found = self.symbols.constants.of(product([num(float(term.number), term.span), *plain], span=term.span))
-        if found is None:
-            raise NotLinear(f"`{text(product(plain, span=term.span))}` is no number before the run")
-        return found
+        asked = term.number, term.numeric
+        if asked not in self.symbols.numbers:
+            plain = [e for e in term.numeric if not per_synapse(e)]
+            found = self.symbols.constants.of(product([num(float(term.number), term.span), *plain], span=term.span))
+            if found is None:
+                raise NotLinear(f"`{text(product(plain, span=term.span))}` is no number before the run")
+            self.symbols.numbers[asked] = found
+        return self.symbols.numbers[asked]
 
     def pulls(
         self, terms: Sequence[Term], rate: Coefficient = _ONE, passage: Passage = _OPEN
@@ -359,7 +366,10 @@ class _Reader:
 
     def _product(self, units: Units, factors: Sequence[ir.Expr], size: int) -> Sum:
         """Factors multiplied unit by unit; 1 without any."""
-        return units.of(product(factors, span=self.synapse.span), size)
+        asked = tuple(factors), size
+        if asked not in units.products:
+            units.products[asked] = units.of(product(factors, span=self.synapse.span), size)
+        return units.products[asked]
 
     def _column(self, poly: Sum) -> Sum:
         return self.symbols.written_out(poly)
