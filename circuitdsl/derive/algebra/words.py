@@ -57,6 +57,9 @@ class Signal:
     weight: bool = False
     gates: frozenset[str] = field(default=frozenset(), compare=False)
 
+    def __hash__(self) -> int:
+        return hash((self.name, self.size))  # quicker than of all fields, and as good
+
 
 def ones(size: int) -> Signal:
     """The signal that is 1 in every unit."""
@@ -193,6 +196,9 @@ class Coefficient:
 
     number: Fraction = ONE
     params: tuple[tuple[str, int], ...] = ()
+
+    def __hash__(self) -> int:
+        return hash((self.number.numerator, self.number.denominator, self.params))  # quicker than of a fraction
 
     def __mul__(self, other: Coefficient) -> Coefficient:
         if self.number is ONE and not self.params:
@@ -416,7 +422,8 @@ def _normal(factor: Coefficient, scalars: Iterable[Word], word: Word) -> Term:
             numbers.append(piece)
         else:
             rest += _tidy(piece)
-    return Term(factor, tuple(sorted((_number(n) for n in numbers), key=_keys)), tuple(rest))
+    ordered = tuple(sorted((_number(n) for n in numbers), key=_keys)) if numbers else ()
+    return Term(factor, ordered, tuple(rest))
 
 
 def _is_whole(word: Word) -> bool:
@@ -578,7 +585,7 @@ def blocks(word: Word) -> list[Word]:
     found: list[list[Letter]] = []
     in_run = False
     for letter in word:
-        end = end_of_run(letter)
+        end = None if isinstance(letter, Matrix) else end_of_run(letter)
         if in_run and end in ("diagonal", "column"):
             found[-1].append(letter)
         else:

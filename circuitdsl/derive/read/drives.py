@@ -142,7 +142,8 @@ class _Reader:
         """The drive of the rule that these terms are."""
         terms = [t for t in rule if self._number(t).number]
         whole = shared_factors(terms)
-        terms = [replace(t, numeric=tuple(e for e in t.numeric if e not in whole)) for t in terms]
+        if whole:
+            terms = [replace(t, numeric=tuple(e for e in t.numeric if e not in whole)) for t in terms]
         leaks = self._leaks.of(terms)
         pulls = [t for t in terms if is_pull(t)]
         moving = [t for t in terms if t not in pulls and t not in leaks]
@@ -239,16 +240,15 @@ class _Reader:
         if len(scales) != 1:
             raise NotLinear("terms with different factors for each synapse are added")
         gains, weights = scales.pop()
-        passage = Passage()
         factors = [*gains, *weights]
-        if factors:
-            for gain in gains:
-                self._check_gain(gain)
-            self._check_weights(weights)
-            scale = text(product(factors, span=self.synapse.span))
-            passage = Passage(scale=scale, weight=bool(weights))
+        if not factors:
+            return Passage(), list(moving), Coefficient()
+        for gain in gains:
+            self._check_gain(gain)
+        self._check_weights(weights)
+        scale = text(product(factors, span=self.synapse.span))
         bare = [replace(t, weights=(), numeric=tuple(e for e in t.numeric if not per_synapse(e))) for t in moving]
-        return passage, bare, Coefficient()
+        return Passage(scale=scale, weight=bool(weights)), bare, Coefficient()
 
     def _check_gain(self, gain: ir.Expr) -> None:
         if not self._range(gain).positive:
