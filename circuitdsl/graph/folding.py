@@ -6,8 +6,8 @@ Folding takes `0 * x` for 0 whatever `x` is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 import operator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from circuitdsl.diagnostics import Span
