@@ -35,14 +35,13 @@ from circuitdsl.derive.algebra.words import (
     letter_sum,
     make_sum,
     outer,
-    plus,
     scaled,
     shape,
     times,
+    total,
     transpose,
     weight_of,
     weights_in,
-    zero,
 )
 from circuitdsl.derive.prove.assumptions import at_rest, unique
 from circuitdsl.derive.prove.hypotheses import Hypothesis, MeanField, Spectral
@@ -236,13 +235,13 @@ def _known_means(symbols: Symbols, equations: Mapping[str, _Equation], learning:
 
 def _replaced(a: Sum, by: Mapping[Letter, Sum]) -> Sum:
     """The sum with some of its letters replaced."""
-    result = zero(a.rows, a.cols)
+    parts: list[Sum] = []
     for term in a.terms:
         whole = make_sum(a.rows, a.rows, [(term.coefficient, term.scalars, ())])
         for letter in term.word:
             whole = times(whole, by.get(letter) or letter_sum(letter))
-        result = plus(result, whole)
-    return result
+        parts.append(whole)
+    return total(a.rows, a.cols, parts)
 
 
 def _closed(rights: Mapping[str, Sum]) -> tuple[str, Sum] | None:
