@@ -33,6 +33,8 @@ def _sorted(named: dict[str, _T]) -> dict[str, _T]:
 
 
 def _population(population: Population) -> Population:
+    if all(len(names) < 2 for names in (population.dendrites, population.states, population.lets)):
+        return population
     return replace(
         population,
         dendrites=tuple(sorted(population.dendrites)),
@@ -42,6 +44,8 @@ def _population(population: Population) -> Population:
 
 
 def _synapse(synapse: Synapse) -> Synapse:
+    if len(synapse.states) < 2 and len(synapse.drives) < 2:
+        return synapse
     return replace(
         synapse,
         states=tuple(sorted(synapse.states, key=lambda state: state.name)),

@@ -89,15 +89,16 @@ def fading(ranges: Ranges, idle: Container[str] | None = None) -> dict[str, Why]
         at_rest = Ranges(ranges.circuit, ranges.given, ranges.params, frozenset(found), ranges)
 
 
-def why_idle(ranges: Ranges, synapse: ir.Synapse) -> Why | None:
-    """Why nothing ever drives a plastic synapse; None if something may."""
+def why_idle(ranges: Ranges, synapse: ir.Synapse, split_up: Iterable[Term] | None = None) -> Why | None:
+    """Why nothing ever drives a plastic synapse; None if something may. `split_up`: the terms of its rule, if they are
+    known."""
     if synapse.dw is None:
         return None
     if ranges.mask(synapse).is_empty:
         return EmptyMask()
     if ranges.weights(synapse.name).is_zero:
         return _why_dead(ranges, synapse)
-    terms = _moving(synapse.dw)
+    terms = _moving(split(synapse.dw) if split_up is None else split_up)
     if not all(ranges.of(t.expr(), synapse).is_zero for t in terms):
         return None
     if not terms:
@@ -106,9 +107,9 @@ def why_idle(ranges: Ranges, synapse: ir.Synapse) -> Why | None:
     return NeverOpen(factor, tuple(sorted(_blame(ranges, [factor], synapse))))
 
 
-def _moving(dw: ir.Expr) -> list[Term]:
-    """The terms of a rule that are no function of the weight alone."""
-    return [t for t in split(dw) if not (t.weights and not (t.pre or t.signals or t.states or t.mixed))]
+def _moving(terms: Iterable[Term]) -> list[Term]:
+    """Those terms of a rule that are no function of the weight alone."""
+    return [t for t in terms if not (t.weights and not (t.pre or t.signals or t.states or t.mixed))]
 
 
 def _decays(ranges: Ranges, synapse: ir.Synapse) -> bool:
@@ -133,7 +134,7 @@ def _why_dead(ranges: Ranges, synapse: ir.Synapse) -> Why:
     while waiting:
         owner = waiting.pop()
         if owner.dw is not None:
-            new = _blame(ranges, [t.expr() for t in _moving(owner.dw)], owner) - together
+            new = _blame(ranges, [t.expr() for t in _moving(split(owner.dw))], owner) - together
             together |= new
             waiting += [ranges.circuit.synapses[name] for name in new]
     plastic = {name for name in together if ranges.circuit.synapses[name].dw is not None}
@@ -143,7 +144,7 @@ def _why_dead(ranges: Ranges, synapse: ir.Synapse) -> Why:
 def _blamed(ranges: Ranges, synapse: ir.Synapse, among: Iterable[str]) -> tuple[str, ...]:
     """The synapses among those given that keep a rule from being driven."""
     assert synapse.dw is not None
-    found = _blame(ranges, [t.expr() for t in _moving(synapse.dw)], synapse)
+    found = _blame(ranges, [t.expr() for t in _moving(split(synapse.dw))], synapse)
     return tuple(name for name in among if name in found)
 
 

@@ -140,14 +140,16 @@ class Ranges:
         for quantity in found:
             for read in dict.fromkeys(read_by(self.circuit, quantity)):
                 readers.setdefault(read, []).append(quantity)
+        started: list[Quantity] = []
         for quantity in found:
             begun = self._begin(quantity)
             if begun is not None:
                 self.known[quantity] = begun
+                started.append(quantity)
         for quantity in found:
             if quantity not in self.known:
                 self.known[quantity] = self._next(quantity)
-        waiting = list(range(len(found)))
+        waiting = [rank[q] for q in started]  # the others are what one tick makes of these
         heapify(waiting)
         while waiting:
             quantity = found[heappop(waiting)]

@@ -149,6 +149,8 @@ def divided_further(credit: Sum, delta: Sum, symbols: Symbols) -> Iterator[Quoti
 
 def _opened(a: Sum, symbols: Symbols) -> Sum:
     """Numbers that are sums over units written out, those of the gradient included."""
+    if not any(term.scalars for term in a.terms):
+        return a
     result = zero(a.rows, a.cols)
     for term in a.terms:
         part = make_sum(a.rows, a.cols, [(term.coefficient, (), term.word)])

@@ -148,7 +148,7 @@ def divided(v: Sum, e: Sum) -> Quotient | None:
     front, back, tail = strip_suffix(v, e)
     if tail.cols == UNIT and tail.rows != UNIT:
         return Quotient(front, back, tail)
-    return _by_prefix(v, e)
+    return _by_prefix(v, e) if len(v.terms) == len(e.terms) > 1 else None
 
 
 def _by_prefix(v: Sum, e: Sum) -> Quotient | None:
@@ -156,7 +156,7 @@ def _by_prefix(v: Sum, e: Sum) -> Quotient | None:
     first = Sum(e.rows, e.cols, e.terms[:1])
     for term in v.terms:
         front, back, tail = strip_suffix(Sum(v.rows, v.cols, (term,)), first)
-        if tail.cols != UNIT or tail.rows == UNIT or len(v.terms) != len(e.terms):
+        if tail.cols != UNIT or tail.rows == UNIT:
             continue
         middle = _stripped(e, back)
         if middle is not None and times(front, middle) == v:

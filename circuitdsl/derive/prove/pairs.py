@@ -177,12 +177,29 @@ def _shape(a: Sum) -> object:
     return a.rows, a.cols, tuple((t.scalars, t.word) for t in a.terms)
 
 
+def _named(init: ir.Init) -> Iterator[str]:
+    """The synapses from whose weights an initial value is made."""
+    match init:
+        case ir.InitCall(other=str() as other):
+            yield other
+        case ir.InitApply(arguments=arguments):
+            for argument in arguments:
+                yield from _named(argument)
+        case _:
+            pass
+
+
 def _fixed_pairs(symbols: Symbols) -> Iterator[Relation]:
     """Fixed weights of which one is made from the other: equal from the start and for ever. Those that lead to the
     loss stand on the right."""
     fixed = [s for s in symbols.circuit.synapses.values() if s.dw is None]
+    places = {s.name: i for i, s in enumerate(fixed)}
+    linked: list[set[int]] = [set() for _ in fixed]
+    for i, synapse in enumerate(fixed):
+        for j in {places[name] for name in _named(synapse.init) if name in places} - {i}:
+            linked[min(i, j)].add(max(i, j))
     for i, one in enumerate(fixed):
-        for two in fixed[i + 1 :]:
+        for two in map(fixed.__getitem__, sorted(linked[i])):
             leads = adjoint_name(one.dendrite) in symbols.circuit.values
             x, y = (two, one) if leads else (one, two)
             for transposed in (True, False):

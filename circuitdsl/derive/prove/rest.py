@@ -15,7 +15,7 @@ their squares are equal and opposite (`quadratic` in relations.py). What collaps
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
@@ -35,14 +35,13 @@ from circuitdsl.derive.algebra.words import (
     letter_sum,
     make_sum,
     outer,
-    plus,
     scaled,
     shape,
     times,
+    total,
     transpose,
     weight_of,
     weights_in,
-    zero,
 )
 from circuitdsl.derive.prove.assumptions import at_rest, unique
 from circuitdsl.derive.prove.hypotheses import Hypothesis, MeanField, Spectral
@@ -130,21 +129,28 @@ class _Equation:
 def _equations(symbols: Symbols, drives: Sequence[Drive]) -> dict[str, _Equation]:
     found: dict[str, _Equation] = {}
     by_source = _by_source(symbols)
+    columns: dict[Sum, Sum] = {}
+
+    def column_of(credit: Sum) -> Sum:
+        if credit not in columns:
+            columns[credit] = symbols.column(credit, by_source)
+        return columns[credit]
+
     for drive in drives:
-        equation = _equation(symbols, drive, by_source)
+        equation = _equation(symbols, drive, column_of)
         if equation is not None:
             found[equation.synapse] = equation
     return found
 
 
-def _equation(symbols: Symbols, drive: Drive, by_source: Expand) -> _Equation | None:
+def _equation(symbols: Symbols, drive: Drive, column_of: Callable[[Sum], Sum]) -> _Equation | None:
     """The equation of a dense synapse with a linear decay and nothing else; gates are dropped that are its own."""
     synapse = symbols.circuit.synapses[drive.synapse]
     if not _settles(symbols, drive) or not drive.passage.is_open or not is_dense(synapse):
         return None
     assert drive.decay is not None
     try:
-        credit = symbols.column(drive.signal, by_source)
+        credit = column_of(drive.signal)
     except NotLinear:
         return None
     gates = gates_in(credit)
@@ -229,13 +235,13 @@ def _known_means(symbols: Symbols, equations: Mapping[str, _Equation], learning:
 
 def _replaced(a: Sum, by: Mapping[Letter, Sum]) -> Sum:
     """The sum with some of its letters replaced."""
-    result = zero(a.rows, a.cols)
+    parts: list[Sum] = []
     for term in a.terms:
         whole = make_sum(a.rows, a.rows, [(term.coefficient, term.scalars, ())])
         for letter in term.word:
             whole = times(whole, by.get(letter) or letter_sum(letter))
-        result = plus(result, whole)
-    return result
+        parts.append(whole)
+    return total(a.rows, a.cols, parts)
 
 
 def _closed(rights: Mapping[str, Sum]) -> tuple[str, Sum] | None:

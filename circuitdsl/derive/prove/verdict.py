@@ -7,8 +7,9 @@ it.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Mapping, Sequence, Set
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
@@ -78,6 +79,23 @@ from circuitdsl.graph.idle import FadesWith, Why, fading
 
 def judge(circuit: ir.Circuit) -> Proof:
     """What the circuit's plasticity amounts to, symbolically. A circuit without a loss gets no verdicts."""
+    with _no_collection():
+        return _derived(circuit)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without looking for unused loops of objects: a derivation makes many objects and hardly a loop."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _derived(circuit: ir.Circuit) -> Proof:
     written = without_phase(circuit)
     circuit = canonical(written)
     ranges = ranges_of(circuit)

@@ -19,4 +19,6 @@ def canonical(circuit: ir.Circuit) -> ir.Circuit:
 
 
 def _sorted_currents(value: ir.Value) -> ir.Value:
+    if len(value.currents) < 2:
+        return value
     return replace(value, currents=tuple(sorted(value.currents, key=lambda c: natural(c.synapse))))

@@ -131,14 +131,18 @@ def settles(drive: Drive, constants: Constants) -> bool:
 def read_rule(symbols: Symbols, synapse: ir.Synapse) -> Drive | Unread:
     """The rule of a plastic synapse as a drive, or the first thing that stands in the way."""
     assert synapse.dw is not None
-    found = _read(_Reader(symbols, in_training(synapse)))
-    why = None if isinstance(found, Unread) and found.idle else why_idle(symbols.ranges, synapse)
+    trained = in_training(synapse)
+    assert trained.dw is not None
+    terms = split(trained.dw)
+    found = _read(_Reader(symbols, trained), terms)
+    known = terms if trained.dw is synapse.dw else None
+    why = None if isinstance(found, Unread) and found.idle else why_idle(symbols.ranges, synapse, known)
     return found if why is None else Unread(synapse.name, Idle(why, synapse.name), idle=True)
 
 
-def _read(reader: _Reader) -> Drive | Unread:
+def _read(reader: _Reader, terms: Sequence[Term]) -> Drive | Unread:
     try:
-        return reader.drive()
+        return reader.drive(terms)
     except NotLinear as reason:
         return Unread(reader.synapse.name, reason.obstacle, idle=isinstance(reason.obstacle, NoDrive))
 
@@ -152,11 +156,12 @@ class _Reader:
     def _leaks(self) -> Leaks:
         return Leaks(self.symbols, self.synapse, self._number)
 
-    def drive(self) -> Drive | Unread:
-        assert self.synapse.dw is not None
-        terms = [t for t in split(self.synapse.dw) if self._number(t).number]
+    def drive(self, rule: Sequence[Term]) -> Drive | Unread:
+        """The drive of the rule that these terms are."""
+        terms = [t for t in rule if self._number(t).number]
         whole = shared_factors(terms)
-        terms = [replace(t, numeric=tuple(e for e in t.numeric if e not in whole)) for t in terms]
+        if whole:
+            terms = [replace(t, numeric=tuple(e for e in t.numeric if e not in whole)) for t in terms]
         leaks = self._leaks.of(terms)
         pulls = [t for t in terms if is_pull(t)]
         moving = [t for t in terms if t not in pulls and t not in leaks]
@@ -205,11 +210,14 @@ class _Reader:
 
     def _number(self, term: Term) -> Coefficient:
         """The number in front of a term, coefficients of single synapses aside."""
-        plain = [e for e in term.numeric if not per_synapse(e)]
-        found = self.symbols.constants.of(product([num(float(term.number), term.span), *plain], span=term.span))
-        if found is None:
-            raise NotLinear(NoNumber(product(plain, span=term.span)))
-        return found
+        asked = term.number, term.numeric
+        if asked not in self.symbols.numbers:
+            plain = [e for e in term.numeric if not per_synapse(e)]
+            found = self.symbols.constants.of(product([num(float(term.number), term.span), *plain], span=term.span))
+            if found is None:
+                raise NotLinear(NoNumber(product(plain, span=term.span)))
+            self.symbols.numbers[asked] = found
+        return self.symbols.numbers[asked]
 
     def pulls(
         self, terms: Sequence[Term], rate: Coefficient = _ONE, passage: Passage = _OPEN
@@ -249,15 +257,15 @@ class _Reader:
         if len(scales) != 1:
             raise NotLinear(OtherGains())
         gains, weights = scales.pop()
-        passage = Passage()
         factors = [*gains, *weights]
-        if factors:
-            for gain in gains:
-                self._check_gain(gain)
-            scale = text(product(factors, span=self.synapse.span))
-            passage = Passage(scale=scale, weight=bool(weights), vanishing=self._may_vanish(weights))
+        if not factors:
+            return Passage(), list(moving), Coefficient()
+        for gain in gains:
+            self._check_gain(gain)
+        scale = text(product(factors, span=self.synapse.span))
+        vanishing = self._may_vanish(weights)
         bare = [replace(t, weights=(), numeric=tuple(e for e in t.numeric if not per_synapse(e))) for t in moving]
-        return passage, bare, Coefficient()
+        return Passage(scale=scale, weight=bool(weights), vanishing=vanishing), bare, Coefficient()
 
     def _check_gain(self, gain: ir.Expr) -> None:
         if not self._range(gain).positive:
@@ -377,7 +385,10 @@ class _Reader:
 
     def _product(self, units: Units, factors: Sequence[ir.Expr], size: int) -> Sum:
         """Factors multiplied unit by unit; 1 without any."""
-        return units.of(product(factors, span=self.synapse.span), size)
+        asked = tuple(factors), size
+        if asked not in units.products:
+            units.products[asked] = units.of(product(factors, span=self.synapse.span), size)
+        return units.products[asked]
 
     def _column(self, poly: Sum) -> Sum:
         return self.symbols.written_out(poly)

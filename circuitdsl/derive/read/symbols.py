@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.constants import Constants, fan_name, negative
@@ -80,6 +81,8 @@ class Symbols:
     sent: frozenset[str] = field(init=False)  # the carriers of what synapses carry
     distant: set[str] = field(default_factory=set)  # those that stand for themselves because they are deep
     columns: dict[Sum, Sum] = field(default_factory=dict)  # polynomials of `opened`, expanded
+    seen: dict[Sum, Sum] = field(default_factory=dict)  # those of `plain`, as they are shown
+    numbers: dict[tuple[Fraction, tuple[ir.Expr, ...]], Coefficient] = field(default_factory=dict)  # in front of terms
     steps: dict[str, set[str]] = field(default_factory=dict)  # population -> the gates of its own dendrites and states
     sorted: int = 0  # how many gates these are of
 
@@ -244,7 +247,9 @@ class Symbols:
 
     def shown(self, poly: Sum) -> Sum:
         """A polynomial of plain units as a column, its carriers opened by one synapse."""
-        return self.column(poly, self.one_synapse)
+        if poly not in self.seen:
+            self.seen[poly] = self.column(poly, self.one_synapse)
+        return self.seen[poly]
 
     def one_synapse(self, carrier: Signal) -> Sum:
         if not self.is_driven(carrier.name) or len(self.circuit.values[carrier.name].currents) > MAX_SHOWN:

@@ -87,6 +87,7 @@ class Units:
     squashed: list[str] = field(default_factory=list)  # rates that are functions of such an error
     opened: dict[str, Sum] = field(default_factory=dict)
     working: list[str] = field(default_factory=list)
+    products: dict[tuple[tuple[ir.Expr, ...], int], Sum] = field(default_factory=dict)  # of the factors of rules
     named: set[str] = field(default_factory=set)  # the values that have given their name to a function
 
     def __post_init__(self) -> None:
