@@ -270,6 +270,7 @@ def test_json() -> None:
     assert shown["synapses"]["W2"]["rule"] == "partner"
     assert shown["attractors"][0] == {
         "left": "V2", "right": "transpose(W2)", "factor": 1.0, "rate": pytest.approx(0.0002), "kind": "pair",
+        "assumes": ["attracted(V2, W2)"],
     }  # fmt: skip
     assert shown["expects"][0] == {"text": "expect W1: gradient", "ok": True, "value": "W1: gradient", "line": 47}
 

@@ -26,9 +26,11 @@ from circuitdsl.derive.prove.hypotheses import (
     Homogeneous,
     Hypothesis,
     Lagging,
+    Live,
     ManyDraws,
     Nonempty,
     Nontrivial,
+    OffKink,
     OneHot,
     Open,
     Slow,
@@ -156,6 +158,36 @@ def test_open() -> None:
     assert bench.met(Open("W", "relu(w)"))
     bench.w["W"][...] = -0.3
     assert bench.met(Open("W", "relu(w)")) is False
+
+
+def test_live() -> None:
+    """Without an error nothing drives the readout."""
+    bench = readout()
+    assert bench.met(Live("W"))
+    bench.w["W"][...] = 0
+    bench.data["y"] = np.zeros_like(bench.data["y"])
+    assert bench.met(Live("W")) is False
+
+
+KINK = """
+circuit c {
+  input x: 3   target y: 3
+  neuron out: 3 { dendrite g, basal   rate = basal * step(g) }
+  neuron err: 3 { rate = y - out }
+  synapse I: x -> out.g { connect = one_to_one   init = constant(1) }
+  synapse W: x -> out.basal { dw = 0.1 * err * (post.g >= 0) * pre }
+  loss = mse(out, y)
+}
+"""
+
+
+def test_off_kink() -> None:
+    """Gates of either side count as the same; where a pixel is exactly 0 they are not."""
+    bench = Bench(KINK)
+    assert bench.met(OffKink("out.g"))
+    bench.data["x"][:4, 1] = 0
+    assert bench.residual(OffKink("out.g")) == pytest.approx(4 / bench.data["x"].size)
+    assert bench.met(OffKink("out.g")) is False
 
 
 def test_within() -> None:

@@ -24,10 +24,12 @@ from circuitdsl.derive.prove.hypotheses import (
     Homogeneous,
     Hypothesis,
     Lagging,
+    Live,
     ManyDraws,
     MeanField,
     Nonempty,
     Nontrivial,
+    OffKink,
     OneHot,
     Open,
     Slow,
@@ -70,6 +72,8 @@ THRESHOLD: Mapping[type[Hypothesis], float] = {
     GentleDecay: 1.0,  # the whole of the weight
     ManyDraws: 0.01,  # a hundred draws
     Open: 0.0,
+    OffKink: 0.0,
+    Live: 0.0,
 }
 #: Weights below this part of their scale are gone (they are at rest then, whatever the decay), or 0.
 GONE, NOTHING = 1e-3, 1e-6
@@ -128,10 +132,21 @@ def _residual(hypothesis: Hypothesis, at: Checkpoint) -> float:
             return _loss_by_example(of, at)
         case ManyDraws(population=of):
             return _share_of_a_draw(of, at)
-        case Open(synapse=of):
+        case OffKink(signal=of):
+            return _on_kink(of, at)
+        case Open(synapse=of) | Live(synapse=of):
             return float(not at.mean_drive(at.circuit.synapses[of]).any())
         case _:
             assert_never(hypothesis)
+
+
+def _on_kink(of: str, at: Checkpoint) -> float:
+    """The part of units and examples in which a polynomial of units is exactly 0."""
+    environment = at.environment()
+    poly = at.derivation.symbols.opened.arithmetic.kinks.get(of)
+    if environment is None or poly is None:
+        return float("nan")
+    return float((environment.polynomial(poly) == 0).mean())
 
 
 def _norm(array: Array) -> float:

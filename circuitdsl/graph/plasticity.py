@@ -73,14 +73,14 @@ class Term:
 
     def coefficient(self) -> Expr:
         """The numeric part, signed."""
-        return product([num(float(self.number), self.span), *self.numeric], span=self.span)
+        return product([num(_nearest(self.number), self.span), *self.numeric], span=self.span)
 
     def magnitude(self) -> Expr:
         """The numeric part without its sign, whatever values the params take."""
         numeric = product(self.numeric, span=self.span)
         if not isinstance(numeric, Num):
             numeric = apply("abs", numeric, span=self.span)
-        return mul(num(abs(float(self.number)), self.span), numeric, span=self.span)
+        return mul(num(abs(_nearest(self.number)), self.span), numeric, span=self.span)
 
     def factors(self) -> tuple[Expr, ...]:
         """All factors that are not numeric."""
@@ -100,6 +100,14 @@ class Term:
             states=self.states + other.states,
             mixed=self.mixed + other.mixed,
         )
+
+
+def _nearest(number: Fraction) -> float:
+    """The number as a computer has it: infinite beyond what it can hold."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
 
 
 def origins(expr: Expr) -> frozenset[Origin]:

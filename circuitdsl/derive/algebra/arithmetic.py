@@ -185,7 +185,8 @@ class Arithmetic(Products):
         name = self.aliases.get(name, name)
         nature = nature_of(applied(function, list(map(self.known.range_of, (a, *others)))))
         nature = Nature.GATE if function in GATES else nature
-        return diagonal(self.signal(name, a.rows, nature, random=varies(a), made=Made(function, a, others)))
+        random = any(map(varies, (a, *others)))
+        return diagonal(self.signal(name, a.rows, nature, random=random, made=Made(function, a, others)))
 
     def _odd(self, function: str, a: Sum) -> Sum:
         """tanh(-z) = -tanh(z), sigmoid(-z) = 1 - sigmoid(z); remembers the slope."""
@@ -224,7 +225,8 @@ class Arithmetic(Products):
         """A function that keeps the sign of its argument, as a positive number times the argument."""
         name = f"{function}({', '.join(map(written, (a, *others)))})/({written(a)})"
         made = Made(f"{function} ratio", a, others)
-        return self.mul(diagonal(self.signal(name, a.rows, Nature.POSITIVE, random=varies(a), made=made)), a)
+        random = any(map(varies, (a, *others)))
+        return self.mul(diagonal(self.signal(name, a.rows, Nature.POSITIVE, random=random, made=made)), a)
 
     # ------------------------------------------------------------ derivatives
 
@@ -279,6 +281,7 @@ class Arithmetic(Products):
         if bent is not None:
             return bent
         if steepest(p).number < 0 and self._is_smooth(p):
+            self._keeps_off(p)
             return identity(size) - self.positive(-p)
         flipped = self._flipped(p)
         if flipped is not None:
@@ -300,8 +303,10 @@ class Arithmetic(Products):
         slopes = [by for _, at, by in parts if at is None]
         bends = [(value(at), by) for _, at, by in parts if at is not None]
         opened, changes = Bent(level=sum(levels), slope=sum(slopes), bends=bends).changes()
-        if z.name not in self.smooth and (opened or len(changes) > 1):
-            return None  # at the place itself, where it closes, it is 0
+        if opened or len(changes) > 1:  # at the place itself, where it closes, it is 0
+            if z.name not in self.smooth:
+                return None
+            self._keeps_off(p)
         result = scaled(identity(p.rows), int(opened))
         for i, place in enumerate(changes):
             at = places.get(place) or Coefficient(fraction(place))
@@ -364,7 +369,14 @@ class Arithmetic(Products):
         if not rising and z.name not in self.smooth:
             return self._gate(f"1[{base} < {coefficient_text(at)}]", Made("step", p))
         gate = self._gate(f"1[{base} > {coefficient_text(at)}]", Made("step", p if rising else -p))
+        if not rising:
+            self._keeps_off(p)
         return gate if rising else identity(size) - gate
+
+    def _keeps_off(self, p: Sum) -> None:
+        """Remembers that gates of either side of p = 0 have been taken as the same."""
+        q = led(p if steepest(p).number > 0 else -p)[1]
+        self.kinks.setdefault(written(q), q)
 
     def relu(self, p: Sum) -> Sum:
         """max(p, 0)."""

@@ -69,6 +69,7 @@ class Products(ABC):
     rectified: dict[Key, Signal] = field(default_factory=dict)  # relu(z), by z
     bases: dict[Signal, str] = field(default_factory=dict)  # the name of z, by relu(z)
     made: dict[Key, Made] = field(default_factory=dict)
+    kinks: dict[str, Sum] = field(default_factory=dict)  # what has been taken as never exactly 0, as text
     steps: list[Key] = field(default_factory=list)  # those made by `step`, in the order in which they were met
     openings: dict[Key, tuple[Signal, Coefficient] | None] = field(default_factory=dict)  # (z, t) of 1[z > t]
     known: Known = field(init=False)

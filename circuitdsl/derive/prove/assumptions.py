@@ -10,9 +10,11 @@ from circuitdsl.derive.prove.hypotheses import (
     Attracted,
     Hypothesis,
     Lagging,
+    Live,
     MeanField,
     Nonempty,
     Nontrivial,
+    OffKink,
     OneHot,
     Open,
     Slow,
@@ -22,13 +24,14 @@ from circuitdsl.derive.prove.hypotheses import (
 from circuitdsl.derive.prove.relations import Relation
 from circuitdsl.derive.read.constraints import is_free
 from circuitdsl.derive.read.drives import Drive
+from circuitdsl.derive.read.units import Units
 from circuitdsl.graph import ir
 from circuitdsl.graph.names import natural
 
 #: Hypotheses that neglect nothing: with these alone a claim is proved.
-PLAIN = (Attracted, OneHot, Nontrivial, Nonempty, Open)
+PLAIN = (Attracted, OneHot, OffKink, Live, Nontrivial, Nonempty, Open)
 #: Hypotheses with which a claim holds in every state all the same.
-LASTING = (OneHot, Nonempty)
+LASTING = (OneHot, OffKink, Nonempty)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,8 +120,10 @@ def of_masks(circuit: ir.Circuit, synapses: Iterable[str]) -> Iterator[Hypothesi
             yield Nonempty(name)
 
 
-def of_targets(targets: Iterable[str]) -> Iterator[Hypothesis]:
-    yield from map(OneHot, sorted(targets))
+def of_units(units: Units) -> Iterator[Hypothesis]:
+    """What the equations of units have been read with."""
+    yield from map(OneHot, sorted(units.assumed))
+    yield from map(OffKink, sorted(units.arithmetic.kinks))
 
 
 def unique(hypotheses: Iterable[Hypothesis]) -> tuple[Hypothesis, ...]:

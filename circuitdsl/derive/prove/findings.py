@@ -130,7 +130,8 @@ def _inconsistent(found: F) -> F:
     if found.role != "learning" or note in found.reasons:
         return found
     if found.phi_sign == -1:
-        return replace(found, verdict="inconsistent", reasons=(*found.reasons, note))
+        sure: Evidence = "proved" if found.assumed.proved else "derived"
+        return replace(found, verdict="inconsistent", evidence=found.evidence or sure, reasons=(*found.reasons, note))
     if found.phi_sign == 1 and found.verdict == "gradient":
         evidence: Evidence | None = "derived" if found.evidence == "proved" else found.evidence
         return replace(found, verdict="descent", evidence=evidence, reasons=(*found.reasons, note))

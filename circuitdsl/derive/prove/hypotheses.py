@@ -132,7 +132,21 @@ class Open:
     factor: str
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class OffKink:
+    """What is written is never exactly 0 in a unit, where gates of either side would differ."""
+
+    signal: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Live:
+    """Neither the drive of a synapse nor its gradient is 0 for all examples."""
+
+    synapse: str
+
+
 Hypothesis = (
     AtRest | Unbound | Attracted | OneHot | Nontrivial | Nonempty | MeanField | Slow | Lagging | SmallSteps | Spectral
-    | Homogeneous | Within | GentleDecay | ManyDraws | Open
+    | Homogeneous | Within | GentleDecay | ManyDraws | Open | OffKink | Live
 )  # fmt: skip

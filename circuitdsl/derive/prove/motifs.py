@@ -33,7 +33,7 @@ from circuitdsl.derive.algebra.words import (
 )
 from circuitdsl.derive.prove.relations import Relation
 from circuitdsl.derive.read.constraints import is_dense, is_free
-from circuitdsl.derive.read.drives import Drive
+from circuitdsl.derive.read.drives import Drive, settles
 from circuitdsl.derive.read.symbols import Symbols
 from circuitdsl.graph import ir
 
@@ -194,7 +194,7 @@ def _quadratic(symbols: Symbols, x: Side, y: Side, balances: _Balances) -> Relat
     circuit, constants = symbols.circuit, symbols.constants
     one, two = circuit.synapses[x.drive.synapse], circuit.synapses[y.drive.synapse]
     alone = all(len(circuit.values[side.dendrite].currents) == 1 for side in (x, y))
-    settle = all(s.drive.decay is not None and s.drive.uneven is None for s in (x, y))
+    settle = all(settles(side.drive, constants) for side in (x, y))
     if not alone or not settle or not _follows_source(symbols, x) or not _follows_source(symbols, y):
         return None
     assert x.drive.decay is not None

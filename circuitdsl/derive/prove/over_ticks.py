@@ -40,6 +40,7 @@ from circuitdsl.derive.algebra.words import (
     outer,
     scaled,
 )
+from circuitdsl.derive.prove.hypotheses import ManyDraws
 from circuitdsl.derive.prove.motifs import Motif, find_motifs
 from circuitdsl.derive.prove.pairs import all_relations, find_pairs
 from circuitdsl.derive.prove.relations import Relation
@@ -292,6 +293,7 @@ class _Course:
             kind="intertwiner", left=scene.symbols.letter(synapse),
             right=scaled(mean, first.inverse()), factor=first * rest, holds="rest", rate=None,
             synapses=(synapse.name, synapse.name), common=driven,
+            assumes=tuple(map(ManyDraws, sorted({scene.circuit.values[n].population or n for n in noise}))),
         )  # fmt: skip
 
     # ------------------------------------------------------------ all of it

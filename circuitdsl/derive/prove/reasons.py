@@ -238,9 +238,21 @@ class MixesExamples:
     """The positive matrix differs between examples, and what the rule keeps of them mixes these."""
 
 
+@dataclass(frozen=True, slots=True)
+class AgainstEach:
+    """The credit is opposite to the gradient for every example, by another matrix for each: on average it may go
+    either way."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaksByError:
+    """The error decides how much the weights lose: that is no decay, and moves what the drive would come to."""
+
+
 Lack = (
     Obstacle | Broken | LostGates | Factors | OtherPart | WithinPath | NoMultiple | NoGradient | Penalised | OtherRate
     | NoScore | OtherReward | MixesNeurons | MixesExamples
+    | AgainstEach | LeaksByError
 )  # fmt: skip
 
 # ---------------------------------------------------------------- reasons

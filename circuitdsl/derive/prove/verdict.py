@@ -13,10 +13,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
+from circuitdsl.derive.algebra.comparison import is_positive_diagonal
 from circuitdsl.derive.algebra.constants import sign
 from circuitdsl.derive.algebra.obstacles import Obstacle
-from circuitdsl.derive.algebra.words import Matrix, weights_in
-from circuitdsl.derive.prove.assumptions import Assumed, of_drive, of_masks, of_relation, of_targets, unique
+from circuitdsl.derive.algebra.words import Matrix, names, weights_in
+from circuitdsl.derive.prove.assumptions import Assumed, of_drive, of_masks, of_relation, of_units, unique
 from circuitdsl.derive.prove.balanced import balanced
 from circuitdsl.derive.prove.depth import depth_conditions
 from circuitdsl.derive.prove.dual import Dual
@@ -24,6 +25,7 @@ from circuitdsl.derive.prove.findings import Finding, Proof, Role, Verdict, cons
 from circuitdsl.derive.prove.hypotheses import (
     AtRest,
     Hypothesis,
+    Live,
     ManyDraws,
     MeanField,
     Nontrivial,
@@ -36,6 +38,7 @@ from circuitdsl.derive.prove.missing import Search, almost, missing
 from circuitdsl.derive.prove.motifs import quadratics
 from circuitdsl.derive.prove.over_ticks import Reading, reading_of
 from circuitdsl.derive.prove.reasons import (
+    AgainstEach,
     Arrives,
     Between,
     Collapsed,
@@ -47,6 +50,7 @@ from circuitdsl.derive.prove.reasons import (
     Holds,
     IsPositive,
     Lack,
+    LeaksByError,
     MixesExamples,
     MixesNeurons,
     NoGradient,
@@ -280,7 +284,7 @@ class _Court:
             return found
         phi = sign(score.factor) * sign(pre.factor)
         drawn = ManyDraws(self.circuit.synapses[found.synapse].post)
-        assumed = Assumed(unique([drawn, *of_targets(self.symbols.opened.assumed)]))
+        assumed = Assumed(unique([drawn, *of_units(self.symbols.opened)]))
         verdict: Verdict = "gradient" if phi > 0 else "ascent"
         return replace(found, phi_sign=phi, follows=True, verdict=verdict, evidence="derived", assumed=assumed)
 
@@ -330,12 +334,14 @@ class _Court:
         """The verdict on a credit of which the gradient is a positive multiple, though that may have no inverse."""
         assert found.delta_name is not None
         constant = dual.constant and pre.constant
-        obstacle = _mixed(rule.passage, constant=constant, diagonal=dual.is_diagonal and pre.is_diagonal)
+        obstacle = self._mixed(rule, constant=constant, diagonal=dual.is_diagonal and pre.is_diagonal)
         if obstacle is not None:
             return _not_shown(found, obstacle)
         plastic = weights_in(self.transports[-1].levels.level(self.circuit.synapses[rule.synapse].dendrite))
-        assumed = self._assumed(rule, plastic, grounds)
+        assumed = self._assumed(rule, plastic, grounds, live=not constant and not dual.invertible)
         phi = sign(dual.factor) * sign(pre.factor)
+        if phi < 0 and not constant:
+            return replace(_not_shown(found, AgainstEach()), phi_sign=-1, assumed=assumed)
         verdict: Verdict = "aligned" if not constant else "gradient" if dual.invertible else "descent"
         return replace(
             found, phi_sign=phi, verdict="ascent" if phi < 0 else verdict, assumed=assumed, dual=dual, grounds=grounds,
@@ -350,11 +356,14 @@ class _Court:
         found = replace(found, form=form, pre=pre, grounds=grounds)
         phi = sign(form.factor) * sign(pre.factor)
         constant, diagonal = form.constant and pre.constant, form.is_diagonal and pre.is_diagonal
-        obstacle = _mixed(rule.passage, constant=constant, diagonal=diagonal)
+        obstacle = self._mixed(rule, constant=constant, diagonal=diagonal)
         if obstacle is not None:
             return _not_shown(found, obstacle)
         made = frozenset().union(*(weights_in(a) for each in (form, pre) for a in (each.h, each.over)))
-        assumed = self._assumed(rule, made, grounds)
+        positive = all(is_positive_diagonal(each.h) for each in (form, pre))
+        assumed = self._assumed(rule, made, grounds, live=not constant and not positive)
+        if phi < 0 and not constant:
+            return replace(_not_shown(found, AgainstEach()), phi_sign=-1, assumed=assumed)
         verdict: Verdict
         if not constant:
             verdict = "aligned"
@@ -370,14 +379,26 @@ class _Court:
             reasons=(*_of_grounds(grounds), *_of_form(form, rule.passage), CreditIs(form, pre, name)),
         )  # fmt: skip
 
+    def _mixed(
+        self, rule: Drive, *, constant: bool, diagonal: bool
+    ) -> MixesNeurons | MixesExamples | LeaksByError | None:
+        """Why a positive matrix in front of the credit says nothing of the update."""
+        if rule.passage.scale is not None and not diagonal:
+            return MixesNeurons()
+        if not constant and (rule.passage.trace or rule.passage.lagging):
+            return MixesExamples()
+        leak = frozenset() if rule.by_example is None else names(rule.by_example)
+        return LeaksByError() if any(map(self.symbols.is_hot, leak)) else None
+
     # ------------------------------------------------------------ what is assumed
 
-    def _assumed(self, rule: Drive, made: Set[str], grounds: Grounds) -> Assumed:
+    def _assumed(self, rule: Drive, made: Set[str], grounds: Grounds, *, live: bool) -> Assumed:
         """Everything that a state has to meet for a comparison to say something of it; `made`: the weights that the
-        positive matrix is made of."""
+        positive matrix is made of; `live`: that matrix may be 0 for an example."""
         plastic = [n for n in sorted(made) if self.circuit.synapses[n].dw is not None]
-        own: list[Hypothesis] = [*of_drive(rule), *of_targets(self.symbols.opened.assumed), *map(Nontrivial, plastic)]
+        own: list[Hypothesis] = [*of_drive(rule), *of_units(self.symbols.opened), *map(Nontrivial, plastic)]
         own += map(SmallSteps, self.reading.drifting.get(rule.synapse, ()))
+        own += [Live(rule.synapse)] if live else []
         own += of_masks(self.circuit, sorted({rule.synapse, *weights_in(rule.credit)}))
         return Assumed(unique(own), (self._grounds(grounds),))
 
@@ -428,12 +449,3 @@ def _of_form(form: Form, passage: Passage) -> Iterator[Reason]:
         yield GatesDropped()
     if not passage.is_open:
         yield Between(passage)
-
-
-def _mixed(passage: Passage, *, constant: bool, diagonal: bool) -> MixesNeurons | MixesExamples | None:
-    """Why a positive matrix in front of the credit says nothing of the update."""
-    if passage.scale is not None and not diagonal:
-        return MixesNeurons()
-    if not constant and (passage.trace or passage.lagging):
-        return MixesExamples()
-    return None

@@ -73,6 +73,8 @@ class Passage:
 
 
 _ONE, _OPEN = Coefficient(), Passage()
+#: From here on a number of a rule is none that a run could use.
+HUGE = 10**300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,7 +215,10 @@ class _Reader:
         asked = term.number, term.numeric
         if asked not in self.symbols.numbers:
             plain = [e for e in term.numeric if not per_synapse(e)]
-            found = self.symbols.constants.of(product([num(float(term.number), term.span), *plain], span=term.span))
+            found = None
+            if abs(term.number) < HUGE:
+                whole = product([num(float(term.number), term.span), *plain], span=term.span)
+                found = self.symbols.constants.of(whole)
             if found is None:
                 raise NotLinear(NoNumber(product(plain, span=term.span)))
             self.symbols.numbers[asked] = found

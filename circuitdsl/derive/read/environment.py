@@ -59,7 +59,7 @@ class Environment(Mapping[str, Any]):
                 return self._made(found[0])[..., slice(None) if len(found) == 1 else slice(1)]
         raise KeyError(name)
 
-    def _polynomial(self, poly: Sum) -> Array:
+    def polynomial(self, poly: Sum) -> Array:
         """A polynomial of units, [examples, size], or [size] if it is the same for all."""
         found: Array = instantiate(times(poly, column(ones(poly.rows))), self)
         return found
@@ -67,8 +67,8 @@ class Environment(Mapping[str, Any]):
     def _made(self, made: Made) -> Array:
         import numpy as np
 
-        x = self._polynomial(made.argument)
-        others = [self._polynomial(other) for other in made.others]
+        x = self.polynomial(made.argument)
+        others = [self.polynomial(other) for other in made.others]
         match made.function:
             case "":
                 return x

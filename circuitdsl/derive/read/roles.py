@@ -74,8 +74,14 @@ class Roles:
 def roles_of(circuit: ir.Circuit) -> Roles:
     sources = all_sources(circuit)
     compared = frozenset(compared_data(circuit))
+    taught = {name: set(read) for name, read in sources.items()}  # what plastic weights have learnt from, too
+    for synapse in circuit.synapses.values():
+        if synapse.dw is not None:
+            taught[synapse.dendrite] |= {r.value for e in equations(synapse) for r in ir.reads(e)}
+    targets = {p.name for p in circuit.of_kind(ir.Kind.TARGET)}
     noisy = {v.name for v in circuit.values.values() if _is_noisy(v)}
-    seeing, shaken = (frozenset(reached_from(sources, starts)) for starts in (compared, noisy))
+    seeing = frozenset(reached_from(taught, compared | targets))
+    shaken = frozenset(reached_from(sources, noisy))
     return Roles(circuit, compared, seeing, shaken, tuple(unlike_training(circuit)), tuple(_penalties(circuit)))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from circuitdsl.derive.algebra.notation import text
 from circuitdsl.derive.algebra.words import Sum
+from circuitdsl.derive.prove.assumptions import of_relation, unique
 from circuitdsl.derive.prove.relations import Relation
 from circuitdsl.derive.tell.derivation import Derivation, Told
 from circuitdsl.derive.tell.expects import Judgement
@@ -47,6 +48,7 @@ def _attractor(derivation: Derivation, relation: Relation) -> dict[str, Any]:
         "left": _matrices(relation.left, relation), "right": _matrices(relation.right, relation),
         "factor": value(relation.factor), "rate": None if relation.rate is None else value(relation.rate),
         "kind": kind_of(relation),
+        "assumes": [name_of(h) for h in unique(of_relation(derivation.circuit, relation))],
     }  # fmt: skip
 
 

@@ -14,10 +14,12 @@ from circuitdsl.derive.prove.hypotheses import (
     Homogeneous,
     Hypothesis,
     Lagging,
+    Live,
     ManyDraws,
     MeanField,
     Nonempty,
     Nontrivial,
+    OffKink,
     OneHot,
     Open,
     Slow,
@@ -63,6 +65,10 @@ def name_of(hypothesis: Hypothesis) -> str:
             return f"many_draws({of})"
         case Open(synapse=of):
             return f"open({of})"
+        case OffKink(signal=of):
+            return f"off_kink({of})"
+        case Live(synapse=of):
+            return f"live({of})"
         case _:
             assert_never(hypothesis)
 
@@ -102,6 +108,10 @@ def text_of(hypothesis: Hypothesis, constants: Constants) -> str:
             return f"updates are means over many draws of {of}, or learning is slow against these"
         case Open(synapse=of, factor=factor):
             return f"{factor} is not 0 for all weights of {of}"
+        case OffKink(signal=of):
+            return f"{of} is never exactly 0 in a unit"
+        case Live(synapse=of):
+            return f"neither the drive of {of} nor its gradient is 0 for all examples"
         case _:
             assert_never(hypothesis)
 
@@ -151,5 +161,9 @@ def _short(hypothesis: Hypothesis, constants: Constants) -> tuple[str, str, str]
             return "many draws: ", of, ""
         case Open(synapse=of, factor=factor):
             return f"{factor} not 0: ", of, ""
+        case OffKink(signal=of):
+            return "never exactly 0: ", of, ""
+        case Live(synapse=of):
+            return "not 0 for all examples: drive and gradient of ", of, ""
         case _:
             assert_never(hypothesis)

@@ -12,6 +12,7 @@ from typing import assert_never
 from circuitdsl.derive.algebra.expressions import text
 from circuitdsl.derive.algebra.obstacles import Obstacle
 from circuitdsl.derive.prove.reasons import (
+    AgainstEach,
     AlmostRelated,
     Apart,
     Arrives,
@@ -32,6 +33,7 @@ from circuitdsl.derive.prove.reasons import (
     Inconsistent,
     IsPositive,
     Lack,
+    LeaksByError,
     LostGates,
     MeasuredBeside,
     MeasuredInstead,
@@ -170,6 +172,10 @@ class Reasons:
                 return f"{mixed}: of that product nothing follows"
             case MixesExamples():
                 return "the factor changes from example to example, and what the rule keeps of them mixes these"
+            case AgainstEach():
+                return "the credit is against the gradient in every example, but by another matrix in each"
+            case LeaksByError():
+                return "the error decides how much the weights lose, which is no decay"
             case _:
                 return self.obstacle(lack)
 
