@@ -306,7 +306,7 @@ def finding(data: xr.Dataset) -> list[Sentence]:
         Sentence(
             text=f"with feedback from elsewhere alignment is less, the cosine by {_less_aligned(data)}: accuracy "
             f"{found}. Derive says: {reason}",
-            holds=mean_of(_lost_alignment(data).mean("shape")).low > 0,
+            holds=_above_zero(mean_of(_lost_alignment(data).mean("shape"))),
         ),
         *(_harm_sentence(data, float(s)) for s in data["harmed_shape"].values),
         *_pairs(data),
@@ -343,6 +343,11 @@ def _lost_alignment(data: xr.Dataset) -> xr.DataArray:
     """By how much the cosine is less with feedback from elsewhere, over (shape, seed): each seed beside itself."""
     cosine = data["alignment"]
     return cosine.sel(reciprocal=1.0, drop=True) - cosine.sel(reciprocal=0.0, drop=True)
+
+
+def _above_zero(difference: Mean) -> bool | None:
+    """None: the interval leaves it open, as with a few seeds."""
+    return True if difference.low > 0 else None if difference.mean > 0 else False
 
 
 def _less_aligned(data: xr.Dataset) -> str:
