@@ -11,7 +11,7 @@ import xarray as xr
 import circuitdsl as cd
 from circuitdsl.api import Outcome, Request
 from circuitdsl.studies import flexibility, lesions, wiring
-from circuitdsl.studies.intervals import Mean
+from circuitdsl.studies.intervals import Mean, mean_of
 from circuitdsl.studies.lesions import Lesion
 from circuitdsl.studies.trials import simulation_of
 from circuitdsl.studies.wiring import Harm, synapse_name, topology
@@ -193,6 +193,22 @@ def test_pairs_are_held_against_what_is_drawn_apart() -> None:
     assert told((0.4, 0.8), (0.1, 0.9)) is False  # short of its twin
     assert told((0.4, 0.88), (0.85, 0.9)) is False  # no better aligned, beyond the intervals
     assert flexibility._pairs(_harmed({flexibility.NOTHING: 0.9}, {flexibility.NOTHING: 0.9})) == []
+
+
+def test_less_alignment_is_held_against_its_interval() -> None:
+    """All shapes together, each seed beside itself."""
+
+    def told(foreign: list[list[float]]) -> bool | None:
+        cosine = np.array([[[0.9, 0.9, 0.9]] * 2, foreign]).swapaxes(0, 1)
+        data = xr.Dataset(
+            {"alignment": (("shape", "reciprocal", "seed"), cosine)},
+            {"shape": [0.0, 1.0], "reciprocal": [1.0, 0.0], "seed": [0, 1, 2]},
+        )
+        return flexibility._above_zero(mean_of(flexibility._lost_alignment(data).mean("shape")))
+
+    assert told([[0.7, 0.8, 0.75], [0.8, 0.7, 0.75]]) is True  # the shapes differ by seed, their mean does not
+    assert told([[0.7, 0.9, 0.95], [0.7, 0.9, 0.85]]) is None
+    assert told([[0.9, 0.95, 0.95], [0.9, 0.95, 0.9]]) is False
 
 
 def test_a_lesion_is_told_by_what_the_amorphous_circuit_loses() -> None:
