@@ -328,11 +328,20 @@ def _masks(random: Random, net: Net, s: Synapse) -> Synapse | None:
 
 
 def _bounds(random: Random, net: Net, s: Synapse) -> Synapse | None:
-    return replace(s, bounds=random.choice(((-0.1, 0.1), (-0.5, 0.5), (0.1, 1.0), (-1.0, -0.1), (-5.0, 5.0))))
+    bounds = random.choice(((-0.1, 0.1), (-0.5, 0.5), (0.1, 1.0), (-1.0, -0.1), (-5.0, 5.0)))
+    return None if _clash(s.sign, bounds) else replace(s, bounds=bounds)
+
+
+def _clash(sign: str, bounds: tuple[float, float] | None) -> bool:
+    """Whether no weight but 0 has the sign within the bounds, which the compiler refuses."""
+    if bounds is None:
+        return False
+    return (sign == "excitatory" and bounds[1] <= 0) or (sign == "inhibitory" and bounds[0] >= 0)
 
 
 def _sign(random: Random, net: Net, s: Synapse) -> Synapse | None:
-    return replace(s, sign=random.choice(("excitatory", "inhibitory")))
+    sign = random.choice(("excitatory", "inhibitory"))
+    return None if _clash(sign, s.bounds) else replace(s, sign=sign)
 
 
 def _start(random: Random, net: Net, s: Synapse) -> Synapse | None:
