@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from assumed import DELTA, EXAMPLES, Bench, readout, relative, ridge
+from assumed import DELTA, EXAMPLES, Bench, met, readout, relative, ridge
 from derivation_texts import LINEAR, kp, sal
 
 from circuitdsl.certify.checkpoint import Since
-from circuitdsl.certify.hypotheses import THRESHOLD, met, residual
+from circuitdsl.certify.hypotheses import THRESHOLD, residual
 from circuitdsl.derive.algebra.words import Coefficient
 from circuitdsl.derive.prove.hypotheses import (
     AtRest,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 from circuitdsl.certify.checkpoint import Checkpoint
 from circuitdsl.certify.gates import dependence
 from circuitdsl.certify.pairing import ROOM
-from circuitdsl.certify.relations import sides
+from circuitdsl.certify.relations import off, sides
 from circuitdsl.certify.scaling import bend
 from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.words import Coefficient, Sum
@@ -79,11 +79,6 @@ THRESHOLD: Mapping[type[Hypothesis], float] = {
 GONE, NOTHING = 1e-3, 1e-6
 #: How near to a bound a weight is at it, absolutely and as a part of the bound (weights may have been in float32).
 NEAR, ROUNDING = 1e-9, 1e-6
-
-
-def met(hypothesis: Hypothesis, at: Checkpoint) -> bool | None:
-    """Whether a state meets a hypothesis; None if it cannot tell."""
-    return is_met(hypothesis, residual(hypothesis, at))
 
 
 def is_met(hypothesis: Hypothesis, residual: float) -> bool | None:
@@ -185,7 +180,7 @@ def _unrest(name: str, at: Checkpoint) -> float:
 def _decay_part(synapse: ir.Synapse, step: Array, at: Checkpoint) -> Array:
     """What an update takes of the weights whatever the examples are. Where the drive passes through states on its way
     to the weight, or nothing decays, it is the linear decay that was read."""
-    drive = at.drive_of(synapse.name)
+    drive = at.derivation.drive_of(synapse.name)
     plain = drive is None or drive.passage.is_open or drive.passage.whole
     if drive is None or (plain and (drive.decay is not None or drive.uneven is not None)):
         return step - at.mean_drive(synapse)
@@ -218,13 +213,8 @@ def _distance(names: tuple[str, str], at: Checkpoint) -> float:
     """|left - factor right| / |left| of the relation of two synapses, the largest if there are several."""
     own = [r for r in at.derivation.relations if r.synapses == names and r.kind != "quadratic"]
     own = [r for r in own if r.holds != "rest"] or own
-    found = [_off(r, at) for r in own]
+    found = [off(at.derivation, r, at.state) for r in own]
     return max(found, default=float("nan"))
-
-
-def _off(relation: Relation, at: Checkpoint) -> float:
-    left, right = sides(at.derivation, relation, at.state)
-    return _ratio(_norm(left - right), _norm(left))
 
 
 def _off_spectrum(weights: Array, square: Coefficient, at: Checkpoint) -> float:
@@ -385,7 +375,7 @@ def _sees_examples(state: ir.SynapseVar) -> bool:
 def _loss_by_example(name: str, at: Checkpoint) -> float:
     """What part of a weight its decay by example takes in an update at most, over weights and batches; infinite if some
     weight loses nothing at all, by linear decay either. NaN if the rule is not read so."""
-    drive = at.drive_of(name)
+    drive = at.derivation.drive_of(name)
     if drive is None or drive.by_example is None or at.environment() is None:
         return float("nan")
     means, most, examples = 0 * at.weights(name), 0.0, len(at.sample.examples)

@@ -24,6 +24,7 @@ def as_json(derivation: Derivation, judgements: Sequence[Judgement]) -> dict[str
         "wires": [{"population": w.population, "from": w.value, "line": w.span.line} for w in derivation.circuit.wires],
         "meta_objective": derivation.meta_objective,
         "dc": derivation.dc,
+        "dc_evidence": derivation.dc_evidence,
         "diagnostics": [d.as_json() for d in derivation.warnings],
         "expects": [j.as_json() for j in judgements],
     }
