@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, assert_never
 from circuitdsl.certify.checkpoint import Checkpoint
 from circuitdsl.certify.hypotheses import THRESHOLD, is_met, residual
 from circuitdsl.certify.relations import REACHED, off
+from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.prove.findings import Finding
 from circuitdsl.derive.prove.hypotheses import (
     AtRest,
@@ -27,6 +28,7 @@ from circuitdsl.derive.prove.hypotheses import (
     SmallSteps,
 )
 from circuitdsl.derive.prove.relations import Relation
+from circuitdsl.derive.read.drives import read_pull
 from circuitdsl.derive.tell.derivation import Derivation
 from circuitdsl.derive.tell.hypotheses import name_of, text_of
 from circuitdsl.derive.tell.missed import distance, missed
@@ -122,9 +124,16 @@ def pace(derivation: Derivation, assumed: Assumed) -> float | None:
 
 
 def _decay(derivation: Derivation, synapse: str) -> Iterator[float]:
-    drive = derivation.drive_of(synapse)
-    if drive is not None and drive.decay is not None:
-        yield derivation.symbols.constants.value(drive.decay)
+    """The linear decay of a synapse, also of one that nothing else moves."""
+    drive, made = derivation.drive_of(synapse), derivation.circuit.synapses[synapse]
+    decay = None if drive is None else drive.decay
+    if drive is None and made.dw is not None:
+        try:
+            decay, _ = read_pull(derivation.symbols, made)
+        except NotLinear:
+            return
+    if decay is not None:
+        yield derivation.symbols.constants.value(decay)
 
 
 def _evaluated(assumed: Assumed, at: Checkpoint) -> Assumption:

@@ -39,6 +39,7 @@ from circuitdsl.derive.prove.hypotheses import (
     Within,
 )
 from circuitdsl.derive.prove.relations import Relation
+from circuitdsl.derive.read.drives import Unread
 from circuitdsl.derive.read.numeric import instantiate
 from circuitdsl.graph import ir
 from circuitdsl.graph.functions import quiet
@@ -75,8 +76,8 @@ THRESHOLD: Mapping[type[Hypothesis], float] = {
     OffKink: 0.0,
     Live: 0.0,
 }
-#: Weights below this part of their scale are gone (they are at rest then, whatever the decay), or 0.
-GONE, NOTHING = 1e-3, 1e-6
+#: Weights below this part of their scale are gone (if they have no rest but 0), or 0.
+GONE, NOTHING = 1e-2, 1e-6
 #: How near to a bound a weight is at it, absolutely and as a part of the bound (weights may have been in float32).
 NEAR, ROUNDING = 1e-9, 1e-6
 
@@ -163,8 +164,8 @@ def _unrest(name: str, at: Checkpoint) -> float:
 
     The mean is one over time if the weights of some updates ago are known (how far they have come since): weights
     that learn in batches never stand still, and the mean over examples at any one of their states is as far from 0 as
-    they stray; else it is that. Weights that are gone count as large as `GONE` of their scale, or what dies away were
-    never at rest. NaN where nothing decays."""
+    they stray; else it is that. Weights that have no rest but 0 are as far from it as what is left of them, told by
+    `GONE`. NaN where nothing decays."""
     synapse = at.circuit.synapses[name]
     if synapse.dw is None:
         return 0.0
@@ -173,8 +174,17 @@ def _unrest(name: str, at: Checkpoint) -> float:
     moved = _norm(step) if at.since is None else _norm(w - at.since.weights[name]) / at.since.updates
     if decay == 0 and size > 0:
         return 0.0 if moved == 0 else float("nan")
-    least = GONE * at.scale(name)
-    return _ratio(moved, decay * max(1.0, least / size) if size > 0 else 0.0)
+    apart = _ratio(moved, decay if size > 0 else 0.0)
+    if name not in _fading(at):
+        return apart
+    return min(apart, size / at.scale(name) / GONE * THRESHOLD[AtRest])
+
+
+def _fading(at: Checkpoint) -> set[str]:
+    """The synapses of which it was derived that they go to 0."""
+    rest, findings = at.derivation.rest, at.derivation.findings.values()
+    idle = {f.synapse for f in findings if isinstance(f.drive, Unread) and f.drive.idle}
+    return {name for collapse in rest.collapses for name in collapse.synapses} | set(rest.silent) | idle
 
 
 def _decay_part(synapse: ir.Synapse, step: Array, at: Checkpoint) -> Array:

@@ -18,6 +18,7 @@ from circuitdsl.certify.conclusion import Seen, concluded, is_exact
 from circuitdsl.certify.measure import Reading
 from circuitdsl.certify.statistics import FEWEST, interval, opposed
 from circuitdsl.derive.prove.findings import Finding, Verdict
+from circuitdsl.derive.prove.reasons import NotShown, Penalised
 
 if TYPE_CHECKING:
     import numpy as np
@@ -181,7 +182,8 @@ def measured_verdict(record: Record) -> Verdict | None:
     if not record.filtered and not record.diverged and is_exact(readings):
         return "exact"
     if all(r.blind or r.drive == 0 for r in readings):
-        return "none" if any(r.ratio == r.ratio for r in readings) else None
+        seen = any(r.ratio == r.ratio for r in readings) and not _may_follow_a_penalty(record.finding)
+        return "none" if seen else None
     if len(record.seeds) < FEWEST:
         return None
     descent, *controls = (record.late_means(of) for of in (_cos, _control, _turned))
@@ -192,6 +194,11 @@ def measured_verdict(record: Record) -> Verdict | None:
     if sign and any(_decided(descent - control, record.diverged) == sign for control in controls):
         return "descent" if sign > 0 else "ascent"
     return None
+
+
+def _may_follow_a_penalty(finding: Finding) -> bool:
+    """Whether the loss has a part that compares with no data, so that what errors leave alone may still follow it."""
+    return any(isinstance(r, NotShown) and isinstance(r.lack, Penalised) for r in finding.reasons)
 
 
 def _decided(seeds: Array, diverged: int) -> int:

@@ -165,7 +165,8 @@ def consistent(findings: Mapping[str, F]) -> tuple[dict[str, F], bool | None]:
 
 def _inconsistent(found: F) -> F:
     note = Inconsistent()
-    if found.role != "learning" or note in found.reasons:
+    untested = found.verdict is None and found.measured is not None
+    if found.role != "learning" or note in found.reasons or untested:
         return found
     if found.phi_sign == -1:
         sure: Evidence = "proved" if found.assumed.proved else "derived"
