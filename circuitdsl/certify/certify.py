@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from circuitdsl.certify.assumptions import Stand, stands
 from circuitdsl.certify.balance import balance_of
 from circuitdsl.certify.certificate import Certificate, SynapseCertificate
-from circuitdsl.certify.checkpoint import Since, checkpoint
+from circuitdsl.certify.checkpoint import Sample, Since, checkpoint
 from circuitdsl.certify.checks import relaxation, taylor_slope
 from circuitdsl.certify.drive import Rule, rule_of
 from circuitdsl.certify.judge import Course, Record, certify_synapse, together
 from circuitdsl.certify.measure import Reading, look, realised_cosine
-from circuitdsl.certify.plan import Plan, lasting, plan_of, prolonged, shortened, slowest, with_sample
+from circuitdsl.certify.plan import Plan, lasting, plan_of, prolonged, shortened, slowest, with_examples
 from circuitdsl.certify.statistics import FEWEST
 from circuitdsl.certify.trajectory import checkpoints
 from circuitdsl.derive.prove.findings import Measured, Verdict
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.floating[Any]]
 
 #: At how many checkpoints a circuit is looked at.
-MOMENTS = 10
+MOMENTS = 8
 #: After how many updates the gradient is checked.
 TAYLOR_UPDATES = 10
 
@@ -80,9 +80,9 @@ def certify(
 
     `numbers` are its params (default: as written), `folder` is where its data and weight files are looked for; what
     else is not said comes from the task. Training runs on `engine` in `dtype`; it is measured in float64 at
-    about `moments` checkpoints, spaced geometrically, on `examples` training examples (default: 512, or as many as
-    the training pays for; more draws of them where a rule has noise). `long`: it trains until all that its
-    derivation assumes could have come about, 8/(eta gamma) updates at least. `jobs`: how many seeds at once (all
+    about `moments` checkpoints, spaced geometrically, on `examples` training examples, others in each seed (default:
+    512, or as many as the training pays for; more draws of them where a rule has noise). `long`: it trains until all
+    that its derivation assumes could have come about, 8/(eta gamma) updates at least. `jobs`: how many seeds at once (all
     processors; one, if it is interpreted); `cluster`: the address of a dask scheduler to send them to instead.
     Deterministic, wherever it runs.
     Raises UsageError for a circuit without loss or learning weights and for impossible settings, CircuitError for
@@ -90,7 +90,7 @@ def certify(
     request = Request(task=task, data=data, epochs=epochs, batch=batch, seed=seed, scale=scale)
     plan = plan_of(circuit, request, numbers=numbers, folder=folder, engine=engine, dtype=dtype)
     names = graded_synapses(circuit)
-    plan = with_sample(prolonged(plan, names) if long else plan, moments, examples)
+    plan = with_examples(prolonged(plan, names) if long else plan, moments, examples)
     with _place(plan, seeds, jobs, cluster) as where:
         return _certify(plan, names, seeds, moments, where, progress, thorough=True)
 
@@ -114,7 +114,7 @@ def measure(
     if not wanted or (data is None and not circuit.tasks):
         return {}
     plan = plan_of(circuit, Request(task=task, data=data), folder=folder, derivation=derivation)
-    plan = with_sample(shortened(plan, wanted), MOMENTS, None)
+    plan = with_examples(shortened(plan, wanted), MOMENTS, None)
     with _place(plan, FEWEST, None, None) as where:
         found = _certify(plan, wanted, FEWEST, MOMENTS, where, None, thorough=False)
     return {name: measured_of(s) for name, s in found.synapses.items()}
@@ -165,7 +165,7 @@ def _certify(
             circuit=circuit.name,
             seeds=seeds,
             updates=course.updates,
-            examples=len(plan.sample.examples),
+            examples=len(plan.sample(first).examples),
             synapses=found,
             dc=dc,
             dc_evidence=dc_evidence,
@@ -181,13 +181,13 @@ def _certify(
 def _slope(plan: Plan, seed: int) -> float | None:
     """The Taylor slope after a few updates: later the loss may be flat, and its third order large."""
     for _, state in plan.course.states(plan.engine(), seed, (min(TAYLOR_UPDATES, plan.course.updates),)):
-        return taylor_slope(plan.still, state, plan.sample, seed=seed, epoch=0)
+        return taylor_slope(plan.still, state, plan.sample(seed), seed=seed, epoch=0)
     return None
 
 
 def _relaxation(plan: Plan, last: Watched, seed: int) -> float | None:
     assert last.state is not None
-    return relaxation(plan.still, last.state, plan.sample, seed=seed, epoch=plan.course.epochs)
+    return relaxation(plan.still, last.state, plan.sample(seed), seed=seed, epoch=plan.course.epochs)
 
 
 @dataclass(slots=True)
@@ -229,12 +229,13 @@ def _watched(watch: Watch, seed: int, *, progress: Progress | None) -> Watched:
     """One seed's learning, looked at on the way. It ends early if the circuit diverges. Raises UsageError, and
     KeyboardInterrupt if it is told to stop."""
     course, found, done = watch.plan.course, Watched(), 0
+    sample = watch.plan.sample(seed)
     before: dict[str, Array] = {}
     try:
         start = initial_state(watch.plan.still.circuit, course.numbers, seed, dtype=course.dtype, folder=course.folder)
         for update, state in course.states(watch.plan.engine(), seed, watch.at):
             since = Since(update - done, before) if update > done else None
-            _look(watch, found, state, start.weights, seed, update, since)
+            _look(watch, found, state, start.weights, sample, seed, update, since)
             before = {name: w.copy() for name, w in state.weights.items()}
             stop_if_told()
             if progress is not None:
@@ -246,12 +247,13 @@ def _watched(watch: Watch, seed: int, *, progress: Progress | None) -> Watched:
 
 
 def _look(
-    watch: Watch, found: Watched, state: State, start: Mapping[str, Array], seed: int, update: int, since: Since | None
+    watch: Watch, found: Watched, state: State, start: Mapping[str, Array], sample: Sample, seed: int, update: int,
+    since: Since | None,
 ) -> None:  # fmt: skip
     """One checkpoint of one seed; only after the last update everything that is assumed is asked about."""
     plan, last = watch.plan, update == watch.at[-1]
     at = checkpoint(
-        plan.still, plan.derivation, plan.sample, state, start=start, batch=plan.course.batch, seed=seed,
+        plan.still, plan.derivation, sample, state, start=start, batch=plan.course.batch, seed=seed,
         epoch=update // plan.course.updates_per_epoch, since=since,
     )  # fmt: skip
     readings = look(watch.rules, at)
@@ -281,7 +283,7 @@ def _realised(plan: Plan, rules: Sequence[Rule], last: Watched, seed: int) -> di
     if not filtered:
         return {}
     assert last.state is not None
-    return realised_cosine(plan.still, filtered, plan.sample, last.state, seed=seed, epoch=plan.course.epochs)
+    return realised_cosine(plan.still, filtered, plan.sample(seed), last.state, seed=seed, epoch=plan.course.epochs)
 
 
 def _decay(derivation: Derivation, names: Sequence[str]) -> float | None:

@@ -25,10 +25,11 @@ from circuitdsl.runtime.request import Request, Settings, check_ticks, settle
 from circuitdsl.twin.gradient import graded_synapses
 
 #: How many examples a circuit is looked at with (where noise hides the drive: examples and draws); fewer, if looking
-#: so closely would take longer than the training, but some.
+#: so closely would take too long beside the training, but some.
 EXAMPLES, NOISY_EXAMPLES, LEAST = 512, 4096, 64
-#: How much more an example costs that is looked at than one that is learnt.
-COST = 3
+#: What part of the training all looks may cost (one by this), and how much more an example costs that is looked at
+#: than one that is learnt.
+SHARE, COST = 5, 10
 #: What the permutation that picks the sample is for (runtime/data.py).
 SAMPLE = 0xFFFF_FFFD
 #: What a task says, and nothing else.
@@ -46,7 +47,7 @@ class Plan:
 
     course: Course
     settings: Settings
-    sample: Sample
+    examples: int
     still: Still
     derivation: Derivation
     target: str
@@ -55,14 +56,26 @@ class Plan:
         """What the circuit is trained on: a new one, since it has one work space."""
         return _engine(self.target, self.still.circuit, self.course.dtype)
 
+    def sample(self, seed: int) -> Sample:
+        """The training examples that a circuit is looked at with in one seed, so that what is chance in them differs
+        between seeds. Where something is random, the same examples come again as others, with other noise."""
+        import numpy as np
+
+        course = self.course
+        train = course.dataset.train
+        order = train[permutation(len(train), purpose=SAMPLE, seed=seed)]
+        count = self.examples if _is_noisy(self.still.circuit) else min(self.examples, len(order))
+        chosen = order[np.arange(count) % len(order)]
+        data = {name: array[chosen] for name, array in course.dataset.arrays.items()}
+        return Sample(data=data, examples=np.arange(len(chosen)), numbers=course.numbers)
+
 
 def plan_of(
     circuit: Circuit, request: Request = PLAIN, *, numbers: Mapping[str, float] | None = None,
     folder: Path | None = None, engine: str = "cpu", dtype: DType = "float32", derivation: Derivation | None = None,
 ) -> Plan:  # fmt: skip
-    """The plan for a circuit with these numbers (default: as its text has them); its `sample` is still the whole of the
-    training data. `derivation`: that of the circuit as its text has it, if it is known. Raises UsageError and
-    CircuitError as `certify` does."""
+    """The plan for a circuit with these numbers (default: as its text has them). `derivation`: that of the circuit as
+    its text has it, if it is known. Raises UsageError and CircuitError as `certify` does."""
     numbers = numbers_of(circuit, {}) if numbers is None else dict(numbers)
     if circuit.loss is None:
         raise UsageError(f"`{circuit.name}` declares no loss: there is no gradient to hold its plasticity against")
@@ -89,7 +102,7 @@ def plan_of(
             folder=None if folder is None else folder.resolve(),  # another process may stand elsewhere
         ),
         settings=settings,
-        sample=Sample(data=dataset.arrays, examples=dataset.train, numbers=numbers),
+        examples=LEAST,
         still=Still(circuit),
         derivation=derivation or derive(_with_numbers(circuit, numbers)),
         target=engine,
@@ -122,20 +135,14 @@ def _with_numbers(circuit: Circuit, numbers: Mapping[str, float]) -> Circuit:
     return replace(circuit, params={name: settled(p) for name, p in circuit.params.items()})
 
 
-def with_sample(plan: Plan, moments: int, examples: int | None) -> Plan:
-    """The plan with the training examples that a circuit is looked at with, always the same. Where something is
-    random, the same examples come again as others, with other noise."""
-    import numpy as np
-
-    course, noisy = plan.course, _is_noisy(plan.still.circuit)
-    train = course.dataset.train
+def with_examples(plan: Plan, moments: int, examples: int | None) -> Plan:
+    """The plan with how many training examples a circuit is looked at with: as many as are asked for, or as the
+    training pays for, so that all looks together cost a fifth of it."""
     if examples is None:
-        afford = max(LEAST, course.epochs * len(train) // (COST * moments))
-        examples = min(NOISY_EXAMPLES if noisy else EXAMPLES, afford)
-    order = train[permutation(len(train), purpose=SAMPLE)]
-    chosen = order[np.arange(examples if noisy else min(examples, len(order))) % len(order)]
-    data = {name: array[chosen] for name, array in course.dataset.arrays.items()}
-    return replace(plan, sample=Sample(data=data, examples=np.arange(len(chosen)), numbers=course.numbers))
+        afford = plan.course.epochs * len(plan.course.dataset.train) // (SHARE * COST * moments)
+        most = NOISY_EXAMPLES if _is_noisy(plan.still.circuit) else EXAMPLES
+        examples = min(most, max(LEAST, afford))
+    return replace(plan, examples=examples)
 
 
 def _is_noisy(circuit: Circuit) -> bool:
