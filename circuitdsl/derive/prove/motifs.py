@@ -26,7 +26,6 @@ from circuitdsl.derive.algebra.words import (
     column,
     diagonal,
     ones,
-    outer,
     scaled,
     times,
     transpose,
@@ -224,19 +223,15 @@ def _follows_source(symbols: Symbols, side: Side) -> bool:
 
 
 def _balance(symbols: Symbols, x: Side, y: Side) -> tuple[Coefficient, bool] | None:
-    """The c with s_A p^T + p s_A^T = c (s_B q^T + q s_B^T), or on the diagonal only."""
+    """The c with s_A p^T + p s_A^T = c (s_B q^T + q s_B^T), or on the diagonal only. Where it is whole, each credit is
+    a multiple of the other's potential: such products have no other factors."""
     arithmetic = symbols.opened.arithmetic
     p, q = _potential_of(symbols, x), _potential_of(symbols, y)
-    whole = ratio(_symmetric(x.drive.signal, p), _symmetric(y.drive.signal, q))
-    if whole is not None:
-        return whole, False
+    one, two = ratio(x.drive.signal, q), ratio(y.drive.signal, p)
+    if one is not None and two is not None:
+        return one * two.inverse(), False
     entries = ratio(arithmetic.mul(x.drive.signal, p), arithmetic.mul(y.drive.signal, q))
     return None if entries is None else (entries, True)
-
-
-def _symmetric(a: Sum, b: Sum) -> Sum:
-    u, v = _as_column(a), _as_column(b)
-    return outer(u, v) + outer(v, u)
 
 
 def _square(symbols: Symbols, synapse: ir.Synapse) -> Sum:
