@@ -177,13 +177,8 @@ def children(expr: Expr) -> tuple[Expr, ...]:
             return expr.arguments
         case Over():
             return (expr.argument,) if expr.k is None else (expr.argument, expr.k)
-        case (
-            Read() | Num() | ParamRef() | Coef() | Weight() | SynapseState() | DriveRead() | Fan()
-            | Flag() | Tick() | Random()
-        ):  # fmt: skip
-            return ()
         case _:
-            assert_never(expr)
+            return ()
 
 
 def walk(expr: Expr) -> Iterator[Expr]:
@@ -192,7 +187,7 @@ def walk(expr: Expr) -> Iterator[Expr]:
     while waiting:
         found = waiting.pop()
         yield found
-        waiting += reversed(children(found))
+        waiting += children(found)[::-1]
 
 
 def reads(expr: Expr) -> Iterator[Read]:

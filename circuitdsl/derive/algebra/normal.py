@@ -72,7 +72,7 @@ def _is_tidy(word: Word) -> bool:
         if isinstance(x, Matrix):
             in_run = False
             continue
-        if in_run or isinstance(x, Expect | Scalar) or x.signal.name == "1":
+        if in_run or isinstance(x, Expect | Scalar) or (x.signal.name == "1" and isinstance(x, Diagonal)):
             return False
         in_run = True
     return True
@@ -134,8 +134,10 @@ def stands_alone(letter: Letter) -> bool:
     match letter:
         case Matrix():
             return True
-        case Diagonal(signal) | Column(signal) | Row(signal):
+        case Diagonal(signal):
             return signal.name != "1" and signal.size != UNIT
+        case Column(signal) | Row(signal):
+            return signal.size != UNIT
         case _:
             return False
 

@@ -120,7 +120,7 @@ class Symbols:
         for (carrier, scalars), terms in groups.items():
             front = self.factor([_without(t, carrier) for t in terms], poly.rows)
             whole = times(front, expand(carrier))
-            parts.append(times(whole, make_sum(UNIT, UNIT, [(Coefficient(), scalars, ())])))
+            parts.append(times(whole, make_sum(UNIT, UNIT, [(Coefficient(), scalars, ())])) if scalars else whole)
         return total(poly.rows, UNIT, parts)
 
     def _carrier(self, term: Term) -> Signal | None:
