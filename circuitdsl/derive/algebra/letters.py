@@ -39,7 +39,7 @@ class Signal:
     gates: frozenset[str] = field(default=frozenset(), compare=False)
 
     def __hash__(self) -> int:
-        return hash((self.name, self.size))  # quicker than of all fields, and as good
+        return hash(self.name)  # quicker than of all fields, and as good
 
 
 def ones(size: int) -> Signal:
@@ -61,15 +61,24 @@ class Matrix:
 class Column:
     signal: Signal
 
+    def __hash__(self) -> int:
+        return hash(self.signal.name)
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
     signal: Signal
 
+    def __hash__(self) -> int:
+        return ~hash(self.signal.name)
+
 
 @dataclass(frozen=True, slots=True)
 class Diagonal:
     signal: Signal
+
+    def __hash__(self) -> int:
+        return hash(self.signal.name) ^ 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,12 +48,14 @@ class Side:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Motif:
     """One pair. `potential` are the two factors of Φ, columns: what the second synapse follows, and the potential
-    that it brings; None where there is no Φ. `curl`: the difference of the mixed derivatives."""
+    that it brings; None where there is no Φ. `curl`: the difference of the mixed derivatives. `brought`: the credit of
+    each side times the potential that it brings."""
 
     first: Side
     second: Side
     potential: tuple[Sum, Sum] | None
     curl: Sum
+    brought: tuple[Sum, Sum]
 
 
 def find_motifs(symbols: Symbols, drives: Sequence[Drive]) -> list[Motif]:
@@ -72,8 +74,7 @@ def find_motifs(symbols: Symbols, drives: Sequence[Drive]) -> list[Motif]:
                 judged[credits] = _judged(symbols, x, y)
             motif = judged[credits]
             if motif is not None:
-                first, second = (y, x) if motif.turned else (x, y)
-                found.append(Motif(first=first, second=second, potential=motif.potential, curl=motif.curl))
+                found.append(motif.of(x, y))
     return found
 
 
@@ -92,6 +93,12 @@ class _Judged:
     turned: bool
     potential: tuple[Sum, Sum] | None
     curl: Sum
+    brought: tuple[Sum, Sum]
+
+    def of(self, x: Side, y: Side) -> Motif:
+        first, second = (y, x) if self.turned else (x, y)
+        brought = self.brought[::-1] if self.turned else self.brought
+        return Motif(first=first, second=second, potential=self.potential, curl=self.curl, brought=brought)
 
 
 def _following_each_other(symbols: Symbols, sides: Sequence[Side]) -> Iterator[tuple[Side, Side]]:
@@ -125,16 +132,14 @@ def _judged(symbols: Symbols, x: Side, y: Side) -> _Judged | None:
         mixed = derivative(x.drive.signal, y.dendrite), derivative(y.drive.signal, x.dendrite)
         if mixed[0].is_zero or mixed[1].is_zero:
             return None
+        one, two = _brought(symbols, x), _brought(symbols, y)
         told = []
-        for first, second in ((x, y), (y, x)):
+        for first, second, whole in ((x, y, two), (y, x, one)):
             with suppress(NotLinear):
-                found = _potential(symbols, first, second)
+                found = _potential(symbols, first, second, whole)
                 told += [(found, first is y)] if found is not None else []
-        curl = mixed[0] - mixed[1]
-        if told:
-            potential, turned = min(told, key=lambda each: _length(each[0]))
-            return _Judged(turned, potential, curl)
-        return _Judged(turned=False, potential=None, curl=curl)
+        potential, turned = min(told, key=lambda each: _length(each[0]), default=(None, False))
+        return _Judged(turned, potential, mixed[0] - mixed[1], (one, two))
     except NotLinear:
         return None
 
@@ -143,16 +148,20 @@ def _length(potential: tuple[Sum, Sum]) -> int:
     return sum(len(term.word) for part in potential for term in part.terms)
 
 
-def _potential(symbols: Symbols, first: Side, second: Side) -> tuple[Sum, Sum] | None:
-    """Φ = s q with the second's credit s and its potential q, if that is what the first follows too."""
-    arithmetic = symbols.opened.arithmetic
-    follows, brings = second.drive.signal, _potential_of(symbols, second)
-    if not arithmetic.derivative(follows, second.dendrite).is_zero:
+def _brought(symbols: Symbols, side: Side) -> Sum:
+    """The credit of a side times the potential that it brings."""
+    return symbols.opened.arithmetic.mul(side.drive.signal, _potential_of(symbols, side))
+
+
+def _potential(symbols: Symbols, first: Side, second: Side, whole: Sum) -> tuple[Sum, Sum] | None:
+    """Φ = s q, the `whole` of the second's credit s and its potential q, if that is what the first follows too."""
+    derivative = symbols.opened.arithmetic.derivative
+    follows = second.drive.signal
+    if not derivative(follows, second.dendrite).is_zero:
         return None
-    whole = arithmetic.mul(follows, brings)
-    if arithmetic.derivative(whole, first.dendrite) != first.drive.signal:
+    if derivative(whole, first.dendrite) != first.drive.signal:
         return None
-    return _shown(symbols, follows, second), _as_column(brings)
+    return _shown(symbols, follows, second), _as_column(_potential_of(symbols, second))
 
 
 def _shown(symbols: Symbols, poly: Sum, side: Side) -> Sum:
@@ -179,17 +188,14 @@ def _potential_of(symbols: Symbols, side: Side) -> Sum:
 
 def quadratics(symbols: Symbols, motifs: Sequence[Motif]) -> Iterator[Relation]:
     """`A A^T = c B B^T` of every motif whose dendrites get nothing else."""
-    balances: _Balances = {}
     for motif in motifs:
-        found = _quadratic(symbols, motif.first, motif.second, balances)
+        found = _quadratic(symbols, motif)
         if found is not None:
             yield found
 
 
-_Balances = dict[_Credits, tuple[Coefficient, bool] | None]
-
-
-def _quadratic(symbols: Symbols, x: Side, y: Side, balances: _Balances) -> Relation | None:
+def _quadratic(symbols: Symbols, motif: Motif) -> Relation | None:
+    x, y = motif.first, motif.second
     circuit, constants = symbols.circuit, symbols.constants
     one, two = circuit.synapses[x.drive.synapse], circuit.synapses[y.drive.synapse]
     alone = all(len(circuit.values[side.dendrite].currents) == 1 for side in (x, y))
@@ -198,10 +204,7 @@ def _quadratic(symbols: Symbols, x: Side, y: Side, balances: _Balances) -> Relat
         return None
     assert x.drive.decay is not None
     assert y.drive.decay is not None
-    credits = _credits(x, y)
-    if credits not in balances:
-        balances[credits] = _balance(symbols, x, y)
-    found = balances[credits]
+    found = _balance(symbols, motif)
     if found is None or (not found[1] and not (is_dense(one) and is_dense(two))):
         return None
     factor, diagonal_only = found[0] * x.drive.rate * y.drive.rate.inverse(), found[1]
@@ -222,15 +225,14 @@ def _follows_source(symbols: Symbols, side: Side) -> bool:
     return side.drive.pre == source
 
 
-def _balance(symbols: Symbols, x: Side, y: Side) -> tuple[Coefficient, bool] | None:
+def _balance(symbols: Symbols, motif: Motif) -> tuple[Coefficient, bool] | None:
     """The c with s_A p^T + p s_A^T = c (s_B q^T + q s_B^T), or on the diagonal only. Where it is whole, each credit is
     a multiple of the other's potential: such products have no other factors."""
-    arithmetic = symbols.opened.arithmetic
-    p, q = _potential_of(symbols, x), _potential_of(symbols, y)
-    one, two = ratio(x.drive.signal, q), ratio(y.drive.signal, p)
+    p, q = _potential_of(symbols, motif.first), _potential_of(symbols, motif.second)
+    one, two = ratio(motif.first.drive.signal, q), ratio(motif.second.drive.signal, p)
     if one is not None and two is not None:
         return one * two.inverse(), False
-    entries = ratio(arithmetic.mul(x.drive.signal, p), arithmetic.mul(y.drive.signal, q))
+    entries = ratio(*motif.brought)
     return None if entries is None else (entries, True)
 
 
