@@ -191,7 +191,13 @@ def walk(expr: Expr) -> Iterator[Expr]:
 
 
 def reads(expr: Expr) -> Iterator[Read]:
-    return (e for e in walk(expr) if isinstance(e, Read))
+    waiting = [expr]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, Read):
+            yield found
+        else:
+            waiting += children(found)[::-1]
 
 
 # ---------------------------------------------------------------- initial values

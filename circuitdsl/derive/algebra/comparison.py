@@ -111,7 +111,7 @@ def ratio(a: Sum, b: Sum) -> Coefficient | None:
     for candidate in b.terms:
         if (candidate.scalars, candidate.word) == (a.terms[0].scalars, a.terms[0].word):
             c = found * candidate.coefficient.inverse()
-            if scaled(b, c) == a:
+            if len(a.terms) == 1 or scaled(b, c) == a:
                 return c
     return None
 

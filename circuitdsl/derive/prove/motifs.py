@@ -20,9 +20,11 @@ from circuitdsl.derive.algebra.comparison import ratio
 from circuitdsl.derive.algebra.polynomials import signals_of_sum
 from circuitdsl.derive.algebra.products import key
 from circuitdsl.derive.algebra.words import (
+    UNIT,
     Coefficient,
     Signal,
     Sum,
+    Term,
     column,
     diagonal,
     ones,
@@ -228,10 +230,10 @@ def _follows_source(symbols: Symbols, side: Side) -> bool:
 def _balance(symbols: Symbols, motif: Motif) -> tuple[Coefficient, bool] | None:
     """The c with s_A p^T + p s_A^T = c (s_B q^T + q s_B^T), or on the diagonal only. Where it is whole, each credit is
     a multiple of the other's potential: such products have no other factors."""
-    p, q = _potential_of(symbols, motif.first), _potential_of(symbols, motif.second)
-    one, two = ratio(motif.first.drive.signal, q), ratio(motif.second.drive.signal, p)
-    if one is not None and two is not None:
-        return one * two.inverse(), False
+    one, two = _multiple(symbols, motif.first, motif.second), _multiple(symbols, motif.second, motif.first)
+    whole = None if one is None or two is None else ratio(one, two)
+    if whole is not None:
+        return whole, False
     entries = ratio(*motif.brought)
     return None if entries is None else (entries, True)
 
@@ -239,3 +241,11 @@ def _balance(symbols: Symbols, motif: Motif) -> tuple[Coefficient, bool] | None:
 def _square(symbols: Symbols, synapse: ir.Synapse) -> Sum:
     found = symbols.letter(synapse)
     return times(found, transpose(found))
+
+
+def _multiple(symbols: Symbols, side: Side, other: Side) -> Sum | None:
+    """The number of times that a credit is the other's potential, if it is a multiple of that."""
+    (potential,) = _potential_of(symbols, other).terms
+    found = side.drive.signal.terms
+    only = all(t.word == potential.word for t in found)
+    return Sum(UNIT, UNIT, tuple(Term(t.coefficient, t.scalars, ()) for t in found)) if only else None
