@@ -11,12 +11,14 @@ for linear neurons, its diagonal where both credits share a gate.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.comparison import ratio
+from circuitdsl.derive.algebra.constants import sign
 from circuitdsl.derive.algebra.polynomials import signals_of_sum
 from circuitdsl.derive.algebra.products import key
 from circuitdsl.derive.algebra.words import (
@@ -50,38 +52,80 @@ class Side:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Motif:
     """One pair. `potential` are the two factors of Φ, columns: what the second synapse follows, and the potential
-    that it brings; None where there is no Φ. `curl`: the difference of the mixed derivatives. `brought`: the credit of
-    each side times the potential that it brings."""
+    that it brings; None where there is no Φ. `curl`: the difference of the mixed derivatives."""
 
     first: Side
     second: Side
     potential: tuple[Sum, Sum] | None
     curl: Sum
-    brought: tuple[Sum, Sum]
 
 
-def find_motifs(symbols: Symbols, drives: Sequence[Drive]) -> list[Motif]:
-    """Every pair of synapses on two dendrites of one neuron, each of which follows the other's potential."""
-    found: list[Motif] = []
-    by_neuron: dict[str, list[Side]] = {}
-    for drive in drives:
-        synapse = symbols.circuit.synapses[drive.synapse]
-        if drive.passage.is_open and drive.uneven is None:  # J has no part for any other pull
-            by_neuron.setdefault(synapse.post, []).append(Side(drive, synapse.dendrite))
-    for sides in by_neuron.values():
+@dataclass(frozen=True, eq=False)
+class Motifs:
+    """The motifs of a circuit and what is quadratic in their weights, found when it is asked for: of all this, verdicts
+    are made of `opposed` alone. `products`: credits times the potentials that their synapses bring."""
+
+    symbols: Symbols = field(repr=False)
+    drives: Sequence[Drive] = field(repr=False)
+    products: dict[tuple[Sum, str], Sum] = field(default_factory=dict, repr=False)
+
+    def __iter__(self) -> Iterator[Motif]:
+        return iter(self.found)
+
+    @cached_property
+    def found(self) -> tuple[Motif, ...]:
+        """Every pair of synapses on two dendrites of one neuron, each of which follows the other's potential."""
+        found: list[Motif] = []
         judged: dict[_Credits, _Judged | None] = {}
-        for x, y in _following_each_other(symbols, sides):
+        for x, y in self._pairs():
             credits = _credits(x, y)
             if credits not in judged:
-                judged[credits] = _judged(symbols, x, y)
+                judged[credits] = _judged(self.symbols, x, y, self._brought)
             motif = judged[credits]
             if motif is not None:
-                found.append(motif.of(x, y))
-    return found
+                first, second = (y, x) if motif.turned else (x, y)
+                found.append(Motif(first=first, second=second, potential=motif.potential, curl=motif.curl))
+        return tuple(found)
+
+    @cached_property
+    def quadratics(self) -> tuple[Relation, ...]:
+        """`A A^T = c B B^T` of every motif whose dendrites get nothing else."""
+        found = (_quadratic(self.symbols, motif.first, motif.second, self._brought) for motif in self)
+        return tuple(relation for relation in found if relation is not None)
+
+    def opposed(self) -> tuple[Relation, ...]:
+        """Those with c < 0."""
+        seen: set[_Credits] = set()
+        for x, y in self._pairs():
+            credits = _credits(x, y) if _may_balance(self.symbols, x, y) else None
+            if credits is not None and credits not in seen:
+                seen.add(credits)
+                c = ratio(self._brought(x), self._brought(y))
+                if c is not None and sign(c) < 0:
+                    return tuple(relation for relation in self.quadratics if sign(relation.factor) < 0)
+        return ()
+
+    def _pairs(self) -> Iterator[tuple[Side, Side]]:
+        by_neuron: dict[str, list[Side]] = {}
+        for drive in self.drives:
+            synapse = self.symbols.circuit.synapses[drive.synapse]
+            if drive.passage.is_open and drive.uneven is None:  # J has no part for any other pull
+                by_neuron.setdefault(synapse.post, []).append(Side(drive, synapse.dendrite))
+        for sides in by_neuron.values():
+            yield from _following_each_other(self.symbols, sides)
+
+    def _brought(self, side: Side) -> Sum:
+        """The credit of a side times the potential that it brings."""
+        asked = side.drive.signal, side.dendrite
+        if asked not in self.products:
+            potential = _potential_of(self.symbols, side)
+            self.products[asked] = self.symbols.opened.arithmetic.mul(side.drive.signal, potential)
+        return self.products[asked]
 
 
 #: The credits and dendrites of two sides: what a motif is depends on no more of them.
 _Credits = tuple[Sum, str, Sum, str]
+_Brought = Callable[[Side], Sum]
 
 
 def _credits(x: Side, y: Side) -> _Credits:
@@ -95,12 +139,6 @@ class _Judged:
     turned: bool
     potential: tuple[Sum, Sum] | None
     curl: Sum
-    brought: tuple[Sum, Sum]
-
-    def of(self, x: Side, y: Side) -> Motif:
-        first, second = (y, x) if self.turned else (x, y)
-        brought = self.brought[::-1] if self.turned else self.brought
-        return Motif(first=first, second=second, potential=self.potential, curl=self.curl, brought=brought)
 
 
 def _following_each_other(symbols: Symbols, sides: Sequence[Side]) -> Iterator[tuple[Side, Side]]:
@@ -128,20 +166,19 @@ def _made_of(symbols: Symbols, poly: Sum) -> set[str]:
     return found
 
 
-def _judged(symbols: Symbols, x: Side, y: Side) -> _Judged | None:
+def _judged(symbols: Symbols, x: Side, y: Side, brought: _Brought) -> _Judged | None:
     derivative = symbols.opened.arithmetic.derivative
     try:
         mixed = derivative(x.drive.signal, y.dendrite), derivative(y.drive.signal, x.dendrite)
         if mixed[0].is_zero or mixed[1].is_zero:
             return None
-        one, two = _brought(symbols, x), _brought(symbols, y)
         told = []
-        for first, second, whole in ((x, y, two), (y, x, one)):
+        for first, second in ((x, y), (y, x)):
             with suppress(NotLinear):
-                found = _potential(symbols, first, second, whole)
+                found = _potential(symbols, first, second, brought)
                 told += [(found, first is y)] if found is not None else []
         potential, turned = min(told, key=lambda each: _length(each[0]), default=(None, False))
-        return _Judged(turned, potential, mixed[0] - mixed[1], (one, two))
+        return _Judged(turned, potential, mixed[0] - mixed[1])
     except NotLinear:
         return None
 
@@ -150,18 +187,13 @@ def _length(potential: tuple[Sum, Sum]) -> int:
     return sum(len(term.word) for part in potential for term in part.terms)
 
 
-def _brought(symbols: Symbols, side: Side) -> Sum:
-    """The credit of a side times the potential that it brings."""
-    return symbols.opened.arithmetic.mul(side.drive.signal, _potential_of(symbols, side))
-
-
-def _potential(symbols: Symbols, first: Side, second: Side, whole: Sum) -> tuple[Sum, Sum] | None:
-    """Φ = s q, the `whole` of the second's credit s and its potential q, if that is what the first follows too."""
+def _potential(symbols: Symbols, first: Side, second: Side, brought: _Brought) -> tuple[Sum, Sum] | None:
+    """Φ = s q with the second's credit s and its potential q, if that is what the first follows too."""
     derivative = symbols.opened.arithmetic.derivative
     follows = second.drive.signal
     if not derivative(follows, second.dendrite).is_zero:
         return None
-    if derivative(whole, first.dendrite) != first.drive.signal:
+    if derivative(brought(second), first.dendrite) != first.drive.signal:
         return None
     return _shown(symbols, follows, second), _as_column(_potential_of(symbols, second))
 
@@ -188,27 +220,21 @@ def _potential_of(symbols: Symbols, side: Side) -> Sum:
 # ---------------------------------------------------------------- quadratic relations
 
 
-def quadratics(symbols: Symbols, motifs: Sequence[Motif]) -> Iterator[Relation]:
-    """`A A^T = c B B^T` of every motif whose dendrites get nothing else."""
-    for motif in motifs:
-        found = _quadratic(symbols, motif)
-        if found is not None:
-            yield found
+def _may_balance(symbols: Symbols, *sides: Side) -> bool:
+    """Whether nothing but the potentials of two synapses moves their squares."""
+    alone = all(len(symbols.circuit.values[side.dendrite].currents) == 1 for side in sides)
+    settle = alone and all(settles(side.drive, symbols.constants) for side in sides)
+    return settle and all(_follows_source(symbols, side) for side in sides)
 
 
-def _quadratic(symbols: Symbols, motif: Motif) -> Relation | None:
-    x, y = motif.first, motif.second
+def _quadratic(symbols: Symbols, x: Side, y: Side, brought: _Brought) -> Relation | None:
     circuit, constants = symbols.circuit, symbols.constants
     one, two = circuit.synapses[x.drive.synapse], circuit.synapses[y.drive.synapse]
-    alone = all(len(circuit.values[side.dendrite].currents) == 1 for side in (x, y))
-    settle = all(settles(side.drive, constants) for side in (x, y))
-    if not alone or not settle or not _follows_source(symbols, x) or not _follows_source(symbols, y):
+    found = _balance(symbols, x, y, brought) if _may_balance(symbols, x, y) else None
+    if found is None or (not found[1] and not (is_dense(one) and is_dense(two))):
         return None
     assert x.drive.decay is not None
     assert y.drive.decay is not None
-    found = _balance(symbols, motif)
-    if found is None or (not found[1] and not (is_dense(one) and is_dense(two))):
-        return None
     factor, diagonal_only = found[0] * x.drive.rate * y.drive.rate.inverse(), found[1]
     slow = constants.equal(x.drive.decay, y.drive.decay) and is_free(one) and is_free(two)
     if not slow:
@@ -227,14 +253,14 @@ def _follows_source(symbols: Symbols, side: Side) -> bool:
     return side.drive.pre == source
 
 
-def _balance(symbols: Symbols, motif: Motif) -> tuple[Coefficient, bool] | None:
+def _balance(symbols: Symbols, x: Side, y: Side, brought: _Brought) -> tuple[Coefficient, bool] | None:
     """The c with s_A p^T + p s_A^T = c (s_B q^T + q s_B^T), or on the diagonal only. Where it is whole, each credit is
     a multiple of the other's potential: such products have no other factors."""
-    one, two = _multiple(symbols, motif.first, motif.second), _multiple(symbols, motif.second, motif.first)
+    one, two = _multiple(symbols, x, y), _multiple(symbols, y, x)
     whole = None if one is None or two is None else ratio(one, two)
     if whole is not None:
         return whole, False
-    entries = ratio(*motif.brought)
+    entries = ratio(brought(x), brought(y))
     return None if entries is None else (entries, True)
 
 

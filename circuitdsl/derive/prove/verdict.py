@@ -36,7 +36,6 @@ from circuitdsl.derive.prove.hypotheses import (
 from circuitdsl.derive.prove.levels import Levels
 from circuitdsl.derive.prove.matching import Form, divided, forms
 from circuitdsl.derive.prove.missing import Search, almost, missing
-from circuitdsl.derive.prove.motifs import quadratics
 from circuitdsl.derive.prove.over_ticks import Reading, reading_of
 from circuitdsl.derive.prove.reasons import (
     AgainstEach,
@@ -120,9 +119,8 @@ def _derived(circuit: ir.Circuit) -> Proof:
     for relation in reading.relations:
         for name in dict.fromkeys(relation.synapses):
             by_synapse.setdefault(name, []).append(relation)
-    squares = list(quadratics(symbols, motifs))
     single = one_tick(circuit)
-    rest = at_all_rests(symbols, drives, squares, learning) if single else Rest()
+    rest = at_all_rests(symbols, drives, motifs.opposed(), learning) if single else Rest()
     levels = Levels(symbols)
     transports = _Transports(levels, _transports(levels, reading.relations, _readouts(rules, learning)))
     roles = roles_of(circuit)
@@ -138,8 +136,8 @@ def _derived(circuit: ir.Circuit) -> Proof:
         circuit=written,
         symbols=symbols,
         findings=findings,
-        relations=(*reading.relations, *squares),
-        motifs=tuple(motifs),
+        between=tuple(reading.relations),
+        motifs=motifs,
         rest=rest,
         dc=dc,
         depth=depth_conditions(symbols, rules) if single else (),
