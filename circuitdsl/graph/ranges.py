@@ -263,7 +263,7 @@ class Ranges:
             return UNKNOWN
         each = self.known[Weights(synapse.name)] * self._at(current.source)
         least, most = self.mask(synapse).fan_in
-        return each.times(least).hull(each.times(most))
+        return each.times(least) if least == most else each.times(least).hull(each.times(most))
 
     def _widened(self, quantity: Quantity, old: Range, new: Range) -> Range:
         """The new range with the ends that grew moved on to likely ones: first to just before them."""

@@ -168,9 +168,12 @@ def _shared(runs: list[Word]) -> Word:
     ends = {end_of_run(run[-1]) for run in runs}
     if len(ends) > 1 or any(end_of_run(x) not in ("diagonal", "column") for run in runs for x in run):
         return ()
-    common = Counter(map(as_diagonal, runs[0]))
-    for run in runs[1:]:
-        common &= Counter(map(as_diagonal, run))
+    first, *others = [list(map(as_diagonal, run)) for run in runs]
+    if any(set(first).isdisjoint(other) for other in others):
+        return ()
+    common = Counter(first)
+    for other in others:
+        common &= Counter(other)
     found = sorted(common.elements(), key=letter_key)
     if ends != {"column"}:
         return tuple(found)

@@ -159,7 +159,7 @@ def _number(word: Word) -> Word:
 
 
 def reversed_word(word: Word) -> Word:
-    return tuple(_transposed(letter) for letter in reversed(word))
+    return tuple([_transposed(letter) for letter in reversed(word)])
 
 
 def _transposed(letter: Letter) -> Letter:

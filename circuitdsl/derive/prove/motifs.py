@@ -117,10 +117,11 @@ class Motifs:
     def _brought(self, side: Side) -> Sum:
         """The credit of a side times the potential that it brings."""
         asked = side.drive.signal, side.dendrite
-        if asked not in self.products:
+        found = self.products.get(asked)
+        if found is None:
             potential = _potential_of(self.symbols, side)
-            self.products[asked] = self.symbols.opened.arithmetic.mul(side.drive.signal, potential)
-        return self.products[asked]
+            found = self.products[asked] = self.symbols.opened.arithmetic.mul(side.drive.signal, potential)
+        return found
 
 
 #: The credits and dendrites of two sides: what a motif is depends on no more of them.

@@ -193,9 +193,10 @@ class Transport:
 
     def reduced(self, poly: Sum) -> tuple[Sum, Grounds]:
         """A polynomial of units as a column, its carriers reduced, rewritten. Raises NotLinear."""
-        if poly not in self.credits:
-            self.credits[poly] = self._reduced(poly)
-        return self.credits[poly]
+        found = self.credits.get(poly)
+        if found is None:
+            found = self.credits[poly] = self._reduced(poly)
+        return found
 
     def _reduced(self, poly: Sum) -> tuple[Sum, Grounds]:
         way = _Way(self)
@@ -317,10 +318,10 @@ class Transport:
     def seen(self, credit: Sum, dendrite: str) -> list[tuple[Form, Grounds]]:
         """`compare`, whether or not the credit has the gates of the gradient."""
         asked = credit, dendrite
-        if asked not in self.compared:
-            found = self._seen(credit, dendrite)
-            self.compared[asked] = found
-        return self.compared[asked]
+        found = self.compared.get(asked)
+        if found is None:
+            found = self.compared[asked] = self._seen(credit, dendrite)
+        return found
 
     def _seen(self, credit: Sum, dendrite: str) -> list[tuple[Form, Grounds]]:
         for quotients in (self._quotients, self._further):

@@ -239,17 +239,19 @@ class Symbols:
     def written_out(self, poly: Sum) -> Sum:
         """A polynomial of opened units as a column, its carriers expanded down to rates and errors. Raises
         NotLinear."""
-        if poly not in self.columns:
-            self.columns[poly] = self.column(poly, self.expanded)
-        return self.columns[poly]
+        found = self.columns.get(poly)
+        if found is None:
+            found = self.columns[poly] = self.column(poly, self.expanded)
+        return found
 
     # ------------------------------------------------------------ for showing
 
     def shown(self, poly: Sum) -> Sum:
         """A polynomial of plain units as a column, its carriers opened by one synapse."""
-        if poly not in self.seen:
-            self.seen[poly] = self.column(poly, self.one_synapse)
-        return self.seen[poly]
+        found = self.seen.get(poly)
+        if found is None:
+            found = self.seen[poly] = self.column(poly, self.one_synapse)
+        return found
 
     def one_synapse(self, carrier: Signal) -> Sum:
         if not self.is_driven(carrier.name) or len(self.circuit.values[carrier.name].currents) > MAX_SHOWN:
