@@ -116,6 +116,11 @@ def ratio(a: Sum, b: Sum) -> Coefficient | None:
     return None
 
 
+def up_to_factor(a: Sum) -> object:
+    """Equal for multiples of each other."""
+    return a.rows, a.cols, tuple((t.scalars, t.word) for t in a.terms)
+
+
 def may_end_with(a: Sum, b: Sum) -> bool:
     """Whether the matrices of each word of b end some word of a: else a is no `m b` with m in front. Quick."""
     ends = [_matrices(t.word) for t in a.terms]

@@ -11,6 +11,7 @@ import gc
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import count, islice
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
@@ -194,7 +195,7 @@ def _readouts(rules: Mapping[str, Drive | Unread], learning: frozenset[str]) -> 
     return frozenset(found)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Court:
     """All that verdicts on one circuit's synapses need."""
 
@@ -210,7 +211,7 @@ class _Court:
     fading: Mapping[str, Why]
     assumed: dict[Grounds, Assumed] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def _search(self) -> Search:
         return Search(self.symbols, self.rules, self.transports.last)
 
