@@ -23,9 +23,8 @@ derive/algebra/notation.py, putting numbers for letters in derive/read/numeric.p
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, assert_never
+from typing import Any, NamedTuple, assert_never
 
 from circuitdsl.derive.algebra.letters import (
     MINUS,
@@ -118,15 +117,14 @@ __all__ = [
 _ALONE = Term(PLAIN, (), ())
 
 
-@dataclass(frozen=True, slots=True)
-class Sum:
+class Sum(NamedTuple):  # many are made, as of terms
     """A matrix of axes rows x cols, as a sum in normal form. Made by the functions below only."""
 
     rows: int
     cols: int
     terms: tuple[Term, ...]
 
-    def __add__(self, other: Sum) -> Sum:
+    def __add__(self, other: Sum) -> Sum:  # type: ignore[override]
         return plus(self, other)
 
     def __sub__(self, other: Sum) -> Sum:
