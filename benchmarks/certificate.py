@@ -2,9 +2,9 @@
 
     python benchmarks/certificate.py [CIRCUIT ...] [--rounds 3]
 
-For each circuit `circuitdsl run --learn circuit --seeds 5` and `circuitdsl certify` (five seeds), after one of each to
-compile: the median of their elapsed and processor seconds, and the ratio. Default: the flagships and one circuit of each kind. The
-goal: a ratio of at most 1.2 of the elapsed time.
+For each circuit `circuitdsl run --learn circuit --seeds 5` and `circuitdsl certify` (five seeds), after one of each
+to compile: the median of their elapsed and processor seconds, and the ratio. Default: the flagships and one circuit
+of each kind. The goal: a ratio of at most 1.2 of the elapsed time.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ def pace(derivation: Derivation, assumed: Assumed) -> float | None:
         case AtRest(synapse=of):
             rates += _decay(derivation, of)
         case Attracted(left=left, right=right):
-            own = (r for r in derivation.relations if r.synapses == (left, right) and r.rate is not None)
+            own = (r for r in derivation.between if r.synapses == (left, right) and r.rate is not None)
             rates += [value(r.rate) for r in own if r.rate is not None]
         case Relation():
             rates += (rate for name in assumed.synapses for rate in _decay(derivation, name))
@@ -158,7 +158,7 @@ def _evaluated(assumed: Assumed, at: Checkpoint) -> Assumption:
                 residual=there,
                 met=is_met(hypothesis, there),
                 excess=there / threshold if threshold > 0 else ANY * there + (there > 0),
-                missed=missed(hypothesis, there, at.derivation.relations, words),
+                missed=missed(hypothesis, there, at.derivation.between, words),
                 pace=pace(at.derivation, hypothesis),
             )
         case _:

@@ -82,8 +82,8 @@ def certify(
     else is not said comes from the task. Training runs on `engine` in `dtype`; it is measured in float64 at
     about `moments` checkpoints, spaced geometrically, on `examples` training examples, others in each seed (default:
     512, or as many as the training pays for; more draws of them where a rule has noise). `long`: it trains until all
-    that its derivation assumes could have come about, 8/(eta gamma) updates at least. `jobs`: how many seeds at once (all
-    processors; one, if it is interpreted); `cluster`: the address of a dask scheduler to send them to instead.
+    that its derivation assumes could have come about, 8/(eta gamma) updates at least. `jobs`: how many seeds at once
+    (all processors; one, if it is interpreted); `cluster`: the address of a dask scheduler to send them to instead.
     Deterministic, wherever it runs.
     Raises UsageError for a circuit without loss or learning weights and for impossible settings, CircuitError for
     data that do not fit, Unfinished if the cluster is lost."""

@@ -221,7 +221,7 @@ def _limits(synapse: ir.Synapse, at: Checkpoint) -> tuple[float | None, float | 
 
 def _distance(names: tuple[str, str], at: Checkpoint) -> float:
     """|left - factor right| / |left| of the relation of two synapses, the largest if there are several."""
-    own = [r for r in at.derivation.relations if r.synapses == names and r.kind != "quadratic"]
+    own = [r for r in at.derivation.between if r.synapses == names]
     own = [r for r in own if r.holds != "rest"] or own
     found = [off(at.derivation, r, at.state) for r in own]
     return max(found, default=float("nan"))
@@ -265,7 +265,7 @@ def _second_order(name: str, at: Checkpoint) -> float:
     """What terms of second order come to. Of the relations of a synapse that hold for small steps: what these terms add
     to the difference in an update, against what decay takes of it: so far from 0 they can keep it, as a part of the
     left side. Of others, which move while they are looked at: the size of an update as a part of the weight."""
-    own = [r for r in at.derivation.relations if r.holds == "slow" and r.synapses[0] == name and r.kind != "quadratic"]
+    own = [r for r in at.derivation.between if r.holds == "slow" and r.synapses[0] == name]
     if own:
         return max(_kept_apart(r, at) for r in own)
     if name in at.state.kept:

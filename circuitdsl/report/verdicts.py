@@ -127,7 +127,7 @@ def _derived(derivation: Derivation, found: Told) -> list[str]:
     relations = found.grounds.relations if found.grounds is not None else ()
     rests = [f"{words.equation(r)} ({', '.join(neglected_by(r)) or r.holds})" for r in relations]
     if found.grounds is not None:
-        rests += [words.lemma(lemma) for lemma in found.grounds.lemmas if lemma.grounds.all_relations()]
+        rests += [words.lemma(lemma) for lemma in found.grounds.lemmas if lemma.rests]
     if found.balance is not None:
         rests = [found.because[-1]]
     elif not rests and found.form is None and found.because:

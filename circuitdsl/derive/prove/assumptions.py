@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from circuitdsl.derive.prove.hypotheses import (
     AtRest,
@@ -128,4 +129,9 @@ def of_units(units: Units) -> Iterator[Hypothesis]:
 
 def unique(hypotheses: Iterable[Hypothesis]) -> tuple[Hypothesis, ...]:
     """Each once, in an order of their own."""
-    return tuple(sorted(dict.fromkeys(hypotheses), key=lambda h: (type(h).__name__, natural(str(h)))))
+    return tuple(sorted(dict.fromkeys(hypotheses), key=_place))
+
+
+@lru_cache(maxsize=1 << 16)  # a chain of layers asks for the same ones in each of them
+def _place(hypothesis: Hypothesis) -> tuple[object, ...]:
+    return type(hypothesis).__name__, natural(str(hypothesis))

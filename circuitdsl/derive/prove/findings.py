@@ -16,7 +16,7 @@ from circuitdsl.derive.prove.dual import Dual
 from circuitdsl.derive.prove.flow import Balance
 from circuitdsl.derive.prove.hypotheses import Hypothesis
 from circuitdsl.derive.prove.matching import Form
-from circuitdsl.derive.prove.motifs import Motif
+from circuitdsl.derive.prove.motifs import Motifs
 from circuitdsl.derive.prove.reasons import (
     Contradicted,
     Inconsistent,
@@ -90,17 +90,22 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """Everything derived about a circuit. `dc`: all consistency scores have one sign (None: not known). `depth`: what
-    the depth of four-synapse circuits asks of decays."""
+    """Everything derived about a circuit. `between`: the linear relations of weights. `dc`: all consistency scores have
+    one sign (None: not known). `depth`: what the depth of four-synapse circuits asks of decays."""
 
     circuit: ir.Circuit = field(repr=False)
     symbols: Symbols = field(repr=False)
     findings: Mapping[str, Finding]
-    relations: tuple[Relation, ...]
-    motifs: tuple[Motif, ...]
+    between: tuple[Relation, ...]
+    motifs: Motifs
     rest: Rest
     dc: bool | None
     depth: tuple[DepthCondition, ...] = ()
+
+    @property
+    def relations(self) -> tuple[Relation, ...]:
+        """All relations of weights, those of their squares too."""
+        return (*self.between, *self.motifs.quadratics)
 
 
 #: A finding, or a proof, with its words or without.

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
@@ -120,7 +120,7 @@ class Symbols:
         for (carrier, scalars), terms in groups.items():
             front = self.factor([_without(t, carrier) for t in terms], poly.rows)
             whole = times(front, expand(carrier))
-            parts.append(times(whole, make_sum(UNIT, UNIT, [(Coefficient(), scalars, ())])))
+            parts.append(times(whole, make_sum(UNIT, UNIT, [(Coefficient(), scalars, ())])) if scalars else whole)
         return total(poly.rows, UNIT, parts)
 
     def _carrier(self, term: Term) -> Signal | None:
@@ -239,17 +239,19 @@ class Symbols:
     def written_out(self, poly: Sum) -> Sum:
         """A polynomial of opened units as a column, its carriers expanded down to rates and errors. Raises
         NotLinear."""
-        if poly not in self.columns:
-            self.columns[poly] = self.column(poly, self.expanded)
-        return self.columns[poly]
+        found = self.columns.get(poly)
+        if found is None:
+            found = self.columns[poly] = self.column(poly, self.expanded)
+        return found
 
     # ------------------------------------------------------------ for showing
 
     def shown(self, poly: Sum) -> Sum:
         """A polynomial of plain units as a column, its carriers opened by one synapse."""
-        if poly not in self.seen:
-            self.seen[poly] = self.column(poly, self.one_synapse)
-        return self.seen[poly]
+        found = self.seen.get(poly)
+        if found is None:
+            found = self.seen[poly] = self.column(poly, self.one_synapse)
+        return found
 
     def one_synapse(self, carrier: Signal) -> Sum:
         if not self.is_driven(carrier.name) or len(self.circuit.values[carrier.name].currents) > MAX_SHOWN:
@@ -337,7 +339,7 @@ def _without(term: Term, carrier: Signal) -> Term:
     """The term without one of its signals, and without its numbers."""
     word = list(term.word)
     word.remove(Diagonal(carrier))
-    return replace(term, scalars=(), word=tuple(word))
+    return Term(term.coefficient, (), tuple(word))
 
 
 def _product(term: Term, signals: Counter[Signal], size: int) -> Sum:

@@ -208,7 +208,7 @@ class _Teller:
         assert self.finding.grounds is not None
         for lemma in self.finding.grounds.lemmas:
             grounds = lemma.grounds
-            if not grounds.all_relations():
+            if not lemma.rests:
                 continue
             value = self.derivation.circuit.values[lemma.source]
             made = words.math(f"{words.notation.name(lemma.source)} = {words.sum(self._made_of(value))}")
@@ -226,7 +226,7 @@ class _Teller:
 
     def _with(self, grounds: Grounds) -> str:
         """The lemmas that were shown for other neurons, and the relations, that a line is read with."""
-        lemmas = [self.words.lemma(x) for x in grounds.lemmas if x.grounds.all_relations()]
+        lemmas = [self.words.lemma(x) for x in grounds.lemmas if x.rests]
         shown = ", ".join([*lemmas, *map(self.words.equation, grounds.relations)])
         return f"with {shown}: " if shown else ""
 
