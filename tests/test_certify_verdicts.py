@@ -78,7 +78,7 @@ def test_h_of_gains(gain: str) -> None:
     assert found["W"].derived == "gradient"
     assert found["W"].outcome is not None
     assert (found["W"].status, found["W"].outcome.seeds) == ("confirmed", 2), found["W"].outcome.why
-    assert found["W"].aligned > 0.97
+    assert found["W"].aligned > 0.95
 
 
 def test_what_is_not_reached_is_no_contradiction() -> None:
