@@ -305,6 +305,7 @@ class Value(Entity):
     lifetime: Lifetime = Lifetime.EXAMPLE
     update: Expr | None = None
     update_span: Span | None = field(default=None, compare=False, repr=False)
+    of: str | None = field(default=None, repr=False)  # of an ADJOINT: the value whose adjoint it is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

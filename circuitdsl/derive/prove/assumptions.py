@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from circuitdsl.derive.algebra.notation import signal_text, written
 from circuitdsl.derive.prove.hypotheses import (
     AtRest,
     Attracted,
@@ -92,7 +93,7 @@ def of_relation(circuit: ir.Circuit, relation: Relation) -> Iterator[Hypothesis]
             for synapse in (one, two):
                 yield from at_rest(synapse)
     yield from relation.assumes
-    yield from map(MeanField, sorted(relation.gates))
+    yield from map(MeanField, relation.gates)
     yield from of_masks(circuit, relation.synapses)
 
 
@@ -123,9 +124,20 @@ def of_masks(circuit: ir.Circuit, synapses: Iterable[str]) -> Iterator[Hypothesi
 def of_units(units: Units) -> Iterator[Hypothesis]:
     """What the equations of units have been read with."""
     yield from map(OneHot, sorted(units.assumed))
-    yield from map(OffKink, sorted(units.arithmetic.kinks))
+    yield from map(OffKink, units.arithmetic.kinks)
 
 
 def unique(hypotheses: Iterable[Hypothesis]) -> tuple[Hypothesis, ...]:
     """Each once, in an order of their own."""
-    return tuple(sorted(dict.fromkeys(hypotheses), key=lambda h: (type(h).__name__, natural(str(h)))))
+    return tuple(sorted(dict.fromkeys(hypotheses), key=_place))
+
+
+def _place(hypothesis: Hypothesis) -> tuple[object, ...]:
+    match hypothesis:
+        case MeanField(gate=gate):
+            of = signal_text(gate)
+        case OffKink(kink=kink):
+            of = written(kink.argument)
+        case _:
+            of = str(hypothesis)
+    return type(hypothesis).__name__, natural(of)
