@@ -419,7 +419,7 @@ class Arithmetic(Products):
     def _relu_of(self, z: Signal) -> Signal:
         if z.nature is not Nature.ANY:
             return z
-        made, gates = Made("relu", diagonal(z)), frozenset[Identity]({Made("step", diagonal(z))})
+        made, gates = Made("relu", diagonal(z)), frozenset[Identity]({self.above_zero(z)})
         found = self.signal(self.known_as(made), z.size, Nature.NONNEGATIVE, random=z.random, gates=gates, made=made)
         self.bases.setdefault(found, z)
         return self.rectified.setdefault(key(z), found)

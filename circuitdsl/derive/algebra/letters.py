@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 if TYPE_CHECKING:
     from circuitdsl.derive.algebra.words import Sum
@@ -32,14 +32,10 @@ class Nature(StrEnum):
 # ---------------------------------------------------------------- what a signal is
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(NamedTuple):  # most signals are: the hash of a tuple is quick
     """What the circuit has a name for: a value, a coefficient, or the weights of a one-to-one synapse."""
 
     name: str
-
-    def __hash__(self) -> int:
-        return hash(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +58,9 @@ class Delta:
 
     dendrite: str
     shown: str = field(compare=False)
+
+    def __hash__(self) -> int:
+        return hash(self.dendrite)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,7 @@ class Made:
     code: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        form = (self.function, self.part, *map(form_of, (self.argument, *self.others)))
+        form = (self.function, self.part, *map(form_of, self.others), *form_of(self.argument))
         object.__setattr__(self, "form", form)
         object.__setattr__(self, "code", hash(form))
 
@@ -144,11 +143,19 @@ Identity = Named | Adjoint | Before | Delta | Ones | Stated | Made | Slope | Dra
 Form = tuple[Any, ...]
 
 ONES = Ones()
+#: What the circuit has names for.
+IN_CIRCUIT = (Named, Adjoint)
 
 
 def form_of(a: Sum) -> Form:
-    """Of a polynomial of the signals of one unit."""
-    return tuple([(t.coefficient, tuple(map(_form_of_word, t.scalars)), _form_of_word(t.word)) for t in a.terms])
+    """Of a polynomial of the signals of one unit: of each term its number, its scalar words, and its signals."""
+    found: list[Any] = []
+    for term in a.terms:
+        found.append(term.coefficient)
+        if term.scalars:
+            found.append(tuple(map(_form_of_word, term.scalars)))
+        found += [x.signal.of if type(x) is Diagonal else _form_of_letter(x) for x in term.word]
+    return tuple(found)
 
 
 def _form_of_word(word: Word) -> Form:
@@ -182,18 +189,14 @@ class Signal:
     random: bool = True
     weight: bool = False
     gates: frozenset[Identity] = field(default=frozenset(), compare=False)
-    code: int = field(init=False, compare=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "code", hash((self.of, self.size)))  # quicker than of all fields, and as good
 
     def __hash__(self) -> int:
-        return self.code
+        return hash((self.of, self.size))  # quicker than of all fields, and as good
 
     @property
     def value(self) -> str | None:
         """The name that the circuit has for it; None if it has none."""
-        return self.name if isinstance(self.of, Named | Adjoint) else None
+        return self.name if isinstance(self.of, IN_CIRCUIT) else None
 
 
 def named(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import assert_never
 
 from circuitdsl.derive.algebra import expressions
@@ -317,7 +316,8 @@ def signal(
     gates: frozenset[Identity] = frozenset(),
 ) -> Signal:  # fmt: skip
     """A signal, with its name."""
-    return Signal(of=of, name=signal_text(of), size=size, nature=nature, random=random, gates=gates)
+    name = of.name if isinstance(of, Named) else signal_text(of)
+    return Signal(of=of, name=name, size=size, nature=nature, random=random, gates=gates)
 
 
 def signal_text(of: Identity) -> str:
@@ -350,12 +350,12 @@ def signal_text(of: Identity) -> str:
 
 def _made(of: Made) -> str:
     """`relu(h.basal)`, `1[h.basal > 0]`, `(0.2 + 0.8·1[h.basal > 0])`."""
+    if of.function in ("step", "ne"):
+        return f"1[{_condition(of)}]"
     first, *others = map(written, of.arguments)
     match of.function:
         case "":
             return f"({first})"
-        case "step" | "ne":
-            return f"1[{_condition(of)}]"
         case "inverse":
             return f"1/({first})"
         case "pow":
@@ -380,8 +380,8 @@ def _condition(gate: Made) -> str:
     flat = [t.coefficient for t in gate.argument.terms if not t.word]
     match [(t.coefficient, t.word) for t in gate.argument.terms if t.word]:
         case [(c, (Diagonal(z),))] if len(flat) < 2 and not any(t.scalars for t in gate.argument.terms):
-            at = Coefficient(-flat[0].number, flat[0].params) * c.inverse() if flat else Coefficient(Fraction(0))
-            return f"{z.name} {'<' if c.number < 0 else '>'} {coefficient_text(at)}"
+            at = coefficient_text(Coefficient(-flat[0].number, flat[0].params) * c.inverse()) if flat else "0"
+            return f"{z.name} {'<' if c.number < 0 else '>'} {at}"
         case _:
             return f"{written(gate.argument)} > 0"
 

@@ -63,6 +63,7 @@ class Products(ABC):
     made: dict[Key, Made] = field(default_factory=dict)
     kinks: set[Made] = field(default_factory=set)  # what has been taken as never exactly 0
     steps: list[Key] = field(default_factory=list)  # those made by `step`, in the order in which they were met
+    zeros: dict[Key, Made] = field(default_factory=dict)  # 1[z > 0], by z
     openings: dict[Key, tuple[Signal, Coefficient] | None] = field(default_factory=dict)  # (z, t) of 1[z > t]
     known: Known = field(init=False)
 
@@ -105,6 +106,12 @@ class Products(ABC):
     @abstractmethod
     def relu(self, p: Sum) -> Sum:
         """max(p, 0)."""
+
+    def above_zero(self, z: Signal) -> Made:
+        """The gate 1[z > 0], which need not have been met."""
+        if key(z) not in self.zeros:
+            self.zeros[key(z)] = Made("step", diagonal(z))
+        return self.zeros[key(z)]
 
     def mul(self, a: Sum, b: Sum) -> Sum:
         return self.reduced(times(a, b))
@@ -171,7 +178,7 @@ class Products(ABC):
 
     def _gated(self, signal: Signal, rest: list[Signal], known: set[Identity]) -> Sum | None:
         """What a signal is where the gates beside it are open; None where they tell nothing of it."""
-        if signal.nature is Nature.ANY and Made("step", diagonal(signal)) in known:
+        if signal.nature is Nature.ANY and self.above_zero(signal) in known:
             return self.relu(diagonal(signal))
         for gate in rest:
             opening = self._opening(key(gate)) if gate.nature is Nature.GATE else None

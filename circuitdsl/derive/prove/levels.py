@@ -104,7 +104,9 @@ def tails(a: Sum) -> frozenset[Tail]:
 
 
 def in_order(ends: Iterable[Tail]) -> list[Tail]:
-    return sorted(ends, key=lambda of: "" if of is None else notation.signal_text(of))
+    """By how they are written."""
+    found = list(ends)
+    return found if len(found) < 2 else sorted(found, key=lambda of: "" if of is None else notation.signal_text(of))
 
 
 def tail(term: Term) -> Tail:
