@@ -1,7 +1,7 @@
 """Arithmetic on polynomials of the signals of one unit, with what is known of these signals.
 
 Everything piecewise linear is made of gates and `relu`; tanh and sigmoid have slopes that are letters of their own;
-any other function is a signal known by its text. See derive/read/units.py.
+any other function is a signal known by what it is made of. See derive/read/units.py.
 """
 
 from __future__ import annotations

@@ -182,7 +182,7 @@ def _broken(search: Search, letter: Matrix, wanted: Matrix | None) -> Broken:
     """Weights on the way down that do not become those of the way up."""
     synapse = search.symbols.circuit.synapses[letter.name]
     return Broken(
-        dendrite=synapse.dendrite.removeprefix(f"{synapse.post}."), population=synapse.post,
+        dendrite=synapse.dendrite, population=synapse.post,
         source=synapse.source.value, synapse=synapse.name,
         goal=None if wanted is None else Goal(wanted.name, wanted.transposed),
         by=_why_not(search, letter.name, wanted),

@@ -139,7 +139,7 @@ Break = StaysFixed | RuleUnread | NothingPulls | OtherDrives | Apart
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broken:
-    """The `dendrite` of `population` is driven by `source` through weights that do not become their goal."""
+    """The `dendrite`, one of `population`, is driven by `source` through weights that do not become their goal."""
 
     dendrite: str
     population: str

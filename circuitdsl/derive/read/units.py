@@ -7,7 +7,7 @@ products of signals, a diagonal matrix of the term algebra, with these replaceme
 - Everything piecewise linear is made of gates and `relu`: max(a, b) = b + relu(a - b), relu(-z) = relu(z) - z,
   `1[z > 0] z` = relu(z). At a kink itself, a single point, gates of either side count as the same.
 - The square of tanh is 1 - tanh', that of sigmoid is sigmoid - sigmoid': slopes are letters of their own, and positive.
-- Any other function is a signal, known by its text; where a rate is just that, by the name of its population.
+- Any other function is a signal, known by what it is made of; where a rate is just that, as its population.
 - A target is written as its error population plus what that subtracts: `y` is `err + out` beside `err = y - out`.
 
 What is read of a population is opened up (`d = basal * step(a.basal)`) as far as credits need it; see `Units.read`.
@@ -419,7 +419,11 @@ class Units:
 
 def identity_of(value: ir.Value) -> Named | Adjoint:
     """What the signal is that a value of the circuit is."""
-    return Named(value.name) if value.of is None else Adjoint(value.of)
+    match value:
+        case ir.Value(kind=ir.Kind.ADJOINT, of=str(of)):
+            return Adjoint(of)
+        case _:
+            return Named(value.name)
 
 
 def _is_nested(signal: Key) -> bool:

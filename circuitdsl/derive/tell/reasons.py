@@ -185,8 +185,9 @@ class Reasons:
         """`the apical dendrite of h is driven by err through V2, which is fixed: nothing pulls V2 toward ...`."""
         short = self.words.short
         name, goal = short(broken.synapse), self._goal(broken.goal)
+        dendrite = broken.dendrite.removeprefix(f"{broken.population}.")
         way = (
-            f"the {short(broken.dendrite)} dendrite of `{short(broken.population)}` "
+            f"the {short(dendrite)} dendrite of `{short(broken.population)}` "
             f"is driven by `{short(broken.source)}` through {name}"
         )
         return f"{way}, {self._why_not(broken.by, name, goal, broken.goal)}"
