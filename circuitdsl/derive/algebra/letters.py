@@ -32,7 +32,7 @@ class Nature(StrEnum):
 # ---------------------------------------------------------------- what a signal is
 
 
-class Named(NamedTuple):  # most signals are: the hash of a tuple is quick
+class Named(NamedTuple):  # a tuple, whose hash is quick: most signals are named
     """What the circuit has a name for: a value, a coefficient, or the weights of a one-to-one synapse."""
 
     name: str
@@ -106,6 +106,9 @@ class Made:
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, Made) and self.code == other.code and self.form == other.form)
 
+    def __reduce__(self) -> tuple[type[Made], tuple[Any, ...]]:
+        return Made, (self.function, self.argument, self.others, self.part)  # another process hashes text otherwise
+
     @property
     def arguments(self) -> tuple[Sum, ...]:
         return (self.argument, *self.others)
@@ -178,9 +181,9 @@ def _form_of_letter(letter: Letter) -> Form:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signal:
-    """A vector of one population, known by what it `is`. `random`: it differs between examples. `weight`: it is the
-    diagonal of a one-to-one synapse. `gates` are 1 wherever this signal is not 0 (a rate relu(z) has the gate of z).
-    `name` is how it is written, and decides the order of letters. Made by `named`, and by `notation.signal`."""
+    """A vector of one population, known by what it is, `of`. `random`: it differs between examples. `weight`: it is
+    the diagonal of a one-to-one synapse. `gates` are 1 wherever this signal is not 0 (a rate relu(z) has the gate of
+    z). `name` is how it is written, and decides the order of letters. Made by `named`, and by `notation.signal`."""
 
     of: Identity
     size: int
