@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from circuitdsl.derive.algebra.bends import Bent
 from circuitdsl.derive.algebra.constants import fraction, negative
-from circuitdsl.derive.algebra.letters import Identity, Made, Named, Part, Slope
+from circuitdsl.derive.algebra.letters import PLAIN, Identity, Made, Named, Part, Slope
 from circuitdsl.derive.algebra.obstacles import NoSlope, Obstacle
 from circuitdsl.derive.algebra.polynomials import (
     SLOPES,
@@ -315,7 +315,7 @@ class Arithmetic(Products):
         """(z, t) of relu(z - t); of any other signal itself, and None."""
         made = self.made.get(key(signal))
         linear = affine(made.argument) if made is not None and made.function == "relu" else None
-        if linear is None or linear[0] != Coefficient():
+        if linear is None or linear[0] != PLAIN:
             return signal, None
         (inner, bend), at = self._bend(linear[1]), negative(linear[2])
         if bend is None:
@@ -362,7 +362,8 @@ class Arithmetic(Products):
         if made is not None and made.function == "relu" and (value >= 0 if rising else value > 0):
             above = made.argument - scaled(identity(size), at)  # relu(q) > t is q > t, for t >= 0
             return self.positive(above if rising else -above)
-        above = diagonal(self.bases.get(z, z)) - scaled(identity(size), at)
+        whole = c == PLAIN and z not in self.bases
+        above = p if whole else diagonal(self.bases.get(z, z)) - scaled(identity(size), at)
         if not rising and z.of not in self.smooth:
             return self._gate(Made("step", -above))
         gate = self._gate(Made("step", above))

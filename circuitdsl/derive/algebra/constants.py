@@ -115,7 +115,7 @@ def fraction(value: float) -> Fraction:
 
 
 def negative(c: Coefficient) -> Coefficient:
-    return replace(c, number=-c.number)
+    return Coefficient(-c.number, c.params)
 
 
 def sign(c: Coefficient) -> int:

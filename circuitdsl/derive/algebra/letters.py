@@ -370,8 +370,9 @@ class Coefficient:
         return Coefficient(number, tuple([(name, -power) for name, power in self.params]))
 
 
-#: 1: immutable, so that one is enough.
+#: 1, 0 and −1: immutable, so that one of each is enough.
 PLAIN = Coefficient()
+NOTHING = Coefficient(Fraction(0))
 MINUS = Coefficient(Fraction(-1))
 
 

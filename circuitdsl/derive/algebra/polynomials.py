@@ -9,7 +9,7 @@ from functools import reduce
 from itertools import product
 
 from circuitdsl.derive.algebra.constants import Constants
-from circuitdsl.derive.algebra.letters import Identity
+from circuitdsl.derive.algebra.letters import NOTHING, PLAIN, Identity
 from circuitdsl.derive.algebra.words import (
     Coefficient,
     Diagonal,
@@ -40,7 +40,7 @@ def gates_of(term: Term) -> frozenset[Identity]:
 
 def lone_signal(a: Sum) -> Signal | None:
     """The signal that the polynomial is, if it is one and nothing else."""
-    if len(a.terms) != 1 or a.terms[0].coefficient != Coefficient() or a.terms[0].scalars:
+    if len(a.terms) != 1 or a.terms[0].coefficient != PLAIN or a.terms[0].scalars:
         return None
     found = signals_of(a.terms[0])
     return found[0] if len(found) == 1 else None
@@ -49,7 +49,7 @@ def lone_signal(a: Sum) -> Signal | None:
 def constant(a: Sum) -> Coefficient | None:
     """The number that the polynomial is, if it is one."""
     if not a.terms:
-        return Coefficient(Fraction(0))
+        return NOTHING
     plain = len(a.terms) == 1 and not a.terms[0].scalars and not a.terms[0].word
     return a.terms[0].coefficient if plain else None
 
@@ -62,7 +62,7 @@ def affine(a: Sum) -> tuple[Coefficient, Signal, Coefficient] | None:
     steep = [t for t in a.terms if t.word]
     if len(steep) != 1 or len(flat) > 1 or len(signals_of(steep[0])) != 1:
         return None
-    k = flat[0].coefficient if flat else Coefficient(Fraction(0))
+    k = flat[0].coefficient if flat else NOTHING
     return steep[0].coefficient, signals_of(steep[0])[0], k
 
 

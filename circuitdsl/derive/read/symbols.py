@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
@@ -342,7 +342,7 @@ def _without(term: Term, carrier: Signal) -> Term:
     """The term without one of its signals, and without its numbers."""
     word = list(term.word)
     word.remove(Diagonal(carrier))
-    return replace(term, scalars=(), word=tuple(word))
+    return Term(term.coefficient, (), tuple(word))
 
 
 def _product(term: Term, signals: Counter[Signal], size: int) -> Sum:

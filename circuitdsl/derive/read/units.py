@@ -419,11 +419,9 @@ class Units:
 
 def identity_of(value: ir.Value) -> Named | Adjoint:
     """What the signal is that a value of the circuit is."""
-    match value:
-        case ir.Value(kind=ir.Kind.ADJOINT, of=str(of)):
-            return Adjoint(of)
-        case _:
-            return Named(value.name)
+    if value.kind is not ir.Kind.ADJOINT or value.of is None:
+        return Named(value.name)
+    return Adjoint(value.of)
 
 
 def _is_nested(signal: Key) -> bool:
