@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from circuitdsl.certify.certificate import Certificate
+    from circuitdsl.derive.prove.findings import Finding
     from circuitdsl.derive.tell.derivation import Derivation
     from circuitdsl.emit.target import Target as BackEnd
     from circuitdsl.graph.machine import Engine
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
 
 Target = Literal["cpu", "reference"]
 DType = Literal["float32", "float64"]
-
-#: Verdicts beside which a measurement says something: none at all, and the one that is about single examples.
-OPEN = (None, "aligned")
 
 
 def load(path: str | Path) -> Circuit:
@@ -122,9 +120,10 @@ class Circuit:
     ) -> Derivation:
         """What the circuit's own plasticity amounts to (theory.md, sections 3 and 4).
 
-        Where algebra does not decide, or no more than `aligned`, and there is a task or data, a short certificate
-        measures, unless `measure` is False. Raises UsageError for a param or task that is not there, CircuitError if
-        the circuit is wrong with it."""
+        Where algebra does not decide, or decides what holds only where something is met, and there is a task or data, a
+        short certificate measures, unless `measure` is False: it decides, tells what it found beside `aligned`, and
+        takes back the verdicts whose hypotheses were not met. Raises UsageError for a param or task that is not there,
+        CircuitError if the circuit is wrong with it."""
         from circuitdsl.derive.tell.derivation import derive
 
         graph, _ = self.with_params(params or {})
@@ -132,13 +131,13 @@ class Circuit:
         if params:
             graph = _the_circuit(self._load(params), self.path)
         found = derive(graph)
-        open_ones = [f.synapse for f in found.findings.values() if f.role == "learning" and f.verdict in OPEN]
-        if not measure or not open_ones:
+        asked = [f.synapse for f in found.findings.values() if f.role == "learning" and not _is_settled(f)]
+        if not measure or not asked:
             return found
         from circuitdsl.certify.certify import measure as measured
         from circuitdsl.derive.prove.findings import with_measured
 
-        return with_measured(found, measured(graph, open_ones, task=task, data=data, folder=self.folder))
+        return with_measured(found, measured(found, asked, task=task, data=data, folder=self.folder))
 
     def certify(
         self,
@@ -149,7 +148,7 @@ class Circuit:
         **request: Any,
     ) -> Certificate:
         """The measured certificate, held against the derivation; `request`: task, epochs, batch, seed, scale,
-        dtype, examples, jobs, cluster."""
+        dtype, examples, long, jobs, cluster."""
         from circuitdsl.certify.certify import certify
 
         graph, numbers = self.with_params(params or {})
@@ -163,6 +162,11 @@ class Circuit:
     def run(self, *, target: Target = "cpu", dtype: DType = "float32", **request: Any) -> xr.Dataset:
         """`compile(target, dtype=dtype).run(...)`."""
         return self.compile(target, dtype=dtype).run(**request)
+
+
+def _is_settled(finding: Finding) -> bool:
+    """Whether a measurement has nothing to say of a verdict: it assumes nothing, and is about more than examples."""
+    return finding.verdict not in (None, "aligned") and not finding.assumes
 
 
 def _check_ranges(graph: ir.Circuit, numbers: dict[str, float]) -> None:

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from circuitdsl.certify.checkpoint import Checkpoint, Since, checkpoint
-from circuitdsl.certify.hypotheses import met, residual
-from circuitdsl.certify.measure import Sample
+from circuitdsl.certify.checkpoint import Checkpoint, Sample, Since, checkpoint
+from circuitdsl.certify.hypotheses import is_met, residual
 from circuitdsl.certify.passes import Still
 from circuitdsl.derive.prove.hypotheses import Hypothesis
 from circuitdsl.derive.tell.derivation import derive
@@ -22,6 +21,11 @@ from circuitdsl.reference import Reference
 Array = Any
 
 EXAMPLES = 60
+
+
+def met(hypothesis: Hypothesis, at: Checkpoint) -> bool | None:
+    """Whether a state meets a hypothesis; None if it cannot tell."""
+    return is_met(hypothesis, residual(hypothesis, at))
 
 
 class Bench:

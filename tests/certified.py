@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from circuitdsl.certify.certificate import Certificate
 from circuitdsl.certify.certify import certify
+from circuitdsl.certify.checkpoint import Sample, checkpoint
 from circuitdsl.certify.drive import rule_of
-from circuitdsl.certify.measure import Reading, Sample, look
+from circuitdsl.certify.measure import Reading, look
 from circuitdsl.certify.pairing import Pair, pair
 from circuitdsl.certify.passes import Still
 from circuitdsl.derive.tell.derivation import derive
@@ -70,7 +71,8 @@ def circuit(text: str) -> Circuit:
 
 
 ALIGNMENT = layers()
-TIED = layers(v="init = transpose(U)   dw = eta * post * pre")
+TIED_FEEDBACK = "init = transpose(U)   dw = eta * post * pre"
+TIED = layers(v=TIED_FEEDBACK)
 KOLEN_POLLACK = layers(v="dw = eta * post * pre - eta * gamma * w", gamma=0.5)
 HEBB = layers(w="dw = 0.01 * post * pre", v="")
 MASKED = layers(w=f"connect = fan_in(3)   {FEEDBACK}")
@@ -134,7 +136,8 @@ class Bench:
     def look(self) -> dict[str, Reading]:
         rules = [rule_of(self.circuit.synapses[name]) for name in learning_synapses(self.circuit)]
         sample = Sample(data=self.data.arrays, examples=self.sample, numbers=self.numbers)
-        return look(self.still, rules, sample, derive(self.circuit), self.state, seed=1, epoch=0)
+        where = (self.still, derive(self.circuit), sample, self.state)
+        return look(rules, checkpoint(*where, start=self.state.weights, batch=8, seed=1, epoch=0))
 
 
 def certified(of: Circuit, **settings: Any) -> Certificate:

@@ -257,6 +257,7 @@ def test_json() -> None:
         "wires",
         "meta_objective",
         "dc",
+        "dc_evidence",
         "diagnostics",
         "expects",
     ]

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from assumed import Bench, relative
+from assumed import Bench, met, relative
 from derivation_texts import kp, sal
 
 from circuitdsl.certify.checkpoint import Checkpoint
-from circuitdsl.certify.hypotheses import met, residual
+from circuitdsl.certify.hypotheses import residual
 from circuitdsl.derive.algebra.letters import Named
 from circuitdsl.derive.prove.hypotheses import AtRest, Attracted, MeanField, OneHot
 from circuitdsl.derive.tell.hypotheses import name_of

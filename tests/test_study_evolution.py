@@ -11,8 +11,9 @@ import xarray as xr
 
 import circuitdsl as cd
 from circuitdsl.api import Outcome, Request, Simulation
+from circuitdsl.certify.checkpoint import Sample, checkpoint
 from circuitdsl.certify.drive import rule_of
-from circuitdsl.certify.measure import Sample, look
+from circuitdsl.certify.measure import look
 from circuitdsl.certify.passes import Still
 from circuitdsl.derive.tell.derivation import derive
 from circuitdsl.studies import evolution, evolution_told
@@ -84,7 +85,9 @@ def test_a_look_against_the_certificate() -> None:
     circuit, loop = outcome.run.circuit, outcome.loop
     sample = Sample(data=loop.dataset.arrays, examples=loop.dataset.train[:EXAMPLES], numbers=loop.numbers)
     rules = [rule_of(circuit.synapses[name]) for name in LAYERS]
-    readings = look(Still(circuit), rules, sample, derive(circuit), outcome.run.state, seed=4, epoch=0)
+    state = outcome.run.state
+    where = (Still(circuit), derive(circuit), sample, state)
+    readings = look(rules, checkpoint(*where, start=state.weights, batch=1, seed=4, epoch=0))
     for (cosine, agreement, power), reading in zip(seen, readings.values(), strict=True):
         assert cosine == pytest.approx(reading.cos, abs=1e-5)
         assert power == pytest.approx(reading.power.sum(), rel=1e-4)

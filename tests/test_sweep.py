@@ -25,10 +25,10 @@ from circuitdsl.cli.main import run as command_line
 from circuitdsl.cli.sweep import grid_of
 from circuitdsl.explore import lives
 from circuitdsl.explore.gather import best, rows
-from circuitdsl.explore.statistics import over_seeds
 from circuitdsl.explore.sweep import plan_sweep, sweep
 from circuitdsl.runtime import simulate as simulation_module
 from circuitdsl.runtime.progress import Quiet
+from circuitdsl.runtime.statistics import over_seeds
 from circuitdsl.runtime.stopping import told_to_stop
 from circuitdsl.runtime.where import Cores, Here
 

@@ -1,40 +1,39 @@
 """`certify`: measure what a circuit's plasticity does to its loss, over its own learning, in several seeds.
 
 theory.md, section 4. The circuit is trained as `run` trains it, by compiled code; at checkpoints its state is held
-still and looked at over a fixed sample of its training examples, in float64 (measure.py), and what is seen is held
-against what `derive` says (judge.py). The whole costs about as much as the training.
+still and looked at over a fixed sample of its training examples, in float64 (measure.py), all that its derivation
+assumes is evaluated there (assumptions.py), and what is seen is held against what `derive` says (judge.py). The whole
+costs little more than the training.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from circuitdsl.certify.assumptions import Assumption, assumptions
+from circuitdsl.certify.assumptions import Stand, stands
+from circuitdsl.certify.balance import balance_of
 from circuitdsl.certify.certificate import Certificate, SynapseCertificate
-from circuitdsl.certify.checkpoint import Since, checkpoint
+from circuitdsl.certify.checkpoint import Sample, Since, checkpoint
 from circuitdsl.certify.checks import relaxation, taylor_slope
 from circuitdsl.certify.drive import Rule, rule_of
-from circuitdsl.certify.judge import Record, agreed, certify_synapse, together
-from circuitdsl.certify.measure import Reading, Sample, look, realised_cosine
-from circuitdsl.certify.passes import Still
-from circuitdsl.certify.relations import is_approximate, needed, worst
-from circuitdsl.certify.trajectory import Course, checkpoints
+from circuitdsl.certify.judge import Course, Record, certify_synapse, together
+from circuitdsl.certify.measure import Reading, look, realised_cosine
+from circuitdsl.certify.plan import Plan, lasting, plan_of, prolonged, shortened, slowest, with_examples
+from circuitdsl.certify.statistics import FEWEST
+from circuitdsl.certify.trajectory import checkpoints
 from circuitdsl.derive.prove.findings import Measured, Verdict
-from circuitdsl.derive.read.drives import Drive
-from circuitdsl.derive.tell.derivation import Derivation, derive
+from circuitdsl.derive.tell.derivation import Derivation
 from circuitdsl.graph.functions import quiet
 from circuitdsl.graph.initial import initial_state
-from circuitdsl.graph.ir import Circuit, Num, Param, Random, Synapse, walk
+from circuitdsl.graph.ir import Circuit
 from circuitdsl.graph.machine import Numbers
-from circuitdsl.graph.numbers import numbers_of
-from circuitdsl.runtime.data import load_data, permutation
 from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.population import cores
-from circuitdsl.runtime.request import Request, Settings, check_ticks, settle
+from circuitdsl.runtime.request import Request
 from circuitdsl.runtime.stopping import stop_if_told
 from circuitdsl.runtime.where import Where, one_thread, place
 from circuitdsl.twin.gradient import graded_synapses
@@ -44,23 +43,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from circuitdsl.graph.initial import DType
-    from circuitdsl.graph.machine import Engine, State
+    from circuitdsl.graph.machine import State
     from circuitdsl.runtime.data import Scale
     from circuitdsl.runtime.progress import Progress
 
     Array = NDArray[np.floating[Any]]
 
-#: How many examples a circuit is looked at with (where noise hides the drive: examples and draws), and at how many
-#: checkpoints; fewer examples, if looking so closely would take longer than the training, but some.
-EXAMPLES, NOISY_EXAMPLES, MOMENTS, LEAST = 512, 4096, 10, 64
-#: How much more an example costs that is looked at than one that is learnt.
-COST = 3
-#: What the permutation that picks the sample is for (runtime/data.py).
-SAMPLE = 0xFFFF_FFFD
+#: At how many checkpoints a circuit is looked at.
+MOMENTS = 8
 #: After how many updates the gradient is checked.
 TAYLOR_UPDATES = 10
-#: The short certificate: seeds, checkpoints, and about how many weights it may read in one seed's training.
-SHORT_SEEDS, SHORT_MOMENTS, SHORT_WORK = 3, 6, 1_500_000_000
 
 
 def certify(
@@ -69,7 +61,7 @@ def certify(
     numbers: Numbers | None = None,
     task: str | None = None,
     data: str | tuple[Any, Any] | None = None,
-    seeds: int = 5,
+    seeds: int = FEWEST,
     seed: int | None = None,
     epochs: int | None = None,
     batch: int | None = None,
@@ -79,6 +71,7 @@ def certify(
     dtype: DType = "float32",
     examples: int | None = None,
     moments: int = MOMENTS,
+    long: bool = False,
     jobs: int | None = None,
     cluster: str | None = None,
     progress: Progress | None = None,
@@ -87,167 +80,59 @@ def certify(
 
     `numbers` are its params (default: as written), `folder` is where its data and weight files are looked for; what
     else is not said comes from the task. Training runs on `engine` in `dtype`; it is measured in float64 at
-    about `moments` checkpoints, spaced geometrically, on `examples` training examples (default: 512, or as many as
-    take no longer than the training; more draws of them where a rule has noise). `jobs`: how many seeds at once (all
-    processors; one, if it is interpreted); `cluster`: the address of a dask scheduler to send them to instead.
+    about `moments` checkpoints, spaced geometrically, on `examples` training examples, others in each seed (default:
+    512, or as many as the training pays for; more draws of them where a rule has noise). `long`: it trains until all
+    that its derivation assumes could have come about, 8/(eta gamma) updates at least. `jobs`: how many seeds at once
+    (all processors; one, if it is interpreted); `cluster`: the address of a dask scheduler to send them to instead.
     Deterministic, wherever it runs.
     Raises UsageError for a circuit without loss or learning weights and for impossible settings, CircuitError for
     data that do not fit, Unfinished if the cluster is lost."""
-    values = numbers_of(circuit, {}) if numbers is None else dict(numbers)
     request = Request(task=task, data=data, epochs=epochs, batch=batch, seed=seed, scale=scale)
-    plan = _plan(circuit, values, request, folder, engine, dtype)
-    plan = replace(plan, sample=_sample(plan, moments, examples))
+    plan = plan_of(circuit, request, numbers=numbers, folder=folder, engine=engine, dtype=dtype)
+    names = graded_synapses(circuit)
+    plan = with_examples(prolonged(plan, names) if long else plan, moments, examples)
     with _place(plan, seeds, jobs, cluster) as where:
-        return _certify(plan, graded_synapses(circuit), seeds, moments, where, progress, thorough=True)
+        return _certify(plan, names, seeds, moments, where, progress, thorough=True)
 
 
 def measure(
-    circuit: Circuit,
+    derivation: Derivation,
     synapses: Iterable[str],
     *,
-    numbers: Numbers | None = None,
     task: str | None = None,
     data: str | tuple[Any, Any] | None = None,
     folder: Path | None = None,
 ) -> dict[str, Measured]:
-    """A short certificate for some learning synapses, where no relation decides: verdict, sign of phi, and a text such
-    as `descent, cos 0.83 [0.80, 0.85], control 0.00`.
+    """A short certificate for some learning synapses: those of which nothing was derived, and those whose verdict
+    assumes something.
 
-    The first task's data, three seeds, and no more of its epochs than take a few seconds. Deterministic. Nothing
-    is measured (an empty dict) of a circuit without loss, task or data given. Raises as `certify` does."""
-    values = numbers_of(circuit, {}) if numbers is None else dict(numbers)
+    The first task's data, five seeds, and as many epochs as it takes for what is assumed to come about, as far as that
+    takes a few seconds. Deterministic. Nothing is measured (an empty dict) of a circuit without loss, task or
+    data given. Raises as `certify` does."""
+    circuit = derivation.circuit
     wanted = [name for name in graded_synapses(circuit) if name in set(synapses)]
     if not wanted or (data is None and not circuit.tasks):
         return {}
-    plan = _shortened(_plan(circuit, values, Request(task=task, data=data), folder, "cpu", "float32"))
-    plan = replace(plan, sample=_sample(plan, SHORT_MOMENTS, None))
-    with _place(plan, SHORT_SEEDS, None, None) as where:
-        found = _certify(plan, wanted, SHORT_SEEDS, SHORT_MOMENTS, where, None, thorough=False)
-    return {name: m for name, s in found.synapses.items() if (m := measured_of(s)) is not None}
+    plan = plan_of(circuit, Request(task=task, data=data), folder=folder, derivation=derivation)
+    plan = with_examples(shortened(plan, wanted), MOMENTS, None)
+    with _place(plan, FEWEST, None, None) as where:
+        found = _certify(plan, wanted, FEWEST, MOMENTS, where, None, thorough=False)
+    return {name: measured_of(s) for name, s in found.synapses.items()}
 
 
-def measured_of(found: SynapseCertificate) -> Measured | None:
-    """A measurement never shows more than descent; nothing if every seed diverged."""
-    if found.verdict is None:
-        return None
-    verdict: Verdict = "descent" if found.verdict == "exact" else found.verdict
-    sign = 0 if verdict == "none" else found.phi.sign or None
-    return Measured(verdict=verdict, phi_sign=sign, because=replace(found, verdict=verdict).evidence)
-
-
-# ---------------------------------------------------------------- what is needed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """A circuit with everything that a certificate needs before the first example. It can be sent to a process."""
-
-    course: Course
-    settings: Settings
-    sample: Sample
-    still: Still
-    derivation: Derivation
-    target: str
-
-    def engine(self) -> Engine:
-        """What the circuit is trained on: a new one, since it has one work space."""
-        return _engine(self.target, self.still.circuit, self.course.dtype)
-
-
-def _plan(
-    circuit: Circuit, numbers: Mapping[str, float], request: Request, folder: Path | None, engine: str, dtype: DType
-) -> Plan:  # fmt: skip
-    if circuit.loss is None:
-        raise UsageError(f"`{circuit.name}` declares no loss: there is no gradient to hold its plasticity against")
-    if not graded_synapses(circuit):
-        raise UsageError(f"`{circuit.name}` has no plastic weight with a differentiable path to its loss")
-    settings = settle(circuit, request, numbers)
-    check_ticks(circuit, numbers)
-    dataset = load_data(
-        settings.data,
-        settings.data_arguments,
-        circuit,
-        scale=settings.scale,
-        dtype=dtype,
-        folder=folder if request.data is None else None,
-        span=settings.task.span if request.data is None and settings.task else None,
+def measured_of(found: SynapseCertificate) -> Measured:
+    """What a derivation takes from a certificate: never more than descent, and what became of its own verdict."""
+    verdict: Verdict | None = "descent" if found.verdict == "exact" else found.verdict
+    outcome = found.outcome
+    untested = outcome is not None and outcome.status == "untested" and outcome.seeds == 0
+    return Measured(
+        verdict=verdict,
+        phi_sign=0 if verdict == "none" else found.phi.sign or None,
+        phi_signs=found.phi_signs,
+        because=found.figures,
+        untested=outcome.why if outcome is not None and untested else None,
+        contradicted=outcome.why if outcome is not None and outcome.status == "contradicted" else None,
     )
-    return Plan(
-        course=Course(
-            dataset=dataset,
-            numbers=numbers,
-            epochs=settings.epochs,
-            batch=settings.batch,
-            dtype=dtype,
-            folder=None if folder is None else folder.resolve(),  # another process may stand elsewhere
-        ),
-        settings=settings,
-        sample=Sample(data=dataset.arrays, examples=dataset.train, numbers=numbers),
-        still=Still(circuit),
-        derivation=derive(_with_numbers(circuit, numbers)),
-        target=engine,
-    )
-
-
-def _engine(target: str, circuit: Circuit, dtype: DType) -> Engine:
-    if target == "reference":
-        from circuitdsl.reference import Reference
-
-        return Reference(circuit, (), dtype)
-    from circuitdsl.emit.target import UnavailableTarget
-    from circuitdsl.runtime.engine import Compiled
-
-    try:
-        return Compiled(circuit, (), dtype, target=target)
-    except UnavailableTarget as problem:
-        raise UsageError(str(problem)) from None
-
-
-def _with_numbers(circuit: Circuit, numbers: Mapping[str, float]) -> Circuit:
-    """The circuit with its number params as they are set: signs and decays decide what is derived."""
-
-    def settled(param: Param) -> Param:
-        if isinstance(param.value, tuple):
-            values = tuple(Num(span=e.span, value=numbers[f"{param.name}[{i}]"]) for i, e in enumerate(param.value))
-            return replace(param, value=values)
-        return replace(param, value=Num(span=param.value.span, value=numbers[param.name]))
-
-    return replace(circuit, params={name: settled(p) for name, p in circuit.params.items()})
-
-
-def _sample(plan: Plan, moments: int, examples: int | None) -> Sample:
-    """The training examples that a circuit is looked at with, always the same. Where something is random, the same
-    examples come again as others, with other noise."""
-    import numpy as np
-
-    course, noisy = plan.course, _is_noisy(plan.still.circuit)
-    train = course.dataset.train
-    if examples is None:
-        afford = max(LEAST, course.epochs * len(train) // (COST * moments))
-        examples = min(NOISY_EXAMPLES if noisy else EXAMPLES, afford)
-    order = train[permutation(len(train), purpose=SAMPLE)]
-    chosen = order[np.arange(examples if noisy else min(examples, len(order))) % len(order)]
-    data = {name: array[chosen] for name, array in course.dataset.arrays.items()}
-    return Sample(data=data, examples=np.arange(len(chosen)), numbers=course.numbers)
-
-
-def _is_noisy(circuit: Circuit) -> bool:
-    """Whether something draws random numbers while it learns."""
-    expressions = [e for v in circuit.values.values() for e in (v.expr, v.update) if e is not None]
-    for synapse in circuit.synapses.values():
-        expressions += [e for e in (synapse.dw, *(d.expr for d in synapse.drives)) if e is not None]
-        expressions += [s.update for s in synapse.states if s.update is not None]
-    return any(isinstance(part, Random) for e in expressions for part in walk(e))
-
-
-def _shortened(plan: Plan) -> Plan:
-    """With fewer epochs, so that training takes about a second for each seed."""
-    circuit = plan.still.circuit
-    ticks = max(1, sum(round(_ticks(p.ticks, plan.course.numbers)) for p in circuit.schedule.phases))
-    weights = sum(s.post_size * s.pre_size for s in circuit.synapses.values())
-    an_epoch = len(plan.course.dataset.train) * weights * ticks
-    epochs = max(1, min(plan.course.epochs, SHORT_WORK // max(1, an_epoch)))
-    return replace(plan, course=replace(plan.course, epochs=epochs))
 
 
 # ---------------------------------------------------------------- measuring
@@ -274,20 +159,21 @@ def _certify(
         watched = _watch_all(watch, range(first, first + seeds), where, progress)
         whole = [w for w in watched if len(w.readings) == len(at)]
         realised = _realised(plan, rules, whole[0], first) if thorough and whole else {}
-        records = {r.synapse.name: _record(plan, r, whole, at, realised.get(r.synapse.name)) for r in rules}
-        assumed = _assumed(plan, names, whole[0], first) if thorough and whole else {}
-        found, dc = together({name: certify_synapse(record) for name, record in records.items()})
+        records = [_record(plan, r, watched, at, realised.get(r.synapse.name)) for r in rules]
+        found, dc, dc_evidence = together({r.finding.synapse: certify_synapse(r) for r in records})
         return Certificate(
             circuit=circuit.name,
             seeds=seeds,
             updates=course.updates,
-            examples=len(plan.sample.examples),
-            synapses={n: replace(agreed(s, records[n]), assumes=assumed.get(n, ())) for n, s in found.items()},
+            examples=len(plan.sample(first).examples),
+            synapses=found,
             dc=dc,
+            dc_evidence=dc_evidence,
             decay=_decay(plan.derivation, names),
+            long=lasting(plan.derivation, names),
             taylor_slope=_slope(plan, first) if thorough else None,
             relaxation=_relaxation(plan, whole[0], first) if thorough and whole else None,
-            diverged=len(whole) < len(watched),
+            diverged=len(watched) - len(whole),
             derivation=plan.derivation,
         )
 
@@ -295,24 +181,24 @@ def _certify(
 def _slope(plan: Plan, seed: int) -> float | None:
     """The Taylor slope after a few updates: later the loss may be flat, and its third order large."""
     for _, state in plan.course.states(plan.engine(), seed, (min(TAYLOR_UPDATES, plan.course.updates),)):
-        return taylor_slope(plan.still, state, plan.sample, seed=seed, epoch=0)
+        return taylor_slope(plan.still, state, plan.sample(seed), seed=seed, epoch=0)
     return None
 
 
 def _relaxation(plan: Plan, last: Watched, seed: int) -> float | None:
     assert last.state is not None
-    return relaxation(plan.still, last.state, plan.sample, seed=seed, epoch=plan.course.epochs)
+    return relaxation(plan.still, last.state, plan.sample(seed), seed=seed, epoch=plan.course.epochs)
 
 
 @dataclass(slots=True)
 class Watched:
-    """One seed: its readings at every checkpoint, the residuals beside them, the last state, and the weights at the
-    checkpoint before that."""
+    """One seed: its readings and how it stands with what is assumed, at every checkpoint; the balance after the last
+    update, and that state."""
 
-    readings: list[dict[str, Reading]]
-    residuals: list[dict[str, float | None]]
-    state: State | None
-    since: Since | None = None
+    readings: list[dict[str, Reading]] = field(default_factory=list)
+    stands: list[dict[str, Stand]] = field(default_factory=list)
+    balance: dict[str, float] = field(default_factory=dict)
+    state: State | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -322,6 +208,10 @@ class Watch:
     plan: Plan
     rules: Sequence[Rule]
     at: Sequence[int]
+
+    @property
+    def names(self) -> list[str]:
+        return [rule.synapse.name for rule in self.rules]
 
 
 def _watch_all(watch: Watch, seeds: Sequence[int], where: Where, progress: Progress | None) -> list[Watched]:
@@ -338,17 +228,14 @@ def _watch_all(watch: Watch, seeds: Sequence[int], where: Where, progress: Progr
 def _watched(watch: Watch, seed: int, *, progress: Progress | None) -> Watched:
     """One seed's learning, looked at on the way. It ends early if the circuit diverges. Raises UsageError, and
     KeyboardInterrupt if it is told to stop."""
-    plan, course, found = watch.plan, watch.plan.course, Watched([], [], None)
-    done = 0
+    course, found, done = watch.plan.course, Watched(), 0
+    sample = watch.plan.sample(seed)
     before: dict[str, Array] = {}
     try:
-        for update, state in course.states(plan.engine(), seed, watch.at):
-            epoch = update // course.updates_per_epoch
-            found.readings.append(
-                look(plan.still, watch.rules, plan.sample, plan.derivation, state, seed=seed, epoch=epoch)
-            )
-            found.residuals.append({r.synapse.name: _residual(plan, r.synapse, state) for r in watch.rules})
-            found.state, found.since = state, Since(update - done, before) if update > done else None
+        start = initial_state(watch.plan.still.circuit, course.numbers, seed, dtype=course.dtype, folder=course.folder)
+        for update, state in course.states(watch.plan.engine(), seed, watch.at):
+            since = Since(update - done, before) if update > done else None
+            _look(watch, found, state, start.weights, sample, seed, update, since)
             before = {name: w.copy() for name, w in state.weights.items()}
             stop_if_told()
             if progress is not None:
@@ -359,19 +246,33 @@ def _watched(watch: Watch, seed: int, *, progress: Progress | None) -> Watched:
     return found
 
 
-def _residual(plan: Plan, synapse: Synapse, state: State) -> float | None:
-    return worst(plan.derivation, needed(plan.derivation, synapse.name), state)
+def _look(
+    watch: Watch, found: Watched, state: State, start: Mapping[str, Array], sample: Sample, seed: int, update: int,
+    since: Since | None,
+) -> None:  # fmt: skip
+    """One checkpoint of one seed; only after the last update everything that is assumed is asked about."""
+    plan, last = watch.plan, update == watch.at[-1]
+    at = checkpoint(
+        plan.still, plan.derivation, sample, state, start=start, batch=plan.course.batch, seed=seed,
+        epoch=update // plan.course.updates_per_epoch, since=since,
+    )  # fmt: skip
+    readings = look(watch.rules, at)
+    found.readings.append(readings)
+    found.stands.append(stands(at, watch.names, whole=last))
+    found.state = state
+    if last:
+        found.balance = balance_of(plan.derivation, readings, at.state)
 
 
-def _record(plan: Plan, rule: Rule, whole: Sequence[Watched], at: tuple[int, ...], realised: float | None) -> Record:
+def _record(plan: Plan, rule: Rule, watched: Sequence[Watched], at: tuple[int, ...], realised: float | None) -> Record:
     name = rule.synapse.name
+    balances = [w.balance[name] for w in watched if name in w.balance]
     return Record(
         finding=plan.derivation.findings[name],
         at=at,
-        readings=[[r[name] for r in w.readings] for w in whole],
-        residuals=[[r[name] for r in w.residuals] for w in whole],
-        approximate=is_approximate(plan.derivation, name),
+        seeds=[Course([r[name] for r in w.readings], [s[name] for s in w.stands]) for w in watched],
         filtered=rule.filtered,
+        balance=sum(balances) / len(balances) if balances else None,
         realised=realised,
     )
 
@@ -382,33 +283,14 @@ def _realised(plan: Plan, rules: Sequence[Rule], last: Watched, seed: int) -> di
     if not filtered:
         return {}
     assert last.state is not None
-    return realised_cosine(plan.still, filtered, plan.sample, last.state, seed=seed, epoch=plan.course.epochs)
-
-
-def _assumed(plan: Plan, names: Sequence[str], last: Watched, seed: int) -> dict[str, tuple[Assumption, ...]]:
-    """What the findings assume, after the last update."""
-    assert last.state is not None
-    circuit, course = plan.still.circuit, plan.course
-    start = initial_state(circuit, course.numbers, seed, dtype=course.dtype, folder=course.folder)
-    at = checkpoint(
-        plan.still, plan.derivation, plan.sample, last.state, start=start.weights, batch=course.batch, seed=seed,
-        epoch=course.epochs, since=last.since,
-    )  # fmt: skip
-    return assumptions(at, names)
+    return realised_cosine(plan.still, filtered, plan.sample(seed), last.state, seed=seed, epoch=plan.course.epochs)
 
 
 def _decay(derivation: Derivation, names: Sequence[str]) -> float | None:
-    """What the slowest relation, or else the slowest learning weight, loses per update."""
-    value = derivation.symbols.constants.value
-    used = [r for name in names for r in needed(derivation, name) if r.rate is not None]
-    rates = [value(r.rate) for r in used if r.rate is not None]
-    if not rates:
-        drives = [derivation.findings[name].drive for name in names]
-        rates = [value(d.decay) for d in drives if isinstance(d, Drive) and d.decay is not None]
+    """What the slowest of all that has to come about, or else the slowest learning weight, loses per update."""
+    found = slowest(derivation, names)
+    if found is not None:
+        return found
+    drives = [derivation.drive_of(name) for name in names]
+    rates = [derivation.symbols.constants.value(d.decay) for d in drives if d is not None and d.decay is not None]
     return min((rate for rate in rates if rate > 0), default=None)
-
-
-def _ticks(expr: Any, numbers: Numbers) -> float:
-    from circuitdsl.graph.numbers import evaluate
-
-    return evaluate(expr, numbers)

@@ -8,10 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.certify.drive import rule_of
-from circuitdsl.certify.measure import Sample
 from circuitdsl.certify.pairing import ROOM, mean_drive
 from circuitdsl.certify.passes import Passes, Still, in_float64
-from circuitdsl.derive.read.drives import Drive
 from circuitdsl.derive.read.environment import Environment
 from circuitdsl.derive.tell.derivation import Derivation
 from circuitdsl.graph.functions import quiet
@@ -22,12 +20,21 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from circuitdsl.graph.machine import State
+    from circuitdsl.graph.machine import Data, Indices, Numbers, State
 
     Array = NDArray[np.floating[Any]]
 
 #: How many updates are tried out from a state.
 UPDATES = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """The examples at which a circuit is looked at, always the same."""
+
+    data: Data
+    examples: Indices
+    numbers: Numbers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,11 +86,6 @@ class Checkpoint:
 
         started = self.start.get(synapse)
         return 1.0 if started is None else float(np.linalg.norm(started)) or 1.0
-
-    def drive_of(self, synapse: str) -> Drive | None:
-        """The rule as it was read; None if it was not."""
-        found = self.derivation.findings[synapse].drive
-        return found if isinstance(found, Drive) else None
 
     # ------------------------------------------------------------ means over the sample
 

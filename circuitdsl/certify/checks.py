@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from circuitdsl.certify.measure import Sample
+from circuitdsl.certify.checkpoint import Sample
 from circuitdsl.certify.pairing import mean_descent
 from circuitdsl.certify.passes import Still, in_float64
 from circuitdsl.graph.ir import Kind

@@ -86,14 +86,14 @@ def _is(letter: Any, gate: Identity) -> bool:
 def places(at: Checkpoint, gate: Identity) -> Iterator[Place]:
     """Every place at which the derivation took the gate for a number."""
     for name in sorted(_synapses(at, gate)):
-        drive = at.drive_of(name)
+        drive = at.derivation.drive_of(name)
         if drive is not None:
             yield drive.signal, drive.pre
     seen: set[Lemma] = set()
     for finding in at.derivation.findings.values():
         if finding.grounds is None:
             continue
-        drive = at.drive_of(finding.synapse)
+        drive = at.derivation.drive_of(finding.synapse)
         if gate in finding.grounds.gates and drive is not None:
             yield drive.signal, None
         for lemma in _lemmas(finding.grounds, seen):

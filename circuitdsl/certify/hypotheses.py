@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 from circuitdsl.certify.checkpoint import Checkpoint
 from circuitdsl.certify.gates import dependence
 from circuitdsl.certify.pairing import ROOM
-from circuitdsl.certify.relations import sides
+from circuitdsl.certify.relations import off, sides
 from circuitdsl.certify.scaling import bend
 from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.letters import Made
@@ -40,6 +40,7 @@ from circuitdsl.derive.prove.hypotheses import (
     Within,
 )
 from circuitdsl.derive.prove.relations import Relation
+from circuitdsl.derive.read.drives import Unread
 from circuitdsl.derive.read.numeric import instantiate
 from circuitdsl.graph import ir
 from circuitdsl.graph.functions import quiet
@@ -76,15 +77,10 @@ THRESHOLD: Mapping[type[Hypothesis], float] = {
     OffKink: 0.0,
     Live: 0.0,
 }
-#: Weights below this part of their scale are gone (they are at rest then, whatever the decay), or 0.
-GONE, NOTHING = 1e-3, 1e-6
+#: Weights below this part of their scale are gone (if they have no rest but 0), or 0.
+GONE, NOTHING = 1e-2, 1e-6
 #: How near to a bound a weight is at it, absolutely and as a part of the bound (weights may have been in float32).
 NEAR, ROUNDING = 1e-9, 1e-6
-
-
-def met(hypothesis: Hypothesis, at: Checkpoint) -> bool | None:
-    """Whether a state meets a hypothesis; None if it cannot tell."""
-    return is_met(hypothesis, residual(hypothesis, at))
 
 
 def is_met(hypothesis: Hypothesis, residual: float) -> bool | None:
@@ -168,8 +164,8 @@ def _unrest(name: str, at: Checkpoint) -> float:
 
     The mean is one over time if the weights of some updates ago are known (how far they have come since): weights
     that learn in batches never stand still, and the mean over examples at any one of their states is as far from 0 as
-    they stray; else it is that. Weights that are gone count as large as `GONE` of their scale, or what dies away were
-    never at rest. NaN where nothing decays."""
+    they stray; else it is that. Weights that have no rest but 0 are as far from it as what is left of them, told by
+    `GONE`. NaN where nothing decays."""
     synapse = at.circuit.synapses[name]
     if synapse.dw is None:
         return 0.0
@@ -178,14 +174,23 @@ def _unrest(name: str, at: Checkpoint) -> float:
     moved = _norm(step) if at.since is None else _norm(w - at.since.weights[name]) / at.since.updates
     if decay == 0 and size > 0:
         return 0.0 if moved == 0 else float("nan")
-    least = GONE * at.scale(name)
-    return _ratio(moved, decay * max(1.0, least / size) if size > 0 else 0.0)
+    apart = _ratio(moved, decay if size > 0 else 0.0)
+    if name not in _fading(at):
+        return apart
+    return min(apart, size / at.scale(name) / GONE * THRESHOLD[AtRest])
+
+
+def _fading(at: Checkpoint) -> set[str]:
+    """The synapses of which it was derived that they go to 0."""
+    rest, findings = at.derivation.rest, at.derivation.findings.values()
+    idle = {f.synapse for f in findings if isinstance(f.drive, Unread) and f.drive.idle}
+    return {name for collapse in rest.collapses for name in collapse.synapses} | set(rest.silent) | idle
 
 
 def _decay_part(synapse: ir.Synapse, step: Array, at: Checkpoint) -> Array:
     """What an update takes of the weights whatever the examples are. Where the drive passes through states on its way
     to the weight, or nothing decays, it is the linear decay that was read."""
-    drive = at.drive_of(synapse.name)
+    drive = at.derivation.drive_of(synapse.name)
     plain = drive is None or drive.passage.is_open or drive.passage.whole
     if drive is None or (plain and (drive.decay is not None or drive.uneven is not None)):
         return step - at.mean_drive(synapse)
@@ -216,15 +221,10 @@ def _limits(synapse: ir.Synapse, at: Checkpoint) -> tuple[float | None, float | 
 
 def _distance(names: tuple[str, str], at: Checkpoint) -> float:
     """|left - factor right| / |left| of the relation of two synapses, the largest if there are several."""
-    own = [r for r in at.derivation.relations if r.synapses == names and r.kind != "quadratic"]
+    own = [r for r in at.derivation.between if r.synapses == names]
     own = [r for r in own if r.holds != "rest"] or own
-    found = [_off(r, at) for r in own]
+    found = [off(at.derivation, r, at.state) for r in own]
     return max(found, default=float("nan"))
-
-
-def _off(relation: Relation, at: Checkpoint) -> float:
-    left, right = sides(at.derivation, relation, at.state)
-    return _ratio(_norm(left - right), _norm(left))
 
 
 def _off_spectrum(weights: Array, square: Coefficient, at: Checkpoint) -> float:
@@ -265,7 +265,7 @@ def _second_order(name: str, at: Checkpoint) -> float:
     """What terms of second order come to. Of the relations of a synapse that hold for small steps: what these terms add
     to the difference in an update, against what decay takes of it: so far from 0 they can keep it, as a part of the
     left side. Of others, which move while they are looked at: the size of an update as a part of the weight."""
-    own = [r for r in at.derivation.relations if r.holds == "slow" and r.synapses[0] == name and r.kind != "quadratic"]
+    own = [r for r in at.derivation.between if r.holds == "slow" and r.synapses[0] == name]
     if own:
         return max(_kept_apart(r, at) for r in own)
     if name in at.state.kept:
@@ -385,7 +385,7 @@ def _sees_examples(state: ir.SynapseVar) -> bool:
 def _loss_by_example(name: str, at: Checkpoint) -> float:
     """What part of a weight its decay by example takes in an update at most, over weights and batches; infinite if some
     weight loses nothing at all, by linear decay either. NaN if the rule is not read so."""
-    drive = at.drive_of(name)
+    drive = at.derivation.drive_of(name)
     if drive is None or drive.by_example is None or at.environment() is None:
         return float("nan")
     means, most, examples = 0 * at.weights(name), 0.0, len(at.sample.examples)

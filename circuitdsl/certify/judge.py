@@ -1,20 +1,24 @@
 """From readings over training and seeds to one certificate for each synapse, and whether it bears out `derive`.
 
-theory.md, section 4: a verdict is `descent` if the descent rate is positive beyond its interval and more than under
-one of the controls, `ascent` if it is negative likewise, `none` if it cannot be told from either. `gradient` is never
-claimed by measurement alone."""
+theory.md, section 4. What is measured does not depend on what was derived: `descent` if the rate of descent is positive
+beyond its interval over seeds and more than under one of the controls, `ascent` if it is negative likewise, `none` if
+permuting the errors leaves the drive as it is; else nothing is decided. What was derived is held against the states
+that meet all that it assumes (conclusion.py), and untested where there are none."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from itertools import dropwhile, groupby
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from circuitdsl.certify.certificate import Moment, SynapseCertificate
+from circuitdsl.certify.assumptions import Assumption, Stand, assumed_by
+from circuitdsl.certify.certificate import Moment, Outcome, SynapseCertificate
+from circuitdsl.certify.conclusion import Seen, concluded, is_exact
 from circuitdsl.certify.measure import Reading
-from circuitdsl.certify.relations import REACHED
-from circuitdsl.certify.statistics import Interval, interval
+from circuitdsl.certify.statistics import FEWEST, interval, opposed
 from circuitdsl.derive.prove.findings import Finding, Verdict
+from circuitdsl.derive.prove.reasons import NotShown, Penalised
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,64 +26,76 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.floating[Any]]
 
-#: What an example's agreement may lie below 0, as a part of the largest, by rounding in float32.
-ROUNDING = 1e-5
-#: A cosine above this one, and norms in a ratio that varies less than that, are those of the gradient itself.
-EXACT, CONSTANT = 0.9999, 1e-3
-#: A derivation that dropped gates is taken to hold where the mean cosine of credit and H delta is above this one.
-ALIGNED = 0.5
 #: Checkpoints count as late from this part of the updates on.
 LATE = 1 / 15
+#: A direction is told of a time if at least so many checkpoints in a row go there.
+LASTING = 2
+#: After so many times 1/pace what comes about with time could be there.
+TIMES = 5
+#: Which way a rate of descent goes, by its sign.
+WAYS = {1: "descends", -1: "ascends", 0: "undecided"}
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """One synapse in one seed: its readings, and how it stood with what its verdict assumes, at every checkpoint; fewer
+    if the seed diverged."""
+
+    readings: Sequence[Reading]
+    stands: Sequence[Stand]
+
+    @property
+    def met(self) -> Stand | None:
+        """The last state that meets all that the verdict assumes."""
+        return next((s for s in reversed(self.stands) if s.met), None)
+
+    @property
+    def seen(self) -> Seen:
+        pairs = zip(self.readings, self.stands, strict=True)
+        return Seen([r for r, stand in pairs if stand.met], self.readings[0].drive if self.readings else 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """The readings of one synapse: [seeds][checkpoints], and the residuals of the relations that it needs.
-    `approximate`: the derivation dropped gates, or took weights for being at rest, so that its verdict holds as far as
-    the credit is H delta. `filtered`: the drive passes through states or a function, so that it is not the update."""
+    """One synapse in all seeds, at the checkpoints `at`. `filtered`: the drive passes through states or a function, so
+    that it is not the update."""
 
     finding: Finding
     at: tuple[int, ...]
-    readings: list[list[Reading]]
-    residuals: list[list[float | None]]
-    approximate: bool = False
+    seeds: Sequence[Course]
     filtered: bool = False
+    balance: float | None = None
     realised: float | None = None
 
     @property
-    def conditional(self) -> bool:
-        """Whether the derived verdict says nothing of every state, but of those that the circuit has to reach."""
-        return self.approximate or any(r is not None for seed in self.residuals for r in seed)
+    def whole(self) -> list[Sequence[Reading]]:
+        """The readings of the seeds that did not diverge."""
+        return [c.readings for c in self.seeds if len(c.readings) == len(self.at)]
 
-    def holds(self, seed: int) -> list[int]:
-        """The checkpoints of a seed at which the conditions of the derived verdict hold."""
-        pairs = zip(self.readings[seed], self.residuals[seed], strict=True)
-        return [
-            i
-            for i, (reading, r) in enumerate(pairs)
-            if (r is None or r < REACHED) and (not self.approximate or reading.aligned > ALIGNED)
-        ]
+    @property
+    def diverged(self) -> int:
+        return len(self.seeds) - len(self.whole)
 
     def late(self) -> list[int]:
         """The checkpoints that count, by their numbers."""
         return [i for i, update in enumerate(self.at) if update >= LATE * self.at[-1]]
 
-    def array(self, of: Callable[[Reading], Array], chosen: Sequence[int]) -> Array:
-        """Something of every example, averaged over checkpoints at which it is known: [seeds, examples]."""
-        import numpy as np
-
-        rows = []
-        for readings in self.readings:
-            found = [a for i in chosen if np.isfinite(a := of(readings[i])).all()]
-            if found:
-                rows.append(np.mean(found, axis=0))
-        return np.array(rows)
-
     def numbers(self, of: Callable[[Reading], float]) -> Array:
         """Something of every reading: [seeds, checkpoints]."""
         import numpy as np
 
-        return np.array([[of(r) for r in readings] for readings in self.readings])
+        return np.array([[of(r) for r in readings] for readings in self.whole]).reshape(-1, len(self.at))
+
+    def late_means(self, of: Callable[[Reading], float]) -> Array:
+        """Something of every seed, mean over the late checkpoints at which it is known; NaN if there are none, or some
+        drive is no number."""
+        import numpy as np
+
+        numbers, drives = (self.numbers(f)[:, self.late()] for f in (of, lambda r: r.drive))
+        known = np.isfinite(numbers)
+        whole = known.any(axis=1) & np.isfinite(drives).all(axis=1)
+        count = np.where(whole, known.sum(axis=1), np.nan)
+        return np.asarray(np.where(known, numbers, 0).sum(axis=1) / count)
 
 
 # ---------------------------------------------------------------- one synapse
@@ -87,33 +103,49 @@ class Record:
 
 def certify_synapse(record: Record) -> SynapseCertificate:
     """What the readings of one synapse come to, without regard to the others."""
-    late = record.late()
-    each, control, turned = (record.array(of, late) for of in (_descent, _control, _turned))
-    descent, differences = interval(each).within(-1, 1), (interval(each - control), interval(each - turned))
-    agreement, power = record.array(lambda r: r.agreement, late), record.array(lambda r: r.power, late)
-    phis, phi = record.numbers(lambda r: r.phi), interval(agreement, power)
-    controls = [float(a.mean()) if a.size else float("nan") for a in (control, turned)]
+    descent, control, phi = (record.late_means(of) for of in (_cos, _control, _phi))
+    phis = record.numbers(_phi)
+    known = phis[phis == phis]
+    finding = record.finding
     return SynapseCertificate(
-        name=record.finding.synapse,
-        cos=_last(record.numbers(lambda r: r.cos)),
+        name=finding.synapse,
+        cos=_last(record.numbers(_cos)),
         norm_ratio=_last(record.numbers(lambda r: r.ratio)),
-        aligned=_last(record.numbers(lambda r: r.aligned)),
-        phi=phi,
-        phi_positive=float((phis > 0).mean()) if phis.size else float("nan"),
+        aligned=_last(record.numbers(lambda r: r.aligned if r.follows != r.follows else r.follows)),
+        phi=interval(phi),
+        phi_positive=float((known > 0).mean()) if known.size else float("nan"),
+        phi_signs=(*(int(x > 0) - int(x < 0) for x in phi), *[0] * record.diverged),
         r2=_last(record.numbers(lambda r: r.response.r2)),
         h_min=_last(record.numbers(lambda r: r.response.low)),
         h_max=_last(record.numbers(lambda r: r.response.high)),
-        descent=descent,
-        control=controls[0],
-        differences=differences,
-        verdict=_verdict(record, descent, phi, controls, differences) if record.readings else None,
-        derived=record.finding.verdict,
-        reached=_reached(record),
-        agrees=None,
-        objection=None,
+        descent=interval(descent).within(-1, 1),
+        control=float(control.mean()) if control.size else float("nan"),
+        verdict=measured_verdict(record),
+        phases=_phases(record, descent),
+        derived=finding.verdict,
+        outcome=None if finding.verdict is None else _outcome(record),
+        assumes=_assumes(record.seeds),
+        balance=record.balance,
         realised=record.realised,
-        course=tuple(_moment(record, i) for i in range(len(record.at))) if record.readings else (),
+        course=tuple(_moment(record, i) for i in range(len(record.at))) if record.whole else (),
     )
+
+
+def _cos(reading: Reading) -> float:
+    """The rate of descent: 0 of what has no drive where there is a gradient."""
+    return 0.0 if reading.ratio == 0 else reading.cos
+
+
+def _control(reading: Reading) -> float:
+    return reading.control
+
+
+def _turned(reading: Reading) -> float:
+    return reading.turned
+
+
+def _phi(reading: Reading) -> float:
+    return reading.phi
 
 
 def _last(numbers: Array) -> float:
@@ -124,156 +156,164 @@ def _last(numbers: Array) -> float:
     return next((float(c.mean()) for c in reversed(known) if c.size), float("nan"))
 
 
-def _descent(reading: Reading) -> Array:
-    return reading.descent
-
-
-def _control(reading: Reading) -> Array:
-    return reading.control
-
-
-def _turned(reading: Reading) -> Array:
-    return reading.turned
-
-
-def _verdict(
-    record: Record, descent: Interval, phi: Interval, controls: Sequence[float], differences: Sequence[Interval]
-) -> Verdict:
-    """Beside the interval of the differences that of the descent rate itself counts, where phi is as sure: late in
-    learning, with few errors left and large ones, differences of single examples are too wide to tell anything."""
-    if is_exact(record) and not record.filtered:
-        return "exact"
-    up = descent.sign
-    end = descent.low if up > 0 else descent.high
-    outside = phi.sign == up and all(up * (end - control) > 0 for control in controls)
-    if up != 0 and (outside or any(d.sign == up for d in differences)):
-        return "descent" if up > 0 else "ascent"
-    return "none"
-
-
-def is_exact(record: Record) -> bool:
-    """Whether the drive was the gradient at every checkpoint, times one number."""
-    import numpy as np
-
-    cos, ratio = record.numbers(lambda r: r.cos), record.numbers(lambda r: r.ratio)
-    known = np.isfinite(cos)
-    if not known.any() or not (cos[known] > EXACT).all():
-        return False
-    return bool(np.ptp(ratio[known]) <= CONSTANT * ratio[known].mean())
-
-
-def _is_silent(record: Record) -> bool:
-    """Whether there was neither a drive nor a gradient at any checkpoint: then one is a multiple of the other."""
-    import numpy as np
-
-    return bool(np.isnan(record.numbers(lambda r: r.ratio)).all())
-
-
-def _reached(record: Record) -> bool | None:
-    if not record.conditional or not record.readings:
-        return None
-    return all(record.holds(seed) for seed in range(len(record.readings)))
-
-
 def _moment(record: Record, i: int) -> Moment:
     import numpy as np
 
-    residuals = [r for seed in record.residuals if (r := seed[i]) is not None]
-    control = record.array(lambda r: r.control, [i])
     ratios = record.numbers(lambda r: r.ratio)[:, i]
     known = ratios[np.isfinite(ratios)]
     return Moment(
         update=record.at[i],
-        cos=interval(record.array(lambda r: r.descent, [i])).within(-1, 1),
-        control=float(control.mean()) if control.size else float("nan"),
-        phi=interval(record.array(lambda r: r.agreement, [i]), record.array(lambda r: r.power, [i])),
+        cos=interval(record.numbers(_cos)[:, i]).within(-1, 1),
+        control=float(record.numbers(_control)[:, i].mean()),
+        phi=interval(record.numbers(_phi)[:, i]),
         norm_ratio=float(known.mean()) if known.size else float("nan"),
-        residual=max(residuals) if residuals else None,
+        met=sum(c.stands[i].met for c in record.seeds if i < len(c.stands)),
     )
+
+
+# ---------------------------------------------------------------- what is measured
+
+
+def measured_verdict(record: Record) -> Verdict | None:
+    """What the seeds decide by themselves; None if they do not, it turned in the end, or there are none."""
+    readings = [r for seed in record.whole for r in seed]
+    if not readings:
+        return None
+    if not record.filtered and not record.diverged and is_exact(readings):
+        return "exact"
+    if all(r.blind or r.drive == 0 for r in readings):
+        seen = any(r.ratio == r.ratio for r in readings) and not _may_follow_a_penalty(record.finding)
+        return "none" if seen else None
+    if len(record.seeds) < FEWEST:
+        return None
+    descent, *controls = (record.late_means(of) for of in (_cos, _control, _turned))
+    sign = _decided(descent, record.diverged)
+    spans = _spans(record)
+    if spans and spans[-1].sign != sign:
+        return None  # it is going elsewhere in the end
+    if sign and any(_decided(descent - control, record.diverged) == sign for control in controls):
+        return "descent" if sign > 0 else "ascent"
+    return None
+
+
+def _may_follow_a_penalty(finding: Finding) -> bool:
+    """Whether the loss has a part that compares with no data, so that what errors leave alone may still follow it."""
+    return any(isinstance(r, NotShown) and isinstance(r.lack, Penalised) for r in finding.reasons)
+
+
+def _decided(seeds: Array, diverged: int) -> int:
+    """The sign that seeds agree on, beyond their interval; those that diverged count as going the other way."""
+    import numpy as np
+
+    sign = interval(seeds).sign
+    return sign if interval(np.append(seeds, [-sign] * diverged)).sign == sign else 0
+
+
+def _phases(record: Record, late: Array) -> str | None:
+    """Seeds that go opposite ways, with their counts; else which way it went when, if it turned on the way."""
+    apart = opposed(late)
+    if apart is not None:
+        return f"bimodal: {apart[0]} of {len(late)} seeds descend, {apart[1]} ascend"
+    spans = _spans(record)
+    if len(spans) < 2:
+        return None
+    parts = [f"{WAYS[span.sign]} until {span.until:,}" for span in spans[:-1]]
+    return f"{', '.join(parts)}, {WAYS[spans[-1].sign]} after"
+
+
+class _Span(NamedTuple):
+    """A time in which the seeds went one way: the sign of the rate of descent, and its last checkpoint."""
+
+    sign: int
+    until: int
+
+
+def _spans(record: Record) -> list[_Span]:
+    """The times that lasted, from the first on in which a way was decided."""
+    numbers = record.numbers(_cos)
+    signs = [(interval(numbers[:, i]).sign, update) for i, update in enumerate(record.at)]
+    runs = [(sign, [update for _, update in run]) for sign, run in groupby(signs, key=lambda s: s[0])]
+    lasting = [_Span(sign, updates[-1]) for sign, updates in runs if len(updates) >= LASTING]
+    merged = [list(same)[-1] for _, same in groupby(lasting, key=lambda s: s.sign)]
+    return list(dropwhile(lambda s: s.sign == 0, merged))
+
+
+# ---------------------------------------------------------------- what was derived
+
+
+def _outcome(record: Record) -> Outcome:
+    """What became of the derived verdict."""
+    seen = [s for s in (c.seen for c in record.seeds) if s.readings]
+    if not seen:
+        return Outcome(status="untested", why=_not_met(record), seeds=0)
+    held, why = concluded(record.finding, seen)
+    if held is None:
+        return Outcome(status="untested", why=why, seeds=len(seen))
+    return Outcome(status="confirmed" if held else "contradicted", why=why, seeds=len(seen))
+
+
+def _not_met(record: Record) -> str:
+    """The hypothesis that is farthest from being met, and whether there was time for it."""
+    stand = _nearest(record.seeds)
+    farthest = None if stand is None else stand.worst
+    if farthest is None:
+        return "every seed diverged at once"
+    told = farthest.missed if farthest.met is False else f"whether {farthest.text} cannot be told"
+    enough = time_for(farthest.pace)
+    if enough is not None and record.at[-1] < enough:
+        return f"{told} (stopped before 5/(ηγ) = {enough:,} updates, after {record.at[-1]:,})"
+    return told
+
+
+def _nearest(seeds: Sequence[Course]) -> Stand | None:
+    """How it stands at the end of the seed that came nearest to what is assumed."""
+    stands = [c.stands[-1] for c in seeds if c.stands]
+    return min(stands, key=lambda s: (w.met is None, w.excess) if (w := s.worst) else (False, 0.0), default=None)
+
+
+def time_for(pace: float | None) -> int | None:
+    """After how many updates something that comes about at that pace is there."""
+    import math
+
+    return None if pace is None else math.ceil(TIMES / pace)
+
+
+def _assumes(seeds: Sequence[Course]) -> tuple[Assumption, ...]:
+    """Each assumption in the seed that is farthest from it, of those that came to meet all; else as it is in the one
+    that came nearest."""
+    met = [c.met.assumes for c in seeds if c.met is not None]
+    if not met:
+        nearest = _nearest(seeds)
+        return () if nearest is None else nearest.assumes
+    return tuple(max(of, key=lambda a: a.excess) for of in zip(*met, strict=True))
+
+
+def is_conditional(finding: Finding) -> bool:
+    """Whether a verdict says nothing of every state, but of those that the circuit has to reach."""
+    return bool(assumed_by(finding))
 
 
 # ---------------------------------------------------------------- together
 
 
-def together(found: dict[str, SynapseCertificate]) -> tuple[dict[str, SynapseCertificate], bool | None]:
-    """Dynamical consistency of the measured signs; where they differ, the synapses that go up are `inconsistent`."""
-    judged = [s for s in found.values() if s.verdict is not None]
-    signs = {s.name: s.phi.sign if s.verdict != "none" else 0 for s in judged}
+def together(found: dict[str, SynapseCertificate]) -> tuple[dict[str, SynapseCertificate], bool | None, str | None]:
+    """Dynamical consistency of the measured signs, and in how many seeds it is so; where the signs of patches differ,
+    those that go up are `inconsistent`."""
+    judged = [s for s in found.values() if s.phi.mean == s.phi.mean]
+    signs = {s.name: 0 if s.verdict == "none" else s.phi.sign for s in judged}
     up, down = -1 in signs.values(), 1 in signs.values()
-    if up and down:
-        return {n: replace(s, verdict="inconsistent") if signs.get(n) == -1 else s for n, s in found.items()}, False
-    return found, True if judged and all(signs.values()) else None
+    if not judged or not ((up and down) or all(signs.values())):
+        return found, None, None
+    dc = not (up and down)
+    decided = [s for s in judged if signs[s.name]]
+    wanted = tuple(signs[s.name] for s in decided)
+    seeds = list(zip(*(s.phi_signs for s in decided), strict=True))
+    agreeing = sum(seed == wanted for seed in seeds)
+    evidence = f"measured, in {agreeing} of {len(seeds)} seeds"
+    if dc:
+        return found, True, evidence
+    return {n: _inconsistent(s) if signs.get(n) == -1 else s for n, s in found.items()}, False, evidence
 
 
-def agreed(found: SynapseCertificate, record: Record) -> SynapseCertificate:
-    """The certificate with whether it bears out what was derived."""
-    if found.verdict is None or found.derived is None:
-        return found
-    if found.derived == "none" and record.finding.evidence == "derived":  # at rest, which nothing here looks for
-        return found
-    objection = _objection(found, record)
-    return replace(found, agrees=objection is None, objection=objection)
-
-
-def _objection(found: SynapseCertificate, record: Record) -> str | None:
-    """Why the measurement contradicts the derived verdict; None if it does not."""
-    claim = f"`{found.name}` is derived to be {found.derived} ({record.finding.evidence})"
-    match found.derived:
-        case "exact":
-            worst = _least(record.numbers(lambda r: r.cos))
-            agrees = is_exact(record) or _is_silent(record)
-            return None if agrees else f"{claim}, but its cosine falls to {worst:.6f}"
-        case "none":
-            low, mean, high = next((d for d in found.differences if d.sign), found.differences[0])
-            seen = f"{claim}, but differs from the control by {mean:.3g} [{low:.3g}, {high:.3g}]"
-            return seen if any(d.sign for d in found.differences) else None
-        case "aligned":
-            worst = min(
-                (float(r.agreement.min() / (abs(r.agreement).max() or 1)) for r in _settled(record)), default=0.0
-            )
-            return None if worst >= -ROUNDING else f"{claim}, but an example has the agreement {worst:.3g}"
-        case "gradient" | "descent":
-            return _wrong_way(found, record, claim, 1)
-        case "ascent" | "inconsistent":
-            return _wrong_way(found, record, claim, -1)
-        case _:
-            return None
-
-
-def _wrong_way(found: SynapseCertificate, record: Record, claim: str, sign: int) -> str | None:
-    """The signs of phi and of the descent rate, where the conditions of the verdict hold; and whether both controls
-    go further that way, beyond the interval."""
-    import numpy as np
-
-    readings = _settled(record)
-    if not readings:
-        return None
-    phi = sum(r.agreement.sum() for r in readings) / sum(r.power.sum() for r in readings)
-    if found.derived in ("gradient", "inconsistent", "ascent") and sign * phi <= 0:
-        return f"{claim}, but its phi is {phi:.3g}"
-    each, *controls = (np.array([of(r) for r in readings]) for of in (_descent, _control, _turned))
-    if sign * each.mean() <= 0:
-        return f"{claim}, but its descent rate is {each.mean():.3g}"
-    if all(sign * interval(each - control).sign < 0 for control in controls):
-        shown = f"{each.mean():.3g}, and {controls[0].mean():.3g} with permuted errors"
-        return f"{claim}, but its descent rate is {shown}"
-    if all(np.array_equal(each, control) for control in controls):
-        return f"{claim}, but permuted errors change nothing: it does not see the error"
-    return None
-
-
-def _settled(record: Record) -> list[Reading]:
-    """The readings at which the conditions of the derived verdict hold; the late ones if it has none."""
-    import numpy as np
-
-    chosen: list[Reading] = []
-    for seed, readings in enumerate(record.readings):
-        numbers = record.holds(seed) if record.conditional else record.late()
-        chosen += [readings[i] for i in numbers]
-    return [r for r in chosen if np.isfinite(r.descent).all()]
-
-
-def _least(numbers: Array) -> float:
-    import numpy as np
-
-    return float(np.nanmin(numbers)) if np.isfinite(numbers).any() else float("nan")
+def _inconsistent(found: SynapseCertificate) -> SynapseCertificate:
+    return found if found.verdict is None else replace(found, verdict="inconsistent")

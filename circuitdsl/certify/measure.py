@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from circuitdsl.certify.checkpoint import Checkpoint, Sample
 from circuitdsl.certify.drive import Rule
 from circuitdsl.certify.pairing import Pair, mean_descent, pair
-from circuitdsl.certify.passes import Passes, Still, in_float64
+from circuitdsl.certify.passes import Still, in_float64
 from circuitdsl.certify.relations import derived_h
 from circuitdsl.certify.statistics import Response, response
-from circuitdsl.derive.tell.derivation import Derivation
 from circuitdsl.graph.functions import quiet
 from circuitdsl.graph.initial import fans_of
 from circuitdsl.graph.ir import Synapse
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from circuitdsl.graph.machine import Data, Indices, Numbers, State
+    from circuitdsl.graph.machine import Numbers, State
 
     Array = NDArray[np.floating[Any]]
 
@@ -31,21 +31,24 @@ if TYPE_CHECKING:
 class Reading:
     """One learning synapse at one state of one seed.
 
-    `cos` of mean drive and descent direction; `ratio` of their norms, in units of the rule's rate. For each example
-    of the sample: `descent`, whose mean is that cosine and whose spread is what the example does to it; `control`,
-    the same with the drive under permuted errors, in the same unit, `turned`, with errors that are also turned round;
-    `agreement`, s . delta in units of the rate, and
-    `power`, |delta|^2; `aligned`, the mean cosine of s and H delta, H as it was derived (else the identity), over the
-    neurons that have credit, the others learning nothing from it. NaN where the gradient is 0, but for the ratio where
-    the drive is not."""
+    `cos` of mean drive and descent direction, the rate of descent; `control`, the same with the drive under permuted
+    errors, in the same unit, and `turned`, with errors that are also turned round; `blind`: neither of them changes the
+    drive of any example. `rate` of the rule; `drive`: its norm; `ratio`: that by the norm of the gradient. For each
+    example of the sample `agreement`, s . delta, and `power`, |delta|^2. `follows`: the mean cosine of s and H delta, H
+    as it was derived, over the neurons that have credit, the others learning nothing from it; NaN if no such H was
+    derived. `aligned`: the same with the identity. Drives and credits are in units of the rule's rate. NaN where the
+    gradient is 0, but for the ratio where the drive is not."""
 
     cos: float
+    control: float
+    turned: float
+    blind: bool
+    rate: float
+    drive: float
     ratio: float
-    descent: Array
-    control: Array
-    turned: Array
     agreement: Array
     power: Array
+    follows: float
     aligned: float
     response: Response
 
@@ -56,11 +59,17 @@ class Reading:
         return float(self.agreement.mean()) / power if power > 0 else float("nan")
 
 
-def read(rule: Rule, passes: Passes, still: Still, derivation: Derivation, state: State, numbers: Numbers) -> Reading:
+def look(rules: Sequence[Rule], at: Checkpoint) -> dict[str, Reading]:
+    """Every rule at one state."""
+    return {rule.synapse.name: read(rule, at) for rule in rules}
+
+
+def read(rule: Rule, at: Checkpoint) -> Reading:
     """What the passes at a state say about a rule."""
     with quiet():
-        found = pair(rule, passes, still, state)
-        return _reading(found, _rate(rule, state, numbers), derived_h(derivation, rule.synapse.name, state))
+        found = pair(rule, at.passes, at.still, at.state)
+        h = derived_h(at.derivation, rule.synapse.name, at.state)
+        return _reading(found, _rate(rule, at.state, at.sample.numbers), h)
 
 
 def _rate(rule: Rule, state: State, numbers: Numbers) -> float:
@@ -76,21 +85,25 @@ def _reading(found: Pair, rate: float, h: Array | None) -> Reading:
     import numpy as np
 
     drive, descent = float(np.linalg.norm(found.drive)), float(np.linalg.norm(found.descent))
-    examples = len(found.power)
-    cos = float(np.vdot(found.drive, found.descent)) / (drive * descent) if drive * descent > 0 else float("nan")
-    if drive * descent > 0:
-        each, control, turned = _influences(found, drive, descent)
-    else:
-        each = control = turned = np.zeros(examples) if descent > 0 else np.full(examples, np.nan)
+
+    def along(of: Array) -> float:
+        if drive * descent > 0:
+            return float(np.vdot(of, found.descent)) / (drive * descent)
+        return 0.0 if descent > 0 else float("nan")
+
+    cos, control, turned = map(along, (found.drive, found.control, found.turned))
     return Reading(
-        cos=cos,
-        ratio=drive / rate / descent if descent > 0 else float("inf") if drive > 0 else float("nan"),
-        descent=each,
+        cos=cos if drive > 0 else float("nan"),
         control=control,
         turned=turned,
+        blind=found.blind,
+        rate=rate,
+        drive=drive / rate,
+        ratio=drive / rate / descent if descent > 0 else float("inf") if drive > 0 else float("nan"),
         agreement=found.agreement / rate,
         power=found.power,
-        aligned=_aligned(found.credit, found.delta if h is None else found.delta @ h.T),
+        follows=float("nan") if h is None else _aligned(found.credit, found.delta @ h.T),
+        aligned=_aligned(found.credit, found.delta),
         response=response(found.credit / rate, found.delta),
     )
 
@@ -105,43 +118,6 @@ def _aligned(credit: Array, wanted: Array) -> float:
     there = norms > 0
     products = np.einsum("ej,ej->e", credit, wanted)
     return float((products[there] / norms[there]).mean()) if there.any() else float("nan")
-
-
-def _influences(found: Pair, drive: float, descent: float) -> tuple[Array, Array, Array]:
-    """a / sqrt(b c) plus what each example does to it (its influence function), for a the product of the two means
-    and b, c their squares; with the real drive, and with those of the two controls in the same unit."""
-    import numpy as np
-
-    scale = drive * descent
-    spread = (found.drive_drive / drive**2 - 1) + (found.descent_descent / descent**2 - 1)
-
-    def each(forth: Array, back: Array) -> Array:
-        mean = forth.mean()
-        return np.asarray((forth + back - back.mean() - mean * spread) / scale)
-
-    return (
-        each(found.drive_descent, found.descent_drive),
-        each(found.control_descent, found.descent_control),
-        each(found.turned_descent, found.descent_turned),
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """The examples at which a circuit is looked at, always the same."""
-
-    data: Data
-    examples: Indices
-    numbers: Numbers
-
-
-def look(
-    still: Still, rules: Sequence[Rule], sample: Sample, derivation: Derivation, state: State, *, seed: int, epoch: int
-) -> dict[str, Reading]:
-    """Every rule at one state; the state may be of any precision."""
-    wide = in_float64(state)
-    passes = still.look(wide, sample.data, sample.examples, sample.numbers, seed=seed, epoch=epoch)
-    return {rule.synapse.name: read(rule, passes, still, derivation, wide, sample.numbers) for rule in rules}
 
 
 def realised_cosine(

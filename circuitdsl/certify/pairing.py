@@ -51,25 +51,19 @@ class Outer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """Means over the sample [post size, pre size]: `drive` and `descent`, which is minus the gradient.
+    """Means over the sample, [post size, pre size]: `drive`; `descent`, which is minus the gradient; the drive under
+    permuted errors, `control`, and under errors that are also turned round, `turned`. `blind`: neither changes the
+    drive of a single example.
 
-    For each example, [examples]: the products of its drive with both means (`drive_descent`, `drive_drive`), of its
-    descent with both (`descent_drive`, `descent_descent`); for the drive under permuted errors `control_descent` and
-    `descent_control`, and under errors that are also turned round `turned_descent` and `descent_turned`; `credit` and
-    `delta`, [examples, post size], what drive and descent say to each neuron; `agreement` and `power`, s . delta and
-    |delta|^2, whose means have the consistency score as their ratio (where the gradient comes from several ticks: the
-    same products of the whole drive and descent)."""
+    For each example: `credit` and `delta`, [examples, post size], what drive and descent say to each neuron;
+    `agreement` and `power`, s . delta and |delta|^2, [examples], whose means have the consistency score as their ratio
+    (where the gradient comes from several ticks: the same products of the whole drive and descent)."""
 
     drive: Array
     descent: Array
-    drive_descent: Array
-    drive_drive: Array
-    descent_drive: Array
-    descent_descent: Array
-    control_descent: Array
-    descent_control: Array
-    turned_descent: Array
-    descent_turned: Array
+    control: Array
+    turned: Array
+    blind: bool
     credit: Array
     delta: Array
     agreement: Array
@@ -226,16 +220,6 @@ def _mean(outers: Sequence[Outer], shape: tuple[int, int], mask: NDArray[np.bool
     return found if mask is None else np.where(mask, found, 0.0)
 
 
-def _along(outers: Sequence[Outer], direction: Array, examples: int) -> Array:
-    """The product of each example's sum with one direction, [examples]."""
-    import numpy as np
-
-    found = np.zeros(examples)
-    for outer in outers:
-        found += np.einsum("ei,ei->e", outer.post @ (outer.coefficient * direction), outer.pre)
-    return found
-
-
 def _by_factors(
     drives: list[Outer], controls: list[list[Outer]], descents: list[Outer], mask: NDArray[np.bool_] | None
 ) -> Pair:
@@ -244,7 +228,6 @@ def _by_factors(
     shape = (descents[0].post.shape[1], descents[0].pre.shape[1])
     drive, descent, permuted, turned = (_mean(outers, shape, mask) for outers in (drives, descents, *controls))
     source = np.mean([d.pre for d in descents], axis=0) if len(descents) > 1 else descents[0].pre
-    n = len(source)
     credit, delta = _credits(drives, source, shape[0]), _credits(descents, source, shape[0])
     if len(descents) == 1:
         agreement, power = np.einsum("ej,ej->e", credit, delta), np.einsum("ej,ej->e", delta, delta)
@@ -253,19 +236,24 @@ def _by_factors(
     return Pair(
         drive=drive,
         descent=descent,
-        drive_descent=_along(drives, descent, n),
-        drive_drive=_along(drives, drive, n),
-        descent_drive=_along(descents, drive, n),
-        descent_descent=_along(descents, descent, n),
-        control_descent=_along(controls[0], descent, n),
-        descent_control=_along(descents, permuted, n),
-        turned_descent=_along(controls[1], descent, n),
-        descent_turned=_along(descents, turned, n),
+        control=permuted,
+        turned=turned,
+        blind=all(_same(outers, drives) for outers in controls),
         credit=credit,
         delta=delta,
         agreement=agreement,
         power=power,
     )
+
+
+def _same(left: Sequence[Outer], right: Sequence[Outer]) -> bool:
+    """Whether two drives are made of the same factors, example by example."""
+    import numpy as np
+
+    def equal(one: Outer, other: Outer) -> bool:
+        return all(np.array_equal(getattr(one, f), getattr(other, f)) for f in ("coefficient", "post", "pre"))
+
+    return left is right or (len(left) == len(right) and all(map(equal, left, right)))
 
 
 def _products(left: Sequence[Outer], right: Sequence[Outer]) -> Array:
@@ -336,22 +324,14 @@ def _written_out(
     source = np.mean([d.pre for d in descents], axis=0)
     projection = (source * _inverse_square(source)[:, None])[:, :, None]
 
-    def along(array: Array, direction: Array) -> Array:
-        return np.asarray(array.reshape(examples, -1) @ direction.ravel())
-
     credit, delta = (np.matmul(array, projection)[:, :, 0] for array in (drives, wanted))
     left, right = (credit, delta) if len(descents) == 1 else (drives, wanted)
     return Pair(
         drive=drive,
         descent=descent,
-        drive_descent=along(drives, descent),
-        drive_drive=along(drives, drive),
-        descent_drive=along(wanted, drive),
-        descent_descent=along(wanted, descent),
-        control_descent=along(permuted, descent),
-        descent_control=along(wanted, permuted.mean(axis=0)),
-        turned_descent=along(turned, descent),
-        descent_turned=along(wanted, turned.mean(axis=0)),
+        control=permuted.mean(axis=0),
+        turned=turned.mean(axis=0),
+        blind=np.array_equal(permuted, drives) and np.array_equal(turned, drives),
         credit=credit,
         delta=delta,
         agreement=(left * right).reshape(examples, -1).sum(axis=1),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.derive.algebra.letters import Made, Named, Part
-from circuitdsl.derive.algebra.words import depends_on_example, names
+from circuitdsl.derive.algebra.words import depends_on_example
 from circuitdsl.derive.prove.relations import Relation
 from circuitdsl.derive.read.numeric import instantiate
 from circuitdsl.derive.tell.derivation import Derivation
@@ -20,17 +20,18 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.floating[Any]]
 
-#: A relation with a smaller residual counts as reached (theory.md, section 4).
-REACHED = 0.1
+#: A relation that holds on average at rest counts as reached with a smaller residual: weights stray about their rest as
+#: far as batches let them, on either side of it.
+REACHED = 0.2
 
 
-def residual(derivation: Derivation, relation: Relation, state: State) -> float:
-    """|left - factor * right| / |left|, in the Frobenius norm."""
+def off(derivation: Derivation, relation: Relation, state: State) -> float:
+    """|left - factor * right| / |left|, in the Frobenius norm; infinite where only `left` is 0."""
     import numpy as np
 
     left, right = sides(derivation, relation, state)
-    norm, off = float(np.linalg.norm(left)), float(np.linalg.norm(left - right))
-    return off / norm if norm > 0 else float("nan") if off > 0 else 0.0
+    norm, apart = float(np.linalg.norm(left)), float(np.linalg.norm(left - right))
+    return apart / norm if norm > 0 else float("inf") if apart > 0 else 0.0
 
 
 def sides(derivation: Derivation, relation: Relation, state: State) -> tuple[Array, Array]:
@@ -44,14 +45,18 @@ def sides(derivation: Derivation, relation: Relation, state: State) -> tuple[Arr
 
 
 def derived_h(derivation: Derivation, synapse: str, state: State) -> Array | None:
-    """The H of the derived verdict, [post size, post size]; None if there is none that is the same for all examples."""
+    """The H of the derived verdict, [post size, post size]; None if there is none that is the same for all examples, or
+    factors of single synapses stand between drive and weight, so that none of neurons tells all."""
     import numpy as np
 
-    form = derivation.findings[synapse].form
-    if form is None or not form.constant:
+    form, drive = derivation.findings[synapse].form, derivation.drive_of(synapse)
+    if form is None or not form.constant or drive is None or drive.passage.scale is not None:
         return None
     env = _env(derivation, state)
-    return np.asarray(np.linalg.solve(instantiate(form.over, env), instantiate(form.h, env)))
+    try:
+        return np.asarray(np.linalg.solve(instantiate(form.over, env), instantiate(form.h, env)))
+    except KeyError:  # a letter of the circuit unrolled over ticks
+        return None
 
 
 def _env(derivation: Derivation, state: State) -> dict[Any, Any]:
@@ -87,35 +92,3 @@ def _value(made: Made, env: Mapping[Any, Any]) -> Array:
                 return over(function, x, others[0] if others else None)
             case function:
                 return elementwise(function, [x, *others])
-
-
-def worst(derivation: Derivation, relations: Sequence[Relation], state: State) -> float | None:
-    """The largest residual of the relations that are not there from the start; None if there is no such one."""
-    found = [residual(derivation, r, state) for r in relations if r.holds != "tied"]
-    return max(found) if found else None
-
-
-def needed(derivation: Derivation, synapse: str) -> tuple[Relation, ...]:
-    """The relations that have to come about before a derived verdict holds: those between a weight and its mirror
-    image that it stands on, directly or through another relation's weights. What holds only on average at rest is
-    left out where there is such a pair: it says how good the approximation is, not whether the circuit has got there.
-    """
-    grounds = derivation.findings[synapse].grounds
-    if grounds is None:
-        return ()
-    loose = tuple(r for r in grounds.all_relations() if r.holds != "tied")
-    weights = {name for r in loose for name in names(r.left) | names(r.right)}
-    pairs = tuple(r for r in derivation.relations if _is_pair(r) and weights & set(r.synapses))
-    return pairs or loose
-
-
-def is_approximate(derivation: Derivation, synapse: str) -> bool:
-    """Whether the derived verdict stands on dropped gates, or on weights being at rest, besides such pairs."""
-    grounds = derivation.findings[synapse].grounds
-    if grounds is None:
-        return False
-    return grounds.is_mean_field() or any(r.holds == "rest" and not _is_pair(r) for r in grounds.all_relations())
-
-
-def _is_pair(relation: Relation) -> bool:
-    return (relation.holds == "exact" or relation.kind == "pair") and relation.holds != "tied"

@@ -1,10 +1,12 @@
-"""Intervals by resampling, and the matrix H that stands between credit and gradient."""
+"""Intervals over seeds, seeds that go opposite ways, and the matrix H that stands between credit and gradient."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from math import sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from circuitdsl.runtime.statistics import student
 
 if TYPE_CHECKING:
     import numpy as np
@@ -12,57 +14,45 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.floating[Any]]
 
-#: How often examples and seeds are drawn anew, and the part of the draws an interval holds.
-DRAWS, CONFIDENCE = 400, 0.95
+#: Nothing that differs from seed to seed is decided by fewer seeds.
+FEWEST = 5
 #: The ridge, as a part of the mean eigenvalue of E[delta delta^T], and the part below which an eigenvalue
 #: of it counts as 0: in those directions there is no gradient to compare with.
 RIDGE, NOTHING = 1e-4, 1e-3
+#: Seeds go opposite ways if each is at least this part of the largest away from 0.
+APART = 0.5
 
 
 class Interval(NamedTuple):
-    """The mean, and what 95 % of the resampled means lie between."""
+    """A mean over seeds, between the ends of its 95 % interval (Student's t); the ends are NaN of a single seed."""
 
     low: float
     mean: float
     high: float
-
-    def within(self, low: float, high: float) -> Interval:
-        """Cut to what can be."""
-        return Interval(*(min(max(x, low), high) for x in self))
 
     @property
     def sign(self) -> int:
         """1 or -1 if the interval is on one side of 0, else 0."""
         return 1 if self.low > 0 else -1 if self.high < 0 else 0
 
-
-def interval(values: Array, over: Array | None = None) -> Interval:
-    """The mean of `values` [seeds, examples], or the ratio of the means of `values` and `over`, with a bootstrap
-    interval over seeds and examples; NaN where there are none. The examples are the same for all seeds."""
-    import numpy as np
-
-    if values.size == 0:
-        return Interval(np.nan, np.nan, np.nan)
-    seeds, examples = values.shape
-    of_seeds, of_examples = _draws(seeds), _draws(examples)
-
-    def drawn(array: Array) -> Array:
-        return np.asarray(((array @ of_examples.T).T * of_seeds).sum(axis=1))
-
-    with np.errstate(all="ignore"):
-        means = drawn(values) if over is None else drawn(values) / drawn(over)
-        mean = float(values.mean() if over is None else values.mean() / over.mean())
-        low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Interval(float(low), mean, float(high))
+    def within(self, low: float, high: float) -> Interval:
+        """Cut to what can be."""
+        return Interval(*(min(max(x, low), high) if x == x else x for x in self))
 
 
-@lru_cache(maxsize=8)
-def _draws(count: int) -> Array:
-    """How much of each of `count` things is in each draw, [draws, count]."""
-    import numpy as np
+def interval(seeds: Array) -> Interval:
+    """Of one number per seed, [seeds]; NaN where one of them is NaN, or there are none."""
+    n = len(seeds)
+    mean = float(seeds.mean()) if n else float("nan")
+    half = student(n) * float(seeds.std(ddof=1)) / sqrt(n) if n > 1 else float("nan")
+    return Interval(mean - half, mean, mean + half)
 
-    generator = np.random.default_rng(count)
-    return generator.multinomial(count, np.full(count, 1 / count), size=DRAWS) / count
+
+def opposed(seeds: Array) -> tuple[int, int] | None:
+    """How many seeds go up and how many down, if they plainly go opposite ways, none of them about 0; else None."""
+    up, down = int((seeds > 0).sum()), int((seeds < 0).sum())
+    plain = up + down == len(seeds) > 1 and up > 0 and down > 0 and abs(seeds).min() > APART * abs(seeds).max()
+    return (up, down) if plain else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 ABOUT = """Derive, for every learning synapse, what its plasticity amounts to: how its update stands to the
 gradient of the loss (exact, gradient, descent, ascent, inconsistent, none), what brings that about, and
-on what evidence (proved, derived under named approximations, measured). Algebra only; where it does
-not decide, a short certificate measures (three seeds on the first task's data), unless --no-measure is given.
+on what evidence (proved, derived under named approximations, measured), and if what. Where algebra does not decide,
+or what it decides assumes something, a short certificate measures (five seeds on the first task's data), unless
+--no-measure is given: a verdict whose assumptions are not met there is not claimed.
 
 Exit codes: 0 ok (also where an expectation stays open), 1 the circuit is wrong or an expected verdict or
 attractor fails, 2 usage or a missing file."""

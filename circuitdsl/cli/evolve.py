@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from circuitdsl.explore.evolve import Evolution
-    from circuitdsl.explore.statistics import Mean
+    from circuitdsl.runtime.statistics import Mean
 
 ABOUT = """Evolve the params and coefficients of a circuit's plasticity rules, by mutation and selection only.
 
@@ -167,7 +167,7 @@ def _object(planned: Evolution, dataset: xr.Dataset, out: Path | None, seconds: 
 
 def _outcomes(dataset: xr.Dataset, which: str) -> dict[str, Mean]:
     """The mean over tasks of the start, the final mean and the best candidate, over seeds."""
-    from circuitdsl.explore.statistics import over_seeds
+    from circuitdsl.runtime.statistics import over_seeds
 
     means = dataset[which].mean(str(dataset[which].dims[-1]), skipna=False)
     return {str(who): over_seeds(means.sel(who=who).values.tolist()) for who in dataset["who"].values}

@@ -187,7 +187,7 @@ def _point(planned: Sweep, row: Row) -> dict[str, Any]:
 
 
 def _spread(values: Sequence[float]) -> Mapping[str, Any]:
-    from circuitdsl.explore.statistics import over_seeds
+    from circuitdsl.runtime.statistics import over_seeds
 
     mean = over_seeds(values)
     return {"mean": mean.mean, "low": mean.low, "high": mean.high, "values": list(values)}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.explore.lives import Part, Recorded
-from circuitdsl.explore.statistics import Mean, over_seeds
+from circuitdsl.runtime.statistics import Mean, over_seeds
 
 if TYPE_CHECKING:
     import xarray as xr

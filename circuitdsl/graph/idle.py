@@ -99,12 +99,18 @@ def why_idle(ranges: Ranges, synapse: ir.Synapse, split_up: Iterable[Term] | Non
     if ranges.weights(synapse.name).is_zero:
         return _why_dead(ranges, synapse)
     terms = _moving(split(synapse.dw) if split_up is None else split_up)
-    if not all(ranges.of(t.expr(), synapse).is_zero for t in terms):
+    if not all(_is_zero(ranges, term, synapse) for term in terms):
         return None
     if not terms:
         return OnlyDecays()
     factor = _zero_part(ranges, terms[0].expr(), synapse)
     return NeverOpen(factor, tuple(sorted(_blame(ranges, [factor], synapse))))
+
+
+def _is_zero(ranges: Ranges, term: Term, synapse: ir.Synapse) -> bool:
+    """Whether a term is 0: one of its factors has to be."""
+    some = any(ranges.of(factor, synapse).is_zero for factor in (*term.factors(), *term.numeric))
+    return some and ranges.of(term.expr(), synapse).is_zero
 
 
 def _moving(terms: Iterable[Term]) -> list[Term]:

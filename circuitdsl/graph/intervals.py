@@ -100,6 +100,11 @@ class Range:
         if self.is_point and other.is_point:
             product = self.low * other.low
             return span(product, product, False, False, self.defined and other.defined)
+        if other.is_point:
+            return other * self
+        if self.is_point and 0 < self.low < inf:
+            low, high = self.low * other.low, self.low * other.high
+            return span(low, high, other.low_open, other.high_open, other.defined)
         ends = ((other.low, other.low_open), (other.high, other.high_open))
         corners = [_corner(self.low, self.low_open, b, b_open) for b, b_open in ends]
         corners += [_corner(self.high, self.high_open, b, b_open) for b, b_open in ends]

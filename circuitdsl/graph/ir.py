@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, assert_never
+from typing import Literal
 
 from circuitdsl.diagnostics import Span
 
@@ -177,13 +177,8 @@ def children(expr: Expr) -> tuple[Expr, ...]:
             return expr.arguments
         case Over():
             return (expr.argument,) if expr.k is None else (expr.argument, expr.k)
-        case (
-            Read() | Num() | ParamRef() | Coef() | Weight() | SynapseState() | DriveRead() | Fan()
-            | Flag() | Tick() | Random()
-        ):  # fmt: skip
-            return ()
         case _:
-            assert_never(expr)
+            return ()
 
 
 def walk(expr: Expr) -> Iterator[Expr]:
@@ -192,11 +187,17 @@ def walk(expr: Expr) -> Iterator[Expr]:
     while waiting:
         found = waiting.pop()
         yield found
-        waiting += reversed(children(found))
+        waiting += children(found)[::-1]
 
 
 def reads(expr: Expr) -> Iterator[Read]:
-    return (e for e in walk(expr) if isinstance(e, Read))
+    waiting = [expr]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, Read):
+            yield found
+        else:
+            waiting += children(found)[::-1]
 
 
 # ---------------------------------------------------------------- initial values

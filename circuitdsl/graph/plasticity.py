@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 from typing import assert_never
@@ -144,9 +144,10 @@ def _split(expr: Expr, expand: bool) -> list[Term]:
         case Num(value=value) if math.isfinite(value):
             return [Term(span=expr.span, number=Fraction(repr(value)))]
         case Apply(function="neg", arguments=(a,)):
-            return _scaled(_split(a, expand), -1)
+            return _negated(_split(a, expand))
         case Apply(function="add" | "sub" as sign, arguments=(a, b)) if _opens(expr, expand):
-            return _split(a, expand) + _scaled(_split(b, expand), 1 if sign == "add" else -1)
+            rest = _split(b, expand)
+            return _split(a, expand) + (rest if sign == "add" else _negated(rest))
         case Apply(function="mul", arguments=(a, b)):
             return _times(_split(a, expand), _split(b, expand))
         case Apply(function="div", arguments=(a, b)):
@@ -172,17 +173,16 @@ def _repeats(base: Expr, n: float) -> bool:
 
 
 def _factor(expr: Expr) -> Term:
-    found = origins(expr)
-    match sorted(found):
-        case []:
+    match tuple(origins(expr)):
+        case ():
             return Term(span=expr.span, numeric=(expr,))
-        case [Origin.PRE]:
+        case (Origin.PRE,):
             return Term(span=expr.span, pre=(expr,))
-        case [Origin.SIGNAL]:
+        case (Origin.SIGNAL,):
             return Term(span=expr.span, signals=(expr,))
-        case [Origin.WEIGHT]:
+        case (Origin.WEIGHT,):
             return Term(span=expr.span, weights=(expr,))
-        case [Origin.STATE]:
+        case (Origin.STATE,):
             return Term(span=expr.span, states=(expr,))
         case _:
             return Term(span=expr.span, mixed=(expr,))
@@ -219,8 +219,8 @@ def _as_sum(condition: Expr, yes: Expr, no: Expr, span: Span) -> Expr:
     return add(is_set, unset, span=span)
 
 
-def _scaled(terms: Iterable[Term], sign: int) -> list[Term]:
-    return [Term(span=t.span, number=Fraction(sign)) * t for t in terms]
+def _negated(terms: Iterable[Term]) -> list[Term]:
+    return [replace(t, number=-t.number) for t in terms]
 
 
 def _times(left: list[Term], right: list[Term]) -> list[Term]:

@@ -126,9 +126,13 @@ class Ranges:
 
     def increment(self, expr: ir.Expr, of: Quantity) -> Increment:
         """The increment of a weight or a state, as far as it is linear in what it is added to."""
-        synapse = self.circuit.synapses[of.synapse] if isinstance(of, Weights | State) else None
-        found = Increment.of(expr, lambda e: is_quantity(e, of), lambda e: self._of(e, _Place(synapse)))
+        place = self._place(of)
+        found = Increment.of(expr, lambda e: is_quantity(e, of), lambda e: self._of(e, place))
         return found.times(self._repeats(expr, of))
+
+    def _place(self, of: Quantity) -> _Place:
+        """Where the increment of a quantity stands."""
+        return _Place(self.circuit.synapses[of.synapse] if isinstance(of, Weights | State) else None)
 
     # ------------------------------------------------------------ invariants
 
@@ -221,11 +225,11 @@ class Ranges:
                 old = self.known[quantity]
                 if synapse.dw is None or name in self.held or self.mask(synapse).is_empty:
                     return old
-                return self._constrained(stepped(old, self.increment(synapse.dw, quantity)), synapse)
+                return self._constrained(self._stepped(old, synapse.dw, quantity), synapse)
             case State(name, state):
                 update = self.circuit.synapses[name].state(state).update
                 old = self.known[quantity]
-                return old if update is None else stepped(old, self.increment(update, quantity))
+                return old if update is None else self._stepped(old, update, quantity)
             case Drive(name, drive):
                 synapse = self.circuit.synapses[name]
                 return self._of(drive_of(synapse, drive), _Place(synapse)) * self._ticks_summed()
@@ -234,12 +238,19 @@ class Ranges:
             case _:
                 assert_never(quantity)
 
+    def _stepped(self, old: Range, update: ir.Expr, of: Quantity) -> Range:
+        """What a quantity that adds up is after one more tick. Of what may be any number already, only whether it stays
+        one is found out."""
+        if old == ANY and self._of(update, self._place(of)).defined:
+            return ANY
+        return stepped(old, self.increment(update, of))
+
     def _after(self, value: ir.Value) -> Range:
         if value.kind in GIVEN or value.kind is ir.Kind.ADJOINT:
             return self.known[value.name]
         if value.kind is ir.Kind.STATE:
             old = self.known[value.name]
-            return old if value.update is None else stepped(old, self.increment(value.update, value.name))
+            return old if value.update is None else self._stepped(old, value.update, value.name)
         total = ZERO if value.expr is None else self._of(value.expr, _Place())
         for current in value.currents:
             total = total + self._current(current)
@@ -252,7 +263,7 @@ class Ranges:
             return UNKNOWN
         each = self.known[Weights(synapse.name)] * self._at(current.source)
         least, most = self.mask(synapse).fan_in
-        return each.times(least).hull(each.times(most))
+        return each.times(least) if least == most else each.times(least).hull(each.times(most))
 
     def _widened(self, quantity: Quantity, old: Range, new: Range) -> Range:
         """The new range with the ends that grew moved on to likely ones: first to just before them."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from circuitdsl.explore import statistics
-from circuitdsl.explore.statistics import student
+from circuitdsl.runtime import statistics
+from circuitdsl.runtime.statistics import student
 
 if TYPE_CHECKING:
     import xarray as xr

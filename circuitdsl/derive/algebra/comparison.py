@@ -112,9 +112,14 @@ def ratio(a: Sum, b: Sum) -> Coefficient | None:
     for candidate in b.terms:
         if (candidate.scalars, candidate.word) == (a.terms[0].scalars, a.terms[0].word):
             c = found * candidate.coefficient.inverse()
-            if scaled(b, c) == a:
+            if len(a.terms) == 1 or scaled(b, c) == a:
                 return c
     return None
+
+
+def up_to_factor(a: Sum) -> object:
+    """Equal for multiples of each other."""
+    return a.rows, a.cols, tuple((t.scalars, t.word) for t in a.terms)
 
 
 def may_end_with(a: Sum, b: Sum) -> bool:
@@ -169,9 +174,12 @@ def _shared(runs: list[Word]) -> Word:
     ends = {end_of_run(run[-1]) for run in runs}
     if len(ends) > 1 or any(end_of_run(x) not in ("diagonal", "column") for run in runs for x in run):
         return ()
-    common = Counter(map(as_diagonal, runs[0]))
-    for run in runs[1:]:
-        common &= Counter(map(as_diagonal, run))
+    first, *others = [list(map(as_diagonal, run)) for run in runs]
+    if any(set(first).isdisjoint(other) for other in others):
+        return ()
+    common = Counter(first)
+    for other in others:
+        common &= Counter(other)
     found = sorted(common.elements(), key=letter_key)
     if ends != {"column"}:
         return tuple(found)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from circuitdsl.derive.algebra.expressions import text
@@ -123,7 +123,7 @@ def sign(c: Coefficient) -> int:
 
 
 def magnitude(c: Coefficient) -> Coefficient:
-    return replace(c, number=abs(c.number))
+    return Coefficient(abs(c.number), c.params)
 
 
 def with_fans(expr: ir.Expr, synapse: ir.Synapse) -> ir.Expr:

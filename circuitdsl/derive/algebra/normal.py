@@ -33,8 +33,9 @@ Raw = tuple[Coefficient, tuple[Word, ...], Word]
 
 
 def normal(factor: Coefficient, scalars: Iterable[Word], word: Word) -> Term:
-    if not scalars and _is_whole(word):
-        return Term(factor, (), word if _is_tidy(word) else _in_order(word))
+    tidy = None if scalars else _is_tidy(word)
+    if tidy is not None:
+        return Term(factor, (), word if tidy else _in_order(word))
     numbers: list[Word] = list(scalars)
     rest: list[Letter] = []
     for piece in pieces(word):
@@ -46,37 +47,31 @@ def normal(factor: Coefficient, scalars: Iterable[Word], word: Word) -> Term:
     return Term(factor, ordered, tuple(rest))
 
 
-def _is_whole(word: Word) -> bool:
-    """Whether the word is surely one piece and no number, without means. Quick: most words are."""
+def _is_tidy(word: Word) -> bool | None:
+    """Whether the word, which is surely one piece and no number, without means, is surely in order: no run in it has
+    more than one letter; None where it may be something else. Quick: most words are such pieces."""
+    tidy, in_run = True, False
     last = len(word) - 1
     for i, x in enumerate(word):
         match x:
             case Matrix():
-                whole = x.rows != UNIT and x.cols != UNIT
+                if x.rows == UNIT or x.cols == UNIT:
+                    return None
+                in_run = False
+                continue
             case Diagonal():
-                whole = x.signal.size != UNIT
-            case Column():
-                whole = i == last and x.signal.size != UNIT and not isinstance(word[0], Row)
-            case Row():
-                whole = i == 0 and x.signal.size != UNIT
-            case _:
-                whole = False
-        if not whole:
-            return False
-    return True
-
-
-def _is_tidy(word: Word) -> bool:
-    """Whether the word, which is whole, is surely in order: no run in it has more than one letter. Quick."""
-    in_run = False
-    for x in word:
-        if isinstance(x, Matrix):
-            in_run = False
-            continue
-        if in_run or isinstance(x, Expect | Scalar) or x.signal.of is ONES:
-            return False
+                tidy = tidy and x.signal.of is not ONES
+            case Column() if i < last or isinstance(word[0], Row):
+                return None
+            case Row() if i:
+                return None
+            case Expect() | Scalar():
+                return None
+        if x.signal.size == UNIT:
+            return None
+        tidy = tidy and not in_run
         in_run = True
-    return True
+    return tidy
 
 
 def _in_order(word: Word) -> Word:
@@ -135,8 +130,10 @@ def stands_alone(letter: Letter) -> bool:
     match letter:
         case Matrix():
             return True
-        case Diagonal(signal) | Column(signal) | Row(signal):
+        case Diagonal(signal):
             return signal.of is not ONES and signal.size != UNIT
+        case Column(signal) | Row(signal):
+            return signal.size != UNIT
         case _:
             return False
 
@@ -158,7 +155,7 @@ def _number(word: Word) -> Word:
 
 
 def reversed_word(word: Word) -> Word:
-    return tuple(_transposed(letter) for letter in reversed(word))
+    return tuple([_transposed(letter) for letter in reversed(word)])
 
 
 def _transposed(letter: Letter) -> Letter:

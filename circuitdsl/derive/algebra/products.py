@@ -125,9 +125,9 @@ class Products(ABC):
         return self.reduced(total(a.rows, a.cols, (k if n is None else n for n, k in zip(new, kept, strict=True))))
 
     def replaced(self, term: Term, rest: list[Signal], new: Sum) -> Sum:
-        """The term with some of its signals replaced by a sum."""
-        word = tuple(Diagonal(s) for s in rest)
-        return times(make_sum(new.rows, new.cols, [(term.coefficient, term.scalars, word)]), new)
+        """The term with some of its signals replaced by a sum; `rest` are the others, in their order."""
+        word = tuple([Diagonal(s) for s in rest])
+        return times(Sum(new.rows, new.cols, (Term(term.coefficient, term.scalars, word),)), new)
 
     def substituted(self, a: Sum, new: Callable[[Signal], Sum | None]) -> Sum:
         """A polynomial with some signals replaced; None leaves one as it is."""
@@ -142,6 +142,8 @@ class Products(ABC):
 
     def _reduced_term(self, term: Term, size: int) -> Sum | None:
         found = signals_of(term)
+        if not found or (len(found) == 1 and not found[0].gates):
+            return None
         known = {s.of for s in found}.union(*(s.gates for s in found))
         for signal in found:
             rest = list(found)

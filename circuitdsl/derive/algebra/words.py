@@ -23,9 +23,8 @@ derive/algebra/notation.py, putting numbers for letters in derive/read/numeric.p
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, assert_never
+from typing import Any, NamedTuple, assert_never
 
 from circuitdsl.derive.algebra.letters import (
     MINUS,
@@ -118,15 +117,14 @@ __all__ = [
 _ALONE = Term(PLAIN, (), ())
 
 
-@dataclass(frozen=True, slots=True)
-class Sum:
+class Sum(NamedTuple):  # many are made, as of terms
     """A matrix of axes rows x cols, as a sum in normal form. Made by the functions below only."""
 
     rows: int
     cols: int
     terms: tuple[Term, ...]
 
-    def __add__(self, other: Sum) -> Sum:
+    def __add__(self, other: Sum) -> Sum:  # type: ignore[override]
         return plus(self, other)
 
     def __sub__(self, other: Sum) -> Sum:
@@ -157,22 +155,25 @@ def identity(size: int) -> Sum:
 
 
 def letter_sum(letter: Letter) -> Sum:
-    rows, cols = shape(letter)
+    return _of_letter(letter, *shape(letter))
+
+
+def _of_letter(letter: Letter, rows: int, cols: int) -> Sum:
     if stands_alone(letter):
         return Sum(rows, cols, (Term(PLAIN, (), (letter,)),))
     return make_sum(rows, cols, [(PLAIN, (), (letter,))])
 
 
 def matrix(name: str, rows: int, cols: int) -> Sum:
-    return letter_sum(Matrix(name=name, rows=rows, cols=cols))
+    return _of_letter(Matrix(name=name, rows=rows, cols=cols), rows, cols)
 
 
 def column(signal: Signal) -> Sum:
-    return letter_sum(Column(signal))
+    return _of_letter(Column(signal), signal.size, UNIT)
 
 
 def diagonal(signal: Signal) -> Sum:
-    return letter_sum(Diagonal(signal))
+    return _of_letter(Diagonal(signal), signal.size, signal.size)
 
 
 def scalar(name: str, *, positive: bool = False, random: bool = True) -> Sum:
@@ -213,9 +214,9 @@ def times(a: Sum, b: Sum) -> Sum:
 
 def _product(a: Sum, b: Sum, s: Term, t: Term) -> Sum:
     """The product of two sums of one term each."""
-    if a.rows == a.cols and _is_number(s):
+    if not s.word and a.rows == a.cols and _is_number(s):
         return scaled(b, s.coefficient)
-    if b.rows == b.cols and _is_number(t):
+    if not t.word and b.rows == b.cols and _is_number(t):
         return scaled(a, t.coefficient)
     term = normal(s.coefficient * t.coefficient, s.scalars + t.scalars, s.word + t.word)
     return Sum(a.rows, b.cols, (term,) if term.coefficient.number else ())
@@ -285,7 +286,7 @@ def weights_in(a: Sum) -> frozenset[str]:
 
 def depends_on_example(a: Sum) -> bool:
     """Whether the matrix differs between examples."""
-    return any(varies(x) for t in a.terms for w in (*t.scalars, t.word) for x in w)
+    return any(any(map(varies, t.word)) or any(any(map(varies, s)) for s in t.scalars) for t in a.terms)
 
 
 def synapses(a: Sum) -> int:

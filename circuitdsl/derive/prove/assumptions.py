@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from circuitdsl.derive.algebra.notation import signal_text, written
 from circuitdsl.derive.prove.hypotheses import (
@@ -132,6 +133,7 @@ def unique(hypotheses: Iterable[Hypothesis]) -> tuple[Hypothesis, ...]:
     return tuple(sorted(dict.fromkeys(hypotheses), key=_place))
 
 
+@lru_cache(maxsize=1 << 16)  # a chain of layers asks for the same ones in each of them
 def _place(hypothesis: Hypothesis) -> tuple[object, ...]:
     match hypothesis:
         case MeanField(gate=gate):

@@ -137,10 +137,12 @@ def divided_further(credit: Sum, delta: Sum, symbols: Symbols) -> Iterator[Quoti
     """Both columns by what they end with, once numbers are put behind, or the error that both are multiples of."""
     credit, delta = (_opened(a, symbols) for a in (credit, delta))
     for signal in _ends(credit):
-        front, back = _before(credit, signal), _before(delta, signal)
+        back = _before(delta, signal)
+        front = None if back is None else _before(credit, signal)
         if front is not None and back is not None:
             yield Quotient(front, back, column(signal))
-    broadcast = _without_common(_spread(credit), _spread(delta))
+    numbered = all(t.scalars or any(map(_is_single, t.word[-1:])) for t in (*credit.terms, *delta.terms))
+    broadcast = _without_common(_spread(credit), _spread(delta)) if numbered else None
     if broadcast is not None:
         one, other = (_weighted(a, symbols) for a in broadcast)
         quotient = divided(one, other) or _as_diagonals(one, other)

@@ -5,7 +5,7 @@ Words for it are in derive/tell/derivation.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
@@ -17,8 +17,15 @@ from circuitdsl.derive.prove.dual import Dual
 from circuitdsl.derive.prove.flow import Balance
 from circuitdsl.derive.prove.hypotheses import Hypothesis
 from circuitdsl.derive.prove.matching import Form
-from circuitdsl.derive.prove.motifs import Motif
-from circuitdsl.derive.prove.reasons import Inconsistent, MeasuredBeside, MeasuredInstead, Reason
+from circuitdsl.derive.prove.motifs import Motifs
+from circuitdsl.derive.prove.reasons import (
+    Contradicted,
+    Inconsistent,
+    MeasuredBeside,
+    MeasuredInstead,
+    Reason,
+    Untested,
+)
 from circuitdsl.derive.prove.relations import Relation
 from circuitdsl.derive.prove.rest import Rest
 from circuitdsl.derive.prove.transport import Grounds
@@ -34,11 +41,16 @@ Role = Literal["learning", "auxiliary", "fixed"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What a certificate says of one learning synapse: its verdict, the sign of phi, and the figures in a sentence."""
+    """What a certificate says of one learning synapse: its verdict (None where the seeds do not decide), the sign of
+    phi and that of each seed, and the figures in a sentence. Of a verdict that was derived: `untested`, what it assumes
+    and did not come about, or `contradicted`, what speaks against it; None where it stands."""
 
-    verdict: Verdict
+    verdict: Verdict | None
     phi_sign: int | None
     because: str
+    phi_signs: tuple[int, ...] = ()
+    untested: str | None = None
+    contradicted: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +59,10 @@ class Finding:
 
     `phi_sign`: the sign of the consistency score, None if it is not known. `assumed`: what a state has to meet for the
     verdict to say anything of it. `follows`: the credit is known to be H times the gradient. `measured`: what a
-    certificate says where algebra decides nothing, or no more than `aligned`. `reasons`: those of a verdict, or what
-    was not shown. The rest is for pages: the rule as a drive, the gradient at the dendrite by those above it, how
-    the credit compares with it (and the presynaptic factor with the source's rate), and what that rests on; `balance`:
-    what decay alone forces at rest."""
+    certificate says where algebra decides nothing, no more than `aligned`, or something that assumes anything.
+    `reasons`: those of a verdict, or what was not shown. The rest is for pages: the rule as a drive, the gradient at
+    the dendrite by those above it, how the credit compares with it (and the presynaptic factor with the source's
+    rate), and what that rests on; `balance`: what decay alone forces at rest."""
 
     synapse: str
     role: Role
@@ -79,17 +91,22 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """Everything derived about a circuit. `dc`: all consistency scores have one sign (None: not known). `depth`: what
-    the depth of four-synapse circuits asks of decays."""
+    """Everything derived about a circuit. `between`: the linear relations of weights. `dc`: all consistency scores have
+    one sign (None: not known). `depth`: what the depth of four-synapse circuits asks of decays."""
 
     circuit: ir.Circuit = field(repr=False)
     symbols: Symbols = field(repr=False)
     findings: Mapping[str, Finding]
-    relations: tuple[Relation, ...]
-    motifs: tuple[Motif, ...]
+    between: tuple[Relation, ...]
+    motifs: Motifs
     rest: Rest
     dc: bool | None
     depth: tuple[DepthCondition, ...] = ()
+
+    @property
+    def relations(self) -> tuple[Relation, ...]:
+        """All relations of weights, those of their squares too."""
+        return (*self.between, *self.motifs.quadratics)
 
 
 #: A finding, or a proof, with its words or without.
@@ -98,21 +115,47 @@ P = TypeVar("P", bound=Proof)
 
 
 def with_measured(proof: P, measured: Mapping[str, Measured]) -> P:
-    """The proof with the verdicts that algebra left open taken from a measurement, and consistency judged anew."""
+    """The proof with the verdicts that algebra left open taken from a measurement, without those that it did not come
+    to test, and with consistency judged anew."""
     findings = {name: _filled(f, measured.get(name)) for name, f in proof.findings.items()}
     findings, dc = consistent(findings)
     return replace(proof, findings=findings, dc=dc)
 
 
 def _filled(found: F, measured: Measured | None) -> F:
-    if measured is None or found.role != "learning" or found.verdict not in (None, "aligned"):
+    if measured is None or found.role != "learning":
         return found
-    if found.verdict == "aligned":
-        return replace(found, measured=measured, reasons=(*found.reasons, MeasuredBeside(measured.because)))
+    told = replace(found, measured=measured)
+    why_not = _refused(found, measured)
+    if why_not is not None:
+        return replace(told, verdict=None, evidence=None, phi_sign=measured.phi_sign, reasons=(why_not, *found.reasons))
+    if found.verdict is not None:
+        beside = (MeasuredBeside(measured.because),) if found.verdict == "aligned" else ()
+        return replace(told, reasons=(*found.reasons, *beside))
+    decided = measured.verdict is not None
     return replace(
-        found, verdict=measured.verdict, phi_sign=measured.phi_sign, evidence="measured", measured=measured,
+        told, verdict=measured.verdict, phi_sign=measured.phi_sign, evidence="measured" if decided else None,
         reasons=(*found.reasons, MeasuredInstead(measured.because)),
     )  # fmt: skip
+
+
+def _refused(found: Finding, measured: Measured) -> Reason | None:
+    """Why a derived verdict is not claimed any more."""
+    if found.verdict is None or found.evidence is None:
+        return None
+    if measured.contradicted is not None:
+        return Contradicted(found.verdict, found.evidence, measured.contradicted)
+    if measured.untested is not None:
+        return Untested(found.verdict, found.evidence, measured.untested, measured.because)
+    return None
+
+
+def seeds_agreeing(findings: Iterable[Finding]) -> tuple[int, int] | None:
+    """In how many seeds of how many the signs of phi are as findings have them; None if none was measured."""
+    measured = [f for f in findings if f.evidence not in ("proved", "derived") and f.measured and f.phi_sign]
+    seeds = list(zip(*(f.measured.phi_signs for f in measured if f.measured), strict=True))
+    wanted = tuple(f.phi_sign for f in measured)
+    return (sum(seed == wanted for seed in seeds), len(seeds)) if seeds else None
 
 
 def consistent(findings: Mapping[str, F]) -> tuple[dict[str, F], bool | None]:
@@ -128,7 +171,8 @@ def consistent(findings: Mapping[str, F]) -> tuple[dict[str, F], bool | None]:
 
 def _inconsistent(found: F) -> F:
     note = Inconsistent()
-    if found.role != "learning" or note in found.reasons:
+    untested = found.verdict is None and found.measured is not None
+    if found.role != "learning" or note in found.reasons or untested:
         return found
     if found.phi_sign == -1:
         sure: Evidence = "proved" if found.assumed.proved else "derived"

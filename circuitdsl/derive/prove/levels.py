@@ -68,26 +68,23 @@ class Levels:
             name = adjoint_name(dendrite)
             if name not in self.symbols.circuit.values:
                 raise NotLinear(NoWayNow())
-            found = -self._adjoint(self.symbols.circuit.values[name])
+            found = -self.symbols.driven(name, self._source, self._expand, self.symbols.opened)
             self.sums[dendrite] = found
             for tail in tails(found):
                 self.below.setdefault(tail, []).append(dendrite)
         return self.sums[dendrite]
 
-    def _adjoint(self, value: ir.Value) -> Sum:
-        def source(read: ir.Read) -> Sum:
-            size = self.symbols.circuit.values[read.value].size
-            return self.symbols.column(self.symbols.opened.read(read, size), expand)
+    def _source(self, read: ir.Read) -> Sum:
+        size = self.symbols.circuit.values[read.value].size
+        return self.symbols.column(self.symbols.opened.read(read, size), self._expand)
 
-        def expand(carrier: Signal) -> Sum:
-            if isinstance(carrier.of, Adjoint) and self._is_dendrite(carrier.of.of):
-                return -column(self.delta(carrier.of.of))
-            read = self.symbols.value_of(carrier.value)
-            if read is not None and read.kind is ir.Kind.ADJOINT and read.currents:
-                return self.symbols.driven(read.name, source, expand, self.symbols.opened)
-            return self.symbols.expanded(carrier)
-
-        return self.symbols.driven(value.name, source, expand, self.symbols.opened)
+    def _expand(self, carrier: Signal) -> Sum:
+        if isinstance(carrier.of, Adjoint) and self._is_dendrite(carrier.of.of):
+            return -column(self.delta(carrier.of.of))
+        read = self.symbols.value_of(carrier.value)
+        if read is not None and read.kind is ir.Kind.ADJOINT and read.currents:
+            return self.symbols.driven(read.name, self._source, self._expand, self.symbols.opened)
+        return self.symbols.expanded(carrier)
 
     def _is_dendrite(self, name: str) -> bool:
         value = self.symbols.circuit.values.get(name)

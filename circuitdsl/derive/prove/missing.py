@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from circuitdsl.derive.algebra.comparison import ratio, strip_prefix
+from circuitdsl.derive.algebra.comparison import ratio, strip_prefix, up_to_factor
 from circuitdsl.derive.algebra.letters import Identity
 from circuitdsl.derive.algebra.notation import signal_text
 from circuitdsl.derive.algebra.words import (
@@ -54,13 +55,24 @@ from circuitdsl.derive.read.symbols import Symbols
 from circuitdsl.graph import ir
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Search:
     """What was tried: the rules as they were read, and the way down with all relations."""
 
     symbols: Symbols
     rules: Mapping[str, Drive | Unread]
     transport: Transport
+
+    @cached_property
+    def alike(self) -> Mapping[object, Sequence[tuple[Drive, bool]]]:
+        """The rules by their drives, and by these transposed, up to a factor."""
+        found: dict[object, list[tuple[Drive, bool]]] = {}
+        for rule in self.rules.values():
+            if isinstance(rule, Drive):
+                for turned in (True, False):
+                    whole = transpose(rule.matrix) if turned else rule.matrix
+                    found.setdefault(up_to_factor(whole), []).append((rule, turned))
+        return found
 
 
 def missing(search: Search, drive: Drive, dendrite: str) -> Lack:
@@ -119,13 +131,12 @@ def _mirror(search: Search, letter: Matrix, delta: Sum) -> Matrix | None:
 
 def almost(search: Search, drive: Drive) -> AlmostRelated | None:
     """What keeps a weight from a relation with another of equal drive; None if there is none of equal drive."""
-    for other in search.rules.values():
-        if not isinstance(other, Drive) or other.synapse == drive.synapse:
-            continue
-        for turned in (True, False):
-            if ratio(drive.matrix, transpose(other.matrix) if turned else other.matrix) is not None:
-                one, two = (search.symbols.circuit.synapses[d.synapse] for d in (drive, other))
-                return AlmostRelated(Goal(two.name, turned), _apart(search, one, two))
+    whole = drive.matrix
+    for other, turned in search.alike.get(up_to_factor(whole), ()):
+        differs = other.synapse != drive.synapse
+        if differs and ratio(whole, transpose(other.matrix) if turned else other.matrix) is not None:
+            one, two = (search.symbols.circuit.synapses[d.synapse] for d in (drive, other))
+            return AlmostRelated(Goal(two.name, turned), _apart(search, one, two))
     return None
 
 

@@ -11,22 +11,25 @@ for linear neurons, its diagonal where both credits share a gate.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.comparison import ratio
+from circuitdsl.derive.algebra.constants import sign
 from circuitdsl.derive.algebra.letters import Named, Signal, named
 from circuitdsl.derive.algebra.polynomials import signals_of_sum
 from circuitdsl.derive.algebra.products import key
 from circuitdsl.derive.algebra.words import (
+    UNIT,
     Coefficient,
     Sum,
+    Term,
     column,
     diagonal,
     ones,
-    outer,
     scaled,
     times,
     transpose,
@@ -57,29 +60,73 @@ class Motif:
     curl: Sum
 
 
-def find_motifs(symbols: Symbols, drives: Sequence[Drive]) -> list[Motif]:
-    """Every pair of synapses on two dendrites of one neuron, each of which follows the other's potential."""
-    found: list[Motif] = []
-    by_neuron: dict[str, list[Side]] = {}
-    for drive in drives:
-        synapse = symbols.circuit.synapses[drive.synapse]
-        if drive.passage.is_open and drive.uneven is None:  # J has no part for any other pull
-            by_neuron.setdefault(synapse.post, []).append(Side(drive, synapse.dendrite))
-    for sides in by_neuron.values():
+@dataclass(frozen=True, eq=False)
+class Motifs:
+    """The motifs of a circuit and what is quadratic in their weights, found when it is asked for: of all this, verdicts
+    are made of `opposed` alone. `products`: credits times the potentials that their synapses bring."""
+
+    symbols: Symbols = field(repr=False)
+    drives: Sequence[Drive] = field(repr=False)
+    products: dict[tuple[Sum, str], Sum] = field(default_factory=dict, repr=False)
+
+    def __iter__(self) -> Iterator[Motif]:
+        return iter(self.found)
+
+    @cached_property
+    def found(self) -> tuple[Motif, ...]:
+        """Every pair of synapses on two dendrites of one neuron, each of which follows the other's potential."""
+        found: list[Motif] = []
         judged: dict[_Credits, _Judged | None] = {}
-        for x, y in _following_each_other(symbols, sides):
+        for x, y in self._pairs():
             credits = _credits(x, y)
             if credits not in judged:
-                judged[credits] = _judged(symbols, x, y)
+                judged[credits] = _judged(self.symbols, x, y, self._brought)
             motif = judged[credits]
             if motif is not None:
                 first, second = (y, x) if motif.turned else (x, y)
                 found.append(Motif(first=first, second=second, potential=motif.potential, curl=motif.curl))
-    return found
+        return tuple(found)
+
+    @cached_property
+    def quadratics(self) -> tuple[Relation, ...]:
+        """`A A^T = c B B^T` of every motif whose dendrites get nothing else."""
+        found = (_quadratic(self.symbols, motif.first, motif.second, self._brought) for motif in self)
+        return tuple(relation for relation in found if relation is not None)
+
+    def opposed(self) -> tuple[Relation, ...]:
+        """Those with c < 0."""
+        seen: set[_Credits] = set()
+        for x, y in self._pairs():
+            credits = _credits(x, y) if _may_balance(self.symbols, x, y) else None
+            if credits is not None and credits not in seen:
+                seen.add(credits)
+                c = ratio(self._brought(x), self._brought(y))
+                if c is not None and sign(c) < 0:
+                    return tuple(relation for relation in self.quadratics if sign(relation.factor) < 0)
+        return ()
+
+    def _pairs(self) -> Iterator[tuple[Side, Side]]:
+        by_neuron: dict[str, list[Side]] = {}
+        for drive in self.drives:
+            synapse = self.symbols.circuit.synapses[drive.synapse]
+            if drive.passage.is_open and drive.uneven is None:  # J has no part for any other pull
+                by_neuron.setdefault(synapse.post, []).append(Side(drive, synapse.dendrite))
+        for sides in by_neuron.values():
+            yield from _following_each_other(self.symbols, sides)
+
+    def _brought(self, side: Side) -> Sum:
+        """The credit of a side times the potential that it brings."""
+        asked = side.drive.signal, side.dendrite
+        found = self.products.get(asked)
+        if found is None:
+            potential = _potential_of(self.symbols, side)
+            found = self.products[asked] = self.symbols.opened.arithmetic.mul(side.drive.signal, potential)
+        return found
 
 
 #: The credits and dendrites of two sides: what a motif is depends on no more of them.
 _Credits = tuple[Sum, str, Sum, str]
+_Brought = Callable[[Side], Sum]
 
 
 def _credits(x: Side, y: Side) -> _Credits:
@@ -120,7 +167,7 @@ def _made_of(symbols: Symbols, poly: Sum) -> set[str]:
     return {s.value for s in found if s.value is not None}
 
 
-def _judged(symbols: Symbols, x: Side, y: Side) -> _Judged | None:
+def _judged(symbols: Symbols, x: Side, y: Side, brought: _Brought) -> _Judged | None:
     derivative = symbols.opened.arithmetic.derivative
     try:
         mixed = derivative(x.drive.signal, y.dendrite), derivative(y.drive.signal, x.dendrite)
@@ -129,13 +176,10 @@ def _judged(symbols: Symbols, x: Side, y: Side) -> _Judged | None:
         told = []
         for first, second in ((x, y), (y, x)):
             with suppress(NotLinear):
-                found = _potential(symbols, first, second)
+                found = _potential(symbols, first, second, brought)
                 told += [(found, first is y)] if found is not None else []
-        curl = mixed[0] - mixed[1]
-        if told:
-            potential, turned = min(told, key=lambda each: _length(each[0]))
-            return _Judged(turned, potential, curl)
-        return _Judged(turned=False, potential=None, curl=curl)
+        potential, turned = min(told, key=lambda each: _length(each[0]), default=(None, False))
+        return _Judged(turned, potential, mixed[0] - mixed[1])
     except NotLinear:
         return None
 
@@ -144,16 +188,15 @@ def _length(potential: tuple[Sum, Sum]) -> int:
     return sum(len(term.word) for part in potential for term in part.terms)
 
 
-def _potential(symbols: Symbols, first: Side, second: Side) -> tuple[Sum, Sum] | None:
+def _potential(symbols: Symbols, first: Side, second: Side, brought: _Brought) -> tuple[Sum, Sum] | None:
     """Φ = s q with the second's credit s and its potential q, if that is what the first follows too."""
-    arithmetic = symbols.opened.arithmetic
-    follows, brings = second.drive.signal, _potential_of(symbols, second)
-    if not arithmetic.derivative(follows, second.dendrite).is_zero:
+    derivative = symbols.opened.arithmetic.derivative
+    follows = second.drive.signal
+    if not derivative(follows, second.dendrite).is_zero:
         return None
-    whole = arithmetic.mul(follows, brings)
-    if arithmetic.derivative(whole, first.dendrite) != first.drive.signal:
+    if derivative(brought(second), first.dendrite) != first.drive.signal:
         return None
-    return _shown(symbols, follows, second), _as_column(brings)
+    return _shown(symbols, follows, second), _as_column(_potential_of(symbols, second))
 
 
 def _shown(symbols: Symbols, poly: Sum, side: Side) -> Sum:
@@ -177,33 +220,21 @@ def _potential_of(symbols: Symbols, side: Side) -> Sum:
 # ---------------------------------------------------------------- quadratic relations
 
 
-def quadratics(symbols: Symbols, motifs: Sequence[Motif]) -> Iterator[Relation]:
-    """`A A^T = c B B^T` of every motif whose dendrites get nothing else."""
-    balances: _Balances = {}
-    for motif in motifs:
-        found = _quadratic(symbols, motif.first, motif.second, balances)
-        if found is not None:
-            yield found
+def _may_balance(symbols: Symbols, *sides: Side) -> bool:
+    """Whether nothing but the potentials of two synapses moves their squares."""
+    alone = all(len(symbols.circuit.values[side.dendrite].currents) == 1 for side in sides)
+    settle = alone and all(settles(side.drive, symbols.constants) for side in sides)
+    return settle and all(_follows_source(symbols, side) for side in sides)
 
 
-_Balances = dict[_Credits, tuple[Coefficient, bool] | None]
-
-
-def _quadratic(symbols: Symbols, x: Side, y: Side, balances: _Balances) -> Relation | None:
+def _quadratic(symbols: Symbols, x: Side, y: Side, brought: _Brought) -> Relation | None:
     circuit, constants = symbols.circuit, symbols.constants
     one, two = circuit.synapses[x.drive.synapse], circuit.synapses[y.drive.synapse]
-    alone = all(len(circuit.values[side.dendrite].currents) == 1 for side in (x, y))
-    settle = all(settles(side.drive, constants) for side in (x, y))
-    if not alone or not settle or not _follows_source(symbols, x) or not _follows_source(symbols, y):
+    found = _balance(symbols, x, y, brought) if _may_balance(symbols, x, y) else None
+    if found is None or (not found[1] and not (is_dense(one) and is_dense(two))):
         return None
     assert x.drive.decay is not None
     assert y.drive.decay is not None
-    credits = _credits(x, y)
-    if credits not in balances:
-        balances[credits] = _balance(symbols, x, y)
-    found = balances[credits]
-    if found is None or (not found[1] and not (is_dense(one) and is_dense(two))):
-        return None
     factor, diagonal_only = found[0] * x.drive.rate * y.drive.rate.inverse(), found[1]
     slow = constants.equal(x.drive.decay, y.drive.decay) and is_free(one) and is_free(two)
     if not slow:
@@ -222,22 +253,25 @@ def _follows_source(symbols: Symbols, side: Side) -> bool:
     return side.drive.pre == source
 
 
-def _balance(symbols: Symbols, x: Side, y: Side) -> tuple[Coefficient, bool] | None:
-    """The c with s_A p^T + p s_A^T = c (s_B q^T + q s_B^T), or on the diagonal only."""
-    arithmetic = symbols.opened.arithmetic
-    p, q = _potential_of(symbols, x), _potential_of(symbols, y)
-    whole = ratio(_symmetric(x.drive.signal, p), _symmetric(y.drive.signal, q))
+def _balance(symbols: Symbols, x: Side, y: Side, brought: _Brought) -> tuple[Coefficient, bool] | None:
+    """The c with s_A p^T + p s_A^T = c (s_B q^T + q s_B^T), or on the diagonal only. Where it is whole, each credit is
+    a multiple of the other's potential: such products have no other factors."""
+    one, two = _multiple(symbols, x, y), _multiple(symbols, y, x)
+    whole = None if one is None or two is None else ratio(one, two)
     if whole is not None:
         return whole, False
-    entries = ratio(arithmetic.mul(x.drive.signal, p), arithmetic.mul(y.drive.signal, q))
+    entries = ratio(brought(x), brought(y))
     return None if entries is None else (entries, True)
-
-
-def _symmetric(a: Sum, b: Sum) -> Sum:
-    u, v = _as_column(a), _as_column(b)
-    return outer(u, v) + outer(v, u)
 
 
 def _square(symbols: Symbols, synapse: ir.Synapse) -> Sum:
     found = symbols.letter(synapse)
     return times(found, transpose(found))
+
+
+def _multiple(symbols: Symbols, side: Side, other: Side) -> Sum | None:
+    """The number of times that a credit is the other's potential, if it is a multiple of that."""
+    (potential,) = _potential_of(symbols, other).terms
+    found = side.drive.signal.terms
+    only = all(t.word == potential.word for t in found)
+    return Sum(UNIT, UNIT, tuple(Term(t.coefficient, t.scalars, ()) for t in found)) if only else None

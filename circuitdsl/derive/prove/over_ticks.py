@@ -41,7 +41,7 @@ from circuitdsl.derive.algebra.words import (
     scaled,
 )
 from circuitdsl.derive.prove.hypotheses import ManyDraws
-from circuitdsl.derive.prove.motifs import Motif, find_motifs
+from circuitdsl.derive.prove.motifs import Motifs
 from circuitdsl.derive.prove.pairs import all_relations, find_pairs
 from circuitdsl.derive.prove.relations import Relation
 from circuitdsl.derive.read.constraints import is_dense, is_free
@@ -78,7 +78,7 @@ class Reading:
     rules: Mapping[str, Rule]
     shown: Mapping[str, Rule]
     relations: Sequence[Relation]
-    motifs: Sequence[Motif]
+    motifs: Motifs
     obstacles: Mapping[str, Obstacle]
     drifting: Mapping[str, tuple[str, ...]]
 
@@ -97,7 +97,7 @@ def _of_one_tick(circuit: ir.Circuit, ranges: Ranges | None) -> Reading:
     drives = [d for d in rules.values() if isinstance(d, Drive)]
     return Reading(
         circuit=circuit, symbols=symbols, learning=learning, rules=rules, shown=rules,
-        relations=all_relations(symbols, drives, learning), motifs=find_motifs(symbols, drives),
+        relations=all_relations(symbols, drives, learning), motifs=Motifs(symbols, drives),
         obstacles=Judge(circuit).steps(), drifting={},
     )  # fmt: skip
 
@@ -313,7 +313,7 @@ class _Course:
         return Reading(
             circuit=circuit, symbols=symbols, learning=self.learning, rules=rules,
             shown={n: self._shown(n, r) for n, r in rules.items()}, relations=relations,
-            motifs=find_motifs(symbols, drives) if plain else [], obstacles=obstacles,
+            motifs=Motifs(symbols, drives if plain else ()), obstacles=obstacles,
             drifting={n: judge.drifting(n, circuit) for n in sorted(self.learning - obstacles.keys())},
         )  # fmt: skip
 

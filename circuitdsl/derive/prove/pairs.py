@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Literal
 
-from circuitdsl.derive.algebra.comparison import ratio
+from circuitdsl.derive.algebra.comparison import ratio, up_to_factor
 from circuitdsl.derive.algebra.words import Coefficient, Sum, outer, transpose
 from circuitdsl.derive.prove.ends import chosen_pairs
 from circuitdsl.derive.prove.hypotheses import GentleDecay, Hypothesis, Within
@@ -75,7 +75,7 @@ class _Pairing:
             whole = drive.matrix
             self.matrices[drive.synapse] = (whole, transpose(whole))
             for turned, found in enumerate(self.matrices[drive.synapse]):
-                groups.setdefault(_shape(found), []).append((drive, bool(turned)))
+                groups.setdefault(up_to_factor(found), []).append((drive, bool(turned)))
         seen: set[frozenset[str]] = set()
         for group in groups.values():
             for (x, turned), (y, turned_too) in chosen_pairs(group, self.symbols.circuit, self.learning):
@@ -170,11 +170,6 @@ class _Pairing:
         return _Bond(
             "attracted", factor, x.decay, (Within(x.synapse, limit), Within(y.synapse, limit / size))
         )  # fmt: skip
-
-
-def _shape(a: Sum) -> object:
-    """Equal for multiples of each other."""
-    return a.rows, a.cols, tuple((t.scalars, t.word) for t in a.terms)
 
 
 def _named(init: ir.Init) -> Iterator[str]:

@@ -395,6 +395,26 @@ class MeasuredInstead:
 
 
 @dataclass(frozen=True, slots=True)
+class Untested:
+    """A verdict that holds where all is met that it assumes, and of that something was not, when it was measured:
+    `missed`, with its figure. `figures`: what was measured all the same."""
+
+    verdict: str
+    evidence: str
+    missed: str
+    figures: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contradicted:
+    """A verdict that was derived, and what a certificate found where all is met that it assumes."""
+
+    verdict: str
+    evidence: str
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
 class Inconsistent:
     """Other patches have the opposite sign of phi."""
 
@@ -402,5 +422,5 @@ class Inconsistent:
 Reason = (
     NotShown | NoRule | Unrelated | AlmostRelated | Unseeing | Fades | Collapsed | Holds | Arrives | GatesDropped
     | Between | CreditIs | GradientIs | IsPositive | FollowsReward | RewardIsLoss | ByBalance | MeasuredBeside
-    | MeasuredInstead | Inconsistent
+    | MeasuredInstead | Untested | Contradicted | Inconsistent
 )  # fmt: skip

@@ -16,11 +16,13 @@ their squares are equal and opposite (`quadratic` in relations.py). What collaps
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.constants import sign
 from circuitdsl.derive.algebra.letters import Identity, named
+from circuitdsl.derive.algebra.polynomials import signals_of_sum
 from circuitdsl.derive.algebra.words import (
     Coefficient,
     Column,
@@ -137,10 +139,34 @@ def _equations(symbols: Symbols, drives: Sequence[Drive]) -> dict[str, _Equation
             columns[credit] = symbols.column(credit, by_source)
         return columns[credit]
 
-    for drive in drives:
+    for drive in drives if _may_loop(symbols, drives) else ():
         equation = _equation(symbols, drive, column_of)
         if equation is not None:
             found[equation.synapse] = equation
+    return found
+
+
+def _may_loop(symbols: Symbols, drives: Sequence[Drive]) -> bool:
+    """Whether any weights may lead back to themselves: those that stand in equations, and in the equations of these."""
+    graph = {d.synapse: sorted(_in_equation(symbols, d)) for d in drives}
+    return any(len(c) > 1 or c[0] in graph.get(c[0], ()) for c in components(graph))
+
+
+def _in_equation(symbols: Symbols, drive: Drive) -> set[str]:
+    """The weights that may stand in the equation of a drive."""
+    found = set(weights_in(drive.shown[1]))
+    seen: set[str] = set()
+    waiting = signals_of_sum(drive.signal)
+    while waiting:
+        name = waiting.pop().value
+        if name is None or name in seen or not symbols.is_driven(name):
+            continue
+        seen.add(name)
+        value = symbols.circuit.values[name]
+        found |= {current.synapse for current in value.currents}
+        if value.expr is not None:
+            with suppress(NotLinear):  # then there is no equation either
+                waiting += signals_of_sum(symbols.opened.of(value.expr, value.size))
     return found
 
 

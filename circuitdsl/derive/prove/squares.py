@@ -128,7 +128,8 @@ def definite(h: Sum, constants: Constants | None = None, simplex: frozenset[Iden
 
 
 def symmetric_part(h: Sum) -> Sum:
-    return scaled(plus(h, transpose(h)), Fraction(1, 2))
+    turned = transpose(h)
+    return h if turned == h else scaled(plus(h, turned), Fraction(1, 2))
 
 
 def is_symmetric(h: Sum) -> bool:

@@ -49,14 +49,16 @@ class Lemma:
     dendrite: str
     delta: Signal
     grounds: Grounds
-    #: All that it stands on, its own grounds and those of the lemmas before it, found once.
-    behind: tuple[Relation, ...] = field(init=False)
+    #: Of all that it stands on, its own grounds and those of the lemmas before it, found once: whether that is any
+    #: relation, and what these are like.
+    rests: bool = field(init=False)
     kinds: tuple[Relation, ...] = field(init=False)
     is_mean_field: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "behind", self.grounds.all_relations())
-        object.__setattr__(self, "kinds", self.grounds.kinds())
+        kinds = self.grounds.kinds()
+        object.__setattr__(self, "rests", bool(kinds))
+        object.__setattr__(self, "kinds", kinds)
         object.__setattr__(self, "is_mean_field", self.grounds.is_mean_field())
 
 
@@ -85,11 +87,15 @@ class Grounds:
 
     def all_relations(self) -> tuple[Relation, ...]:
         """The relations used, also for the lemmas."""
-        if not self.lemmas:
-            return self.relations
         found = dict.fromkeys(self.relations)
-        for lemma in self.lemmas:
-            found.update(dict.fromkeys(lemma.behind))
+        seen: set[Lemma] = set()
+        waiting = list(reversed(self.lemmas))
+        while waiting:
+            lemma = waiting.pop()
+            if lemma not in seen:
+                seen.add(lemma)
+                found |= dict.fromkeys(lemma.grounds.relations)
+                waiting += reversed(lemma.grounds.lemmas)
         return tuple(found)
 
     def kinds(self) -> tuple[Relation, ...]:
@@ -187,34 +193,19 @@ class Transport:
 
     def reduced(self, poly: Sum) -> tuple[Sum, Grounds]:
         """A polynomial of units as a column, its carriers reduced, rewritten. Raises NotLinear."""
-        if poly not in self.credits:
-            self.credits[poly] = self._reduced(poly)
-        return self.credits[poly]
+        found = self.credits.get(poly)
+        if found is None:
+            found = self.credits[poly] = self._reduced(poly)
+        return found
 
     def _reduced(self, poly: Sum) -> tuple[Sum, Grounds]:
-        trail: list[Grounds] = []
-
-        def expand(carrier: Signal) -> Sum:
-            name = carrier.value
-            if name is None or not self.symbols.is_hot(name):
-                return self.symbols.expanded(carrier)
-            if not self.symbols.is_driven(name):
-                return column(carrier)
-            return self.symbols.driven(name, arriving, expand, self.symbols.opened)
-
-        def arriving(read: ir.Read) -> Sum:
-            if not self.symbols.is_hot(read.value):
-                return self.symbols.source(read)
-            found, grounds = self.source(read)
-            trail.append(grounds)
-            return found
-
-        found = self.symbols.column(poly, expand)
+        way = _Way(self)
+        found = self.symbols.column(poly, way.expand)
         if len(found.terms) > MAX_TERMS:
             raise NotLinear(TooManyWays(down=True))
         found, used = rewritten(found, self.steps)
         grounds = Grounds(relations=used)
-        for each in trail:
+        for each in way.trail:
             grounds = grounds + each
         return found, grounds
 
@@ -327,10 +318,10 @@ class Transport:
     def seen(self, credit: Sum, dendrite: str) -> list[tuple[Form, Grounds]]:
         """`compare`, whether or not the credit has the gates of the gradient."""
         asked = credit, dendrite
-        if asked not in self.compared:
-            found = self._seen(credit, dendrite)
-            self.compared[asked] = found
-        return self.compared[asked]
+        found = self.compared.get(asked)
+        if found is None:
+            found = self.compared[asked] = self._seen(credit, dendrite)
+        return found
 
     def _seen(self, credit: Sum, dendrite: str) -> list[tuple[Form, Grounds]]:
         for quotients in (self._quotients, self._further):
@@ -369,6 +360,29 @@ class Transport:
         by_level, more = self.gradient(dendrite)
         for quotient in divided_further(self.named_errors(found), self.named_errors(by_level), self.symbols):
             yield quotient, grounds + more
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """The way to the carriers of one polynomial. `trail`: the grounds of what arrives on it."""
+
+    transport: Transport
+    trail: list[Grounds] = field(default_factory=list)
+
+    def expand(self, carrier: Signal) -> Sum:
+        symbols, name = self.transport.symbols, carrier.value
+        if name is None or not symbols.is_hot(name):
+            return symbols.expanded(carrier)
+        if not symbols.is_driven(name):
+            return column(carrier)
+        return symbols.driven(name, self.arriving, self.expand, symbols.opened)
+
+    def arriving(self, read: ir.Read) -> Sum:
+        if not self.transport.symbols.is_hot(read.value):
+            return self.transport.symbols.source(read)
+        found, grounds = self.transport.source(read)
+        self.trail.append(grounds)
+        return found
 
 
 def _replaced(a: Sum, end: Tail, by: Sum) -> Sum:

@@ -11,6 +11,8 @@ import gc
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import count, islice
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.comparison import is_positive_diagonal
@@ -35,7 +37,6 @@ from circuitdsl.derive.prove.hypotheses import (
 from circuitdsl.derive.prove.levels import Levels
 from circuitdsl.derive.prove.matching import Form, divided, forms
 from circuitdsl.derive.prove.missing import Search, almost, missing
-from circuitdsl.derive.prove.motifs import quadratics
 from circuitdsl.derive.prove.over_ticks import Reading, reading_of
 from circuitdsl.derive.prove.reasons import (
     AgainstEach,
@@ -89,13 +90,17 @@ def judge(circuit: ir.Circuit) -> Proof:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Without looking for unused loops of objects: a derivation makes many objects and hardly a loop."""
+    """Without looking for unused loops of objects: a derivation makes many objects and hardly a loop. What it made
+    counts as old afterwards, and is looked at when all of it is."""
     collecting = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if collecting:
+            if not gc.get_freeze_count():
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()
 
 
@@ -115,10 +120,10 @@ def _derived(circuit: ir.Circuit) -> Proof:
     for relation in reading.relations:
         for name in dict.fromkeys(relation.synapses):
             by_synapse.setdefault(name, []).append(relation)
-    squares = list(quadratics(symbols, motifs))
     single = one_tick(circuit)
-    rest = at_all_rests(symbols, drives, squares, learning) if single else Rest()
-    transports = tuple(_transports(symbols, reading.relations, rules, learning))
+    rest = at_all_rests(symbols, drives, motifs.opposed(), learning) if single else Rest()
+    levels = Levels(symbols)
+    transports = _Transports(levels, _transports(levels, reading.relations, _readouts(rules, learning)))
     roles = roles_of(circuit)
     idle = {name for name, rule in rules.items() if isinstance(rule, Unread) and rule.idle}
     court = _Court(
@@ -132,23 +137,45 @@ def _derived(circuit: ir.Circuit) -> Proof:
         circuit=written,
         symbols=symbols,
         findings=findings,
-        relations=(*reading.relations, *squares),
-        motifs=tuple(motifs),
+        between=tuple(reading.relations),
+        motifs=motifs,
         rest=rest,
         dc=dc,
         depth=depth_conditions(symbols, rules) if single else (),
     )
 
 
-def _transports(
-    symbols: Symbols, relations: Sequence[Relation], rules: Mapping[str, Drive | Unread], learning: frozenset[str]
-) -> Iterator[Transport]:
+@dataclass(slots=True)
+class _Transports:
+    """The ways down of one circuit, the surest first, each found when it is asked for."""
+
+    levels: Levels
+    others: Iterator[Transport]
+    found: list[Transport] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Transport]:
+        for i in count():
+            if i == len(self.found):
+                self.found += islice(self.others, 1)
+            if i == len(self.found):
+                return
+            yield self.found[i]
+
+    @property
+    def first(self) -> Transport:
+        return next(iter(self))
+
+    @property
+    def last(self) -> Transport:
+        self.found += self.others
+        return self.found[-1]
+
+
+def _transports(levels: Levels, relations: Sequence[Relation], first: frozenset[str]) -> Iterator[Transport]:
     """The way down by more and more relations: tied ones, exact ones, those at rest, those without gates."""
-    first = _readouts(rules, learning)
     exact = [r for r in relations if r.holds in ("tied", "exact")]
     kept = [r for r in relations if not r.mean_field]
     tied = [r for r in exact if r.holds == "tied"]
-    levels = Levels(symbols)
     before: Steps | None = None
     for chosen, mean_field in ((tied, False), (exact, False), (kept, False), (relations, True)):
         steps = steps_of(chosen, first)
@@ -168,7 +195,7 @@ def _readouts(rules: Mapping[str, Drive | Unread], learning: frozenset[str]) -> 
     return frozenset(found)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Court:
     """All that verdicts on one circuit's synapses need."""
 
@@ -179,14 +206,14 @@ class _Court:
     learning: frozenset[str]
     rules: Mapping[str, Drive | Unread]
     relations: Mapping[str, Sequence[Relation]]  # by synapse
-    transports: tuple[Transport, ...]
+    transports: _Transports
     rest: Rest
     fading: Mapping[str, Why]
     assumed: dict[Grounds, Assumed] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def _search(self) -> Search:
-        return Search(self.symbols, self.rules, self.transports[-1])
+        return Search(self.symbols, self.rules, self.transports.last)
 
     def finding(self, synapse: ir.Synapse) -> Finding:
         rule = self.reading.shown.get(synapse.name)
@@ -212,11 +239,11 @@ class _Court:
 
     def _with_gradient(self, found: Finding, synapse: ir.Synapse) -> Finding:
         try:
-            level = self.transports[-1].levels.level(synapse.dendrite)
+            level = self.transports.levels.level(synapse.dendrite)
         except NotLinear:
             return found
-        named = self.transports[0].named_errors(level)
-        signal = self.transports[-1].levels.delta(synapse.dendrite)
+        named = self.transports.first.named_errors(level)
+        signal = self.transports.levels.delta(synapse.dendrite)
         return replace(found, delta=named, delta_signal=signal)
 
     # ------------------------------------------------------------ one learning synapse
@@ -306,17 +333,19 @@ class _Court:
         """The surest way to see the credit as the gradient: with few relations, and an H that is the same for all
         examples."""
         varying: tuple[Form, Grounds] | None = None
+        obstacle: NotLinear | None = None
         for transport in self.transports:
             try:
                 found = transport.compare(rule.signal, dendrite)
-            except NotLinear:  # with fewer relations there is more to write out
-                if transport is self.transports[-1]:
-                    raise
-                continue
+                obstacle = None
+            except NotLinear as reason:  # with fewer relations there is more to write out
+                obstacle, found = reason, []
             for form, grounds in found:
                 if form.constant:
                     return form, grounds
                 varying = varying or (form, grounds)
+        if obstacle is not None:
+            raise obstacle
         return varying
 
     def _dual(self, rule: Drive, dendrite: str) -> tuple[Dual, Grounds] | None:
@@ -337,7 +366,7 @@ class _Court:
         obstacle = self._mixed(rule, constant=constant, diagonal=dual.is_diagonal and pre.is_diagonal)
         if obstacle is not None:
             return _not_shown(found, obstacle)
-        plastic = weights_in(self.transports[-1].levels.level(self.circuit.synapses[rule.synapse].dendrite))
+        plastic = weights_in(self.transports.levels.level(self.circuit.synapses[rule.synapse].dendrite))
         assumed = self._assumed(rule, plastic, grounds, live=not constant and not dual.invertible)
         phi = sign(dual.factor) * sign(pre.factor)
         if phi < 0 and not constant:
@@ -440,7 +469,7 @@ def _not_shown(found: Finding, lack: Lack) -> Finding:
 
 def _of_grounds(grounds: Grounds) -> Iterator[Reason]:
     """What was shown for neurons above, where relations were needed, and these of the synapse itself."""
-    yield from (Arrives(lemma) for lemma in grounds.lemmas if lemma.grounds.all_relations())
+    yield from (Arrives(lemma) for lemma in grounds.lemmas if lemma.rests)
     yield from map(Holds, grounds.relations)
 
 

@@ -222,16 +222,20 @@ class _Reader:
     def _number(self, term: Term) -> Coefficient:
         """The number in front of a term, coefficients of single synapses aside."""
         asked = term.number, term.numeric
-        if asked not in self.symbols.numbers:
-            plain = [e for e in term.numeric if not per_synapse(e)]
-            found = None
-            if abs(term.number) < HUGE:
-                whole = product([num(float(term.number), term.span), *plain], span=term.span)
-                found = self.symbols.constants.of(whole)
-            if found is None:
-                raise NotLinear(NoNumber(product(plain, span=term.span)))
-            self.symbols.numbers[asked] = found
-        return self.symbols.numbers[asked]
+        known = self.symbols.numbers.get(asked)
+        if known is None:
+            known = self.symbols.numbers[asked] = self._new_number(term)
+        return known
+
+    def _new_number(self, term: Term) -> Coefficient:
+        plain = [e for e in term.numeric if not per_synapse(e)]
+        found = None
+        if abs(term.number) < HUGE:
+            whole = product([num(float(term.number), term.span), *plain], span=term.span)
+            found = self.symbols.constants.of(whole)
+        if found is None:
+            raise NotLinear(NoNumber(product(plain, span=term.span)))
+        return found
 
     def pulls(
         self, terms: Sequence[Term], rate: Coefficient = _ONE, passage: Passage = _OPEN
@@ -400,9 +404,10 @@ class _Reader:
     def _product(self, units: Units, factors: Sequence[ir.Expr], size: int) -> Sum:
         """Factors multiplied unit by unit; 1 without any."""
         asked = tuple(factors), size
-        if asked not in units.products:
-            units.products[asked] = units.of(product(factors, span=self.synapse.span), size)
-        return units.products[asked]
+        found = units.products.get(asked)
+        if found is None:
+            found = units.products[asked] = units.of(product(factors, span=self.synapse.span), size)
+        return found
 
     def _column(self, poly: Sum) -> Sum:
         return self.symbols.written_out(poly)

@@ -121,7 +121,7 @@ class Symbols:
         for (carrier, scalars), terms in groups.items():
             front = self.factor([_without(t, carrier) for t in terms], poly.rows)
             whole = times(front, expand(carrier))
-            parts.append(times(whole, make_sum(UNIT, UNIT, [(Coefficient(), scalars, ())])))
+            parts.append(times(whole, make_sum(UNIT, UNIT, [(Coefficient(), scalars, ())])) if scalars else whole)
         return total(poly.rows, UNIT, parts)
 
     def _carrier(self, term: Term) -> Signal | None:
@@ -243,17 +243,19 @@ class Symbols:
     def written_out(self, poly: Sum) -> Sum:
         """A polynomial of opened units as a column, its carriers expanded down to rates and errors. Raises
         NotLinear."""
-        if poly not in self.columns:
-            self.columns[poly] = self.column(poly, self.expanded)
-        return self.columns[poly]
+        found = self.columns.get(poly)
+        if found is None:
+            found = self.columns[poly] = self.column(poly, self.expanded)
+        return found
 
     # ------------------------------------------------------------ for showing
 
     def shown(self, poly: Sum) -> Sum:
         """A polynomial of plain units as a column, its carriers opened by one synapse."""
-        if poly not in self.seen:
-            self.seen[poly] = self.column(poly, self.one_synapse)
-        return self.seen[poly]
+        found = self.seen.get(poly)
+        if found is None:
+            found = self.seen[poly] = self.column(poly, self.one_synapse)
+        return found
 
     def one_synapse(self, carrier: Signal) -> Sum:
         value = self.value_of(carrier.value)

@@ -59,6 +59,9 @@ from circuitdsl.graph.ranges import Ranges
 #: A value whose equation has more terms is not opened up.
 MAX_TERMS = 12
 
+#: What makes no function of its own.
+PRODUCTS = ("neg", "add", "sub", "mul", "square")
+
 
 @dataclass(slots=True)
 class Units:
@@ -87,13 +90,28 @@ class Units:
     working: list[str] = field(default_factory=list)
     products: dict[tuple[tuple[ir.Expr, ...], int], Sum] = field(default_factory=dict)  # of the factors of rules
     named: set[str] = field(default_factory=set)  # the values that have given their name to a function
+    has_names: bool = False  # whether functions have been given names
 
     def __post_init__(self) -> None:
-        """Names functions by the rates that are just these, then errors, then forgets what was read before."""
+        """Names functions and errors, where they are opened; then forgets what was read before. What is only shown may
+        be without functions."""
         dendrites = (v.name for v in self.circuit.values.values() if v.kind is ir.Kind.DENDRITE)
         found = frozenset[Identity](map(Named, dendrites))
         error = frozenset[Identity](map(Named, self.error))
         self.arithmetic = Arithmetic(self.constants, found - error, found & error, self.plain)
+        if self.plain:
+            return
+        self._name_functions()
+        targets = {p.name: p for p in self.circuit.of_kind(ir.Kind.TARGET)}
+        for name in self.circuit.order:
+            self._name_error(self.circuit.values[name], targets)
+        self._forget()
+        self._open_all()
+
+    def _name_functions(self) -> None:
+        """Names functions by the rates that are just these."""
+        self.has_names = True
+        working, self.working = self.working, []
         self.arithmetic.splits = False
         for again in (False, True):
             if again and not any(map(_is_nested, self.arithmetic.signals)):
@@ -102,12 +120,8 @@ class Units:
             for name in self.circuit.order:
                 self._name_function(self.circuit.values[name])
         self.arithmetic.splits = True
+        self.working = working
         self._forget()
-        targets = {p.name: p for p in self.circuit.of_kind(ir.Kind.TARGET)}
-        for name in () if self.plain else self.circuit.order:
-            self._name_error(self.circuit.values[name], targets)
-        self._forget()
-        self._open_all()
 
     def _forget(self) -> None:
         self.opened.clear()
@@ -116,9 +130,8 @@ class Units:
             self.arithmetic.signal(error.of, error.size, made=Made("", found))
 
     def _open_all(self) -> None:
-        """Opens every value after those that it reads, so that no chain of values is too long to follow. What is
-        only named is no chain."""
-        for name in () if self.plain else (*self.circuit.order, *self.circuit.reverse):
+        """Opens every value after those that it reads, so that no chain of values is too long to follow."""
+        for name in (*self.circuit.order, *self.circuit.reverse):
             if self.circuit.values[name].population is not None:
                 with suppress(NotLinear):
                     self._open(self.circuit.values[name])
@@ -205,6 +218,8 @@ class Units:
         number = self.constants.of(expr)
         if number is not None:
             return scaled(identity(size), number)
+        if not self.has_names and _is_function(expr):
+            self._name_functions()
         match expr:
             case ir.Read():
                 return self.read(expr, size)
@@ -422,6 +437,11 @@ def identity_of(value: ir.Value) -> Named | Adjoint:
     if value.kind is not ir.Kind.ADJOINT or value.of is None:
         return Named(value.name)
     return Adjoint(value.of)
+
+
+def _is_function(expr: ir.Expr) -> bool:
+    """Whether an expression is more than sums and products."""
+    return isinstance(expr, ir.Over) or (isinstance(expr, ir.Apply) and expr.function not in PRODUCTS)
 
 
 def _is_nested(signal: Key) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from circuitdsl.derive.prove.findings import Finding, Proof
+from circuitdsl.derive.prove.findings import Finding, Proof, seeds_agreeing
 from circuitdsl.derive.prove.verdict import judge
 from circuitdsl.derive.read.drives import Drive
 from circuitdsl.derive.tell.depth import depth_warnings
@@ -66,6 +66,22 @@ class Derivation(Proof):
         if synapse not in self.findings:
             raise KeyError(f"no synapse `{synapse}` in `{self.circuit.name}`; there are {', '.join(self.findings)}")
         return self.findings[synapse]
+
+    @property
+    def dc_evidence(self) -> str | None:
+        """On what evidence the signs of phi are known that make `dc`; None if that is not decided."""
+        learning = [f for f in self.findings.values() if f.role == "learning"]
+        seeds = seeds_agreeing(learning)
+        if self.dc is None:
+            return None
+        if seeds is not None:
+            return f"measured, in {seeds[0]} of {seeds[1]} seeds"
+        return "proved" if all(f.assumed.proved for f in learning) else "derived"
+
+    def drive_of(self, synapse: str) -> Drive | None:
+        """The rule of a synapse as it was read; None if it was not."""
+        found = self.findings[synapse].drive
+        return found if isinstance(found, Drive) else None
 
     @property
     def meta_objective(self) -> str | None:

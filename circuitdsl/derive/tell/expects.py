@@ -64,10 +64,11 @@ def _verdict(derivation: Derivation, expect: ir.ExpectVerdict) -> Judgement:
 
 
 def _judged(found: Finding, wanted: str) -> str | None:
-    """The verdict that an expectation is held against: an aligned synapse descends on average only if that was
-    measured."""
-    if found.verdict == "aligned" and wanted not in ("aligned", "gradient", "exact"):
-        return found.measured.verdict if found.measured is not None else None
+    """The verdict that an expectation is held against: an aligned synapse, and one whose verdict was not tested,
+    descends on average only if that was measured."""
+    on_average = wanted not in ("aligned", "gradient", "exact")
+    if found.verdict is None or (found.verdict == "aligned" and on_average):
+        return found.measured.verdict if found.measured is not None and on_average else None
     return found.verdict
 
 

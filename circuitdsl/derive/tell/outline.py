@@ -209,7 +209,7 @@ class _Teller:
         assert self.finding.grounds is not None
         for lemma in self.finding.grounds.lemmas:
             grounds = lemma.grounds
-            if not grounds.all_relations():
+            if not lemma.rests:
                 continue
             value = self.derivation.circuit.values[lemma.source]
             made = words.math(f"{words.notation.name(lemma.source)} = {words.sum(self._made_of(value))}")
@@ -227,7 +227,7 @@ class _Teller:
 
     def _with(self, grounds: Grounds) -> str:
         """The lemmas that were shown for other neurons, and the relations, that a line is read with."""
-        lemmas = [self.words.lemma(x) for x in grounds.lemmas if x.grounds.all_relations()]
+        lemmas = [self.words.lemma(x) for x in grounds.lemmas if x.rests]
         shown = ", ".join([*lemmas, *map(self.words.equation, grounds.relations)])
         return f"with {shown}: " if shown else ""
 
@@ -429,13 +429,15 @@ def _objective(derivation: Derivation, words: Wording) -> Iterator[Row]:
 
 def _consistency(derivation: Derivation, learning: Sequence[Finding]) -> str:
     posts = ", ".join(alike(dict.fromkeys(derivation.circuit.synapses[f.synapse].post for f in learning)))
+    evidence = derivation.dc_evidence
+    measured = f" ({evidence})" if evidence is not None and evidence.startswith("measured") else ""
     match derivation.dc:
         case True:
             sign = "φ > 0" if all(f.phi_sign == 1 for f in learning) else "φ < 0"
-            return f"patches {posts}: {sign} in all, dynamically consistent"
+            return f"patches {posts}: {sign} in all{measured}, dynamically consistent"
         case False:
             wrong = ", ".join(alike(f.synapse for f in learning if f.phi_sign == -1))
-            return f"φ < 0 at {wrong}, φ > 0 elsewhere: not dynamically consistent"
+            return f"φ < 0 at {wrong}, φ > 0 elsewhere{measured}: not dynamically consistent"
         case None:
             unknown = ", ".join(alike(f.synapse for f in learning if f.phi_sign not in (1, -1)))
             return f"patches {posts}: the sign of φ is not known at {unknown}"

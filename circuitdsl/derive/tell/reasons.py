@@ -23,6 +23,7 @@ from circuitdsl.derive.prove.reasons import (
     Broken,
     ByBalance,
     Collapsed,
+    Contradicted,
     CreditIs,
     Factors,
     Fades,
@@ -65,6 +66,7 @@ from circuitdsl.derive.prove.reasons import (
     StaysFixed,
     Unrelated,
     Unseeing,
+    Untested,
     WithinPath,
 )
 from circuitdsl.derive.prove.score import Score
@@ -122,6 +124,10 @@ class Reasons:
                 return f"measured beside it: {figures}"
             case MeasuredInstead(figures=figures):
                 return f"measured instead: {figures}"
+            case Untested(verdict=verdict, evidence=evidence, missed=missed, figures=figures):
+                return f"untested: {missed}; where it is met, {verdict} ({evidence}). Measured: {figures}"
+            case Contradicted(verdict=verdict, evidence=evidence, found=found):
+                return f"contradicted by measurement: {verdict} ({evidence}) was derived, but {found}"
             case Inconsistent():
                 return "not dynamically consistent: other patches have the opposite sign"
             case _:

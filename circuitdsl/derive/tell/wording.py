@@ -6,7 +6,7 @@ The same sentences in plain text and in LaTeX: formulas are made by a `Notation`
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -18,7 +18,7 @@ from circuitdsl.derive.algebra.words import UNIT, Coefficient, Matrix, Sum, colu
 from circuitdsl.derive.prove.dual import Dual
 from circuitdsl.derive.prove.hypotheses import AtRest, Hypothesis, Lagging, MeanField, Slow, SmallSteps
 from circuitdsl.derive.prove.matching import Form, plain_factor
-from circuitdsl.derive.prove.motifs import Motif
+from circuitdsl.derive.prove.motifs import Motif, Motifs
 from circuitdsl.derive.prove.relations import Relation
 from circuitdsl.derive.prove.rest import Collapse, Spectrum
 from circuitdsl.derive.prove.transport import Lemma
@@ -263,7 +263,7 @@ class Wording:
             parts.append(f"a positive factor for each synapse, {made}")
         return " and ".join(parts) or None
 
-    def objective(self, motifs: Sequence[Motif]) -> str | None:
+    def objective(self, motifs: Motifs) -> str | None:
         """J, the sum of what the two-signal motifs climb, each with the others' signals held fixed."""
         found = [self.energy(m) for m in motifs if m.potential is not None]
         return self.math(f"J = {' + '.join(found)}") if found else None
