@@ -39,17 +39,19 @@ LASTING = (OneHot, OffKink, Nonempty)
 @dataclass(frozen=True, slots=True, eq=False)
 class Assumed:
     """What a statement assumes: hypotheses of its `own`, and those of the statements that it stands on. Shared, so
-    that a chain of layers has as many as it has layers. `proved`: nothing is neglected; `lasting`: it holds in every
-    state; `rests`: it holds at rest."""
+    that a chain of layers has as many as it has layers. `empty`: there are none; `proved`: nothing is neglected;
+    `lasting`: it holds in every state; `rests`: it holds at rest."""
 
     own: tuple[Hypothesis, ...] = ()
     by: tuple[Assumed, ...] = ()
+    empty: bool = field(init=False)
     proved: bool = field(init=False)
     lasting: bool = field(init=False)
     rests: bool = field(init=False)
 
     def __post_init__(self) -> None:
         for name, found in (
+            ("empty", not self.own and all(b.empty for b in self.by)),
             ("proved", all(isinstance(h, PLAIN) for h in self.own) and all(b.proved for b in self.by)),
             ("lasting", all(isinstance(h, LASTING) for h in self.own) and all(b.lasting for b in self.by)),
             ("rests", any(isinstance(h, AtRest) for h in self.own) or any(b.rests for b in self.by)),
