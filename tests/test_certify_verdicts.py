@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from certified import ALIGNMENT, FEEDBACK, HEBB, KOLEN_POLLACK, TIED, TIED_FEEDBACK, Bench, certified, layers
 
+from circuitdsl.api import load
 from circuitdsl.certify.assumptions import Assumption, Stand
 from circuitdsl.certify.certificate import Certificate
 from circuitdsl.certify.judge import Course, Record, certify_synapse, together
@@ -222,6 +224,44 @@ def test_nothing_is_asked_where_something_is_missed(monkeypatch: pytest.MonkeyPa
     """A false verdict on an attractor that was not reached is not contradicted, and not confirmed."""
     found = planted(KOLEN_POLLACK, {"W": "ascent"}, monkeypatch, epochs=1)
     assert found["W"].status == "untested"
+
+
+MISJUDGED = Path(__file__).parent / "misjudged"
+
+
+@pytest.mark.parametrize(
+    ("name", "synapse", "claim", "status"),
+    [
+        ("h17_sparse_pen", "W1", "none", "contradicted"),  # it is the gradient of a penalty
+        ("b04_zero_init", "W", "gradient", "contradicted"),  # it is always 0
+        ("b06_gate_never_lin", "W", "gradient", "contradicted"),  # what brings the credit dies away
+        ("b11_negV", "W", "gradient", "contradicted"),
+        ("neg_A", "W1", "gradient", "contradicted"),
+        ("b12_zero_V_lr", "W", "gradient", "untested"),
+    ],
+)
+def test_false_claims_of_a_first_prover(
+    name: str, synapse: str, claim: Verdict, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each was derived once, and is wrong: at the states that meet what is assumed the measurement says so."""
+    made = load(MISJUDGED / f"{name}.circ")
+    findings = made.derive(measure=False).findings
+    lying = replace(findings[synapse], verdict=claim, evidence="derived")
+    monkeypatch.setattr(
+        "circuitdsl.certify.plan.derive", lambda of: replace(derive(of), findings={**findings, synapse: lying})
+    )
+    found = made.certify(long=True)[synapse]
+    assert found.status == status, found.outcome
+
+
+def test_exact_for_classes_is_not_claimed_of_real_targets() -> None:
+    made = load(MISJUDGED / "a03_sum_y.circ")
+    rng = np.random.default_rng(0)
+    found = made.certify(data=(rng.standard_normal((80, 64)), rng.standard_normal((80, 10))), epochs=2)
+    assert found["W2"].derived == "exact"
+    assert found["W2"].status == "untested"
+    assert found["W2"].outcome is not None
+    assert found["W2"].outcome.why == "the targets y are not one-hot"
 
 
 # ---------------------------------------------------------------- readings made up

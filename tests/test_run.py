@@ -15,7 +15,7 @@ from circuitdsl.api import Circuit, Outcome, Request, Simulation, UsageError, lo
 from circuitdsl.diagnostics import CircuitError, render
 from circuitdsl.runtime.divergence import decay_of
 from circuitdsl.runtime.expects import judge
-from circuitdsl.runtime.health import silent, warnings_of
+from circuitdsl.runtime.health import at_bounds, silent, warnings_of
 from circuitdsl.runtime.records import cosine
 from circuitdsl.runtime.results import joined, read, split, write
 from circuitdsl.runtime.state import circuit_hash, load_weights, save_weights, state_arrays
@@ -352,6 +352,43 @@ def test_silent_units_and_weights_at_their_bounds_are_told() -> None:
     said = warnings_of(outcome.loop, run)
     assert "50 % of `h` silent on 30 test examples" in said
     assert "100 % of the weights of `W2` at their bounds" in said
+
+
+def test_weights_that_are_not_there_are_not_at_a_bound() -> None:
+    """A mask leaves 0 where no weight is, and 0 is a bound here."""
+    more = "synapse S: x -> g { connect = fan_in(1)   bounds = [0, 1]   init = constant(0.5) }"
+    text = TEXT.replace("circuit small {", "circuit small { neuron g: 4 { dendrite d   rate = d } " + more)
+    outcome = simulation(text).prepare(Request())
+    synapse = outcome.run.circuit.synapses["S"]
+    assert at_bounds(synapse, outcome.run.state, outcome.loop.numbers) == 0
+    outcome.run.state.weights["S"][outcome.run.state.masks["S"]] = 1
+    assert at_bounds(synapse, outcome.run.state, outcome.loop.numbers) == 1
+
+
+def test_who_fires_at_some_tick_is_not_silent() -> None:
+    """A spike is over at the last tick."""
+    spiking = """circuit spiking {
+      input x: 4   target y: 3
+      neuron s: 6 {
+        dendrite d
+        state v = 0   dv = where(prev(s) > 0, -v, 0.4)
+        rate = step(v - 1)
+      }
+      neuron out: 3 { dendrite d   rate = softmax(d) }
+      neuron err: 3 { rate = y - out }
+      synapse S: x -> s
+      synapse W: s -> out { dw = 0.1 * err * pre }
+      loss = cross_entropy(out, y)
+      schedule { phase a: 6   update = example }
+      task t { data = iris   epochs = 1   metric = accuracy(out, y) }
+    }"""
+    outcome = simulation(spiking).prepare(Request())
+    run, loop = outcome.run, outcome.loop
+    last = loop.engine.evaluate(
+        run.state, loop.dataset.arrays, loop.dataset.test, loop.numbers, seed=0, epoch=0, watch=("s",)
+    )
+    assert not last.watched["s"].any()  # or this would show nothing
+    assert silent(loop, run)["s"] == 0
 
 
 def test_a_request_changes_settings() -> None:

@@ -46,6 +46,7 @@ COSTLY = (AtRest, GentleDecay, Homogeneous, Lagging, ManyDraws, MeanField, Slow,
 class Assumption:
     """A hypothesis at one state: its name and what it says, its residual there (NaN: the state cannot tell), whether
     that is small enough (None: likewise), and how far it is from that (`excess`, above 1 if it is missed).
+    `relation`: it is one of weights, which says more than what brings it about.
     `missed`: the residual in words. `pace`: what part of its distance is lost per update, None where it is not known,
     or the hypothesis is not one that comes about with time."""
 
@@ -56,6 +57,7 @@ class Assumption:
     excess: float
     missed: str
     pace: float | None
+    relation: bool = False
 
     def as_json(self) -> dict[str, Any]:
         return {"name": self.name, "text": self.text, "residual": self.residual, "met": self.met}
@@ -70,10 +72,10 @@ class Stand(NamedTuple):
 
     @property
     def worst(self) -> Assumption | None:
-        """What is missed by most; of what cannot be told the first, if nothing is missed."""
+        """What is missed by most, of relations if one is missed; of what cannot be told the first, if nothing is."""
         missed = [a for a in self.assumes if a.met is False]
         untold = [a for a in self.assumes if a.met is None]
-        return max(missed, key=lambda a: a.excess) if missed else untold[0] if untold else None
+        return max(missed, key=lambda a: (a.relation, a.excess)) if missed else untold[0] if untold else None
 
 
 def assumed_by(finding: Finding) -> tuple[Assumed, ...]:
@@ -149,6 +151,7 @@ def _evaluated(assumed: Assumed, at: Checkpoint) -> Assumption:
                 excess=there / REACHED,
                 missed=f"{distance(assumed, words)} is {there:.2g}",
                 pace=pace(at.derivation, assumed),
+                relation=True,
             )
         case hypothesis if isinstance(hypothesis, Hypothesis):
             there, threshold = residual(hypothesis, at), THRESHOLD[type(hypothesis)]
@@ -160,6 +163,7 @@ def _evaluated(assumed: Assumed, at: Checkpoint) -> Assumption:
                 excess=there / threshold if threshold > 0 else ANY * there + (there > 0),
                 missed=missed(hypothesis, there, at.derivation.between, words),
                 pace=pace(at.derivation, hypothesis),
+                relation=isinstance(hypothesis, Attracted),
             )
         case _:
             assert_never(assumed)

@@ -26,6 +26,7 @@ from circuitdsl.certify.plan import Plan, lasting, plan_of, prolonged, shortened
 from circuitdsl.certify.statistics import FEWEST
 from circuitdsl.certify.trajectory import checkpoints
 from circuitdsl.derive.prove.findings import Measured, Verdict
+from circuitdsl.derive.read.roles import Roles, roles_of
 from circuitdsl.derive.tell.derivation import Derivation
 from circuitdsl.graph.functions import quiet
 from circuitdsl.graph.initial import initial_state
@@ -123,15 +124,17 @@ def measure(
 def measured_of(found: SynapseCertificate) -> Measured:
     """What a derivation takes from a certificate: never more than descent, and what became of its own verdict."""
     verdict: Verdict | None = "descent" if found.verdict == "exact" else found.verdict
-    outcome = found.outcome
-    untested = outcome is not None and outcome.status == "untested" and outcome.seeds == 0
+    status, outcome = found.status, found.outcome
+    why = "" if outcome is None else outcome.why
+    met = 0 if outcome is None else outcome.seeds
     return Measured(
         verdict=verdict,
         phi_sign=0 if verdict == "none" else found.phi.sign or None,
         phi_signs=found.phi_signs,
         because=found.figures,
-        untested=outcome.why if outcome is not None and untested else None,
-        contradicted=outcome.why if outcome is not None and outcome.status == "contradicted" else None,
+        confirmed=f"met in {met} of {len(found.phi_signs)} seeds; {why}" if status == "confirmed" else None,
+        contradicted=why if status == "contradicted" else None,
+        untested=why if status == "untested" and met == 0 else None,
     )
 
 
@@ -159,7 +162,8 @@ def _certify(
         watched = _watch_all(watch, range(first, first + seeds), where, progress)
         whole = [w for w in watched if len(w.readings) == len(at)]
         realised = _realised(plan, rules, whole[0], first) if thorough and whole else {}
-        records = [_record(plan, r, watched, at, realised.get(r.synapse.name)) for r in rules]
+        roles = roles_of(circuit)
+        records = [_record(plan, r, watched, at, roles, realised.get(r.synapse.name)) for r in rules]
         found, dc, dc_evidence = together({r.finding.synapse: certify_synapse(r) for r in records})
         return Certificate(
             circuit=circuit.name,
@@ -264,7 +268,9 @@ def _look(
         found.balance = balance_of(plan.derivation, readings, at.state)
 
 
-def _record(plan: Plan, rule: Rule, watched: Sequence[Watched], at: tuple[int, ...], realised: float | None) -> Record:
+def _record(
+    plan: Plan, rule: Rule, watched: Sequence[Watched], at: tuple[int, ...], roles: Roles, realised: float | None
+) -> Record:  # fmt: skip
     name = rule.synapse.name
     balances = [w.balance[name] for w in watched if name in w.balance]
     return Record(
@@ -272,6 +278,7 @@ def _record(plan: Plan, rule: Rule, watched: Sequence[Watched], at: tuple[int, .
         at=at,
         seeds=[Course([r[name] for r in w.readings], [s[name] for s in w.stands]) for w in watched],
         filtered=rule.filtered,
+        penalised=bool(roles.penalties_of(name)),
         balance=sum(balances) / len(balances) if balances else None,
         realised=realised,
     )

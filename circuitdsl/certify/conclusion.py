@@ -42,8 +42,9 @@ EXACT, CONSTANT = 0.9999, 1e-3
 TO_THE_LETTER, ABOUT_SO = 0.999, 0.9
 #: An eigenvalue of sym(H) is taken for negative below this part of the largest, where H explains so much.
 NEGATIVE, EXPLAINED = -0.1, 0.9
-#: What has collapsed is below this part of what it was at the start.
-GONE = 0.05
+#: What has collapsed is below this part of what it was at the start; and a drive that is to follow the gradient at rest
+#: is gone below this part of what it was beside it.
+GONE, NOTHING_LEFT = 0.05, 0.02
 
 
 class Held(NamedTuple):
@@ -54,18 +55,19 @@ class Held(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """The readings of one seed at states that meet what is assumed, and the drive that it started with."""
+    """The readings of one seed at states that meet what is assumed, and the one that it started with."""
 
     readings: Sequence[Reading]
-    started: float
+    start: Reading
 
 
-def concluded(claim: Finding, seeds: Sequence[Seen]) -> Held:
-    """The verdict of a finding, held against the seeds that came to meet what it assumes (one at least)."""
+def concluded(claim: Finding, seeds: Sequence[Seen], *, penalised: bool) -> Held:
+    """The verdict of a finding, held against the seeds that came to meet what it assumes (one at least). `penalised`:
+    the loss has a part that needs no error to be followed."""
     assert claim.verdict is not None
     match claim.verdict:
         case "none":
-            return _moves_nothing(claim, seeds)
+            return _moves_nothing(claim, seeds, penalised)
         case "exact":
             return _is_the_gradient(seeds)
         case "gradient" | "aligned":
@@ -81,13 +83,18 @@ def concluded(claim: Finding, seeds: Sequence[Seen]) -> Held:
 # ---------------------------------------------------------------- none
 
 
-def _moves_nothing(claim: Finding, seeds: Sequence[Seen]) -> Held:
+def _moves_nothing(claim: Finding, seeds: Sequence[Seen], penalised: bool) -> Held:
     """It cannot see the error, or is 0 throughout; of what collapses at rest, hardly anything is left."""
     if claim.evidence == "derived":
-        left = max((r.drive / s.started for s in seeds for r in s.readings if s.started > 0), default=0.0)
+        left = max((r.drive / s.start.drive for s in seeds for r in s.readings if s.start.drive > 0), default=0.0)
         if left <= GONE:
             return Held(True, f"its drive is {left:.2g} of what it was at the start")
     seeing = [r for s in seeds for r in s.readings if not r.blind and r.drive > 0]
+    alive = [s for s in seeds if any(r.ratio > 0 for r in s.readings)]
+    if not seeing and penalised and alive:
+        down = _by_sign("the descent rate", [[r.cos for r in s.readings] for s in alive], 1)
+        up = _by_sign("the descent rate", [[r.cos for r in s.readings] for s in alive], -1)
+        return Held(False if down.held or up.held else None, f"{down.why}, without any error")
     if not seeing:
         return Held(True, "permuted errors change nothing in it")
     return Held(False, f"permuted errors change its drive (descent {seeing[0].cos:.2g}, then {seeing[0].control:.2g})")
@@ -115,7 +122,7 @@ def _is_the_gradient(seeds: Sequence[Seen]) -> Held:
 
 def is_exact(readings: Sequence[Reading]) -> bool:
     """Whether a drive was the gradient at every reading that has one, times one number."""
-    return _is_the_gradient([Seen(readings, 0.0)]).held is True
+    return bool(readings) and _is_the_gradient([Seen(readings, readings[0])]).held is True
 
 
 # ---------------------------------------------------------------- gradient, aligned
@@ -129,7 +136,7 @@ def _follows(claim: Finding, seeds: Sequence[Seen]) -> Held:
     readings = [r for s in alive for r in s.readings]
     if not readings:
         return Held(None, "there is no gradient")
-    objection = _unseeing(readings)
+    objection = _unseeing(readings) or _nothing_left(claim, alive)
     if objection is None and not _is_about(claim):
         objection = _by_example(readings)
     if objection is None and claim.verdict == "gradient":
@@ -145,6 +152,15 @@ def _is_about(claim: Finding) -> bool:
 
 def _unseeing(readings: Sequence[Reading]) -> str | None:
     return "permuted errors change nothing in it: it does not see the error" if all(r.blind for r in readings) else None
+
+
+def _nothing_left(claim: Finding, seeds: Sequence[Seen]) -> str | None:
+    """A drive that has died away at rest, where the gradient has not: H is 0 there."""
+    if not any(isinstance(h, AtRest) for h in claim.assumes):
+        return None
+    left = [s.readings[-1].ratio / s.start.ratio for s in seeds if s.start.ratio > 0]
+    gone = bool(left) and max(left) <= NOTHING_LEFT
+    return f"beside the gradient its drive is {max(left):.2g} of what it was at the start" if gone else None
 
 
 def _by_example(readings: Sequence[Reading]) -> str | None:

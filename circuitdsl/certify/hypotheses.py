@@ -44,9 +44,8 @@ from circuitdsl.derive.read.drives import Unread
 from circuitdsl.derive.read.numeric import instantiate
 from circuitdsl.graph import ir
 from circuitdsl.graph.functions import quiet
-from circuitdsl.graph.initial import fans_of
-from circuitdsl.graph.numbers import evaluate
 from circuitdsl.graph.plasticity import Term, split
+from circuitdsl.runtime.health import at_bounds
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,8 +78,6 @@ THRESHOLD: Mapping[type[Hypothesis], float] = {
 }
 #: Weights below this part of their scale are gone (if they have no rest but 0), or 0.
 GONE, NOTHING = 1e-2, 1e-6
-#: How near to a bound a weight is at it, absolutely and as a part of the bound (weights may have been in float32).
-NEAR, ROUNDING = 1e-9, 1e-6
 
 
 def is_met(hypothesis: Hypothesis, residual: float) -> bool | None:
@@ -102,7 +99,7 @@ def _residual(hypothesis: Hypothesis, at: Checkpoint) -> float:
         case AtRest(synapse=of):
             return _unrest(of, at)
         case Unbound(synapse=of):
-            return _bound(of, at)
+            return at_bounds(at.circuit.synapses[of], at.state, at.sample.numbers)
         case Attracted(left=left, right=right):
             return _distance((left, right), at)
         case OneHot(target=of):
@@ -196,27 +193,6 @@ def _decay_part(synapse: ir.Synapse, step: Array, at: Checkpoint) -> Array:
         return step - at.mean_drive(synapse)
     decay = 0.0 if drive.decay is None else at.derivation.symbols.constants.value(drive.decay)
     return -decay * at.state.weights[synapse.name]
-
-
-def _bound(name: str, at: Checkpoint) -> float:
-    """The part of the weights that are at a bound, or at the 0 of their sign."""
-    synapse, w = at.circuit.synapses[name], at.weights(name)
-    low, high = _limits(synapse, at)
-    found = (w <= low + max(NEAR, ROUNDING * abs(low))) if low is not None else w != w
-    if high is not None:
-        found = found | (w >= high - max(NEAR, ROUNDING * abs(high)))
-    return float(found.mean()) if w.size else 0.0
-
-
-def _limits(synapse: ir.Synapse, at: Checkpoint) -> tuple[float | None, float | None]:
-    """What sign and bounds keep the weights between; None: nothing does."""
-    low = 0.0 if synapse.sign is ir.Sign.EXCITATORY else None
-    high = 0.0 if synapse.sign is ir.Sign.INHIBITORY else None
-    if synapse.bounds is not None:
-        fans = fans_of(synapse, at.state.masks[synapse.name])
-        least, most = (evaluate(bound, at.sample.numbers, fans) for bound in synapse.bounds)
-        low, high = least if low is None else max(low, least), most if high is None else min(high, most)
-    return low, high
 
 
 def _distance(names: tuple[str, str], at: Checkpoint) -> float:

@@ -12,13 +12,12 @@ from dataclasses import dataclass, replace
 from itertools import dropwhile, groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from circuitdsl.certify.assumptions import Assumption, Stand, assumed_by
+from circuitdsl.certify.assumptions import Assumption, Stand
 from circuitdsl.certify.certificate import Moment, Outcome, SynapseCertificate
 from circuitdsl.certify.conclusion import Seen, concluded, is_exact
 from circuitdsl.certify.measure import Reading
 from circuitdsl.certify.statistics import FEWEST, interval, opposed
 from circuitdsl.derive.prove.findings import Finding, Verdict
-from circuitdsl.derive.prove.reasons import NotShown, Penalised
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,18 +51,20 @@ class Course:
     @property
     def seen(self) -> Seen:
         pairs = zip(self.readings, self.stands, strict=True)
-        return Seen([r for r, stand in pairs if stand.met], self.readings[0].drive if self.readings else 0.0)
+        return Seen([r for r, stand in pairs if stand.met], self.readings[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """One synapse in all seeds, at the checkpoints `at`. `filtered`: the drive passes through states or a function, so
-    that it is not the update."""
+    that it is not the update. `penalised`: the loss has a part that compares with no data, so that what errors leave
+    alone may still follow it."""
 
     finding: Finding
     at: tuple[int, ...]
     seeds: Sequence[Course]
     filtered: bool = False
+    penalised: bool = False
     balance: float | None = None
     realised: float | None = None
 
@@ -182,7 +183,7 @@ def measured_verdict(record: Record) -> Verdict | None:
     if not record.filtered and not record.diverged and is_exact(readings):
         return "exact"
     if all(r.blind or r.drive == 0 for r in readings):
-        seen = any(r.ratio == r.ratio for r in readings) and not _may_follow_a_penalty(record.finding)
+        seen = any(r.ratio == r.ratio for r in readings) and not record.penalised
         return "none" if seen else None
     if len(record.seeds) < FEWEST:
         return None
@@ -194,11 +195,6 @@ def measured_verdict(record: Record) -> Verdict | None:
     if sign and any(_decided(descent - control, record.diverged) == sign for control in controls):
         return "descent" if sign > 0 else "ascent"
     return None
-
-
-def _may_follow_a_penalty(finding: Finding) -> bool:
-    """Whether the loss has a part that compares with no data, so that what errors leave alone may still follow it."""
-    return any(isinstance(r, NotShown) and isinstance(r.lack, Penalised) for r in finding.reasons)
 
 
 def _decided(seeds: Array, diverged: int) -> int:
@@ -243,10 +239,10 @@ def _spans(record: Record) -> list[_Span]:
 
 def _outcome(record: Record) -> Outcome:
     """What became of the derived verdict."""
-    seen = [s for s in (c.seen for c in record.seeds) if s.readings]
+    seen = [c.seen for c in record.seeds if c.met is not None]
     if not seen:
         return Outcome(status="untested", why=_not_met(record), seeds=0)
-    held, why = concluded(record.finding, seen)
+    held, why = concluded(record.finding, seen, penalised=record.penalised)
     if held is None:
         return Outcome(status="untested", why=why, seeds=len(seen))
     return Outcome(status="confirmed" if held else "contradicted", why=why, seeds=len(seen))
@@ -286,11 +282,6 @@ def _assumes(seeds: Sequence[Course]) -> tuple[Assumption, ...]:
         nearest = _nearest(seeds)
         return () if nearest is None else nearest.assumes
     return tuple(max(of, key=lambda a: a.excess) for of in zip(*met, strict=True))
-
-
-def is_conditional(finding: Finding) -> bool:
-    """Whether a verdict says nothing of every state, but of those that the circuit has to reach."""
-    return bool(assumed_by(finding))
 
 
 # ---------------------------------------------------------------- together

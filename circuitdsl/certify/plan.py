@@ -38,7 +38,7 @@ PLAIN = Request()
 #: that could be there, for what is left of the way counts as not being at rest.
 LONG = 8
 #: About how many weights a short certificate may read in one seed's training.
-SHORT_WORK = 1_500_000_000
+SHORT_WORK = 6_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

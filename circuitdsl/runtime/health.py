@@ -4,27 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from circuitdsl.graph.ir import Kind, Synapse
+from circuitdsl.graph.initial import fans_of
+from circuitdsl.graph.ir import Kind, Sign, Synapse
 from circuitdsl.graph.numbers import evaluate
+from circuitdsl.reference import Reference
 
 if TYPE_CHECKING:
-    from circuitdsl.graph.machine import Array, Numbers
+    from circuitdsl.graph.initial import Mask
+    from circuitdsl.graph.machine import Indices, Numbers, State
     from circuitdsl.runtime.simulate import Loop, Run
 
-#: From which fractions on something is said, and how many test examples decide.
-SILENT, AT_BOUNDS, EXAMPLES = 0.1, 0.03, 256
+#: From which fractions on something is said, and how many test examples decide (fewer where each has many ticks).
+SILENT, AT_BOUNDS, EXAMPLES, TICKED = 0.1, 0.03, 256, 64
+#: How near to a bound a weight is at it, absolutely and as a part of the bound (weights may have been in float32).
+NEAR, ROUNDING = 1e-9, 1e-6
 
 
 def warnings_of(loop: Loop, run: Run) -> list[str]:
     """One line for each population with many silent units and each synapse with many weights at
     its bounds."""
     found = [
-        f"{_percent(part)} of `{name}` silent on {min(EXAMPLES, len(loop.dataset.test))} test examples"
+        f"{_percent(part)} of `{name}` silent on {len(_examples(loop))} test examples"
         for name, part in silent(loop, run).items()
         if part >= SILENT
     ]
     for synapse in run.circuit.synapses.values():
-        part = at_bounds(synapse, run.state.weights[synapse.name], loop.numbers)
+        part = at_bounds(synapse, run.state, loop.numbers) if synapse.bounds is not None else 0.0
         if part >= AT_BOUNDS:
             found.append(f"{_percent(part)} of the weights of `{synapse.name}` at their bounds")
     return found
@@ -34,29 +39,41 @@ def _percent(part: float) -> str:
     return f"{100 * part:.0f} %"
 
 
+def _examples(loop: Loop) -> Indices:
+    ticked = bool(loop.engine.circuit.schedule.phases)
+    return loop.dataset.test[: TICKED if ticked else EXAMPLES]
+
+
 def silent(loop: Loop, run: Run) -> dict[str, float]:
-    """For each neuron population the fraction of units whose rate is 0 for every example."""
+    """For each neuron population the fraction of units whose rate is 0 at every tick of evaluation of every example."""
+    import numpy as np
+
+    frames = Reference(loop.engine.circuit, (), "float64").hold(
+        run.state, loop.dataset.arrays, _examples(loop), loop.numbers, seed=loop.seed, epoch=run.epochs_done,
+        training=False,
+    )  # fmt: skip
     names = tuple(p.name for p in run.circuit.of_kind(Kind.RATE))
-    seen = loop.engine.evaluate(
-        run.state,
-        loop.dataset.arrays,
-        loop.dataset.test[:EXAMPLES],
-        loop.numbers,
-        seed=loop.seed,
-        epoch=run.epochs_done,
-        watch=names,
-    ).watched
-    return {name: float((seen[name] == 0).all(axis=0).mean()) for name in names}
+    still = {name: [(frame.now[name] == 0).all(axis=0) for frame in frames] for name in names}
+    return {name: float(np.logical_and.reduce(ticks).mean()) for name, ticks in still.items()}
 
 
-def at_bounds(synapse: Synapse, weights: Array, numbers: Numbers) -> float:
-    """The fraction of a synapse's weights at or beyond its bounds; 0 if it has none."""
-    if synapse.bounds is None:
-        return 0.0
-    try:
-        low, high = (evaluate(bound, numbers) for bound in synapse.bounds)
-    except ValueError:  # a bound that depends on fan_in
-        return 0.0
-    present = weights[weights != 0] if low < 0 < high else weights
-    limit = 1e-6 * max(abs(low), abs(high))
-    return float(((present <= low + limit) | (present >= high - limit)).mean()) if present.size else 0.0
+def at_bounds(synapse: Synapse, state: State, numbers: Numbers) -> float:
+    """The fraction of weights at a bound, or at the 0 of their sign, of those that are there; 0 if there are none."""
+    mask = state.masks[synapse.name]
+    weights = state.weights[synapse.name]
+    present = weights.ravel() if mask is None else weights[mask]
+    low, high = _limits(synapse, mask, numbers)
+    found = (present <= low + max(NEAR, ROUNDING * abs(low))) if low is not None else present != present
+    if high is not None:
+        found = found | (present >= high - max(NEAR, ROUNDING * abs(high)))
+    return float(found.mean()) if present.size else 0.0
+
+
+def _limits(synapse: Synapse, mask: Mask | None, numbers: Numbers) -> tuple[float | None, float | None]:
+    """What sign and bounds keep the weights between; None: nothing does."""
+    low = 0.0 if synapse.sign is Sign.EXCITATORY else None
+    high = 0.0 if synapse.sign is Sign.INHIBITORY else None
+    if synapse.bounds is not None:
+        least, most = (evaluate(bound, numbers, fans_of(synapse, mask)) for bound in synapse.bounds)
+        low, high = least if low is None else max(low, least), most if high is None else min(high, most)
+    return low, high

@@ -19,6 +19,7 @@ from circuitdsl.derive.prove.hypotheses import Hypothesis
 from circuitdsl.derive.prove.matching import Form
 from circuitdsl.derive.prove.motifs import Motifs
 from circuitdsl.derive.prove.reasons import (
+    Confirmed,
     Contradicted,
     Inconsistent,
     MeasuredBeside,
@@ -42,15 +43,16 @@ Role = Literal["learning", "auxiliary", "fixed"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
     """What a certificate says of one learning synapse: its verdict (None where the seeds do not decide), the sign of
-    phi and that of each seed, and the figures in a sentence. Of a verdict that was derived: `untested`, what it assumes
-    and did not come about, or `contradicted`, what speaks against it; None where it stands."""
+    phi and that of each seed, and the figures in a sentence. Of a verdict that was derived one of: `confirmed`, what
+    was found where all is met that it assumes; `contradicted`, likewise; `untested`, what did not come about."""
 
     verdict: Verdict | None
     phi_sign: int | None
     because: str
     phi_signs: tuple[int, ...] = ()
-    untested: str | None = None
+    confirmed: str | None = None
     contradicted: str | None = None
+    untested: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +132,8 @@ def _filled(found: F, measured: Measured | None) -> F:
     if why_not is not None:
         return replace(told, verdict=None, evidence=None, phi_sign=measured.phi_sign, reasons=(why_not, *found.reasons))
     if found.verdict is not None:
-        beside = (MeasuredBeside(measured.because),) if found.verdict == "aligned" else ()
+        beside: list[Reason] = [Confirmed(measured.confirmed)] if measured.confirmed and found.assumes else []
+        beside += [MeasuredBeside(measured.because)] if found.verdict == "aligned" else []
         return replace(told, reasons=(*found.reasons, *beside))
     decided = measured.verdict is not None
     return replace(

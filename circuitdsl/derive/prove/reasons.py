@@ -406,6 +406,13 @@ class Untested:
 
 
 @dataclass(frozen=True, slots=True)
+class Confirmed:
+    """What a certificate found where all is met that a verdict assumes, its figures in a sentence."""
+
+    figures: str
+
+
+@dataclass(frozen=True, slots=True)
 class Contradicted:
     """A verdict that was derived, and what a certificate found where all is met that it assumes."""
 
@@ -422,5 +429,5 @@ class Inconsistent:
 Reason = (
     NotShown | NoRule | Unrelated | AlmostRelated | Unseeing | Fades | Collapsed | Holds | Arrives | GatesDropped
     | Between | CreditIs | GradientIs | IsPositive | FollowsReward | RewardIsLoss | ByBalance | MeasuredBeside
-    | MeasuredInstead | Untested | Contradicted | Inconsistent
+    | MeasuredInstead | Confirmed | Untested | Contradicted | Inconsistent
 )  # fmt: skip

@@ -20,6 +20,7 @@ from circuitdsl.derive.algebra.notation import Notation
 from circuitdsl.derive.algebra.words import Sum
 from circuitdsl.derive.prove.dual import Dual
 from circuitdsl.derive.prove.findings import Finding
+from circuitdsl.derive.prove.reasons import Confirmed, Contradicted, MeasuredBeside, Untested
 from circuitdsl.derive.prove.relations import Relation
 from circuitdsl.derive.prove.transport import Grounds, Lemma
 from circuitdsl.derive.read.drives import Drive
@@ -153,7 +154,7 @@ class _Teller:
         if finding.dual is not None and finding.delta_signal is not None:
             yield from self._by_dual(finding.dual, finding.delta_signal)
             return
-        if finding.grounds is None or finding.form is None or finding.pre is None or finding.verdict is None:
+        if finding.grounds is None or finding.form is None or finding.pre is None or self._is_open():
             yield from self._conditions()
             label = "" if finding.verdict is None else "because"
             yield from (Row(label, text) for text in self._because())
@@ -170,6 +171,13 @@ class _Teller:
         if finding.form.mean_field:
             yield Row("", f"credit and gradient begin with the same gate; gates dropped ({MEAN_FIELD})")
         yield from self._conditions()
+        yield from self._tests()
+
+    def _is_open(self) -> bool:
+        """Whether nothing was derived, tested or not."""
+        finding = self.finding
+        refused = any(isinstance(r, Untested | Contradicted) for r in finding.reasons[:1])
+        return finding.evidence == "measured" or (finding.verdict is None and not refused)
 
     def _by_dual(self, dual: Dual, delta: Signal) -> Iterator[Row]:
         yield from self._arriving()
@@ -178,6 +186,16 @@ class _Teller:
         yield Row("so", f"{with_}{self.words.gradient_by_credit(dual, delta)}")
         yield Row("", f"which is positive: {self.words.math(squares_text(dual.squares, self.words.notation))}")
         yield from self._conditions()
+        yield from self._tests()
+
+    def _tests(self) -> Iterator[Row]:
+        """What measurement says of all that was derived."""
+        tests = (Confirmed, Untested, Contradicted, MeasuredBeside)
+        reasons = Reasons(Wording(self.derivation.symbols.constants, Notation(rename=shortener(self.synapse))))
+        for reason in self.finding.reasons:
+            if isinstance(reason, tests):
+                label, _, text = reasons.told(reason).partition(": ")
+                yield Row("measured" if isinstance(reason, MeasuredBeside) else label, text)
 
     def _conditions(self) -> Iterator[Row]:
         """What a state has to meet, and where loops rest only at a spectrum; what is assumed above is told there."""
@@ -201,7 +219,8 @@ class _Teller:
         opened = symbols.column(drive.signal, symbols.one_synapse)
         if opened == drive.shown[0]:
             return None
-        return Row("that is", self.words.math(f"{self.words.sum(drive.shown[0])} = {self.words.sum(opened)}"))
+        shown, made = self.words.sum(drive.shown[0]), self.words.sum(opened)
+        return None if shown == made else Row("that is", self.words.math(f"{shown} = {made}"))
 
     def _arriving(self) -> Iterator[Row]:
         """What comes down to the neuron, where relations were needed to see it."""
@@ -258,10 +277,14 @@ class _Teller:
     def _verdict(self) -> str:
         finding = self.finding
         match finding.verdict:
-            case None:
-                return "open: no relation decides it, and nothing was measured"
             case _ if finding.evidence == "measured":
                 return f"{finding.verdict}, measured"
+            case None if not self._is_open():
+                return "untested" if isinstance(finding.reasons[0], Untested) else "contradicted by measurement"
+            case None if finding.measured is not None:
+                return "open: no relation decides it, and the seeds do not either"
+            case None:
+                return "open: no relation decides it, and nothing was measured"
             case "exact":
                 return f"exact, proved: {self._exact()}"
             case "gradient" | "aligned" | "descent" | "ascent" if finding.dual is not None:

@@ -23,6 +23,7 @@ from circuitdsl.derive.prove.reasons import (
     Broken,
     ByBalance,
     Collapsed,
+    Confirmed,
     Contradicted,
     CreditIs,
     Factors,
@@ -124,10 +125,12 @@ class Reasons:
                 return f"measured beside it: {figures}"
             case MeasuredInstead(figures=figures):
                 return f"measured instead: {figures}"
+            case Confirmed(figures=figures):
+                return f"tested: {figures}"
             case Untested(verdict=verdict, evidence=evidence, missed=missed, figures=figures):
                 return f"untested: {missed}; where it is met, {verdict} ({evidence}). Measured: {figures}"
             case Contradicted(verdict=verdict, evidence=evidence, found=found):
-                return f"contradicted by measurement: {verdict} ({evidence}) was derived, but {found}"
+                return f"contradicted: {verdict} ({evidence}) was derived, but {found}"
             case Inconsistent():
                 return "not dynamically consistent: other patches have the opposite sign"
             case _:
