@@ -142,7 +142,7 @@ def _evaluated(assumed: Assumed, at: Checkpoint) -> Assumption:
     words = Wording(at.derivation.symbols.constants)
     match assumed:
         case Relation():
-            there = off(at.derivation, assumed, at.state)
+            there = off(at.derivation, assumed, at.state, at.passes)
             return Assumption(
                 name=f"{assumed.kind}({', '.join(assumed.synapses)})",
                 text=f"{words.equation(assumed)} on average at rest",

@@ -52,8 +52,8 @@ class SynapseCertificate:
     it went when, if it turned, or seeds went opposite ways. `derived`: the verdict of `derive`; `outcome`: what became
     of it, None if nothing was derived; `assumes`: what it assumes, with residuals at the last state that met all
     of it, else at the last, in the seed that is farthest from it. `balance`: <D, G> as a multiple of what balance at
-    rest says. `realised`: where the drive passes through states on its way to the weight, the cosine of the whole
-    increment after the last update."""
+    rest says. `whole`: where the drive passes through states on its way to the weight, the cosine of the whole
+    increment, decay left out, after the last update."""
 
     name: str
     cos: float
@@ -73,7 +73,7 @@ class SynapseCertificate:
     outcome: Outcome | None
     assumes: tuple[Assumption, ...]
     balance: float | None
-    realised: float | None
+    whole: float | None
     course: tuple[Moment, ...]
 
     @property
@@ -108,9 +108,17 @@ class SynapseCertificate:
     @property
     def figures(self) -> str:
         """What was measured, in one line: `descent, cos 0.83 [0.80, 0.85], control 0.00`."""
+        told = f"{self.verdict or 'undecided'}, {self._descent()}"
+        diverged = sum(sign == 0 for sign in self.phi_signs) if not self.course else 0
+        notes = [self.phases, f"all {diverged} seeds diverged" if diverged else None]
+        noted = "; ".join(n for n in notes if n is not None)
+        return f"{told} ({noted})" if noted else told
+
+    def _descent(self) -> str:
+        if self.descent.mean != self.descent.mean:
+            return "no gradient to go along"
         low, mean, high, control = (f"{x:.2f}".replace("-0.00", "0.00") for x in (*self.descent, self.control))
-        told = f"{self.verdict or 'undecided'}, cos {mean} [{low}, {high}], control {control}"
-        return told if self.phases is None else f"{told} ({self.phases})"
+        return f"cos {mean} [{low}, {high}], control {control}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ costs little more than the training.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,8 +20,8 @@ from circuitdsl.certify.certificate import Certificate, SynapseCertificate
 from circuitdsl.certify.checkpoint import Sample, Since, checkpoint
 from circuitdsl.certify.checks import relaxation, taylor_slope
 from circuitdsl.certify.drive import Rule, rule_of
-from circuitdsl.certify.judge import Course, Record, certify_synapse, together
-from circuitdsl.certify.measure import Reading, look, realised_cosine
+from circuitdsl.certify.judge import LATE, Course, Record, certify_synapse, together
+from circuitdsl.certify.measure import Reading, look
 from circuitdsl.certify.plan import Plan, lasting, plan_of, prolonged, shortened, slowest, with_examples
 from circuitdsl.certify.statistics import FEWEST
 from circuitdsl.certify.trajectory import checkpoints
@@ -131,7 +131,7 @@ def measured_of(found: SynapseCertificate) -> Measured:
         verdict=verdict,
         phi_sign=0 if verdict == "none" else found.phi.sign or None,
         phi_signs=found.phi_signs,
-        because=found.figures,
+        because=replace(found, verdict=verdict).figures,
         confirmed=f"met in {met} of {len(found.phi_signs)} seeds; {why}" if status == "confirmed" else None,
         contradicted=why if status == "contradicted" else None,
         untested=why if status == "untested" and met == 0 else None,
@@ -161,9 +161,8 @@ def _certify(
         watch = Watch(plan=plan, rules=rules, at=at)
         watched = _watch_all(watch, range(first, first + seeds), where, progress)
         whole = [w for w in watched if len(w.readings) == len(at)]
-        realised = _realised(plan, rules, whole[0], first) if thorough and whole else {}
         roles = roles_of(circuit)
-        records = [_record(plan, r, watched, at, roles, realised.get(r.synapse.name)) for r in rules]
+        records = [_record(plan, r, watched, at, roles) for r in rules]
         found, dc, dc_evidence = together({r.finding.synapse: certify_synapse(r) for r in records})
         return Certificate(
             circuit=circuit.name,
@@ -254,13 +253,14 @@ def _look(
     watch: Watch, found: Watched, state: State, start: Mapping[str, Array], sample: Sample, seed: int, update: int,
     since: Since | None,
 ) -> None:  # fmt: skip
-    """One checkpoint of one seed; only after the last update everything that is assumed is asked about."""
+    """One checkpoint of one seed; only late it is asked what drives come to that pass through states, and only after
+    the last update about everything that is assumed."""
     plan, last = watch.plan, update == watch.at[-1]
     at = checkpoint(
         plan.still, plan.derivation, sample, state, start=start, batch=plan.course.batch, seed=seed,
         epoch=update // plan.course.updates_per_epoch, since=since,
     )  # fmt: skip
-    readings = look(watch.rules, at)
+    readings = look(watch.rules, at, whole=update >= LATE * watch.at[-1])
     found.readings.append(readings)
     found.stands.append(stands(at, watch.names, whole=last))
     found.state = state
@@ -269,7 +269,7 @@ def _look(
 
 
 def _record(
-    plan: Plan, rule: Rule, watched: Sequence[Watched], at: tuple[int, ...], roles: Roles, realised: float | None
+    plan: Plan, rule: Rule, watched: Sequence[Watched], at: tuple[int, ...], roles: Roles
 ) -> Record:  # fmt: skip
     name = rule.synapse.name
     balances = [w.balance[name] for w in watched if name in w.balance]
@@ -280,17 +280,7 @@ def _record(
         filtered=rule.filtered,
         penalised=bool(roles.penalties_of(name)),
         balance=sum(balances) / len(balances) if balances else None,
-        realised=realised,
     )
-
-
-def _realised(plan: Plan, rules: Sequence[Rule], last: Watched, seed: int) -> dict[str, float]:
-    """The cosines of whole increments, for rules that pass their drive through states."""
-    filtered = [rule.synapse for rule in rules if rule.filtered]
-    if not filtered:
-        return {}
-    assert last.state is not None
-    return realised_cosine(plan.still, filtered, plan.sample(seed), last.state, seed=seed, epoch=plan.course.epochs)
 
 
 def _decay(derivation: Derivation, names: Sequence[str]) -> float | None:

@@ -107,6 +107,13 @@ class Checkpoint:
                 self._drives[synapse.name] = mean_drive(rule_of(synapse), self.passes.training, self.state)
         return self._drives[synapse.name]
 
+    def drive_part(self, synapse: Synapse) -> Array:
+        """What an update adds to a synapse, but for the linear decay that was read."""
+        added, drive = self.increments[synapse.name], self.derivation.drive_of(synapse.name)
+        if drive is None or drive.decay is None:
+            return added
+        return added + self.derivation.symbols.constants.value(drive.decay) * self.state.weights[synapse.name]
+
     def state_steps(self, state: State, synapse: str) -> dict[str, Array]:
         """What an update adds to the persistent states of a synapse, mean over the sample, if it finds this state."""
 

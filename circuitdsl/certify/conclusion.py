@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 from circuitdsl.certify.measure import Reading
-from circuitdsl.certify.statistics import Interval, interval
+from circuitdsl.certify.statistics import FEWEST, Interval, interval
 from circuitdsl.derive.prove.findings import Finding
 from circuitdsl.derive.prove.hypotheses import (
     AtRest,
@@ -61,19 +61,21 @@ class Seen(NamedTuple):
     start: Reading
 
 
-def concluded(claim: Finding, seeds: Sequence[Seen], *, penalised: bool) -> Held:
+def concluded(claim: Finding, seeds: Sequence[Seen], *, penalised: bool, filtered: bool) -> Held:
     """The verdict of a finding, held against the seeds that came to meet what it assumes (one at least). `penalised`:
-    the loss has a part that needs no error to be followed."""
+    the loss has a part that needs no error to be followed. `filtered`: the drive passes through states, and is not what
+    the weight gets."""
     assert claim.verdict is not None
     match claim.verdict:
         case "none":
             return _moves_nothing(claim, seeds, penalised)
+        case "exact" if filtered:
+            return Held(None, "its drive passes through states, so that no update is the gradient")
         case "exact":
             return _is_the_gradient(seeds)
-        case "gradient" | "aligned":
-            return _follows(claim, seeds)
-        case "descent":
-            return _descends(seeds)
+        case "gradient" | "aligned" | "descent":
+            held = _descends(seeds) if claim.verdict == "descent" else _follows(claim, seeds)
+            return _in_the_end(held, seeds) if filtered and held.held else held
         case "ascent" | "inconsistent":
             return _by_sign("φ", [[r.phi for r in s.readings] for s in seeds], -1)
         case verdict:
@@ -143,7 +145,15 @@ def _follows(claim: Finding, seeds: Sequence[Seen]) -> Held:
         objection = _h(claim, readings)
     if objection is not None:
         return Held(False, objection)
+    if any(r.follows == r.follows for r in readings) or not _is_about(claim):
+        return _everywhere("φ", [[r.phi for r in s.readings] for s in alive])
     return _by_sign("φ", [[r.phi for r in s.readings] for s in alive], 1)
+
+
+def _in_the_end(held: Held, seeds: Sequence[Seen]) -> Held:
+    """What passes through states on its way to the weight: whether that goes along the gradient too."""
+    found = _by_sign("the cosine of the whole increment", [[r.whole for r in s.readings] for s in seeds], 1)
+    return held if found.held else found
 
 
 def _is_about(claim: Finding) -> bool:
@@ -198,21 +208,26 @@ def _descends(seeds: Sequence[Seen]) -> Held:
 
 
 def _by_sign(name: str, seeds: Sequence[Sequence[float]], sign: int) -> Held:
-    """Something that is to have one sign: so it has if at every state, or by the interval over seeds. It has not if
-    the interval is on the other side, or, of one seed alone, all of its states."""
+    """Something that is to have one sign, by its interval over seeds; fewer than decide anything decide nothing."""
     import numpy as np
 
     known = [[x for x in states if x == x] for states in seeds]
-    states = [x * sign for seed in known for x in seed]
-    if not states:
+    if not any(known):
         return Held(None, f"{name} is not known")
     means = interval(np.array([sum(seed) / len(seed) for seed in known if seed]))
     shown = f"{name} is {_shown(means)}"
-    if min(states) > 0 or means.sign == sign:
-        return Held(True, shown)
-    if means.sign == -sign or (sum(map(bool, known)) == 1 and max(states) <= 0):
-        return Held(False, shown)
-    return Held(None, f"{shown}: undecided")
+    if means.sign != 0 and sum(map(bool, known)) >= FEWEST:
+        return Held(means.sign == sign, shown)
+    return Held(None, f"{shown}, in {sum(map(bool, known))} seeds: undecided")
+
+
+def _everywhere(name: str, seeds: Sequence[Sequence[float]]) -> Held:
+    """Something that was shown example by example, or for the H that was derived, and is above 0 at every state."""
+    import numpy as np
+
+    states = [x for seed in seeds for x in seed if x == x]
+    means = interval(np.array([sum(seed) / len(seed) for seed in seeds]))
+    return Held(min(states) > 0 if states else None, f"{name} is {_shown(means)}")
 
 
 def _shown(found: Interval) -> str:

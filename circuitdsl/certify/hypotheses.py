@@ -87,10 +87,14 @@ def is_met(hypothesis: Hypothesis, residual: float) -> bool | None:
 
 def residual(hypothesis: Hypothesis, at: Checkpoint) -> float:
     """How far a state is from meeting a hypothesis; NaN if it cannot tell."""
+    import numpy as np
+
     with quiet():
         try:
             return _residual(hypothesis, at)
         except (KeyError, NotLinear):  # a letter of another circuit: of one unrolled over ticks
+            return float("nan")
+        except np.linalg.LinAlgError:  # weights that are no numbers
             return float("nan")
 
 
@@ -199,7 +203,7 @@ def _distance(names: tuple[str, str], at: Checkpoint) -> float:
     """|left - factor right| / |left| of the relation of two synapses, the largest if there are several."""
     own = [r for r in at.derivation.between if r.synapses == names]
     own = [r for r in own if r.holds != "rest"] or own
-    found = [off(at.derivation, r, at.state) for r in own]
+    found = [off(at.derivation, r, at.state, at.passes) for r in own]
     return max(found, default=float("nan"))
 
 

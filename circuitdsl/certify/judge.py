@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 LATE = 1 / 15
 #: A direction is told of a time if at least so many checkpoints in a row go there.
 LASTING = 2
+#: A rate of descent that differs from its control by less is not told from it.
+MARGIN = 0.01
 #: After so many times 1/pace what comes about with time could be there.
 TIMES = 5
 #: Which way a rate of descent goes, by its sign.
@@ -66,7 +68,6 @@ class Record:
     filtered: bool = False
     penalised: bool = False
     balance: float | None = None
-    realised: float | None = None
 
     @property
     def whole(self) -> list[Sequence[Reading]]:
@@ -127,7 +128,7 @@ def certify_synapse(record: Record) -> SynapseCertificate:
         outcome=None if finding.verdict is None else _outcome(record),
         assumes=_assumes(record.seeds),
         balance=record.balance,
-        realised=record.realised,
+        whole=_last(record.numbers(_whole)) if record.filtered else None,
         course=tuple(_moment(record, i) for i in range(len(record.at))) if record.whole else (),
     )
 
@@ -147,6 +148,10 @@ def _turned(reading: Reading) -> float:
 
 def _phi(reading: Reading) -> float:
     return reading.phi
+
+
+def _whole(reading: Reading) -> float:
+    return reading.whole
 
 
 def _last(numbers: Array) -> float:
@@ -180,21 +185,35 @@ def measured_verdict(record: Record) -> Verdict | None:
     readings = [r for seed in record.whole for r in seed]
     if not readings:
         return None
-    if not record.filtered and not record.diverged and is_exact(readings):
-        return "exact"
-    if all(r.blind or r.drive == 0 for r in readings):
-        seen = any(r.ratio == r.ratio for r in readings) and not record.penalised
-        return "none" if seen else None
+    if _moves_nothing(record, readings):
+        return "none"
     if len(record.seeds) < FEWEST:
         return None
+    if not record.filtered and not record.diverged and is_exact(readings):
+        return "exact"
     descent, *controls = (record.late_means(of) for of in (_cos, _control, _turned))
     sign = _decided(descent, record.diverged)
     spans = _spans(record)
     if spans and spans[-1].sign != sign:
         return None  # it is going elsewhere in the end
-    if sign and any(_decided(descent - control, record.diverged) == sign for control in controls):
+    if record.filtered and _decided(record.late_means(_whole), record.diverged) != sign:
+        return None  # what it comes to on its way to the weight is something else
+    if sign and any(_beaten(descent - control, record.diverged, sign) for control in controls):
         return "descent" if sign > 0 else "ascent"
     return None
+
+
+def _moves_nothing(record: Record, readings: Sequence[Reading]) -> bool:
+    """Whether errors leave the drive as it is, or there is none from the first checkpoint to the last."""
+    if record.penalised or not any(r.ratio == r.ratio for r in readings):
+        return False
+    silent = [r for r in readings if r.drive == 0]
+    return all(r.blind or r.drive == 0 for r in readings) and (len(silent) < len(readings) or len(record.at) > 1)
+
+
+def _beaten(differences: Array, diverged: int, sign: int) -> bool:
+    """Whether the control is: beyond the interval, and by more than rounding and a few examples could make."""
+    return _decided(differences, diverged) == sign and abs(float(differences.mean())) > MARGIN
 
 
 def _decided(seeds: Array, diverged: int) -> int:
@@ -239,10 +258,12 @@ def _spans(record: Record) -> list[_Span]:
 
 def _outcome(record: Record) -> Outcome:
     """What became of the derived verdict."""
-    seen = [c.seen for c in record.seeds if c.met is not None]
+    stayed = [c for c in record.seeds if len(c.readings) == len(record.at)]
+    seen = [c.seen for c in stayed if c.met is not None]
     if not seen:
-        return Outcome(status="untested", why=_not_met(record), seeds=0)
-    held, why = concluded(record.finding, seen, penalised=record.penalised)
+        why = _not_met(record) if stayed else "every seed diverged"
+        return Outcome(status="untested", why=why, seeds=0)
+    held, why = concluded(record.finding, seen, penalised=record.penalised, filtered=record.filtered)
     if held is None:
         return Outcome(status="untested", why=why, seeds=len(seen))
     return Outcome(status="confirmed" if held else "contradicted", why=why, seeds=len(seen))
@@ -253,7 +274,7 @@ def _not_met(record: Record) -> str:
     stand = _nearest(record.seeds)
     farthest = None if stand is None else stand.worst
     if farthest is None:
-        return "every seed diverged at once"
+        return "it was met only on the way, in seeds that diverged"
     told = farthest.missed if farthest.met is False else f"whether {farthest.text} cannot be told"
     enough = time_for(farthest.pace)
     if enough is not None and record.at[-1] < enough:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from circuitdsl.certify.checkpoint import Checkpoint, Sample
+from circuitdsl.certify.checkpoint import Checkpoint
 from circuitdsl.certify.drive import Rule
-from circuitdsl.certify.pairing import Pair, mean_descent, pair
-from circuitdsl.certify.passes import Still, in_float64
+from circuitdsl.certify.pairing import Pair, pair
 from circuitdsl.certify.relations import derived_h
 from circuitdsl.certify.statistics import Response, response
 from circuitdsl.graph.functions import quiet
 from circuitdsl.graph.initial import fans_of
-from circuitdsl.graph.ir import Synapse
 from circuitdsl.graph.numbers import evaluate
-from circuitdsl.reference import Reference
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,12 +29,14 @@ class Reading:
     """One learning synapse at one state of one seed.
 
     `cos` of mean drive and descent direction, the rate of descent; `control`, the same with the drive under permuted
-    errors, in the same unit, and `turned`, with errors that are also turned round; `blind`: neither of them changes the
-    drive of any example. `rate` of the rule; `drive`: its norm; `ratio`: that by the norm of the gradient. For each
-    example of the sample `agreement`, s . delta, and `power`, |delta|^2. `follows`: the mean cosine of s and H delta, H
-    as it was derived, over the neurons that have credit, the others learning nothing from it; NaN if no such H was
-    derived. `aligned`: the same with the identity. Drives and credits are in units of the rule's rate. NaN where the
-    gradient is 0, but for the ratio where the drive is not."""
+    errors, in the same unit, and `turned`, with errors that are also turned round (NaN if permuting moves no error);
+    `blind`: neither of them changes the drive of any example. `rate` of the rule; `drive`: its norm; `ratio`: that by
+    the norm of the gradient. For each example of the sample `agreement`, s . delta, and `power`, |delta|^2. `follows`:
+    the cosine of s and H delta, H as it was derived, of all examples together, over the neurons that have credit, the
+    others learning nothing from it; NaN if no such H was derived. `aligned`: the mean of that of each example, with
+    the identity. `whole`: of a drive that passes through states, the cosine of what the next update adds, decay left
+    out; NaN of others, and where it was not looked at. Drives and credits are in units of the rule's rate. NaN where
+    the gradient is 0, but for the ratio where the drive is not."""
 
     cos: float
     control: float
@@ -51,6 +50,7 @@ class Reading:
     follows: float
     aligned: float
     response: Response
+    whole: float = float("nan")
 
     @property
     def phi(self) -> float:
@@ -59,17 +59,27 @@ class Reading:
         return float(self.agreement.mean()) / power if power > 0 else float("nan")
 
 
-def look(rules: Sequence[Rule], at: Checkpoint) -> dict[str, Reading]:
-    """Every rule at one state."""
-    return {rule.synapse.name: read(rule, at) for rule in rules}
+def look(rules: Sequence[Rule], at: Checkpoint, *, whole: bool = False) -> dict[str, Reading]:
+    """Every rule at one state. `whole`: of drives that pass through states, what they come to in the end too."""
+    return {rule.synapse.name: read(rule, at, whole=whole) for rule in rules}
 
 
-def read(rule: Rule, at: Checkpoint) -> Reading:
+def read(rule: Rule, at: Checkpoint, *, whole: bool = False) -> Reading:
     """What the passes at a state say about a rule."""
     with quiet():
         found = pair(rule, at.passes, at.still, at.state)
         h = derived_h(at.derivation, rule.synapse.name, at.state)
-        return _reading(found, _rate(rule, at.state, at.sample.numbers), h)
+        reading = _reading(found, _rate(rule, at.state, at.sample.numbers), h)
+        if not (whole and rule.filtered):
+            return reading
+        return replace(reading, whole=_cosine(at.drive_part(rule.synapse), found.descent))
+
+
+def _cosine(one: Array, other: Array) -> float:
+    import numpy as np
+
+    norms = float(np.linalg.norm(one) * np.linalg.norm(other))
+    return float(np.vdot(one, other)) / norms if norms > 0 else float("nan")
 
 
 def _rate(rule: Rule, state: State, numbers: Numbers) -> float:
@@ -99,13 +109,29 @@ def _reading(found: Pair, rate: float, h: Array | None) -> Reading:
         blind=found.blind,
         rate=rate,
         drive=drive / rate,
-        ratio=drive / rate / descent if descent > 0 else float("inf") if drive > 0 else float("nan"),
+        ratio=_ratio(drive / rate, descent),
         agreement=found.agreement / rate,
         power=found.power,
-        follows=float("nan") if h is None else _aligned(found.credit, found.delta @ h.T),
+        follows=float("nan") if h is None else _pooled(found.credit, found.delta @ h.T),
         aligned=_aligned(found.credit, found.delta),
         response=response(found.credit / rate, found.delta),
     )
+
+
+def _ratio(drive: float, descent: float) -> float:
+    """Infinite for a drive without a gradient; NaN for neither, and where one of them is no number."""
+    if descent != descent or drive != drive or descent == float("inf"):
+        return float("nan")
+    return drive / descent if descent > 0 else float("inf") if drive > 0 else float("nan")
+
+
+def _pooled(credit: Array, wanted: Array) -> float:
+    """The cosine of credits and what they should be, of all examples together, over the neurons that have credit."""
+    import numpy as np
+
+    wanted = np.where(credit == 0, 0, wanted)
+    norms = float(np.linalg.norm(credit) * np.linalg.norm(wanted))
+    return float(np.vdot(credit, wanted)) / norms if norms > 0 else float("nan")
 
 
 def _aligned(credit: Array, wanted: Array) -> float:
@@ -118,22 +144,3 @@ def _aligned(credit: Array, wanted: Array) -> float:
     there = norms > 0
     products = np.einsum("ej,ej->e", credit, wanted)
     return float((products[there] / norms[there]).mean()) if there.any() else float("nan")
-
-
-def realised_cosine(
-    still: Still, synapses: Sequence[Synapse], sample: Sample, state: State, *, seed: int, epoch: int
-) -> dict[str, float]:
-    """The cosine of what the next update would really add, states and decay included, with the descent direction."""
-    import numpy as np
-
-    wide = in_float64(state)
-    where = (wide, sample.data, sample.examples, sample.numbers)
-    with quiet():
-        frames = still.evaluation(*where, seed=seed, epoch=epoch)
-        steps = Reference(still.circuit, (), "float64").increments(*where, seed=seed, epoch=epoch)
-    found = {}
-    for synapse in synapses:
-        step, descent = steps[synapse.name], mean_descent(synapse, frames, wide)
-        norms = float(np.linalg.norm(step) * np.linalg.norm(descent))
-        found[synapse.name] = float(np.vdot(step, descent)) / norms if norms > 0 else float("nan")
-    return found

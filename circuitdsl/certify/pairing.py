@@ -22,7 +22,7 @@ from circuitdsl.certify.passes import (
 from circuitdsl.graph.folding import product, total
 from circuitdsl.graph.initial import fans_of
 from circuitdsl.graph.interpret import Frame, Weights, evaluate, read_value
-from circuitdsl.graph.ir import Synapse, is_slow
+from circuitdsl.graph.ir import Read, Synapse, is_slow, walk
 from circuitdsl.twin.gradient import adjoint_name
 
 if TYPE_CHECKING:
@@ -42,11 +42,12 @@ ROOM, PORTION = 8_000_000, 1_000_000
 @dataclass(frozen=True, slots=True)
 class Outer:
     """`coefficient * (post ⊗ pre)` for each example: a number or [post size, pre size]; [examples, post size];
-    [examples, pre size]."""
+    [examples, pre size]. `labelled`: it reads a target itself."""
 
     coefficient: Any
     post: Array
     pre: Array
+    labelled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,13 +79,12 @@ def pair(rule: Rule, passes: Passes, still: Still, state: State) -> Pair:
         controls = [with_permuted_labels(frames, still.errors) for frames in controls]
     direct = any(r.value in labels for r in rule.reads())
     descents = _descents(synapse, passes.evaluation)
-    found = factors(rule, passes.training, state)
+    found = factors(rule, passes.training, state, labels)
     if found is not None:
+        drives = _each(controls, lambda frames: factors(rule, frames, state, labels), passes.training, found)
         if direct:
-            drives = [[replace(o, post=permuted(o.post, turn=turn)) for o in found] for turn in (False, True)]
-        else:
-            drives = _each(controls, lambda frames: factors(rule, frames, state), passes.training, found)
-        return _by_factors(found, drives, descents, state.masks[synapse.name])
+            drives = [_with_labels_moved(found, of, turn=turn) for of, turn in zip(drives, (False, True), strict=True)]
+        return _told_apart(_by_factors(found, drives, descents, state.masks[synapse.name]), passes)
     few = slice(0, max(FEWEST, ROOM // (synapse.post_size * synapse.pre_size)))
     training = passes.training
     if few.stop < training[0].batch.size:
@@ -93,7 +93,21 @@ def pair(rule: Rule, passes: Passes, still: Still, state: State) -> Pair:
         descents = [replace(d, post=d.post[few], pre=d.pre[few]) for d in descents]
     if direct:
         controls = [with_permuted_labels(frames, still.errors) for frames in controls]
-    return _written_out(rule, training, controls, descents, state)
+    return _told_apart(_written_out(rule, training, controls, descents, state), passes)
+
+
+def _with_labels_moved(found: Sequence[Outer], control: Sequence[Outer], *, turn: bool) -> list[Outer]:
+    """A control of a rule that reads targets itself: what does not is as under moved errors, what does is permuted."""
+    moved = [replace(o, post=permuted(o.post, turn=turn)) for o in found if o.labelled]
+    return [o for o in control if not o.labelled] + moved
+
+
+def _told_apart(found: Pair, passes: Passes) -> Pair:
+    """Without controls, if permuting moved no error."""
+    if passes.moved:
+        return found
+    unknown = 0 * found.drive + float("nan")
+    return replace(found, control=unknown, turned=unknown, blind=False)
 
 
 def _each(controls: Sequence[Any], make: Callable[[Any], Any], same: Any, made: Any) -> list[Any]:
@@ -124,7 +138,9 @@ def _site(synapse: Synapse, state: State, fresh: Mapping[str, Array], drives: Ma
     )
 
 
-def factors(rule: Rule, frames: Sequence[Frame], state: State) -> list[Outer] | None:
+def factors(
+    rule: Rule, frames: Sequence[Frame], state: State, labels: frozenset[str] = frozenset()
+) -> list[Outer] | None:
     """The drive as a sum over terms and ticks, without those that are 0 for all examples; None if some term is no
     postsynaptic factor times a presynaptic one."""
     import numpy as np
@@ -143,7 +159,8 @@ def factors(rule: Rule, frames: Sequence[Frame], state: State) -> list[Outer] | 
             outer = _outer(parts, frame.batch.size, synapse)
             if outer.post.any():
                 coefficient = evaluate(term.coefficient(), frame, site)
-                found.append(replace(outer, coefficient=coefficient * outer.coefficient))
+                labelled = any(isinstance(e, Read) and e.value in labels for f in term.factors() for e in walk(f))
+                found.append(replace(outer, coefficient=coefficient * outer.coefficient, labelled=labelled))
         fresh = _advanced(synapse, state, fresh, frame)
     return found
 
@@ -253,7 +270,10 @@ def _same(left: Sequence[Outer], right: Sequence[Outer]) -> bool:
     def equal(one: Outer, other: Outer) -> bool:
         return all(np.array_equal(getattr(one, f), getattr(other, f)) for f in ("coefficient", "post", "pre"))
 
-    return left is right or (len(left) == len(right) and all(map(equal, left, right)))
+    if left is right:
+        return True
+    one, other = (sorted(outers, key=lambda o: o.labelled) for outers in (left, right))
+    return len(one) == len(other) and all(map(equal, one, other))
 
 
 def _products(left: Sequence[Outer], right: Sequence[Outer]) -> Array:

@@ -79,12 +79,14 @@ def _aims(circuit: Circuit) -> set[str]:
 class Passes:
     """The frames of one sample at one state, [examples, size] each: `training`; with permuted errors, `permuted`; with
     errors that are also turned round, `turned`; `evaluation` with the adjoints. What does not differ is the same list.
+    `moved`: permuting changed some error, which it does not if all examples have the same one.
     """
 
     training: list[Frame]
     permuted: list[Frame]
     turned: list[Frame]
     evaluation: list[Frame]
+    moved: bool
 
 
 @dataclass(slots=True)
@@ -116,6 +118,7 @@ class Still:
         else:
             training = self._forward.hold(state, data, sample, numbers, seed=seed, epoch=epoch, training=True)
         permuted = turned = training
+        moved = False
         if self.errors.entries:
 
             def held(turn: bool) -> list[Frame]:
@@ -127,7 +130,10 @@ class Still:
             permuted = held(turn=False)
             vectors = any(self._is_vector(name) for name in self.errors.entries)
             turned = held(turn=True) if vectors else permuted
-        return Passes(training=training, permuted=permuted, turned=turned, evaluation=evaluation)
+            moved = any(
+                _differ(name, training, frames) for name in self.errors.entries for frames in (permuted, turned)
+            )
+        return Passes(training=training, permuted=permuted, turned=turned, evaluation=evaluation, moved=moved)
 
     def evaluation(
         self, state: State, data: Data, sample: Indices, numbers: Numbers, *, seed: int, epoch: int
@@ -152,6 +158,12 @@ class Still:
                 found = permuted(found, turn=turned, axis=1)
             given[name] = found
         return given
+
+
+def _differ(name: str, one: Sequence[Frame], other: Sequence[Frame]) -> bool:
+    import numpy as np
+
+    return any(name in a.now and not np.array_equal(a.now[name], b.now[name]) for a, b in zip(one, other, strict=True))
 
 
 def permuted(errors: Array, *, turn: bool, axis: int = 0) -> Array:

@@ -37,8 +37,8 @@ PLAIN = Request()
 #: A long certificate lasts so many times 1/pace of the slowest of what comes about: longer than the time after which
 #: that could be there, for what is left of the way counts as not being at rest.
 LONG = 8
-#: About how many weights a short certificate may read in one seed's training.
-SHORT_WORK = 6_000_000_000
+#: About how many weights a short certificate may read in one seed's training, and in how many epochs.
+SHORT_WORK, SHORT_EPOCHS = 6_000_000_000, 4_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +189,7 @@ def shortened(plan: Plan, names: Iterable[str]) -> Plan:
     weights = sum(s.post_size * s.pre_size for s in circuit.synapses.values())
     an_epoch = len(plan.course.dataset.train) * weights * ticks
     longer = prolonged(plan, (f.synapse for f in findings))
-    return _lasting(plan, max(1, min(longer.course.epochs, SHORT_WORK // max(1, an_epoch))))
+    return _lasting(plan, max(1, min(longer.course.epochs, SHORT_EPOCHS, SHORT_WORK // max(1, an_epoch))))
 
 
 def _is_of_data(finding: Finding) -> bool:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from circuitdsl.derive.algebra.letters import Made, Named, Part
+from circuitdsl.certify.passes import Passes
+from circuitdsl.derive.algebra.letters import Made, Matrix, Named, Part
 from circuitdsl.derive.algebra.words import depends_on_example
 from circuitdsl.derive.prove.relations import Relation
 from circuitdsl.derive.read.numeric import instantiate
 from circuitdsl.derive.tell.derivation import Derivation
 from circuitdsl.graph.functions import elementwise, over, quiet
+from circuitdsl.graph.interpret import read_value
+from circuitdsl.twin.gradient import adjoint_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,13 +28,38 @@ if TYPE_CHECKING:
 REACHED = 0.2
 
 
-def off(derivation: Derivation, relation: Relation, state: State) -> float:
-    """|left - factor * right| / |left|, in the Frobenius norm; infinite where only `left` is 0."""
+def off(derivation: Derivation, relation: Relation, state: State, passes: Passes) -> float:
+    """|left - factor * right| / |left|, infinite where only `left` is 0: in the Frobenius norm, and in that of what
+    both sides make of the signals that meet them in the sample; the larger. Errors may lie where most of the norm of
+    the weights does not."""
     import numpy as np
 
     left, right = sides(derivation, relation, state)
-    norm, apart = float(np.linalg.norm(left)), float(np.linalg.norm(left - right))
-    return apart / norm if norm > 0 else float("inf") if apart > 0 else 0.0
+    pairs = [(left, right)]
+    signals = _meeting(derivation, relation, passes)
+    if signals is not None and signals.any() and not relation.diagonal:
+        pairs.append((left @ signals.T, right @ signals.T))
+    found = []
+    for one, other in pairs:
+        norm, apart = float(np.linalg.norm(one)), float(np.linalg.norm(one - other))
+        found.append(apart / norm if norm > 0 else float("inf") if apart > 0 else 0.0)
+    return max(found)
+
+
+def _meeting(derivation: Derivation, relation: Relation, passes: Passes) -> Array | None:
+    """The signals that meet the left side of a relation, [examples times ticks, size]: the rates that its last weights
+    read or, if these are transposed, what comes down to where they end. None if the last letter is no matrix."""
+    import numpy as np
+
+    letter = relation.word[-1]
+    if not isinstance(letter, Matrix):
+        return None
+    synapse = derivation.circuit.synapses[letter.name]
+    if letter.transposed:
+        found = [(f, f.now[adjoint_name(synapse.dendrite)], synapse.post_size) for f in passes.evaluation]
+    else:
+        found = [(f, read_value(synapse.source, f), synapse.pre_size) for f in passes.training]
+    return np.concatenate([np.broadcast_to(signal, (frame.batch.size, size)) for frame, signal, size in found])
 
 
 def sides(derivation: Derivation, relation: Relation, state: State) -> tuple[Array, Array]:
@@ -55,7 +83,7 @@ def derived_h(derivation: Derivation, synapse: str, state: State) -> Array | Non
     env = _env(derivation, state)
     try:
         return np.asarray(np.linalg.solve(instantiate(form.over, env), instantiate(form.h, env)))
-    except KeyError:  # a letter of the circuit unrolled over ticks
+    except (KeyError, np.linalg.LinAlgError):  # a letter of the circuit unrolled over ticks; nothing to be solved
         return None
 
 

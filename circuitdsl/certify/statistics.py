@@ -71,10 +71,12 @@ def response(credit: Array, delta: Array) -> Response:
     import numpy as np
 
     n = len(delta)
-    if not (np.isfinite(credit).all() and delta.any() and credit.any()):
+    if not (np.isfinite(credit).all() and np.isfinite(delta).all() and delta.any() and credit.any()):
         return Response(np.nan, np.nan, np.nan)
     powers, directions = np.linalg.eigh(delta.T @ delta / n)
     there = powers > NOTHING * powers[-1]
+    if not there.any():  # so small that its square is 0
+        return Response(np.nan, np.nan, np.nan)
     powers, directions = powers[there], directions[:, there]
     ridge = RIDGE * powers.mean()
     inside = delta @ directions

@@ -61,8 +61,8 @@ def _block(certificate: Certificate, synapse: SynapseCertificate, width: int) ->
         yield from _wrapped(_credit(certificate, synapse), width, " " * 5)
     if synapse.phases is not None:
         yield f"     {synapse.phases}"
-    if synapse.realised is not None:
-        yield f"     the whole increment, states included: cos {_figure(synapse.realised)} after the last update"
+    if synapse.whole is not None:
+        yield f"     the whole increment, states included, without decay: cos {_figure(synapse.whole)} at the end"
     if synapse.balance is not None:
         yield f"     balance: ⟨drive, −∇⟩ is {_figure(synapse.balance)} times what it is at rest"
     if synapse.assumes:
