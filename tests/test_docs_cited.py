@@ -4,6 +4,7 @@ docs/architecture.md say what the code says."""
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
 from fractions import Fraction
@@ -121,11 +122,16 @@ def test_a_wrong_citation_is_noticed(text: str) -> None:
     assert len(wrong(Path(__file__), text)) == 1
 
 
-@pytest.mark.parametrize("page", ["docs/architecture.md"])
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md"])
 def test_files_that_are_named_exist(page: str) -> None:
+    """Also what is named of one, in brackets behind it. Words in capitals stand for names of the reader's own."""
     text = re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    named = re.findall(r"`([\w.-]+(?:/[\w.-]+)+/?|\w+/)`", text)
-    assert [n for n in named if not any((place / n).exists() for place in (ROOT, ROOT / "circuitdsl"))] == []
+    named = re.findall(r"`(\w[\w.-]*(?:/[\w.-]+)+/?|\w+/)`", text)
+    real = [n for n in named if not any(len(w) > 2 and w.isupper() for w in re.split(r"[/._]", n))]
+    assert [n for n in real if not any((place / n).exists() for place in (ROOT, ROOT / "circuitdsl"))] == []
+    for path, names in re.findall(r"`([\w/]+\.py)`\s\(((?:`\w+`(?:,\s)?)+)\)", text):
+        source = (ROOT / path).read_text(encoding="utf-8")
+        assert [n for n in re.findall(r"\w+", names) if not re.search(rf"\b{n}\b", source)] == [], path
     for target in re.findall(r"\]\(([^)#]+)", text):
         assert target.startswith("http") or ((ROOT / page).parent / target).exists(), target
 
@@ -185,3 +191,24 @@ def test_the_floors_of_the_page_are_those_of_the_code() -> None:
 
 def test_the_rooms_of_derive() -> None:
     assert tuple(row[0] for row in rows("docs/architecture.md", "room of derive")) == DERIVE
+
+
+# ---------------------------------------------------------------- versions
+
+
+def test_version_and_licence_are_cited_as_they_are() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    cited = dict(re.findall(r"^([\w-]+): (\S.*)$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE))
+    assert (cited["version"], cited["license"]) == (project["version"], project["license"])
+    assert {"cff-version", "message", "title"} <= cited.keys()
+
+
+def test_the_changelog_has_the_version() -> None:
+    """Under a head of its own, or, before it is released, under the first."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    parts = headings(ROOT / "CHANGELOG.md")
+    versions = [name for name in parts if name.startswith("[")]
+    assert versions[0] == "[Unreleased]"
+    assert project["version"] in parts["[Unreleased]"] or any(f"[{project['version']}]" in v for v in versions)
+    kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert {name for name in parts if name not in versions} - {"Changelog"} <= kinds
