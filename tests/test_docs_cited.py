@@ -122,7 +122,7 @@ def test_a_wrong_citation_is_noticed(text: str) -> None:
     assert len(wrong(Path(__file__), text)) == 1
 
 
-@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md"])
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/theory.md"])
 def test_files_that_are_named_exist(page: str) -> None:
     """Also what is named of one, in brackets behind it. Words in capitals stand for names of the reader's own."""
     text = re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
