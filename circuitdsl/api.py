@@ -169,7 +169,7 @@ class Circuit:
 
 def _is_settled(finding: Finding) -> bool:
     """Whether a measurement has nothing to say of a verdict: it assumes nothing, and is about more than examples."""
-    return finding.verdict not in (None, "aligned") and not finding.assumes
+    return finding.verdict not in (None, "aligned") and finding.assumed.empty
 
 
 def _check_ranges(graph: ir.Circuit, numbers: dict[str, float]) -> None:
