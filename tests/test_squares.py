@@ -403,7 +403,7 @@ def test_without_the_neurons_own_gate_the_dual_is_of_one_example() -> None:
 
 
 def test_several_errors_summed_have_no_dual() -> None:
-    """The sum of three errors through positive weights: <D, G> < 0 happens (theory.md; prototypes)."""
+    """The sum of three errors through positive weights: <D, G> < 0 happens (theory.md, section 3)."""
     several = BROADCAST.replace("target y: 1", "target y: 3").replace("out: 1", "out: 3").replace("err: 1", "err: 3")
     several = several.replace("  pair h ~ err\n", "").replace("err*step", "total*step")
     several = several.replace("  loss", "  modulator total = sum(err)\n  loss")

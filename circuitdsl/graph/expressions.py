@@ -1,6 +1,6 @@
 """Equations: from names and calls to the typed expressions of graph/ir.py.
 
-What a name may mean depends on whose equation it stands in (language.md, "Items"): a neuron's, a
+What a name may mean depends on whose equation it stands in (language.md, "What an equation may read"): a neuron's, a
 synapse's, a scalar's (modulator, loss, metric, record) or a plain number's. Locality is enforced here,
 because it is a property of reading.
 """

@@ -1,4 +1,4 @@
-"""The gradient twin: the same circuit, learning by the true gradient (language.md, "What happens, exactly", 6).
+"""The gradient twin: the same circuit, learning by the true gradient (language.md, "The gradient twin").
 
 Its forward part, masks, signs and bounds are those of the circuit. In each learning synapse, whatever tells
 the rule how to change is replaced by delta = -d loss / d current of the synapse's dendrite; presynaptic

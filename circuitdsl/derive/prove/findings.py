@@ -57,7 +57,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What was derived about one synapse; see language.md, "Command line", `derive`.
+    """What was derived about one synapse; see language.md, "Loss, expectations, records".
 
     `phi_sign`: the sign of the consistency score, None if it is not known. `assumed`: what a state has to meet for the
     verdict to say anything of it. `follows`: the credit is known to be H times the gradient. `measured`: what a

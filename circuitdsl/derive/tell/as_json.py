@@ -1,4 +1,4 @@
-"""The derivation as a JSON object (language.md, "Command line", `derive`)."""
+"""The derivation as a JSON object (language.md, "Loss, expectations, records")."""
 
 from __future__ import annotations
 
