@@ -6,7 +6,7 @@ batch. State arrays of the engine's dtype in C order are used in place, others a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, assert_never
@@ -130,12 +130,9 @@ class Compiled:
 
     def _warm(self, kernel: Kernel, call: Call) -> None:
         """Compiles (or loads from disk) by a call that does nothing."""
-        from circuitdsl.runtime.cache import keep_private
-
         if not kernel.warm:
             start = perf_counter()
             call.run(kernel, steps=0, first=0, count=0)
-            keep_private(kernel.entry)
             kernel.warm = True
             self.compile_seconds += perf_counter() - start
 
@@ -234,7 +231,7 @@ class Kernel:
     """One program with its code and its work space."""
 
     def __init__(self, program: Program, target: Target, dtype: DType, name: str):
-        from circuitdsl.runtime.cache import load_module
+        from circuitdsl.runtime.cache import load_function
 
         source = target.print_program(program, dtype)
         key = target.print_program(program, dtype, comments=False)
@@ -242,7 +239,7 @@ class Kernel:
         self.arguments = target.arguments(program)
         self.work: dict[str, AnyArray] = {}
         self.warm = False
-        self.entry: Callable[..., None] = getattr(load_module(name, source, key), program.name)
+        self.entry = load_function(name, source, key, program.name)
 
     def of_role(self, role: Role) -> list[Buffer]:
         return [b for b in self.program.buffers if b.role is role]
