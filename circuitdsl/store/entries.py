@@ -133,9 +133,10 @@ def problem() -> OSError | None:
 @cache
 def program() -> str:
     """Which program this is, for a key of what it has found, also while it is being worked on."""
-    package = Path(__file__).parents[1]
-    files = [(str(path.relative_to(package)), path.stat()) for path in sorted(package.rglob("*.py"))]
-    return _hash(repr([(name, found.st_size, found.st_mtime_ns) for name, found in files]).encode()).hex()
+    package = str(Path(__file__).parents[1])
+    files = [os.path.join(folder, name) for folder, _, names in os.walk(package) for name in names]
+    sources = [(path[len(package) :], os.stat(path)) for path in sorted(files) if path.endswith(".py")]
+    return _hash(repr([(name, found.st_size, found.st_mtime_ns) for name, found in sources]).encode()).hex()
 
 
 # ---------------------------------------------------------------- the whole folder
