@@ -11,7 +11,6 @@ import linecache
 import pickle
 import sys
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.abc import MetaPathFinder
@@ -26,29 +25,20 @@ if TYPE_CHECKING:
 _IMPORTING = threading.Lock()
 
 
-def load_function(name: str, source: str, key: str, function: str) -> Callable[..., None]:
-    """A function of the module of an emitted source; if it is compiled, then once for all processes.
+def load_module(name: str, source: str, key: str) -> ModuleType:
+    """The module of an emitted source. What Numba makes of the functions that Python calls is kept on disk.
 
     `key` is what decides whether two sources are the same (the source without comments)."""
-    found: Any = getattr(load_module(name, source, key), function)
-    if hasattr(found, "_cache"):  # else it is plain Python
-        found._cache = CodeOnDisk(name, key)
-    compiled: Callable[..., None] = found
-    return compiled
-
-
-def load_module(name: str, source: str, key: str) -> ModuleType:
-    """The module of an emitted source; those of the same key are the same one."""
     digest = hashlib.sha256(key.encode()).hexdigest()[:24]
     module_name = f"circuitdsl_emitted_{digest}"
     with _IMPORTING:  # a module that another thread is importing already stands in sys.modules, half made
         if module_name not in sys.modules:
             _import_numba()
-            _run(module_name, f"<{name} {digest}>", source)
+            _keep_code(_run(module_name, f"<{name} {digest}>", source), name, key)
         return sys.modules[module_name]
 
 
-def _run(module_name: str, file: str, source: str) -> None:
+def _run(module_name: str, file: str, source: str) -> ModuleType:
     module = ModuleType(module_name)
     linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file
     sys.modules[module_name] = module  # where Numba looks for it
@@ -57,6 +47,15 @@ def _run(module_name: str, file: str, source: str) -> None:
     except BaseException:
         del sys.modules[module_name]
         raise
+    return module
+
+
+def _keep_code(module: ModuleType, name: str, key: str) -> None:
+    """Those without a way in from Python become part of those that call them."""
+    functions: list[Any] = [f for f in vars(module).values() if hasattr(f, "targetoptions")]
+    for function in functions:
+        if not function.targetoptions.get("no_cpython_wrapper"):
+            function._cache = CodeOnDisk(name, f"{function.__name__}\n{key}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ batch. State arrays of the engine's dtype in C order are used in place, others a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, assert_never
@@ -231,7 +231,7 @@ class Kernel:
     """One program with its code and its work space."""
 
     def __init__(self, program: Program, target: Target, dtype: DType, name: str):
-        from circuitdsl.runtime.cache import load_function
+        from circuitdsl.runtime.cache import load_module
 
         source = target.print_program(program, dtype)
         key = target.print_program(program, dtype, comments=False)
@@ -239,7 +239,7 @@ class Kernel:
         self.arguments = target.arguments(program)
         self.work: dict[str, AnyArray] = {}
         self.warm = False
-        self.entry = load_function(name, source, key, program.name)
+        self.entry: Callable[..., None] = getattr(load_module(name, source, key), program.name)
 
     def of_role(self, role: Role) -> list[Buffer]:
         return [b for b in self.program.buffers if b.role is role]
