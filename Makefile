@@ -35,7 +35,7 @@ clean:
 # installs it again.
 $(VENV)/installed: pyproject.toml | $(BIN)/python
 	@echo "installing circuitdsl and what it needs into $(VENV) (a minute or so)"
-	@$(PIP) install -qq -e .
+	@$(PIP) install -qq -e '.[run]'
 	@touch $@
 
 $(VENV)/installed-dev: pyproject.toml | $(BIN)/python

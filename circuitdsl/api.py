@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from circuitdsl.diagnostics import CircuitError, Diagnostic, render
+from circuitdsl.extras import named
 from circuitdsl.graph import ir
 from circuitdsl.graph.resolve import Loaded, load_file, load_text
 from circuitdsl.runtime.errors import UsageError
@@ -134,10 +135,11 @@ class Circuit:
         asked = [f.synapse for f in found.findings.values() if f.role == "learning" and not _is_settled(f)]
         if not measure or not asked:
             return found
-        from circuitdsl.certify.certify import measure as measured
-        from circuitdsl.derive.prove.findings import with_measured
+        with named():
+            from circuitdsl.certify.certify import measure as measured
+            from circuitdsl.derive.prove.findings import with_measured
 
-        return with_measured(found, measured(found, asked, task=task, data=data, folder=self.folder))
+            return with_measured(found, measured(found, asked, task=task, data=data, folder=self.folder))
 
     def certify(
         self,
@@ -149,10 +151,11 @@ class Circuit:
     ) -> Certificate:
         """The measured certificate, held against the derivation; `request`: task, epochs, batch, seed, scale,
         dtype, examples, long, jobs, cluster."""
-        from circuitdsl.certify.certify import certify
-
         graph, numbers = self.with_params(params or {})
-        return certify(graph, numbers=numbers, data=data, seeds=seeds, folder=self.folder, **request)
+        with named():
+            from circuitdsl.certify.certify import certify
+
+            return certify(graph, numbers=numbers, data=data, seeds=seeds, folder=self.folder, **request)
 
     def compile(self, target: Target = "cpu", *, dtype: DType = "float32") -> Simulation:
         """The circuit made ready to run. The code is generated at the first run, when it is known
@@ -166,7 +169,7 @@ class Circuit:
 
 def _is_settled(finding: Finding) -> bool:
     """Whether a measurement has nothing to say of a verdict: it assumes nothing, and is about more than examples."""
-    return finding.verdict not in (None, "aligned") and not finding.assumes
+    return finding.verdict not in (None, "aligned") and finding.assumed.empty
 
 
 def _check_ranges(graph: ir.Circuit, numbers: dict[str, float]) -> None:
@@ -268,12 +271,13 @@ class Simulation:
             learn=learn,
             weights=None if weights is None else Path(weights),
         )
-        outcome = self.execute(request, before=_warn_of)
-        if outcome.run.interrupted:
-            raise KeyboardInterrupt
-        if outcome.run.diverged is not None:
-            _warn(outcome.run.diverged)
-        return self.dataset_of(outcome)
+        with named():
+            outcome = self.execute(request, before=_warn_of)
+            if outcome.run.interrupted:
+                raise KeyboardInterrupt
+            if outcome.run.diverged is not None:
+                _warn(outcome.run.diverged)
+            return self.dataset_of(outcome)
 
     def dataset_of(self, outcome: Outcome) -> xr.Dataset:
         """An outcome as labelled arrays with its provenance."""

@@ -14,6 +14,9 @@ from typing import Any
 from motif_nets import Net, text
 
 import circuitdsl as cd
+from circuitdsl.derive.algebra import expressions
+from circuitdsl.derive.algebra.letters import Coefficient, Identity
+from circuitdsl.derive.algebra.notation import signal_text
 from circuitdsl.derive.tell.as_json import as_json
 from circuitdsl.derive.tell.derivation import Derivation
 from circuitdsl.derive.tell.expects import judge
@@ -88,12 +91,20 @@ def derived(written: str, guard: float = GUARD) -> Derived:
 
 
 def _hypothesis(h: Any, value: Any) -> Hypothesis:
-    names = tuple(str(v) for k in h.__slots__ if isinstance(v := getattr(h, k), str))
-    others = [v for k in h.__slots__ if not isinstance(v := getattr(h, k), str)]
+    fields = [_as_text(getattr(h, k)) for k in h.__slots__]
+    names = tuple(v for v in fields if isinstance(v, str))
+    others = [v for v in fields if not isinstance(v, str)]
     numbers = [float(v if isinstance(v, float | int) else value(v)) for v in others]
     if type(h).__name__ == "Attracted":  # either may be written first
         names = tuple(sorted(names))
     return Hypothesis(type(h).__name__, names, numbers[0] if numbers else None)
+
+
+def _as_text(field: Any) -> Any:
+    """Signals and factors as they are written; names and numbers as they are."""
+    if isinstance(field, str | int | float | Coefficient):
+        return field
+    return signal_text(field) if isinstance(field, Identity) else expressions.text(field)
 
 
 def _loose(found: Derivation) -> frozenset[str]:

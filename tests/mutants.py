@@ -78,7 +78,7 @@ MUTANTS = (
     ),
     Mutant(
         "a gate that credit and gradient do not both begin with is dropped",
-        MATCHING, "return all(x.signal.name in lead for x in letters", "return all(True for x in letters",
+        MATCHING, "return all(x.signal.of in lead for x in letters", "return all(True for x in letters",
         ("tests/test_derivation.py", "tests/test_relations.py"),
     ),
 )  # fmt: skip

@@ -20,12 +20,12 @@ from circuitdsl.derive.algebra.comparison import (
     strip_suffix,
     substitute,
 )
-from circuitdsl.derive.algebra.notation import latex, text
+from circuitdsl.derive.algebra.letters import Made, Named, named
+from circuitdsl.derive.algebra.notation import latex, signal, text
 from circuitdsl.derive.algebra.words import (
     UNIT,
     Coefficient,
     Nature,
-    Signal,
     Sum,
     coefficient,
     column,
@@ -52,14 +52,14 @@ from circuitdsl.derive.read.numeric import instantiate
 N, M = 3, 2  # two axes
 EXAMPLES = 5
 
-GATE = Signal(name="1[z > 0]", size=N, nature=Nature.GATE)
-OTHER = Signal(name="1[b > 0]", size=N, nature=Nature.GATE)
-RATE = Signal(name="h", size=N, nature=Nature.NONNEGATIVE, gates=frozenset({GATE.name}))
-ERROR = Signal(name="e", size=N)
-INPUT = Signal(name="x", size=M)
-GAIN = Signal(name="k", size=N, nature=Nature.POSITIVE, random=False)
-OFFSET = Signal(name="o", size=N, random=False)
-SLOPE = Signal(name="f'", size=M, nature=Nature.POSITIVE)
+GATE = named(name="1[z > 0]", size=N, nature=Nature.GATE)
+OTHER = named(name="1[b > 0]", size=N, nature=Nature.GATE)
+RATE = named(name="h", size=N, nature=Nature.NONNEGATIVE, gates=frozenset({GATE.of}))
+ERROR = named(name="e", size=N)
+INPUT = named(name="x", size=M)
+GAIN = named(name="k", size=N, nature=Nature.POSITIVE, random=False)
+OFFSET = named(name="o", size=N, random=False)
+SLOPE = named(name="f'", size=M, nature=Nature.POSITIVE)
 SIGNALS = (GATE, OTHER, RATE, ERROR, INPUT, GAIN, OFFSET, SLOPE)
 W, V, A = matrix("W", N, M), matrix("V", M, N), matrix("A", N, N)
 
@@ -264,7 +264,7 @@ def test_substitution(data: st.DataObject, seed: int) -> None:
     a = data.draw(sums())
     new_v = scaled(transpose(W), coefficient("1/2", {"eta": 1})) + V @ diagonal(GAIN)
     new_e = diagonal(GATE) @ W @ column(INPUT)
-    replaced = substitute(a, {"V": new_v}, {"e": new_e})
+    replaced = substitute(a, {"V": new_v}, {Named("e"): new_e})
     # A diagonal of its own keeps its signal; then the two environments differ in it.
     assume("e" not in names(replaced))
     close(value(replaced, env), value(a, env | {"V": instantiate(new_v, env), "e": instantiate(new_e, env)}))
@@ -272,8 +272,8 @@ def test_substitution(data: st.DataObject, seed: int) -> None:
 
 def test_substitution_in_a_product_of_units() -> None:
     both = diagonal(ERROR) @ column(RATE)
-    assert substitute(both, columns={"e": W @ column(INPUT)}) == diagonal(RATE) @ W @ column(INPUT)
-    assert substitute(both, columns={"h": W @ column(INPUT)}) == diagonal(ERROR) @ W @ column(INPUT)
+    assert substitute(both, columns={Named("e"): W @ column(INPUT)}) == diagonal(RATE) @ W @ column(INPUT)
+    assert substitute(both, columns={Named("h"): W @ column(INPUT)}) == diagonal(ERROR) @ W @ column(INPUT)
 
 
 @settings(max_examples=100, deadline=None)
@@ -411,9 +411,9 @@ def test_kolen_pollack() -> None:
 
 def test_four_synapses() -> None:
     """d = F delta and B = Fᵀ: the credit is Fᵀ F delta."""
-    delta = Signal(name="delta", size=N)
-    f, b, d = matrix("F", N, N), matrix("B", N, N), Signal(name="d", size=N)
-    credit = substitute(b @ column(d), {"B": f.T}, {"d": f @ column(delta)})
+    delta = named(name="delta", size=N)
+    f, b, d = matrix("F", N, N), matrix("B", N, N), named(name="d", size=N)
+    credit = substitute(b @ column(d), {"B": f.T}, {Named("d"): f @ column(delta)})
     left, right, tail = strip_suffix(credit, column(delta))
     assert (left, right, tail) == (f.T @ f, identity(N), column(delta))
     assert semidefinite(left)
@@ -422,8 +422,8 @@ def test_four_synapses() -> None:
 
 # ---------------------------------------------------------------- as people write it
 
-BASAL = Signal(name="1[h.basal > 0]", size=4, nature=Nature.GATE)
-ERR, X, H = Signal(name="err", size=3), Signal(name="x", size=2), Signal(name="h", size=4)
+BASAL = signal(Made("step", diagonal(named("h.basal", 4))), 4, Nature.GATE)
+ERR, X, H = named(name="err", size=3), named(name="x", size=2), named(name="h", size=4)
 V2, W2, F = matrix("V2", 4, 3), matrix("W2", 3, 4), matrix("F", 4, 4)
 CREDIT = diagonal(BASAL) @ V2 @ column(ERR)
 

@@ -18,7 +18,8 @@ from derivation_texts import LINEAR, kp, sal
 
 from circuitdsl.certify.checkpoint import Since
 from circuitdsl.certify.hypotheses import THRESHOLD, residual
-from circuitdsl.derive.algebra.words import Coefficient
+from circuitdsl.derive.algebra.letters import Made, named
+from circuitdsl.derive.algebra.words import Coefficient, diagonal
 from circuitdsl.derive.prove.hypotheses import (
     AtRest,
     Attracted,
@@ -39,6 +40,7 @@ from circuitdsl.derive.prove.hypotheses import (
     Unbound,
     Within,
 )  # fmt: skip
+from circuitdsl.derive.read.drives import Drive
 
 
 def test_every_kind_has_a_threshold() -> None:
@@ -155,9 +157,13 @@ def test_nontrivial_and_nonempty() -> None:
 def test_open() -> None:
     """The factor of the rule is 0 where all weights are negative, and with it all that drives them."""
     bench = readout("dw = 0.1 * relu(w) * err * pre - 0.01 * w")
-    assert bench.met(Open("W", "relu(w)"))
+    drive = bench.at().derivation.findings["W"].drive
+    assert isinstance(drive, Drive)
+    assert drive.passage.scale is not None
+    factor = Open("W", drive.passage.scale)
+    assert bench.met(factor)
     bench.w["W"][...] = -0.3
-    assert bench.met(Open("W", "relu(w)")) is False
+    assert bench.met(factor) is False
 
 
 def test_live() -> None:
@@ -181,13 +187,16 @@ circuit c {
 """
 
 
+OF_G = Made("", diagonal(named("out.g", 3)))
+
+
 def test_off_kink() -> None:
     """Gates of either side count as the same; where a pixel is exactly 0 they are not."""
     bench = Bench(KINK)
-    assert bench.met(OffKink("out.g"))
+    assert bench.met(OffKink(OF_G))
     bench.data["x"][:4, 1] = 0
-    assert bench.residual(OffKink("out.g")) == pytest.approx(4 / bench.data["x"].size)
-    assert bench.met(OffKink("out.g")) is False
+    assert bench.residual(OffKink(OF_G)) == pytest.approx(4 / bench.data["x"].size)
+    assert bench.met(OffKink(OF_G)) is False
 
 
 def test_within() -> None:

@@ -12,6 +12,7 @@ from derivation_texts import kp, sal
 
 from circuitdsl.certify.checkpoint import Checkpoint
 from circuitdsl.certify.hypotheses import residual
+from circuitdsl.derive.algebra.letters import Named
 from circuitdsl.derive.prove.hypotheses import AtRest, Attracted, MeanField, OneHot
 from circuitdsl.derive.tell.hypotheses import name_of
 from circuitdsl.shipped import find_circuit
@@ -90,7 +91,7 @@ def test_a_gate_that_is_never_open() -> None:
     bench.data = {"x": np.abs(bench.data["x"]), "y": bench.data["y"]}
     bench.w["W1"][...] = -np.abs(bench.w["W1"])
     assert bench.residual(gate) == np.inf
-    assert bench.met(MeanField("nothing")) is None
+    assert bench.met(MeanField(Named("nothing"))) is None
 
 
 # ---------------------------------------------------------------- whole trainings

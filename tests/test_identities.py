@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from circuitdsl.derive.algebra.letters import Delta
 from circuitdsl.derive.algebra.words import Sum, expect, outer
 from circuitdsl.derive.prove.relations import Relation
 from circuitdsl.derive.read.constraints import is_free
@@ -83,17 +84,8 @@ class Bench:
     def environment(self, state: State | None = None, *, learning: bool = True) -> Environment:
         state = state or self.state
         values = self.values(state, learning=learning)
-        deltas = {
-            finding.delta_name: -values[adjoint_name(self.circuit.synapses[finding.synapse].dendrite)]
-            for finding in self.derivation.findings.values()
-            if finding.delta_name is not None
-        }
-        for name, array in values.items():
-            if name.startswith("d(") and name[2:-1] in self.circuit.values:
-                dendrite = self.circuit.values[name[2:-1]]
-                if dendrite.kind is Kind.DENDRITE:
-                    deltas.setdefault(f"δ_{dendrite.population}", -array)
-                    deltas.setdefault(f"δ_{dendrite.name}", -array)
+        dendrites = (n for n, v in self.circuit.values.items() if v.kind is Kind.DENDRITE and adjoint_name(n) in values)
+        deltas = {Delta(name, name): -values[adjoint_name(name)] for name in dendrites}
         arrays = {**state.weights, **state.coefficients, **deltas, "train": float(learning)}
         return Environment(self.derivation.symbols, values, arrays)
 
@@ -189,9 +181,9 @@ def test_credits_are_what_is_proved(path: str) -> None:
         if any(r.holds not in ("tied", "exact") for r in finding.grounds.all_relations()):
             continue
         assert isinstance(finding.drive, Drive)
-        assert finding.delta_name is not None
+        assert finding.delta_signal is not None
         credit = np.broadcast_to(instantiate(finding.drive.credit, env), (EXAMPLES, finding.drive.credit.rows))
-        delta = env[finding.delta_name]
+        delta = env[finding.delta_signal.of]
         h, over = (
             np.broadcast_to(instantiate(a, env), (EXAMPLES, a.rows, a.rows))
             for a in (finding.form.h, finding.form.over)

@@ -28,7 +28,7 @@ def test_a_proof_has_no_words() -> None:
     found = judge(circuit).findings["W2"]
     assert type(found) is Finding
     broken = Broken(
-        dendrite="apical", population="h2", source="err", synapse="V3", goal=Goal("W3", transposed=True),
+        dendrite="h2.apical", population="h2", source="err", synapse="V3", goal=Goal("W3", transposed=True),
         by=StaysFixed(),
     )  # fmt: skip
     assert found.reasons[0] == NotShown(broken)
@@ -36,8 +36,8 @@ def test_a_proof_has_no_words() -> None:
 
 def test_names_are_shortened_by_the_notation() -> None:
     broken = Broken(
-        dendrite="apical", population="L[1].h", source="L[2].d", synapse="L[1].V", goal=Goal("L[2].W", transposed=True),
-        by=StaysFixed(),
+        dendrite="L[1].h.apical", population="L[1].h", source="L[2].d", synapse="L[1].V",
+        goal=Goal("L[2].W", transposed=True), by=StaysFixed(),
     )  # fmt: skip
     constants = derived(kp()).symbols.constants
     short = Notation(rename=lambda name: name.replace("L[1].", ""))

@@ -16,13 +16,13 @@ from derivation_texts import derived, sal
 from circuitdsl import loads
 from circuitdsl.derive.algebra import gram
 from circuitdsl.derive.algebra.constants import Constants
+from circuitdsl.derive.algebra.letters import named
 from circuitdsl.derive.algebra.notation import Notation
 from circuitdsl.derive.algebra.notation import text as written
 from circuitdsl.derive.algebra.words import (
     UNIT,
     Coefficient,
     Nature,
-    Signal,
     Sum,
     coefficient,
     column,
@@ -57,10 +57,10 @@ def letters() -> SimpleNamespace:
     """Letters as sums of words."""
     found: dict[str, Any] = {name: matrix(name, N, N) for name in SQUARE}
     found |= {name: matrix(name, *shape) for name, shape in RECTANGULAR.items()}
-    found |= {name: diagonal(Signal(name=name, size=N, nature=Nature.NONNEGATIVE)) for name in ("D", "E")}
-    found |= {name: diagonal(Signal(name=name, size=N, nature=Nature.GATE)) for name in ("g", "h")}
-    found |= {"P": diagonal(Signal(name="P", size=N, nature=Nature.POSITIVE))}
-    found |= {"L": diagonal(Signal(name="L", size=N)), "K": diagonal(Signal(name="K", size=M, nature=Nature.POSITIVE))}
+    found |= {name: diagonal(named(name=name, size=N, nature=Nature.NONNEGATIVE)) for name in ("D", "E")}
+    found |= {name: diagonal(named(name=name, size=N, nature=Nature.GATE)) for name in ("g", "h")}
+    found |= {"P": diagonal(named(name="P", size=N, nature=Nature.POSITIVE))}
+    found |= {"L": diagonal(named(name="L", size=N)), "K": diagonal(named(name="K", size=M, nature=Nature.POSITIVE))}
     return SimpleNamespace(I=identity(N), J=identity(M), **found)
 
 
@@ -211,7 +211,7 @@ def test_whatever_is_proved_of_random_sums_holds() -> None:
 
 def test_means_and_numbers() -> None:
     x = letters()
-    err = column(Signal(name="e", size=N))
+    err = column(named(name="e", size=N))
     mean = expect(outer(err, err))
     assert squares(x.A @ mean @ x.A.T + s(x.A @ mean, 2) + mean) is not None
     assert squares(x.A @ mean @ x.A.T + s(x.A @ mean, 3) + mean) is None
@@ -308,7 +308,7 @@ def test_exact_factors() -> None:
 def test_forms_of_sums_of_squares() -> None:
     """A positive matrix in front that is no list of palindromes, of either sign; not a skew one."""
     x = letters()
-    err = column(Signal(name="e", size=N))
+    err = column(named(name="e", size=N))
     h = (x.F + x.G).T @ (x.F + x.G)
     for front, sign in ((h, 1), (-h, -1), (x.I + s(x.F, 2) + x.F.T @ x.F + x.G - x.G.T, 1)):
         (form,) = forms(Quotient(front, identity(N), err), mean_field=False)
@@ -456,9 +456,9 @@ def test_softmax_by_numbers() -> None:
         assert np.linalg.eigvalsh(np.diag(p) - np.outer(p, p))[0] > -1e-12
     p = np.array([0.9, 0.9])  # what does not add up to 1 is no softmax
     assert np.linalg.eigvalsh(np.diag(p) - np.outer(p, p))[0] < 0
-    signal = Signal(name="p", size=N, nature=Nature.POSITIVE)
+    signal = named(name="p", size=N, nature=Nature.POSITIVE)
     h = diagonal(signal) - outer(column(signal), column(signal))
     assert squares(h) is None
-    assert squares(h, simplex=frozenset({"p"})) is not None
-    assert squares(scaled(h, 2) - diagonal(signal), simplex=frozenset({"p"})) is None
+    assert squares(h, simplex=frozenset({signal.of})) is not None
+    assert squares(scaled(h, 2) - diagonal(signal), simplex=frozenset({signal.of})) is None
     assert (h.rows, column(signal).cols) == (N, UNIT)

@@ -15,6 +15,7 @@ from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.certify.checkpoint import Checkpoint
+from circuitdsl.derive.algebra.letters import Identity, Named
 from circuitdsl.derive.algebra.words import Diagonal, Sum, column, make_sum, ones, times
 from circuitdsl.derive.prove.hypotheses import MeanField
 from circuitdsl.derive.prove.rest import Collapse, Loop
@@ -33,20 +34,20 @@ if TYPE_CHECKING:
 Place = tuple[Sum, Sum | None]
 
 
-def dependence(at: Checkpoint, gate: str) -> float:
+def dependence(at: Checkpoint, gate: Identity) -> float:
     """|E[(g u) v^T] - p E[u v^T]| / |E[(g u) v^T]| with the best p > 0, the largest of all places (1: the one says
     nothing of the other); infinite if the gate is never open, NaN where an example has several ticks, or the gate was
     dropped at no place that is known."""
     env = at.environment()
     if env is None:
         return float("nan")
-    if not float(env[gate].mean()) > 0:
+    if not float(env[gate.name if isinstance(gate, Named) else gate].mean()) > 0:
         return float("inf")
     found = [_defect(env, gate, place, len(at.sample.examples)) for place in places(at, gate)]
     return max((f for f in found if f is not None), default=float("nan"))
 
 
-def _defect(env: Environment, gate: str, place: Place, examples: int) -> float | None:
+def _defect(env: Environment, gate: Identity, place: Place, examples: int) -> float | None:
     """None where the gate is not in the polynomial, or nothing gets through."""
     import numpy as np
 
@@ -68,21 +69,21 @@ def _defect(env: Environment, gate: str, place: Place, examples: int) -> float |
     return sqrt(max(0.0, 1 - max(0.0, cos) ** 2))
 
 
-def _opened(poly: Sum, gate: str) -> tuple[Sum, Sum]:
+def _opened(poly: Sum, gate: Identity) -> tuple[Sum, Sum]:
     """The terms that a gate multiplies, with it and without it."""
     own = [t for t in poly.terms if any(_is(x, gate) for x in t.word)]
     bare = [(t.coefficient, t.scalars, tuple(x for x in t.word if not _is(x, gate))) for t in own]
     return Sum(poly.rows, poly.cols, tuple(own)), make_sum(poly.rows, poly.cols, bare)
 
 
-def _is(letter: Any, gate: str) -> bool:
-    return isinstance(letter, Diagonal) and letter.signal.name == gate
+def _is(letter: Any, gate: Identity) -> bool:
+    return isinstance(letter, Diagonal) and letter.signal.of == gate
 
 
 # ---------------------------------------------------------------- where it was dropped
 
 
-def places(at: Checkpoint, gate: str) -> Iterator[Place]:
+def places(at: Checkpoint, gate: Identity) -> Iterator[Place]:
     """Every place at which the derivation took the gate for a number."""
     for name in sorted(_synapses(at, gate)):
         drive = at.derivation.drive_of(name)
@@ -102,7 +103,7 @@ def places(at: Checkpoint, gate: str) -> Iterator[Place]:
                 yield at.derivation.symbols.opened.read(read, value.size), None
 
 
-def _synapses(at: Checkpoint, gate: str) -> set[str]:
+def _synapses(at: Checkpoint, gate: Identity) -> set[str]:
     """The synapses of relations and of loops for which the gate was dropped."""
     found = {name for r in at.derivation.relations if gate in r.gates for name in r.synapses}
     rest, dropped = at.derivation.rest, MeanField(gate)

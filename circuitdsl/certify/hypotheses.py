@@ -16,6 +16,7 @@ from circuitdsl.certify.pairing import ROOM
 from circuitdsl.certify.relations import off, sides
 from circuitdsl.certify.scaling import bend
 from circuitdsl.derive.algebra.arithmetic import NotLinear
+from circuitdsl.derive.algebra.letters import Made
 from circuitdsl.derive.algebra.words import Coefficient, Sum
 from circuitdsl.derive.prove.hypotheses import (
     AtRest,
@@ -107,8 +108,8 @@ def _residual(hypothesis: Hypothesis, at: Checkpoint) -> float:
             return float(_norm(at.state.weights[of]) <= NOTHING * at.scale(of))
         case Nonempty(synapse=of):
             return float(at.weights(of).size == 0)
-        case MeanField(gate=of):
-            return dependence(at, of)
+        case MeanField(gate=gate):
+            return dependence(at, gate)
         case Slow(synapse=of):
             return _behind(of, at)
         case Lagging(synapse=of):
@@ -125,21 +126,20 @@ def _residual(hypothesis: Hypothesis, at: Checkpoint) -> float:
             return _loss_by_example(of, at)
         case ManyDraws(population=of):
             return _share_of_a_draw(of, at)
-        case OffKink(signal=of):
-            return _on_kink(of, at)
+        case OffKink(kink=kink):
+            return _on_kink(kink, at)
         case Open(synapse=of) | Live(synapse=of):
             return float(not at.mean_drive(at.circuit.synapses[of]).any())
         case _:
             assert_never(hypothesis)
 
 
-def _on_kink(of: str, at: Checkpoint) -> float:
+def _on_kink(kink: Made, at: Checkpoint) -> float:
     """The part of units and examples in which a polynomial of units is exactly 0."""
     environment = at.environment()
-    poly = at.derivation.symbols.opened.arithmetic.kinks.get(of)
-    if environment is None or poly is None:
+    if environment is None or kink not in at.derivation.symbols.opened.arithmetic.kinks:
         return float("nan")
-    return float((environment.polynomial(poly) == 0).mean())
+    return float((environment.polynomial(kink.argument) == 0).mean())
 
 
 def _norm(array: Array) -> float:

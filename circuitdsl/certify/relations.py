@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from circuitdsl.derive.algebra.products import Made
+from circuitdsl.derive.algebra.letters import Made, Named, Part
 from circuitdsl.derive.algebra.words import depends_on_example
 from circuitdsl.derive.prove.relations import Relation
 from circuitdsl.derive.read.numeric import instantiate
@@ -59,32 +59,32 @@ def derived_h(derivation: Derivation, synapse: str, state: State) -> Array | Non
         return None
 
 
-def _env(derivation: Derivation, state: State) -> dict[str, Any]:
+def _env(derivation: Derivation, state: State) -> dict[Any, Any]:
     """The numbers of all letters that are the same for all examples: weights, params, coefficients, states that are
     kept or stand still, and what is made of these."""
-    env: dict[str, Any] = {**state.weights, **state.coefficients, **state.resets, **state.kept}
+    env: dict[Any, Any] = {**state.weights, **state.coefficients, **state.resets, **state.kept}
     env |= derivation.symbols.constants.derived
-    for (name, _), made in derivation.symbols.opened.arithmetic.made.items():  # in the order in which they were made
-        if not any(map(depends_on_example, (made.argument, *made.others))):
-            found = _value(made, env)
-            env[name] = found[:1] if name in env else found  # made in several sizes: it has one value in all of them
+    for (of, _), made in derivation.symbols.opened.arithmetic.made.items():  # in the order in which they were made
+        if not any(map(depends_on_example, made.arguments)):
+            found, known = _value(made, env), of.name if isinstance(of, Named) else of
+            env[known] = found[:1] if known in env else found  # made in several sizes: it has one value in all of them
     return env
 
 
-def _value(made: Made, env: Mapping[str, Any]) -> Array:
+def _value(made: Made, env: Mapping[Any, Any]) -> Array:
     """A function of such letters, [size]."""
     import numpy as np
 
-    x, *others = (np.diagonal(instantiate(a, env)) for a in (made.argument, *made.others))
+    x, *others = (np.diagonal(instantiate(a, env)) for a in made.arguments)
     with quiet():
         match made.function:
             case "":
                 return x
             case "inverse":
                 return np.asarray(1 / x)
-            case "tanh′":
+            case "tanh" if made.part is Part.SLOPE:
                 return np.asarray(1 - np.tanh(x) ** 2)
-            case "sigmoid′":
+            case "sigmoid" if made.part is Part.SLOPE:
                 return np.asarray(elementwise("sigmoid", [x]) * elementwise("sigmoid", [-x]))
             case "ne":
                 return elementwise("ne", [x, np.zeros_like(x)])

@@ -16,6 +16,7 @@ from io import TextIOWrapper
 from typing import NoReturn
 
 from circuitdsl.cli.common import INTERRUPTED, OK, UNFINISHED, USAGE, Stop, color, say
+from circuitdsl.extras import how_to_get
 
 #: What there is, in the order in which it is shown.
 COMMANDS = {
@@ -75,6 +76,8 @@ def run(arguments: list[str]) -> int:
     except RecursionError:
         say("error: the circuit goes too deep: hundreds of its values are computed from one another in a row")
         return UNFINISHED
+    except ImportError as problem:
+        return _missing(problem, arguments)
     except Exception as error:
         return _fault(error, arguments)
 
@@ -171,6 +174,15 @@ def _environment(problem: OSError) -> int:
     where = "" if problem.filename is None else f" (`{problem.filename}`)"
     say(f"error: {(problem.strerror or str(problem)).lower()}{where}")
     return UNFINISHED
+
+
+def _missing(problem: ImportError, arguments: list[str]) -> int:
+    """A library that is not installed, with the extra that brings it."""
+    way = how_to_get(problem.name)
+    if way is None:
+        return _fault(problem, arguments)
+    say(f"error: this needs `{problem.name}`, which is not installed: {way}")
+    return USAGE
 
 
 def _fault(error: Exception, arguments: list[str]) -> int:

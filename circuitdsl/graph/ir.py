@@ -306,6 +306,8 @@ class Value(Entity):
     lifetime: Lifetime = Lifetime.EXAMPLE
     update: Expr | None = None
     update_span: Span | None = field(default=None, compare=False, repr=False)
+    #: Of an ADJOINT, the value whose adjoint it is; of an INPUT in the place of another value, that value.
+    of: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

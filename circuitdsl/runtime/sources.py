@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from circuitdsl.extras import how_to_get
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -67,7 +69,7 @@ def package_file(package: str, path: str) -> Path:
     from importlib.util import find_spec
 
     distribution = {"sklearn": "scikit-learn"}.get(package, package)
-    hint = f"install it: pip install {distribution}"
+    hint = f"install it: {how_to_get(package)}"
     spec = find_spec(package)
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         if (Path(folder) / path).is_file():

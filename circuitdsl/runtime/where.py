@@ -20,6 +20,7 @@ from time import sleep
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, TypeVar
 
+from circuitdsl.extras import how_to_get
 from circuitdsl.graph.functions import quiet
 from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.stopping import told_by
@@ -183,7 +184,7 @@ def _distributed() -> Any:
     try:
         return import_module("distributed")
     except ImportError:
-        raise UsageError("`--cluster` needs dask.distributed: pip install 'circuitdsl[cluster]'") from None
+        raise UsageError(f"`--cluster` needs dask.distributed: {how_to_get('distributed')}") from None
 
 
 def _check_address(address: str) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.api import Outcome, Request, Simulation
+from circuitdsl.extras import how_to_get
 from circuitdsl.runtime.errors import UsageError
 from circuitdsl.studies.intervals import mean_of, over_seeds
 from circuitdsl.studies.protocol import Plan, Sentence, Study
@@ -112,7 +113,7 @@ def _library(outcome: Outcome, name: str, first: Array) -> list[Array]:
         import autograd.numpy as anp
         from autograd import grad
     except ImportError:
-        raise UsageError("the study `optimizers` compares with autograd: pip install autograd") from None
+        raise UsageError(f"the study `optimizers` compares with autograd: {how_to_get('autograd')}") from None
 
     loop = outcome.loop
     per_epoch = loop.updates_per_epoch

@@ -171,7 +171,8 @@ class _Tape:
         expr = total(found.terms, span=frame.span)
         if target == "loss" and isinstance(expr, Num):
             return expr
-        self._make(adjoint_name(target), frame, expr if found.terms else None, tuple(found.currents))
+        of = target if target == value else None
+        self._make(adjoint_name(target), frame, expr if found.terms else None, tuple(found.currents), of)
         return self._read(target, value, When.NOW)
 
     def _current(self, current: Current, dendrite: str) -> None:
@@ -204,7 +205,9 @@ class _Tape:
             return None
         return Read(span=span, value=name, axis=Axis.OWN if self._frame(name).units else Axis.SCALAR)
 
-    def _make(self, name: str, frame: _Frame, expr: Expr | None, currents: tuple[Current, ...] = ()) -> None:
+    def _make(
+        self, name: str, frame: _Frame, expr: Expr | None, currents: tuple[Current, ...] = (), of: str | None = None
+    ) -> None:
         self.made[name] = Value(
             name=name,
             span=frame.span,
@@ -213,6 +216,7 @@ class _Tape:
             size=frame.size,
             expr=expr,
             currents=currents,
+            of=of,
         )
 
     def _keep(self, name: str, expr: Expr, frame: _Frame) -> Expr:

@@ -1,7 +1,7 @@
 """Arithmetic on polynomials of the signals of one unit, with what is known of these signals.
 
 Everything piecewise linear is made of gates and `relu`; tanh and sigmoid have slopes that are letters of their own;
-any other function is a signal known by its text. See derive/read/units.py.
+any other function is a signal known by what it is made of. See derive/read/units.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from circuitdsl.derive.algebra.bends import Bent
 from circuitdsl.derive.algebra.constants import fraction, negative
-from circuitdsl.derive.algebra.notation import coefficient_text
+from circuitdsl.derive.algebra.letters import PLAIN, Identity, Made, Named, Part, Slope
 from circuitdsl.derive.algebra.obstacles import NoSlope, Obstacle
 from circuitdsl.derive.algebra.polynomials import (
     SLOPES,
@@ -26,9 +26,8 @@ from circuitdsl.derive.algebra.polynomials import (
     signals_of_sum,
     steepest,
     varies,
-    written,
 )
-from circuitdsl.derive.algebra.products import Made, Products, key
+from circuitdsl.derive.algebra.products import Products, key
 from circuitdsl.derive.algebra.words import (
     Coefficient,
     Nature,
@@ -123,17 +122,17 @@ class Arithmetic(Products):
                 return self.relu(a)
             case "inverse":
                 return self._inverse(a)
-            case "tanh′" | "sigmoid′" as slope:
-                found = self._odd(slope.removesuffix("′"), a)
-                return (identity(a.rows) if slope == "tanh′" else found) - self.mul(found, found)
-            case function if function in SMOOTH:
+            case "tanh" | "sigmoid" as function if made.part is Part.SLOPE:
+                found = self._odd(function, a)
+                return (identity(a.rows) if function == "tanh" else found) - self.mul(found, found)
+            case function if function in SMOOTH and made.part is Part.VALUE:
                 return self.apply(function, [a])
             case _:
                 return None
 
     def _first_bend(self, function: str, a: Sum) -> tuple[Signal, Sum] | None:
         """A relu(z - t) in a function of z alone, and z - t; None where nothing bends it, or it is a rate."""
-        if not self.splits or self.plain or {f"{function}({written(x)})" for x in (a, -a)} & self.aliases.keys():
+        if not self.splits or self.plain or {Made(function, x) for x in (a, -a)} & self.aliases.keys():
             return None
         parts = {s: self._bend(s) for s in signals_of_sum(a) if s.nature is not Nature.GATE}
         bends = [s for s, (_, at) in parts.items() if at is not None]
@@ -160,7 +159,7 @@ class Arithmetic(Products):
             for _ in range(int(exponent.number)):
                 result = self.mul(result, a)
             return result
-        return self.function("pow", a, b, name=f"({written(a)})^({written(b)})")
+        return self.function("pow", a, b)
 
     def _is_guard(self, floor: Sum, a: Sum) -> bool:
         """Whether max(a, floor) only keeps a quotient of positive numbers finite (twin/slopes.py)."""
@@ -177,16 +176,15 @@ class Arithmetic(Products):
             return scaled(self._odd("sigmoid", -exponent), steepest(b).inverse())
         nature = Nature.POSITIVE if self.known.nature_of(b) is Nature.POSITIVE else Nature.ANY
         made = Made("inverse", b)
-        return diagonal(self.signal(f"1/({written(b)})", b.rows, nature, random=varies(b), made=made))
+        return diagonal(self.signal(made, b.rows, nature, random=varies(b), made=made))
 
-    def function(self, function: str, a: Sum, *others: Sum, name: str | None = None) -> Sum:
+    def function(self, function: str, a: Sum, *others: Sum) -> Sum:
         """A function that is a signal of its own, under the name of a rate that is just this."""
-        name = name or f"{function}({', '.join(map(written, (a, *others)))})"
-        name = self.aliases.get(name, name)
+        made = Made(function, a, others)
         nature = nature_of(applied(function, list(map(self.known.range_of, (a, *others)))))
         nature = Nature.GATE if function in GATES else nature
         random = any(map(varies, (a, *others)))
-        return diagonal(self.signal(name, a.rows, nature, random=random, made=Made(function, a, others)))
+        return diagonal(self.signal(self.known_as(made), a.rows, nature, random=random, made=made))
 
     def _odd(self, function: str, a: Sum) -> Sum:
         """tanh(-z) = -tanh(z), sigmoid(-z) = 1 - sigmoid(z); remembers the slope."""
@@ -198,11 +196,11 @@ class Arithmetic(Products):
         found = self.function(function, a)
         signal = lone_signal(found)
         assert signal is not None
-        made = Made(f"{function}′", a)
-        slope = self.signal(f"{signal.name}′", a.rows, Nature.POSITIVE, random=signal.random, made=made)
+        made = Made(function, a, part=Part.SLOPE)
+        slope = self.signal(Slope(signal.of), a.rows, Nature.POSITIVE, random=signal.random, made=made)
         self.slopes[key(signal)] = (function, slope)
-        self.known.ranges[slope.name] = SLOPES[function]
-        self.known.ranges[signal.name] = applied(function, [ANY])
+        self.known.ranges[slope.of] = SLOPES[function]
+        self.known.ranges[signal.of] = applied(function, [ANY])
         return found
 
     def _clip(self, a: Sum, low: Sum, high: Sum) -> Sum:
@@ -219,20 +217,19 @@ class Arithmetic(Products):
     def _is_carrier(self, a: Sum) -> bool:
         """Whether it is a multiple of what the error brings to a dendrite."""
         linear = affine(a)
-        return linear is not None and not linear[2].number and linear[1].name in self.carriers
+        return linear is not None and not linear[2].number and linear[1].of in self.carriers
 
     def _with_sign(self, function: str, a: Sum, *others: Sum) -> Sum:
         """A function that keeps the sign of its argument, as a positive number times the argument."""
-        name = f"{function}({', '.join(map(written, (a, *others)))})/({written(a)})"
-        made = Made(f"{function} ratio", a, others)
+        made = Made(function, a, others, Part.RATIO)
         random = any(map(varies, (a, *others)))
-        return self.mul(diagonal(self.signal(name, a.rows, Nature.POSITIVE, random=random, made=made)), a)
+        return self.mul(diagonal(self.signal(made, a.rows, Nature.POSITIVE, random=random, made=made)), a)
 
     # ------------------------------------------------------------ derivatives
 
     def derivative(self, a: Sum, name: str) -> Sum:
-        """The derivative with respect to a signal, all others held fixed but functions of it; gates are flat.
-        Raises NotLinear where a function's derivative is not known."""
+        """The derivative with respect to a value of the circuit, all others held fixed but functions of it; gates are
+        flat. Raises NotLinear where a function's derivative is not known."""
         parts: list[Sum] = []
         for term in a.terms:
             found = signals_of(term)
@@ -244,7 +241,7 @@ class Arithmetic(Products):
 
     def _slope(self, signal: Signal, name: str) -> Sum:
         none = zero(signal.size, signal.size)
-        if signal.name == name:
+        if signal.of == Named(name):
             return identity(signal.size)
         made = self.made.get(key(signal))
         if signal.nature is Nature.GATE or made is None:
@@ -264,7 +261,7 @@ class Arithmetic(Products):
             case _ if key(signal) in self.slopes:
                 return diagonal(self.slopes[key(signal)][1])
             case _:
-                raise NotLinear(NoSlope(signal.name))
+                raise NotLinear(NoSlope(signal.of))
 
     # ------------------------------------------------------------ gates
 
@@ -286,7 +283,7 @@ class Arithmetic(Products):
         flipped = self._flipped(p)
         if flipped is not None:
             return self.positive(flipped)
-        return self._gate(f"1[{written(led(p)[1])} > 0]", Made("step", p))
+        return self._gate(Made("step", led(p)[1]))
 
     def _of_bent(self, p: Sum) -> Sum | None:
         """1[p > 0] of a piecewise linear function of one signal z: `1[z > 0] − 1[z > 1]` for a hat over [0, 1]."""
@@ -304,7 +301,7 @@ class Arithmetic(Products):
         bends = [(value(at), by) for _, at, by in parts if at is not None]
         opened, changes = Bent(level=sum(levels), slope=sum(slopes), bends=bends).changes()
         if opened or len(changes) > 1:  # at the place itself, where it closes, it is 0
-            if z.name not in self.smooth:
+            if z.of not in self.smooth:
                 return None
             self._keeps_off(p)
         result = scaled(identity(p.rows), int(opened))
@@ -318,7 +315,7 @@ class Arithmetic(Products):
         """(z, t) of relu(z - t); of any other signal itself, and None."""
         made = self.made.get(key(signal))
         linear = affine(made.argument) if made is not None and made.function == "relu" else None
-        if linear is None or linear[0] != Coefficient():
+        if linear is None or linear[0] != PLAIN:
             return signal, None
         (inner, bend), at = self._bend(linear[1]), negative(linear[2])
         if bend is None:
@@ -339,11 +336,11 @@ class Arithmetic(Products):
         return None
 
     def _is_smooth(self, p: Sum) -> bool:
-        return all(s.name in self.smooth for s in signals_of_sum(p)) and not any(t.scalars for t in p.terms)
+        return all(s.of in self.smooth for s in signals_of_sum(p)) and not any(t.scalars for t in p.terms)
 
-    def _gate(self, name: str, made: Made) -> Sum:
+    def _gate(self, made: Made) -> Sum:
         of = made.argument
-        return diagonal(self.signal(name, of.rows, Nature.GATE, random=varies(of), made=made))
+        return diagonal(self.signal(made, of.rows, Nature.GATE, random=varies(of), made=made))
 
     def _threshold(self, p: Sum, c: Coefficient, z: Signal, k: Coefficient) -> Sum:
         """1[p > 0] of p = c z + k."""
@@ -359,16 +356,17 @@ class Arithmetic(Products):
             return identity(size) if rising else zero(size, size)
         if value == 0 and z.nature is Nature.NONNEGATIVE and not rising:
             return zero(size, size)
-        if z.name in self.known.ranges and self.known.nature_of(p) is Nature.POSITIVE:
+        if z.of in self.known.ranges and self.known.nature_of(p) is Nature.POSITIVE:
             return identity(size)
         made = self.made.get(key(z))
         if made is not None and made.function == "relu" and (value >= 0 if rising else value > 0):
             above = made.argument - scaled(identity(size), at)  # relu(q) > t is q > t, for t >= 0
             return self.positive(above if rising else -above)
-        base = self.bases.get(z, z.name)
-        if not rising and z.name not in self.smooth:
-            return self._gate(f"1[{base} < {coefficient_text(at)}]", Made("step", p))
-        gate = self._gate(f"1[{base} > {coefficient_text(at)}]", Made("step", p if rising else -p))
+        whole = c == PLAIN and z not in self.bases
+        above = p if whole else diagonal(self.bases.get(z, z)) - scaled(identity(size), at)
+        if not rising and z.of not in self.smooth:
+            return self._gate(Made("step", -above))
+        gate = self._gate(Made("step", above))
         if not rising:
             self._keeps_off(p)
         return gate if rising else identity(size) - gate
@@ -376,7 +374,7 @@ class Arithmetic(Products):
     def _keeps_off(self, p: Sum) -> None:
         """Remembers that gates of either side of p = 0 have been taken as the same."""
         q = led(p if steepest(p).number > 0 else -p)[1]
-        self.kinks.setdefault(written(q), q)
+        self.kinks.add(Made("", q))
 
     def relu(self, p: Sum) -> Sum:
         """max(p, 0)."""
@@ -397,13 +395,10 @@ class Arithmetic(Products):
         if opened is not None and len(opened.terms) == 1:  # it bends, but opens once
             return self.mul(opened, p)
         scale, plain = led(p)
-        name = f"relu({written(plain)})"
+        made = Made("relu", plain)
         opens = self.positive(plain).terms
         gates = gates_of(opens[0]) if len(opens) == 1 else frozenset()  # not of `1 − gate`
-        signal = self.signal(
-            self.aliases.get(name, name), p.rows, Nature.NONNEGATIVE, random=varies(p), gates=gates,
-            made=Made("relu", plain),
-        )  # fmt: skip
+        signal = self.signal(self.known_as(made), p.rows, Nature.NONNEGATIVE, random=varies(p), gates=gates, made=made)
         return scaled(diagonal(signal), scale)
 
     def _above_bend(self, c: Coefficient, z: Signal, k: Coefficient) -> Sum | None:
@@ -425,13 +420,9 @@ class Arithmetic(Products):
     def _relu_of(self, z: Signal) -> Signal:
         if z.nature is not Nature.ANY:
             return z
-        name = f"relu({z.name})"
-        gates = frozenset({f"1[{z.name} > 0]"})
-        found = self.signal(
-            self.aliases.get(name, name), z.size, Nature.NONNEGATIVE, random=z.random, gates=gates,
-            made=Made("relu", diagonal(z)),
-        )  # fmt: skip
-        self.bases.setdefault(found, z.name)
+        made, gates = Made("relu", diagonal(z)), frozenset[Identity]({self.above_zero(z)})
+        found = self.signal(self.known_as(made), z.size, Nature.NONNEGATIVE, random=z.random, gates=gates, made=made)
+        self.bases.setdefault(found, z)
         return self.rectified.setdefault(key(z), found)
 
     def _condition(self, c: Sum) -> Sum:
@@ -463,5 +454,5 @@ class Arithmetic(Products):
                     differs = p
                 else:
                     p = -p if p.terms[0].coefficient.number < 0 else p
-                    differs = self._gate(f"1[{written(normalized(p)[1])} ≠ 0]", Made("ne", p))
+                    differs = self._gate(Made("ne", normalized(p)[1]))
                 return differs if function == "ne" else one - differs

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import assert_never
 
+from circuitdsl.derive.algebra.letters import Identity
 from circuitdsl.derive.algebra.words import (
     UNIT,
     Coefficient,
@@ -42,7 +43,7 @@ from circuitdsl.derive.algebra.words import (
 # ---------------------------------------------------------------- replacing letters
 
 
-def substitute(a: Sum, matrices: Mapping[str, Sum] | None = None, columns: Mapping[str, Sum] | None = None) -> Sum:
+def substitute(a: Sum, matrices: Mapping[str, Sum] | None = None, columns: Mapping[Identity, Sum] | None = None) -> Sum:
     """`a` with matrices (also transposed ones) and signals replaced by sums of the same axes.
 
     A signal is replaced where it is a column or a row, or can be made one; as a diagonal of its own it stays.
@@ -55,7 +56,7 @@ def substitute(a: Sum, matrices: Mapping[str, Sum] | None = None, columns: Mappi
 @dataclass(frozen=True, slots=True)
 class _Replacing:
     matrices: Mapping[str, Sum]
-    columns: Mapping[str, Sum]
+    columns: Mapping[Identity, Sum]
 
     def product(self, scalars: tuple[Word, ...], word: Word, axis: int) -> Sum:
         result = identity(axis)
@@ -70,10 +71,10 @@ class _Replacing:
         """A run with a replaced signal, if there is one, at its end."""
         for end, kind in ((-1, Column), (0, Row)):
             edge = block[end]
-            if not isinstance(edge, kind) or edge.signal.name in self.columns:
+            if not isinstance(edge, kind) or edge.signal.of in self.columns:
                 continue
             for i, x in enumerate(block):
-                if isinstance(x, Diagonal) and x.signal.name in self.columns:
+                if isinstance(x, Diagonal) and x.signal.of in self.columns:
                     swapped = list(block)
                     swapped[i], swapped[end] = Diagonal(edge.signal), kind(x.signal)
                     block = tuple(swapped)
@@ -85,10 +86,10 @@ class _Replacing:
             case Matrix() if letter.name in self.matrices:
                 new = self.matrices[letter.name]
                 return self.fitting(letter, transpose(new) if letter.transposed else new)
-            case Column(signal) if signal.name in self.columns:
-                return self.fitting(letter, self.columns[signal.name])
-            case Row(signal) if signal.name in self.columns:
-                return self.fitting(letter, transpose(self.columns[signal.name]))
+            case Column(signal) if signal.of in self.columns:
+                return self.fitting(letter, self.columns[signal.of])
+            case Row(signal) if signal.of in self.columns:
+                return self.fitting(letter, transpose(self.columns[signal.of]))
             case Expect(scalars, word):
                 return expect(self.product(scalars, word, shape(letter)[0]))
             case _:

@@ -9,7 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
-from typing import Any, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
+
+if TYPE_CHECKING:
+    from circuitdsl.derive.algebra.words import Sum
+    from circuitdsl.graph import ir
 
 UNIT = 0
 #: The one object that most coefficients have for their number: multiplying by it is left out.
@@ -25,26 +29,193 @@ class Nature(StrEnum):
     ANY = "any"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signal:
-    """A vector of one population, known by its name. `random`: it differs between examples. `weight`: it is the
-    diagonal of a one-to-one synapse. `gates` are the names of gates that are 1 wherever this signal is not 0 (a rate
-    relu(z) has the gate of z)."""
+# ---------------------------------------------------------------- what a signal is
+
+
+class Named(NamedTuple):  # a tuple, whose hash is quick: most signals are named
+    """What the circuit has a name for: a value, a coefficient, or the weights of a one-to-one synapse."""
 
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Adjoint:
+    """The derivative of the loss with respect to a value of the circuit."""
+
+    of: str
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """A value of the circuit at the tick before."""
+
+    of: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """-d loss / d current of a dendrite; `shown`: under whose name, the dendrite's or its population's."""
+
+    dendrite: str
+    shown: str = field(compare=False)
+
+    def __hash__(self) -> int:
+        return hash(self.dendrite)
+
+
+@dataclass(frozen=True, slots=True)
+class Ones:
+    """1 in every unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """An expression of the language that is a signal as it stands, such as `train`."""
+
+    expr: ir.Expr
+
+
+class Part(StrEnum):
+    """What of a function is meant."""
+
+    VALUE = "value"
+    SLOPE = "slope"  # its derivative
+    RATIO = "ratio"  # what it is of its argument
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Made:
+    """A function (of the language, or "inverse"; "" is the argument itself), its argument, and what else it takes
+    (bounds, an exponent). Two are equal if they are made of the same signals, whatever is known of these."""
+
+    function: str
+    argument: Sum
+    others: tuple[Sum, ...] = ()
+    part: Part = Part.VALUE
+    form: Form = field(init=False, repr=False)
+    code: int = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        form = (self.function, self.part, *map(form_of, self.others), *form_of(self.argument))
+        object.__setattr__(self, "form", form)
+        object.__setattr__(self, "code", hash(form))
+
+    def __hash__(self) -> int:
+        return self.code
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Made) and self.code == other.code and self.form == other.form)
+
+    def __reduce__(self) -> tuple[type[Made], tuple[Any, ...]]:
+        return Made, (self.function, self.argument, self.others, self.part)  # another process hashes text otherwise
+
+    @property
+    def arguments(self) -> tuple[Sum, ...]:
+        return (self.argument, *self.others)
+
+
+@dataclass(frozen=True, slots=True)
+class Slope:
+    """The derivative of a function with respect to its argument, by the signal that the function is."""
+
+    of: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A unit drawn with the probabilities of a signal, minus these."""
+
+    by: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """The entries of a column that a word is, or (`turned`) their opposites."""
+
+    word: Word = field(compare=False)
+    form: Form = field(init=False, repr=False)
+    turned: bool
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "form", _form_of_word(self.word))
+
+
+#: What a signal is, by structure; how it is written, algebra/notation.py tells.
+Identity = Named | Adjoint | Before | Delta | Ones | Stated | Made | Slope | Drawn | Whole
+#: What sums and words are made of, without what is known of the signals in them.
+Form = tuple[Any, ...]
+
+ONES = Ones()
+#: What the circuit has names for.
+IN_CIRCUIT = (Named, Adjoint)
+
+
+def form_of(a: Sum) -> Form:
+    """Of a polynomial of the signals of one unit: of each term its number, its scalar words, and its signals."""
+    found: list[Any] = []
+    for term in a.terms:
+        found.append(term.coefficient)
+        if term.scalars:
+            found.append(tuple(map(_form_of_word, term.scalars)))
+        found += [x.signal.of if type(x) is Diagonal else _form_of_letter(x) for x in term.word]
+    return tuple(found)
+
+
+def _form_of_word(word: Word) -> Form:
+    return tuple([x.signal.of if type(x) is Diagonal else _form_of_letter(x) for x in word])
+
+
+def _form_of_letter(letter: Letter) -> Form:
+    match letter:
+        case Matrix(name=name, transposed=transposed):
+            return Matrix, name, transposed
+        case Scalar(name=name):
+            return Scalar, name
+        case Expect(scalars, word):
+            return Expect, tuple(map(_form_of_word, scalars)), _form_of_word(word)
+        case Column(signal) | Row(signal) | Diagonal(signal):
+            return type(letter), signal.of
+        case _:
+            assert_never(letter)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """A vector of one population, known by what it is, `of`. `random`: it differs between examples. `weight`: it is
+    the diagonal of a one-to-one synapse. `gates` are 1 wherever this signal is not 0 (a rate relu(z) has the gate of
+    z). `name` is how it is written, and decides the order of letters. Made by `named`, and by `notation.signal`."""
+
+    of: Identity
     size: int
+    name: str = field(compare=False)
     nature: Nature = Nature.ANY
     random: bool = True
     weight: bool = False
-    gates: frozenset[str] = field(default=frozenset(), compare=False)
+    gates: frozenset[Identity] = field(default=frozenset(), compare=False)
 
     def __hash__(self) -> int:
-        return hash(self.name)  # quicker than of all fields, and as good
+        return hash(self.name)  # quicker than of all fields, and as good: what is equal is written alike
+
+    @property
+    def value(self) -> str | None:
+        """The name that the circuit has for it; None if it has none."""
+        return self.name if isinstance(self.of, IN_CIRCUIT) else None
+
+
+def named(
+    name: str, size: int, nature: Nature = Nature.ANY, *, random: bool = True, weight: bool = False,
+    gates: frozenset[Identity] = frozenset(),
+) -> Signal:  # fmt: skip
+    """The signal that the circuit has a name for."""
+    return Signal(of=Named(name), name=name, size=size, nature=nature, random=random, weight=weight, gates=gates)
 
 
 def ones(size: int) -> Signal:
     """The signal that is 1 in every unit."""
-    return Signal(name="1", size=size, nature=Nature.POSITIVE, random=False)
+    return Signal(of=ONES, name="1", size=size, nature=Nature.POSITIVE, random=False)
+
+
+# ---------------------------------------------------------------- letters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +313,7 @@ def weight_of(letter: Letter) -> str | None:
         case Matrix(name=name):
             return name
         case Diagonal(signal) | Column(signal) | Row(signal):
-            return signal.name if signal.weight else None
+            return signal.value if signal.weight else None
         case Scalar() | Expect():
             return None
         case _:
@@ -208,8 +379,9 @@ class Coefficient:
         return Coefficient(number, tuple([(name, -power) for name, power in self.params]))
 
 
-#: 1: immutable, so that one is enough.
+#: 1, 0 and −1: immutable, so that one of each is enough.
 PLAIN = Coefficient()
+NOTHING = Coefficient(Fraction(0))
 MINUS = Coefficient(Fraction(-1))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, assert_never
 
 from circuitdsl.derive.algebra.letters import (
+    ONES,
     PLAIN,
     UNIT,
     Coefficient,
@@ -59,7 +60,7 @@ def _is_tidy(word: Word) -> bool | None:
                 in_run = False
                 continue
             case Diagonal():
-                tidy = tidy and x.signal.name != "1"
+                tidy = tidy and x.signal.of is not ONES
             case Column() if i < last or isinstance(word[0], Row):
                 return None
             case Row() if i:
@@ -91,7 +92,7 @@ def _in_order(word: Word) -> Word:
 def _run_in_order(run: list[Letter]) -> Sequence[Letter]:
     """A run without means in normal form, as `arranged` makes it."""
     signals = [x.signal for x in run if isinstance(x, Row | Diagonal | Column)]
-    if len(run) == 1 and signals[0].name != "1":
+    if len(run) == 1 and signals[0].of is not ONES:
         return run
     row, column = isinstance(run[0], Row), isinstance(run[-1], Column)
     kept = _needed(signals)
@@ -107,10 +108,10 @@ def _run_in_order(run: list[Letter]) -> Sequence[Letter]:
 
 def _needed(signals: list[Signal]) -> list[Signal]:
     """The signals of a run without repeated gates, gates that another implies, and ones."""
-    implied = frozenset().union(*[s.gates - {s.name} for s in signals if s.gates])
+    implied = frozenset().union(*[s.gates - {s.of} for s in signals if s.gates])
     kept: list[Signal] = []
     for s in signals:
-        if s.name != "1" and not (s.nature is Nature.GATE and (s.name in implied or s in kept)):
+        if s.of is not ONES and not (s.nature is Nature.GATE and (s.of in implied or s in kept)):
             kept.append(s)
     return kept
 
@@ -130,7 +131,7 @@ def stands_alone(letter: Letter) -> bool:
         case Matrix():
             return True
         case Diagonal(signal):
-            return signal.name != "1" and signal.size != UNIT
+            return signal.of is not ONES and signal.size != UNIT
         case Column(signal) | Row(signal):
             return signal.size != UNIT
         case _:
@@ -272,12 +273,12 @@ def _is_gate(letter: Letter) -> bool:
 def _without_idle(factors: list[Letter]) -> list[Letter]:
     """The factors without repeated gates, gates that another implies, and ones."""
     signals = [x.signal for x in factors if isinstance(x, Diagonal)]
-    implied = frozenset(name for s in signals for name in s.gates if s.name != name)
+    implied = frozenset(gate for s in signals for gate in s.gates if s.of != gate)
     kept: list[Letter] = []
     for x in factors:
         if isinstance(x, Diagonal):
-            name = x.signal.name
-            if name == "1" or (_is_gate(x) and (name in implied or x in kept)):
+            of = x.signal.of
+            if of is ONES or (_is_gate(x) and (of in implied or x in kept)):
                 continue
         kept.append(x)
     return kept

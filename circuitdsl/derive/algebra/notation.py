@@ -11,6 +11,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
 
+from circuitdsl.derive.algebra import expressions
+from circuitdsl.derive.algebra.letters import (
+    Adjoint,
+    Before,
+    Delta,
+    Drawn,
+    Identity,
+    Made,
+    Named,
+    Ones,
+    Part,
+    Slope,
+    Stated,
+    Whole,
+)
 from circuitdsl.derive.algebra.words import (
     UNIT,
     Coefficient,
@@ -32,6 +47,7 @@ from circuitdsl.derive.algebra.words import (
     pieces,
     shape,
 )
+from circuitdsl.twin.adjoints import adjoint_name
 
 GREEK = {
     "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "eta": "η", "theta": "θ", "kappa": "κ",
@@ -53,7 +69,7 @@ def _same(name: str) -> str:
 
 
 #: The adjoint of the loss, 1 (or one over their number) at the ticks where it is read, else 0; and how it is shown.
-LOSS_SEED, READ_AT = "d(loss)", "1[loss is read]"
+LOSS_SEED, READ_AT = adjoint_name("loss"), "1[loss is read]"
 
 
 #: A sum of more terms is broken off in JSON and messages too.
@@ -92,8 +108,6 @@ class Notation:
         name = READ_AT if name == LOSS_SEED else self.rename(name)
         if not self.latex:
             return name
-        if name.startswith("δ_"):
-            return rf"\delta_{{{self.name(name[2:])}}}"
         indexed = re.fullmatch(r"([A-Za-z])(\d*)", name)
         if indexed:
             return indexed[1] + (f"_{{{indexed[2]}}}" if indexed[2] else "")
@@ -101,10 +115,15 @@ class Notation:
 
     def signal(self, signal: Signal) -> str:
         """A gate `1[h.basal > 0]` has its condition set as one."""
-        condition = re.fullmatch(r"1\[(.*)\]", signal.name)
-        if self.latex and signal.nature is Nature.GATE and condition:
-            return rf"\mathbf{{1}}\left[{self.name(condition[1])}\right]"
-        return r"\mathbf{1}" if self.latex and signal.name == "1" else self.name(signal.name)
+        match signal.of:
+            case Made(function="step" | "ne") as gate if self.latex and signal.nature is Nature.GATE:
+                return rf"\mathbf{{1}}\left[{self.name(_condition(gate))}\right]"
+            case Ones() if self.latex:
+                return r"\mathbf{1}"
+            case Delta(shown=shown) if self.latex:
+                return rf"\delta_{{{self.name(shown)}}}"
+            case _:
+                return self.name(signal.name)
 
     def param(self, name: str, power: int) -> str:
         symbol = GREEK.get(name)
@@ -164,7 +183,7 @@ class Notation:
             return self.letter(word[0])
         signals = [x.signal for x in word if isinstance(x, Row | Column | Diagonal)]
         if len(signals) == len(word) and all(s.size == 1 for s in signals):
-            return self.sign(" · ").join(self.signal(s) for s in signals if s.name != "1")
+            return self.sign(" · ").join(self.signal(s) for s in signals if not isinstance(s.of, Ones))
         return self.sign("(") + self.plain(word) + self.sign(")")
 
     # ------------------------------------------------------------ words
@@ -287,3 +306,93 @@ def number_text(word: Word) -> str:
 def coefficient_text(c: Coefficient, *, sign: bool = True) -> str:
     """A number as text: `−0.1·η`, `1`."""
     return Notation().number_of(c, sign=sign)
+
+
+# ---------------------------------------------------------------- signals
+
+
+def signal(
+    of: Identity, size: int, nature: Nature = Nature.ANY, *, random: bool = True,
+    gates: frozenset[Identity] = frozenset(),
+) -> Signal:  # fmt: skip
+    """A signal, with its name."""
+    name = of.name if isinstance(of, Named) else signal_text(of)
+    return Signal(of=of, name=name, size=size, nature=nature, random=random, gates=gates)
+
+
+def signal_text(of: Identity) -> str:
+    """A signal as text."""
+    match of:
+        case Named(name):
+            return name
+        case Adjoint(value):
+            return adjoint_name(value)
+        case Before(value):
+            return f"prev({value})"
+        case Delta(shown=shown):
+            return f"δ_{shown}"
+        case Ones():
+            return "1"
+        case Stated(expr):
+            return expressions.text(expr)
+        case Slope(function):
+            return f"{signal_text(function)}′"
+        case Drawn(probabilities):
+            return f"a unit drawn by {signal_text(probabilities)}"
+        case Whole(word=word, turned=turned):
+            shown = Notation().plain(word)
+            return f"|{shown}|" if turned else shown
+        case Made():
+            return _made(of)
+        case _:
+            assert_never(of)
+
+
+def _made(of: Made) -> str:
+    """`relu(h.basal)`, `1[h.basal > 0]`, `(0.2 + 0.8·1[h.basal > 0])`."""
+    if of.function in ("step", "ne"):
+        return f"1[{_condition(of)}]"
+    first, *others = map(written, of.arguments)
+    match of.function:
+        case "":
+            return f"({first})"
+        case "inverse":
+            return f"1/({first})"
+        case "pow":
+            return f"({first})^({others[0]})"
+        case function:
+            shown = f"{function}({', '.join([first, *others])})"
+    match of.part:
+        case Part.VALUE:
+            return shown
+        case Part.SLOPE:
+            return f"{shown}′"
+        case Part.RATIO:
+            return f"{shown}/({first})"
+        case _:
+            assert_never(of.part)
+
+
+def _condition(gate: Made) -> str:
+    """When a gate is 1; `z > t` and `z < t` of one signal."""
+    if gate.function == "ne":
+        return f"{written(gate.argument)} ≠ 0"
+    flat = [t.coefficient for t in gate.argument.terms if not t.word]
+    match [(t.coefficient, t.word) for t in gate.argument.terms if t.word]:
+        case [(c, (Diagonal(z),))] if len(flat) < 2 and not any(t.scalars for t in gate.argument.terms):
+            at = coefficient_text(Coefficient(-flat[0].number, flat[0].params) * c.inverse()) if flat else "0"
+            return f"{z.name} {'<' if c.number < 0 else '>'} {at}"
+        case _:
+            return f"{written(gate.argument)} > 0"
+
+
+def written(a: Sum) -> str:
+    """A polynomial of the signals of one unit as text: `0.2 + 0.8·1[h.basal > 0]`."""
+    shown = ""
+    for term in sorted(a.terms, key=lambda t: (t.coefficient.number < 0, bool(t.word))):
+        minus = term.coefficient.number < 0
+        shown += (" − " if minus else " + ") if shown else ("−" if minus else "")
+        parts = [*map(number_text, term.scalars), *(x.signal.name for x in term.word if isinstance(x, Diagonal))]
+        number = coefficient_text(term.coefficient, sign=False)
+        shown += "·".join([number, *parts] if number != "1" or not parts else parts)
+    return shown or "0"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from circuitdsl.derive.algebra.letters import Identity
 from circuitdsl.derive.algebra.words import Coefficient
 from circuitdsl.graph import idle, ir
 
@@ -54,7 +55,7 @@ Uneven = tuple[Pulling | InTicks | Gathered | DecayDiffers, ...]
 class NoSlope:
     """The derivative of a function is no signal."""
 
-    signal: str
+    signal: Identity
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from functools import reduce
 from itertools import product
 
 from circuitdsl.derive.algebra.constants import Constants
-from circuitdsl.derive.algebra.notation import coefficient_text, number_text
+from circuitdsl.derive.algebra.letters import NOTHING, PLAIN, Identity
 from circuitdsl.derive.algebra.words import (
     Coefficient,
     Diagonal,
@@ -32,15 +32,15 @@ def signals_of_sum(a: Sum) -> list[Signal]:
     return [s for t in a.terms for s in signals_of(t)]
 
 
-def gates_of(term: Term) -> frozenset[str]:
+def gates_of(term: Term) -> frozenset[Identity]:
     """The gates without which the term is 0."""
-    own = frozenset(s.name for s in signals_of(term) if s.nature is Nature.GATE)
+    own = frozenset(s.of for s in signals_of(term) if s.nature is Nature.GATE)
     return own.union(*(s.gates for s in signals_of(term)))
 
 
 def lone_signal(a: Sum) -> Signal | None:
     """The signal that the polynomial is, if it is one and nothing else."""
-    if len(a.terms) != 1 or a.terms[0].coefficient != Coefficient() or a.terms[0].scalars:
+    if len(a.terms) != 1 or a.terms[0].coefficient != PLAIN or a.terms[0].scalars:
         return None
     found = signals_of(a.terms[0])
     return found[0] if len(found) == 1 else None
@@ -49,7 +49,7 @@ def lone_signal(a: Sum) -> Signal | None:
 def constant(a: Sum) -> Coefficient | None:
     """The number that the polynomial is, if it is one."""
     if not a.terms:
-        return Coefficient(Fraction(0))
+        return NOTHING
     plain = len(a.terms) == 1 and not a.terms[0].scalars and not a.terms[0].word
     return a.terms[0].coefficient if plain else None
 
@@ -62,7 +62,7 @@ def affine(a: Sum) -> tuple[Coefficient, Signal, Coefficient] | None:
     steep = [t for t in a.terms if t.word]
     if len(steep) != 1 or len(flat) > 1 or len(signals_of(steep[0])) != 1:
         return None
-    k = flat[0].coefficient if flat else Coefficient(Fraction(0))
+    k = flat[0].coefficient if flat else NOTHING
     return steep[0].coefficient, signals_of(steep[0])[0], k
 
 
@@ -102,18 +102,6 @@ def steepest(a: Sum) -> Coefficient:
     return next((t for t in a.terms if t.word), a.terms[0]).coefficient
 
 
-def written(a: Sum) -> str:
-    """The polynomial as text, equal for equal ones: `0.2 + 0.8·1[h.basal > 0]`."""
-    shown = ""
-    for term in sorted(a.terms, key=lambda t: (t.coefficient.number < 0, bool(t.word))):
-        minus = term.coefficient.number < 0
-        shown += (" − " if minus else " + ") if shown else ("−" if minus else "")
-        parts = [*map(number_text, term.scalars), *(s.name for s in signals_of(term))]
-        number = coefficient_text(term.coefficient, sign=False)
-        shown += "·".join([number, *parts] if number != "1" or not parts else parts)
-    return shown or "0"
-
-
 # ---------------------------------------------------------------- ranges
 
 #: The slopes of the two functions whose slopes are letters of their own.
@@ -131,29 +119,29 @@ def nature_of(known: Range) -> Nature:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of the values of signals (`ranges`, by name; else by their nature) and of params."""
+    """What is known of the values of signals (`ranges`; else by their nature) and of params."""
 
     constants: Constants
-    ranges: dict[str, Range]
+    ranges: dict[Identity, Range]
 
     def range_of(self, a: Sum) -> Range:
         """What the polynomial lies between: over all states of its gates, and term by term otherwise."""
-        gates = sorted({s.name for s in signals_of_sum(a) if s.nature is Nature.GATE})
+        gates = dict.fromkeys(s.of for s in signals_of_sum(a) if s.nature is Nature.GATE)
         if len(gates) > MAX_GATES:
             return ANY
         states = (dict(zip(gates, bits, strict=True)) for bits in product((0, 1), repeat=len(gates)))
         return reduce(Range.hull, (self._with(a, state) for state in states))
 
-    def _with(self, a: Sum, gates: dict[str, int]) -> Range:
-        open_ = (t for t in a.terms if not any(gates.get(s.name) == 0 for s in signals_of(t)))
+    def _with(self, a: Sum, gates: dict[Identity, int]) -> Range:
+        open_ = (t for t in a.terms if not any(gates.get(s.of) == 0 for s in signals_of(t)))
         return sum((self._term(t, frozenset(gates)) for t in open_), start=ZERO)
 
-    def _term(self, term: Term, gates: frozenset[str]) -> Range:
+    def _term(self, term: Term, gates: frozenset[Identity]) -> Range:
         if term.scalars:
             return ANY
         found = point(self.constants.value(term.coefficient))
-        for signal, count in Counter(s for s in signals_of(term) if s.name not in gates).items():
-            found = found * FUNCTIONS["pow"](self.ranges.get(signal.name, _RANGES[signal.nature]), point(count))
+        for signal, count in Counter(s for s in signals_of(term) if s.of not in gates).items():
+            found = found * FUNCTIONS["pow"](self.ranges.get(signal.of, _RANGES[signal.nature]), point(count))
         return found
 
     def nature_of(self, a: Sum) -> Nature:

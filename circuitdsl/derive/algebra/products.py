@@ -13,7 +13,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from circuitdsl.derive.algebra import notation
 from circuitdsl.derive.algebra.constants import Constants, negative
+from circuitdsl.derive.algebra.letters import Identity, Made, Named, Part
 from circuitdsl.derive.algebra.polynomials import Known, affine, constant, signals_of
 from circuitdsl.derive.algebra.words import (
     Coefficient,
@@ -30,22 +32,12 @@ from circuitdsl.derive.algebra.words import (
     total,
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What a signal is made of: a function, its argument, and what else it takes (bounds, an exponent)."""
-
-    function: str
-    argument: Sum
-    others: tuple[Sum, ...] = ()
-
-
-Key = tuple[str, int]
+Key = tuple[Identity, int]
 
 
 def key(signal: Signal) -> Key:
     """What there is one signal of."""
-    return signal.name, signal.size
+    return signal.of, signal.size
 
 
 @dataclass(slots=True)
@@ -57,20 +49,21 @@ class Products(ABC):
     `plain`: functions stay as they are written, for showing."""
 
     constants: Constants
-    smooth: frozenset[str]
-    carriers: frozenset[str]
+    smooth: frozenset[Identity]
+    carriers: frozenset[Identity]
     plain: bool = False
-    aliases: dict[str, str] = field(default_factory=dict)  # "relu(h.basal)" -> "h"
+    aliases: dict[Identity, str] = field(default_factory=dict)  # relu(h.basal) -> h
     factors: dict[Key, tuple[Signal, Signal]] = field(default_factory=dict)  # z, sigmoid(z) of a rate that is both
-    wholes: dict[Key, tuple[str, Signal]] = field(default_factory=dict)  # that rate and z, by sigmoid(z)
+    wholes: dict[Key, tuple[Named, Signal]] = field(default_factory=dict)  # that rate and z, by sigmoid(z)
     signals: dict[Key, Signal] = field(default_factory=dict)
-    # by name and size: a function of a modulator, or of numbers, has the same name wherever it stands
+    # by size too: a function of a modulator, or of numbers, is the same wherever it stands
     slopes: dict[Key, tuple[str, Signal]] = field(default_factory=dict)  # of tanh and sigmoid, by their signals
     rectified: dict[Key, Signal] = field(default_factory=dict)  # relu(z), by z
-    bases: dict[Signal, str] = field(default_factory=dict)  # the name of z, by relu(z)
+    bases: dict[Signal, Signal] = field(default_factory=dict)  # z, by relu(z)
     made: dict[Key, Made] = field(default_factory=dict)
-    kinks: dict[str, Sum] = field(default_factory=dict)  # what has been taken as never exactly 0, as text
+    kinks: set[Made] = field(default_factory=set)  # what has been taken as never exactly 0
     steps: list[Key] = field(default_factory=list)  # those made by `step`, in the order in which they were met
+    zeros: dict[Key, Made] = field(default_factory=dict)  # 1[z > 0], by z
     openings: dict[Key, tuple[Signal, Coefficient] | None] = field(default_factory=dict)  # (z, t) of 1[z > t]
     known: Known = field(init=False)
 
@@ -85,18 +78,22 @@ class Products(ABC):
         self.steps.clear()
 
     def signal(
-        self, name: str, size: int, nature: Nature = Nature.ANY, *, random: bool = True,
-        gates: frozenset[str] = frozenset(), made: Made | None = None,
+        self, of: Identity, size: int, nature: Nature = Nature.ANY, *, random: bool = True,
+        gates: frozenset[Identity] = frozenset(), made: Made | None = None,
     ) -> Signal:  # fmt: skip
-        """The one signal of that name; what is known of it is what was known when it was first met."""
-        key = name, size
+        """The one signal that it is; what is known of it is what was known when it was first met."""
+        key = of, size
         if made is not None and key not in self.made:
             self.made[key] = made
             if made.function == "step":
                 self.steps.append(key)
         if key not in self.signals:
-            self.signals[key] = Signal(name=name, size=size, nature=nature, random=random, gates=gates)
+            self.signals[key] = notation.signal(of, size, nature, random=random, gates=gates)
         return self.signals[key]
+
+    def known_as(self, made: Made) -> Identity:
+        """A function, or the rate that is just this."""
+        return Named(self.aliases[made]) if made in self.aliases else made
 
     @abstractmethod
     def again(self, made: Made) -> Sum | None:
@@ -109,6 +106,12 @@ class Products(ABC):
     @abstractmethod
     def relu(self, p: Sum) -> Sum:
         """max(p, 0)."""
+
+    def above_zero(self, z: Signal) -> Made:
+        """The gate 1[z > 0], which need not have been met."""
+        if key(z) not in self.zeros:
+            self.zeros[key(z)] = Made("step", diagonal(z))
+        return self.zeros[key(z)]
 
     def mul(self, a: Sum, b: Sum) -> Sum:
         return self.reduced(times(a, b))
@@ -141,7 +144,7 @@ class Products(ABC):
         found = signals_of(term)
         if not found or (len(found) == 1 and not found[0].gates):
             return None
-        known = {s.name for s in found}.union(*(s.gates for s in found))
+        known = {s.of for s in found}.union(*(s.gates for s in found))
         for signal in found:
             rest = list(found)
             rest.remove(signal)
@@ -157,10 +160,10 @@ class Products(ABC):
 
     # ------------------------------------------------------------ gates
 
-    def _is_idle(self, gate: Signal, others: Iterable[str]) -> bool:
+    def _is_idle(self, gate: Signal, others: Iterable[Identity]) -> bool:
         """Whether a gate 1[z > t] is open wherever another one, 1[z > u] with u > t, is."""
         own = self._opening(key(gate))
-        found = [self._opening((name, gate.size)) for name in others] if own is not None else []
+        found = [self._opening((other, gate.size)) for other in others] if own is not None else []
         return any(own is not None and o is not None and o[0] == own[0] and self._above(o[1], own[1]) for o in found)
 
     def _above(self, a: Coefficient, b: Coefficient) -> bool:
@@ -175,16 +178,16 @@ class Products(ABC):
             self.openings[gate] = _opening_of(made.argument)
         return self.openings[gate]
 
-    def _gated(self, signal: Signal, rest: list[Signal], known: set[str]) -> Sum | None:
+    def _gated(self, signal: Signal, rest: list[Signal], known: set[Identity]) -> Sum | None:
         """What a signal is where the gates beside it are open; None where they tell nothing of it."""
-        if signal.nature is Nature.ANY and f"1[{signal.name} > 0]" in known:
+        if signal.nature is Nature.ANY and self.above_zero(signal) in known:
             return self.relu(diagonal(signal))
         for gate in rest:
             opening = self._opening(key(gate)) if gate.nature is Nature.GATE else None
             if opening is None or gate == signal:
                 continue
             z, at = opening
-            if z == signal and signal.nature is Nature.ANY and signal.name not in self.carriers:
+            if z == signal and signal.nature is Nature.ANY and signal.of not in self.carriers:
                 level = scaled(identity(signal.size), at)
                 return self.relu(diagonal(z) - level) + level
             new = self._within(signal, z, at) if self.constants.value(at) >= 0 else None
@@ -200,7 +203,7 @@ class Products(ABC):
         if made is None or signal.nature is Nature.GATE:
             return None
         argument = self._opened(made.argument, z, at)
-        return None if argument == made.argument else self.again(Made(made.function, argument, made.others))
+        return None if argument == made.argument else self.again(Made(made.function, argument, made.others, made.part))
 
     def _opened(self, a: Sum, z: Signal, at: Coefficient) -> Sum:
         """A polynomial where z > t >= 0."""
@@ -249,9 +252,9 @@ class Products(ABC):
                 parts = self.factors.get(key(product))
                 if parts is not None and parts[1] == signal:
                     return _without(rest, product), times(diagonal(parts[0]), squared)
-            name, z = self.wholes.get(key(signal), ("", signal))
-            if name and z in rest:
-                return _without(rest, z), diagonal(self.signal(name, signal.size, random=signal.random))
+            whole, z = self.wholes.get(key(signal), (None, signal))
+            if whole is not None and z in rest:
+                return _without(rest, z), diagonal(self.signal(whole, signal.size, random=signal.random))
         return self._of_exponential(signal, rest)
 
     def _of_exponential(self, exponential: Signal, rest: list[Signal]) -> tuple[list[Signal], Sum] | None:
@@ -263,12 +266,12 @@ class Products(ABC):
         for other in rest:
             z, sigmoid = self.factors.get(key(other), (None, other))  # h = z sigmoid(z)
             of = self.made.get(key(sigmoid))
-            if of is None or of.function not in ("sigmoid", "sigmoid′"):
+            if of is None or of.function != "sigmoid" or of.part is Part.RATIO:
                 continue
             same = made.argument == of.argument
             if not same and made.argument != -of.argument:
                 continue
-            if of.function == "sigmoid":
+            if of.part is Part.VALUE:
                 new = (e if same else one) - diagonal(sigmoid)
                 return _without(rest, other), new if z is None else times(diagonal(z), new)
             s, d = self.apply("sigmoid", [of.argument]), diagonal(other)
@@ -292,8 +295,8 @@ class Products(ABC):
             made = self.made.get(key(s))
             own = None if made is None else affine(made.argument)
             if key(s) in self.slopes and own is not None and own[1] == z and z.nature is Nature.ANY:
-                self.factors[name, found.rows] = z, s
-                self.wholes[key(s)] = name, z
+                self.factors[Named(name), found.rows] = z, s
+                self.wholes[key(s)] = Named(name), z
 
 
 def _opening_of(argument: Sum) -> tuple[Signal, Coefficient] | None:

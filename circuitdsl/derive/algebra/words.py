@@ -295,7 +295,7 @@ def synapses(a: Sum) -> int:
 
 
 def names(a: Sum) -> frozenset[str]:
-    """The names of all letters, those in expectations too."""
+    """The names that the circuit has for letters, those in expectations too."""
 
     def of(word: Word) -> Iterator[str]:
         for letter in word:
@@ -303,7 +303,8 @@ def names(a: Sum) -> frozenset[str]:
                 case Matrix(name=name) | Scalar(name=name):
                     yield name
                 case Column(signal) | Row(signal) | Diagonal(signal):
-                    yield signal.name
+                    if signal.value is not None:
+                        yield signal.value
                 case Expect(scalars, inner):
                     for each in (*scalars, inner):
                         yield from of(each)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from circuitdsl.derive.algebra.notation import signal_text, written
 from circuitdsl.derive.prove.hypotheses import (
     AtRest,
     Attracted,
@@ -38,17 +39,19 @@ LASTING = (OneHot, OffKink, Nonempty)
 @dataclass(frozen=True, slots=True, eq=False)
 class Assumed:
     """What a statement assumes: hypotheses of its `own`, and those of the statements that it stands on. Shared, so
-    that a chain of layers has as many as it has layers. `proved`: nothing is neglected; `lasting`: it holds in every
-    state; `rests`: it holds at rest."""
+    that a chain of layers has as many as it has layers. `empty`: there are none; `proved`: nothing is neglected;
+    `lasting`: it holds in every state; `rests`: it holds at rest."""
 
     own: tuple[Hypothesis, ...] = ()
     by: tuple[Assumed, ...] = ()
+    empty: bool = field(init=False)
     proved: bool = field(init=False)
     lasting: bool = field(init=False)
     rests: bool = field(init=False)
 
     def __post_init__(self) -> None:
         for name, found in (
+            ("empty", not self.own and all(b.empty for b in self.by)),
             ("proved", all(isinstance(h, PLAIN) for h in self.own) and all(b.proved for b in self.by)),
             ("lasting", all(isinstance(h, LASTING) for h in self.own) and all(b.lasting for b in self.by)),
             ("rests", any(isinstance(h, AtRest) for h in self.own) or any(b.rests for b in self.by)),
@@ -93,7 +96,7 @@ def of_relation(circuit: ir.Circuit, relation: Relation) -> Iterator[Hypothesis]
             for synapse in (one, two):
                 yield from at_rest(synapse)
     yield from relation.assumes
-    yield from map(MeanField, sorted(relation.gates))
+    yield from map(MeanField, relation.gates)
     yield from of_masks(circuit, relation.synapses)
 
 
@@ -124,7 +127,7 @@ def of_masks(circuit: ir.Circuit, synapses: Iterable[str]) -> Iterator[Hypothesi
 def of_units(units: Units) -> Iterator[Hypothesis]:
     """What the equations of units have been read with."""
     yield from map(OneHot, sorted(units.assumed))
-    yield from map(OffKink, sorted(units.arithmetic.kinks))
+    yield from map(OffKink, units.arithmetic.kinks)
 
 
 def unique(hypotheses: Iterable[Hypothesis]) -> tuple[Hypothesis, ...]:
@@ -134,4 +137,11 @@ def unique(hypotheses: Iterable[Hypothesis]) -> tuple[Hypothesis, ...]:
 
 @lru_cache(maxsize=1 << 16)  # a chain of layers asks for the same ones in each of them
 def _place(hypothesis: Hypothesis) -> tuple[object, ...]:
-    return type(hypothesis).__name__, natural(str(hypothesis))
+    match hypothesis:
+        case MeanField(gate=gate):
+            of = signal_text(gate)
+        case OffKink(kink=kink):
+            of = written(kink.argument)
+        case _:
+            of = str(hypothesis)
+    return type(hypothesis).__name__, natural(of)

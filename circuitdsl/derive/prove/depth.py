@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isclose
 
+from circuitdsl.derive.algebra.letters import Identity, Named, Signal
 from circuitdsl.derive.algebra.words import Coefficient, Column, Diagonal, Matrix, Sum
 from circuitdsl.derive.prove.relations import is_gate, without_gates
 from circuitdsl.derive.read.constraints import is_dense, is_free
@@ -58,9 +59,9 @@ def depth_conditions(symbols: Symbols, rules: Mapping[str, Drive | Unread]) -> t
     found: list[DepthCondition] = []
     for v in crossing.values():
         w = crossing.get((v.pre, v.signal))
-        if w is None or not symbols.is_hot(v.pre) or symbols.is_hot(w.pre):
+        if w is None or not v.hears_error or w.hears_error:
             continue
-        f, b = laterals.get((v.post, v.signal)), laterals.get((w.post, v.pre))
+        f, b = laterals.get((Named(v.post), v.signal)), laterals.get((Named(w.post), v.pre))
         if f is not None and b is not None and (v.through, w.through) == (f.synapse, b.synapse):
             condition = _condition(symbols, v, f, w, b)
             found += [] if condition is None else [condition]
@@ -69,13 +70,15 @@ def depth_conditions(symbols: Symbols, rules: Mapping[str, Drive | Unread]) -> t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Read:
-    """A drive `gain * (through signal) pre^T`, gates left out; `post`: the population that its synapse drives."""
+    """A drive `gain * (through signal) pre^T`, gates left out; `post`: the population that its synapse drives.
+    `hears_error`: the error reaches `pre`."""
 
     synapse: str
     post: str
     through: str | None
-    signal: str
-    pre: str
+    signal: Identity
+    pre: Identity
+    hears_error: bool
     gamma: Coefficient
     gated: bool
 
@@ -92,12 +95,13 @@ def _read(symbols: Symbols, rule: Drive | Unread) -> _Read | None:
     if gain.number <= 0:
         return None
     return _Read(
-        synapse=rule.synapse, post=symbols.circuit.synapses[rule.synapse].post, through=credit[1], signal=credit[2],
-        pre=pre[2], gamma=rule.decay * gain.inverse(), gated=any(is_gate(x) for x in rule.shown[0].terms[0].word),
+        synapse=rule.synapse, post=symbols.circuit.synapses[rule.synapse].post, through=credit[1], signal=credit[2].of,
+        pre=pre[2].of, hears_error=symbols.is_hot(pre[2].value), gamma=rule.decay * gain.inverse(),
+        gated=any(is_gate(x) for x in rule.shown[0].terms[0].word),
     )  # fmt: skip
 
 
-def _plain(a: Sum) -> tuple[Coefficient, str | None, str] | None:
+def _plain(a: Sum) -> tuple[Coefficient, str | None, Signal] | None:
     """A column that is a number times a signal, or times a matrix and a signal, gates left out."""
     bare = without_gates(a)
     if len(bare.terms) != 1 or bare.terms[0].scalars:
@@ -105,11 +109,11 @@ def _plain(a: Sum) -> tuple[Coefficient, str | None, str] | None:
     number = bare.terms[0].coefficient
     match bare.terms[0].word:
         case (Column(signal),):
-            return number, None, signal.name
+            return number, None, signal
         case (Matrix(transposed=False) as matrix, Column(signal)):
-            return number, matrix.name, signal.name
+            return number, matrix.name, signal
         case (Diagonal(signal=own), Column(signal)) if own.weight:
-            return number, own.name, signal.name
+            return number, own.value, signal
         case _:
             return None
 

@@ -20,9 +20,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 
+from circuitdsl.derive.algebra import notation
 from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.comparison import is_positive_diagonal
-from circuitdsl.derive.algebra.notation import Notation
+from circuitdsl.derive.algebra.letters import ONES, Identity, Whole
 from circuitdsl.derive.algebra.products import key
 from circuitdsl.derive.algebra.words import (
     UNIT,
@@ -81,7 +82,7 @@ class Dual:
     over: Sum
     squares: Squares
     invertible: bool
-    gates: frozenset[str] = frozenset()
+    gates: frozenset[Identity] = frozenset()
 
     @property
     def is_diagonal(self) -> bool:
@@ -104,7 +105,7 @@ def duals(quotient: Quotient, symbols: Symbols, *, mean_field: bool) -> list[Dua
     return found
 
 
-def _dual(front: Sum, back: Sum, gates: frozenset[str], symbols: Symbols) -> Dual | None:
+def _dual(front: Sum, back: Sum, gates: frozenset[Identity], symbols: Symbols) -> Dual | None:
     if not front.terms or not back.terms or back.rows != back.cols:
         return None
     simplex = _softmaxes(back, symbols)
@@ -122,11 +123,11 @@ def _dual(front: Sum, back: Sum, gates: frozenset[str], symbols: Symbols) -> Dua
     return Dual(factor, k, over, strict or proof, strict is not None, gates)
 
 
-def _softmaxes(a: Sum, symbols: Symbols) -> frozenset[str]:
+def _softmaxes(a: Sum, symbols: Symbols) -> frozenset[Identity]:
     """The signals that are >= 0 and add up to 1."""
     made = symbols.opened.arithmetic.made
     signals = {x.signal for t in a.terms for x in t.word if isinstance(x, Column)}
-    return frozenset(s.name for s in signals if key(s) in made and made[key(s)].function == "softmax")
+    return frozenset(s.of for s in signals if key(s) in made and made[key(s)].function == "softmax")
 
 
 # ---------------------------------------------------------------- dividing
@@ -183,7 +184,7 @@ def _ends(a: Sum) -> list[Signal]:
     """The signals that the first word's last run has."""
     runs = blocks(a.terms[0].word) if a.terms else []
     last = map(as_diagonal, runs[-1]) if runs and end_of_run(runs[-1][-1]) == "column" else ()
-    return [x.signal for x in last if isinstance(x, Diagonal) and x.signal.name != "1"]
+    return [x.signal for x in last if isinstance(x, Diagonal) and x.signal.of is not ONES]
 
 
 def _before(a: Sum, signal: Signal) -> Sum | None:
@@ -248,7 +249,7 @@ def _separate(number: Word) -> list[Word]:
         return [number]
     unit = Row(ones(1))
     signals = [x.signal for x in number if isinstance(x, Row | Diagonal | Column)]
-    return [(unit, Column(s)) for s in signals if s.name != "1"]
+    return [(unit, Column(s)) for s in signals if s.of is not ONES]
 
 
 def _without_common(a: Sum, b: Sum) -> tuple[Sum, Sum] | None:
@@ -284,10 +285,10 @@ def _weights(term: Term, symbols: Symbols) -> Sum | None:
         return None
     front, word = term.word[:start], term.word[start:]
     nature, sign = _nature(word, symbols)
-    shown = Notation().plain(word[:-1] if word[-1] == Column(ones(1)) else word)
+    bare = word[:-1] if word[-1] == Column(ones(1)) else word
     random = any(map(varies, word))
     size = word[0].rows if isinstance(word[0], Matrix) else 0
-    signal = Signal(name=f"|{shown}|" if sign < 0 else shown, size=size, nature=nature, random=random)
+    signal = notation.signal(Whole(bare, turned=sign < 0), size, nature, random=random)
     raw = (term.coefficient * Coefficient(Fraction(sign)), term.scalars, (*front, Diagonal(signal), Column(ones(size))))
     return make_sum(size, UNIT, [raw])
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
+from circuitdsl.derive.algebra.letters import Signal
 from circuitdsl.derive.algebra.words import Sum
 from circuitdsl.derive.prove.assumptions import Assumed
 from circuitdsl.derive.prove.depth import DepthCondition
@@ -77,7 +78,7 @@ class Finding:
     reasons: tuple[Reason, ...] = field(default=(), repr=False)
     drive: Drive | Unread | None = field(default=None, repr=False)
     delta: Sum | None = field(default=None, repr=False)
-    delta_name: str | None = None
+    delta_signal: Signal | None = field(default=None, repr=False)
     form: Form | None = field(default=None, repr=False)
     pre: Form | None = field(default=None, repr=False)
     dual: Dual | None = field(default=None, repr=False)

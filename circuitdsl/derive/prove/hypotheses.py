@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from circuitdsl.derive.algebra.letters import Identity, Made
 from circuitdsl.derive.algebra.words import Coefficient
+from circuitdsl.graph import ir
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -55,11 +57,11 @@ class Nonempty:
     synapse: str
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class MeanField:
     """A gate (of the postsynaptic neuron itself) is independent of the signals that it gates, and open at times."""
 
-    gate: str
+    gate: Identity
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -124,19 +126,19 @@ class ManyDraws:
     population: str
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Open:
     """A factor of a rule that depends on its own weight is not 0 for all weights of a synapse."""
 
     synapse: str
-    factor: str
+    factor: ir.Expr
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class OffKink:
-    """What is written is never exactly 0 in a unit, where gates of either side would differ."""
+    """A polynomial of units is never exactly 0 in a unit, where gates of either side would differ."""
 
-    signal: str
+    kink: Made
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -6,12 +6,15 @@ dendrites that the loss reaches first on the way up. They are the same whatever 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from circuitdsl.derive.algebra import notation
 from circuitdsl.derive.algebra.arithmetic import NotLinear
+from circuitdsl.derive.algebra.letters import Adjoint, Delta, Identity, Signal
 from circuitdsl.derive.algebra.obstacles import NoWayNow
-from circuitdsl.derive.algebra.words import Column, Signal, Sum, Term, column
+from circuitdsl.derive.algebra.words import Column, Sum, Term, column
 from circuitdsl.derive.prove.matching import leading
 from circuitdsl.derive.read.symbols import Symbols
 from circuitdsl.graph import ir
@@ -20,14 +23,13 @@ from circuitdsl.twin.adjoints import adjoint_name
 
 @dataclass(slots=True)
 class Levels:
-    """The levels of one circuit, made from the loss downwards. `origins`: the dendrite of a δ, by its name; `below`:
-    the dendrites whose level ends with a δ."""
+    """The levels of one circuit, made from the loss downwards. `below`: the dendrites whose level ends
+    with a signal."""
 
     symbols: Symbols
     sums: dict[str, Sum] = field(default_factory=dict)
     deltas: dict[str, Signal] = field(default_factory=dict)
-    origins: dict[str, str] = field(default_factory=dict)
-    below: dict[str, list[str]] = field(default_factory=dict)
+    below: dict[Identity | None, list[str]] = field(default_factory=dict)
     alike: dict[Sum, Signal] = field(default_factory=dict)
     ranks: dict[str, int] = field(init=False)  # the order of the circuit's values
 
@@ -35,7 +37,7 @@ class Levels:
         """Each level after those above it, so that no way is too long to follow."""
         self.ranks = {name: i for i, name in enumerate(self.symbols.circuit.values)}
         for adjoint in self.symbols.circuit.reverse:
-            dendrite = _dendrite_of(adjoint)
+            dendrite = self.symbols.circuit.values[adjoint].of
             if dendrite is not None and self._is_dendrite(dendrite):
                 with suppress(NotLinear):
                     self.delta(dendrite)
@@ -47,18 +49,18 @@ class Levels:
             if level not in self.alike:
                 gates = [leading(t.word) for t in level.terms]
                 common = frozenset.intersection(*gates) if gates else frozenset()
-                self.alike[level] = Signal(name=self._delta_name(dendrite), size=level.rows, gates=common)
-                self.origins[self.alike[level].name] = dendrite
+                of = Delta(dendrite, self._shown(dendrite))
+                self.alike[level] = notation.signal(of, level.rows, gates=common)
             self.deltas[dendrite] = self.alike[level]
         return self.deltas[dendrite]
 
-    def _delta_name(self, dendrite: str) -> str:
-        """δ_h; with the dendrite, where several of h's have a gradient."""
+    def _shown(self, dendrite: str) -> str:
+        """The h of δ_h; with the dendrite, where several of h's have a gradient."""
         circuit = self.symbols.circuit
         population = circuit.values[dendrite].population
         assert population is not None
         learning = [d for d in circuit.populations[population].dendrites if adjoint_name(d) in circuit.values]
-        return f"δ_{population}" if len(learning) == 1 else f"δ_{dendrite}"
+        return population if len(learning) == 1 else dendrite
 
     def level(self, dendrite: str) -> Sum:
         """δ of a dendrite by the δ of those above it. Raises NotLinear."""
@@ -77,29 +79,38 @@ class Levels:
         return self.symbols.column(self.symbols.opened.read(read, size), self._expand)
 
     def _expand(self, carrier: Signal) -> Sum:
-        dendrite = _dendrite_of(carrier.name)
-        if dendrite is not None and self._is_dendrite(dendrite):
-            return -column(self.delta(dendrite))
-        if self.symbols.is_driven(carrier.name):
-            if not carrier.name.startswith("d("):
-                return self.symbols.expanded(carrier)
-            return self.symbols.driven(carrier.name, self._source, self._expand, self.symbols.opened)
-        return column(carrier)
+        if isinstance(carrier.of, Adjoint) and self._is_dendrite(carrier.of.of):
+            return -column(self.delta(carrier.of.of))
+        read = self.symbols.value_of(carrier.value)
+        if read is not None and read.kind is ir.Kind.ADJOINT and read.currents:
+            return self.symbols.driven(read.name, self._source, self._expand, self.symbols.opened)
+        return self.symbols.expanded(carrier)
 
     def _is_dendrite(self, name: str) -> bool:
         value = self.symbols.circuit.values.get(name)
         return value is not None and value.kind is ir.Kind.DENDRITE
 
 
-def _dendrite_of(adjoint: str) -> str | None:
-    return adjoint[2:-1] if adjoint.startswith("d(") and adjoint.endswith(")") else None
+#: What a word ends with; None if that is no signal.
+Tail = Identity | None
 
 
-def tails(a: Sum) -> frozenset[str]:
+def tails(a: Sum) -> frozenset[Tail]:
     """The signals with which the words of a column end."""
     return frozenset(tail(t) for t in a.terms)
 
 
-def tail(term: Term) -> str:
+def in_order(ends: Iterable[Tail]) -> list[Tail]:
+    """By how they are written."""
+    found = list(ends)
+    return found if len(found) < 2 else sorted(found, key=lambda of: "" if of is None else notation.signal_text(of))
+
+
+def tail(term: Term) -> Tail:
     last = term.word[-1] if term.word else None
-    return last.signal.name if isinstance(last, Column) else ""
+    return last.signal.of if isinstance(last, Column) else None
+
+
+def dendrite_of(of: Tail) -> str | None:
+    """The dendrite whose δ it is."""
+    return of.dendrite if isinstance(of, Delta) else None

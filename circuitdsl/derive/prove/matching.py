@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from circuitdsl.derive.algebra.comparison import is_positive_diagonal, ratio, strip_suffix
 from circuitdsl.derive.algebra.constants import Constants, negative
+from circuitdsl.derive.algebra.letters import Identity
 from circuitdsl.derive.algebra.words import (
     UNIT,
     Coefficient,
@@ -43,7 +44,7 @@ class Form:
     h: Sum
     over: Sum
     squares: Squares
-    gates: frozenset[str] = frozenset()
+    gates: frozenset[Identity] = frozenset()
 
     @property
     def mean_field(self) -> bool:
@@ -89,12 +90,12 @@ def sides(quotient: Quotient, dropped: bool) -> tuple[Sum, Sum] | None:
     return (without_gates(quotient.front), without_gates(quotient.back)) if same else None
 
 
-def dropped_gates(quotient: Quotient, dropped: bool) -> frozenset[str]:
+def dropped_gates(quotient: Quotient, dropped: bool) -> frozenset[Identity]:
     """The gates that stand in front on either side, if they are `dropped`."""
     return gates_in(quotient.front) | gates_in(quotient.back) if dropped else frozenset()
 
 
-def _form(front: Sum, back: Sum, gates: frozenset[str], constants: Constants | None) -> Form | None:
+def _form(front: Sum, back: Sum, gates: frozenset[Identity], constants: Constants | None) -> Form | None:
     if not front.terms or not back.terms:
         return None
     signed = with_sign(front, constants)
@@ -112,7 +113,7 @@ def _form(front: Sum, back: Sum, gates: frozenset[str], constants: Constants | N
 
 
 def with_sign(
-    a: Sum, constants: Constants | None, simplex: frozenset[str] = frozenset()
+    a: Sum, constants: Constants | None, simplex: frozenset[Identity] = frozenset()
 ) -> tuple[Coefficient, Sum, Squares] | None:
     """(c, h, squares) with a = c h, h a sum of squares, not 0 (as far as words tell); see `squares`."""
     first = a.terms[0].coefficient
@@ -199,10 +200,10 @@ def same_gates(quotient: Quotient) -> bool:
         return False
     (lead,) = leads
     letters = [x for a in (quotient.front, quotient.back) for t in a.terms for x in t.word]
-    return all(x.signal.name in lead for x in letters if isinstance(x, Diagonal) and is_gate(x))
+    return all(x.signal.of in lead for x in letters if isinstance(x, Diagonal) and is_gate(x))
 
 
-def _leads(word: Word, tail: Sum) -> frozenset[str]:
+def _leads(word: Word, tail: Sum) -> frozenset[Identity]:
     """The gates that `word tail` begins with."""
     if any(isinstance(x, Matrix) for x in word):
         return leading(word)
@@ -210,13 +211,13 @@ def _leads(word: Word, tail: Sum) -> frozenset[str]:
     return leading(word) | frozenset.intersection(*inner)
 
 
-def leading(word: Word) -> frozenset[str]:
+def leading(word: Word) -> frozenset[Identity]:
     """The gates that a column begins with, those of its signal included."""
-    found: set[str] = set()
+    found: set[Identity] = set()
     for letter in word:
         match letter:
             case Diagonal(signal) | Column(signal):
-                found |= signal.gates | ({signal.name} if signal.nature is Nature.GATE else set())
+                found |= signal.gates | ({signal.of} if signal.nature is Nature.GATE else set())
             case _:
                 break
     return frozenset(found)

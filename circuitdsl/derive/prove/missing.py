@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from circuitdsl.derive.algebra.comparison import ratio, strip_prefix, up_to_factor
+from circuitdsl.derive.algebra.letters import Identity
+from circuitdsl.derive.algebra.notation import signal_text
 from circuitdsl.derive.algebra.words import (
     Column,
     Diagonal,
@@ -76,7 +78,7 @@ class Search:
 def missing(search: Search, drive: Drive, dendrite: str) -> Lack:
     """Why the credit of a rule is not seen to be the gradient at its dendrite."""
     if search.transport.seen(drive.signal, dendrite):
-        return LostGates(tuple(sorted(search.transport.lost_gates(drive.signal, dendrite))))
+        return LostGates(_in_order(search.transport.lost_gates(drive.signal, dendrite)))
     credit, grounds = search.transport.reduced(drive.signal)
     explained = frozenset(n for r in grounds.all_relations() for n in names(r.left))
     delta, _ = search.transport.gradient(dendrite)
@@ -98,6 +100,10 @@ def missing(search: Search, drive: Drive, dendrite: str) -> Lack:
     if words and stray and not lost:
         return OtherPart("credit", _part(credit, stray))
     return NoMultiple(credit, delta, alone=False)
+
+
+def _in_order(signals: Iterable[Identity]) -> tuple[Identity, ...]:
+    return tuple(sorted(signals, key=signal_text))
 
 
 def _is_offset(term: Term) -> bool:
@@ -151,7 +157,7 @@ def _of_one_word(search: Search, credit: Sum, delta: Sum, unexplained: Matrix | 
     held = {x.signal for x in blocks(credit.terms[0].word)[0] if isinstance(x, Diagonal | Column)}
     lost = [x for t in back.terms for x in t.word if isinstance(x, Diagonal) and x.signal not in held]
     if wrong is None and lost and _leads(back):
-        return Factors("lacks", (lost[0].signal.name,))
+        return Factors("lacks", (lost[0].signal.of,))
     if wrong is None:
         return None
     if wanted is None and plain_factor(back) is not None and _first_matrix(head) is not None:
@@ -167,11 +173,11 @@ def _by_factors(front: Sum, back: Sum) -> Factors | None:
     matrices = [[x for x in word if isinstance(x, Matrix)] for word in (one, two)]
     if matrices[0] != matrices[1] or not matrices[0]:
         return None
-    signals = [Counter(x.signal.name for x in word if isinstance(x, Diagonal)) for word in (one, two)]
+    signals = [Counter(x.signal.of for x in word if isinstance(x, Diagonal)) for word in (one, two)]
     lost, stray = signals[1] - signals[0], signals[0] - signals[1]
     if lost:
-        return Factors("lacks", tuple(sorted(lost)))
-    return Factors("has", tuple(sorted(stray))) if stray else None
+        return Factors("lacks", _in_order(lost))
+    return Factors("has", _in_order(stray)) if stray else None
 
 
 def _leads(back: Sum) -> bool:
@@ -187,7 +193,7 @@ def _broken(search: Search, letter: Matrix, wanted: Matrix | None) -> Broken:
     """Weights on the way down that do not become those of the way up."""
     synapse = search.symbols.circuit.synapses[letter.name]
     return Broken(
-        dendrite=synapse.dendrite.removeprefix(f"{synapse.post}."), population=synapse.post,
+        dendrite=synapse.dendrite, population=synapse.post,
         source=synapse.source.value, synapse=synapse.name,
         goal=None if wanted is None else Goal(wanted.name, wanted.transposed),
         by=_why_not(search, letter.name, wanted),

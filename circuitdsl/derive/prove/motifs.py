@@ -19,12 +19,12 @@ from functools import cached_property
 from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.comparison import ratio
 from circuitdsl.derive.algebra.constants import sign
+from circuitdsl.derive.algebra.letters import Named, Signal, named
 from circuitdsl.derive.algebra.polynomials import signals_of_sum
 from circuitdsl.derive.algebra.products import key
 from circuitdsl.derive.algebra.words import (
     UNIT,
     Coefficient,
-    Signal,
     Sum,
     Term,
     column,
@@ -155,16 +155,16 @@ def _following_each_other(symbols: Symbols, sides: Sequence[Side]) -> Iterator[t
 
 
 def _made_of(symbols: Symbols, poly: Sum) -> set[str]:
-    """The names of all signals that a polynomial is made of, those within functions too."""
-    found: set[str] = set()
+    """The names of all values of the circuit that a polynomial is made of, those within functions too."""
+    found: set[Signal] = set()
     waiting = signals_of_sum(poly)
     while waiting:
         signal = waiting.pop()
-        made = symbols.opened.arithmetic.made.get(key(signal)) if signal.name not in found else None
-        found.add(signal.name)
+        made = symbols.opened.arithmetic.made.get(key(signal)) if signal not in found else None
+        found.add(signal)
         if made is not None:
-            waiting += [s for a in (made.argument, *made.others) for s in signals_of_sum(a)]
-    return found
+            waiting += [s for a in made.arguments for s in signals_of_sum(a)]
+    return {s.value for s in found if s.value is not None}
 
 
 def _judged(symbols: Symbols, x: Side, y: Side, brought: _Brought) -> _Judged | None:
@@ -205,8 +205,7 @@ def _shown(symbols: Symbols, poly: Sum, side: Side) -> Sum:
     value = symbols.circuit.values[neuron]
     rate = symbols.opened.read(ir.Read(span=value.span, value=neuron, axis=ir.Axis.OWN), value.size)
     factor = ratio(poly, rate)
-    named = column(Signal(name=neuron, size=value.size))
-    return _as_column(poly) if factor is None else scaled(named, factor)
+    return _as_column(poly) if factor is None else scaled(column(named(neuron, value.size)), factor)
 
 
 def _as_column(poly: Sum) -> Sum:
@@ -215,7 +214,7 @@ def _as_column(poly: Sum) -> Sum:
 
 def _potential_of(symbols: Symbols, side: Side) -> Sum:
     size = symbols.circuit.values[side.dendrite].size
-    return diagonal(symbols.opened.arithmetic.signal(side.dendrite, size))
+    return diagonal(symbols.opened.arithmetic.signal(Named(side.dendrite), size))
 
 
 # ---------------------------------------------------------------- quadratic relations

@@ -368,7 +368,7 @@ def _noisy_pair(term: Term, noise: frozenset[str]) -> tuple[int, bool] | None:
     """Where the two noises of a term stand, beside each other and between weights only, and whether they are one."""
     signals = [(i, x) for i, x in enumerate(term.word) if not isinstance(x, Matrix)]
     match signals:
-        case [(at, Column(one)), (_, Row(two))] if not term.scalars and {one.name, two.name} <= noise:
+        case [(at, Column(one)), (_, Row(two))] if not term.scalars and {one.value, two.value} <= noise:
             return at, one == two
         case _:
             return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from circuitdsl.derive.algebra.letters import Identity, Signal
 from circuitdsl.derive.algebra.obstacles import Obstacle, Uneven
 from circuitdsl.derive.algebra.words import Coefficient, Sum
 from circuitdsl.derive.prove.dual import Dual
@@ -138,7 +139,7 @@ Break = StaysFixed | RuleUnread | NothingPulls | OtherDrives | Apart
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broken:
-    """The `dendrite` of `population` is driven by `source` through weights that do not become their goal."""
+    """The `dendrite`, one of `population`, is driven by `source` through weights that do not become their goal."""
 
     dendrite: str
     population: str
@@ -155,7 +156,7 @@ class Broken:
 class LostGates:
     """The credit is the gradient but for gates that can be dropped only where it has them too."""
 
-    gates: tuple[str, ...]
+    gates: tuple[Identity, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,7 @@ class Factors:
     """The credit lacks factors of the gradient, or has some that the gradient has not."""
 
     has: Literal["lacks", "has"]
-    names: tuple[str, ...]
+    signals: tuple[Identity, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,7 +341,7 @@ class CreditIs:
 
     form: Form
     pre: Form
-    delta: str
+    delta: Signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,7 +349,7 @@ class GradientIs:
     """The gradient, `delta`, is a positive matrix times the credit."""
 
     dual: Dual
-    delta: str
+    delta: Signal
 
 
 @dataclass(frozen=True, slots=True)

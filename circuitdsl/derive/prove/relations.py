@@ -22,6 +22,7 @@ from typing import Literal
 
 from circuitdsl.derive.algebra.comparison import may_end_with, strip_suffix, substitute
 from circuitdsl.derive.algebra.constants import Constants
+from circuitdsl.derive.algebra.letters import Identity
 from circuitdsl.derive.algebra.polynomials import signals_of_sum
 from circuitdsl.derive.algebra.words import (
     UNIT,
@@ -67,7 +68,7 @@ class Relation:
     factor: Coefficient
     holds: Literal["tied", "exact", "attracted", "slow", "rest"]
     rate: Coefficient | None
-    gates: frozenset[str] = frozenset()
+    gates: frozenset[Identity] = frozenset()
     diagonal: bool = False
     bounded: bool = False
     synapses: tuple[str, str]
@@ -187,9 +188,9 @@ def is_gate(letter: Letter) -> bool:
     return isinstance(letter, Diagonal) and letter.signal.nature is Nature.GATE and letter.signal.random
 
 
-def gates_in(a: Sum) -> frozenset[str]:
-    """The names of the gates that `without_gates` leaves out."""
-    return frozenset(x.signal.name for t in a.terms for x in t.word if isinstance(x, Diagonal) and is_gate(x))
+def gates_in(a: Sum) -> frozenset[Identity]:
+    """The gates that `without_gates` leaves out."""
+    return frozenset(x.signal.of for t in a.terms for x in t.word if isinstance(x, Diagonal) and is_gate(x))
 
 
 def _are_own(search: _Search, drive: Drive, a: Sum) -> bool:

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.constants import sign
+from circuitdsl.derive.algebra.letters import Identity, named
 from circuitdsl.derive.algebra.polynomials import signals_of_sum
 from circuitdsl.derive.algebra.words import (
     Coefficient,
@@ -125,7 +126,7 @@ class _Equation:
 
     synapse: str
     right: Sum
-    gates: frozenset[str]
+    gates: frozenset[Identity]
 
 
 def _equations(symbols: Symbols, drives: Sequence[Drive]) -> dict[str, _Equation]:
@@ -157,8 +158,8 @@ def _in_equation(symbols: Symbols, drive: Drive) -> set[str]:
     seen: set[str] = set()
     waiting = signals_of_sum(drive.signal)
     while waiting:
-        name = waiting.pop().name
-        if name in seen or not symbols.is_driven(name):
+        name = waiting.pop().value
+        if name is None or name in seen or not symbols.is_driven(name):
             continue
         seen.add(name)
         value = symbols.circuit.values[name]
@@ -198,11 +199,12 @@ def _by_source(symbols: Symbols) -> Expand:
     names = {d: p for p in symbols.circuit.populations for d in _repeated(symbols, p)}
 
     def opened(carrier: Signal) -> Sum:
-        if carrier.name in names and not symbols.is_hot(carrier.name):
-            return column(Signal(name=names[carrier.name], size=carrier.size))
-        if not symbols.is_driven(carrier.name):
+        name = carrier.value
+        if name in names and not symbols.is_hot(name):
+            return column(named(names[name], carrier.size))
+        if name is None or not symbols.is_driven(name):
             return column(carrier)
-        return symbols.driven(carrier.name, symbols.named, opened, symbols.opened)
+        return symbols.driven(name, symbols.named, opened, symbols.opened)
 
     return opened
 
@@ -368,8 +370,8 @@ def _silence(drive: Drive, values: Mapping[str, tuple[Collapse, ...]]) -> tuple[
 def _of_terms(poly: Sum, values: Mapping[str, tuple[Collapse, ...]]) -> tuple[Collapse, ...]:
     found: list[Collapse] = []
     for term in poly.terms:
-        names = [x.signal.name for x in term.word if isinstance(x, Diagonal | Column)]
-        first = next((name for name in names if name in values), None)
+        names = [x.signal.value for x in term.word if isinstance(x, Diagonal | Column)]
+        first = next((name for name in names if name is not None and name in values), None)
         if first is None:
             return ()
         found += values[first]

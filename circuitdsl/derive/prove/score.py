@@ -14,6 +14,7 @@ from fractions import Fraction
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.comparison import ratio
+from circuitdsl.derive.algebra.letters import Identity, Named
 from circuitdsl.derive.algebra.polynomials import lone_signal, signals_of
 from circuitdsl.derive.algebra.words import Coefficient, Scalar, Signal, Sum, diagonal, scaled, zero
 from circuitdsl.derive.prove.hypotheses import ManyDraws
@@ -34,7 +35,7 @@ class Score:
     the number between that and the negative gradient of the loss, None where the loss is another function."""
 
     draw: str
-    probability: str
+    probability: Identity
     reward: str
     scored: bool
     factor: Coefficient | None
@@ -58,14 +59,14 @@ def score_of(symbols: Symbols, synapse: ir.Synapse, drive: Drive) -> Score | Non
         except NotLinear:
             return None
         probability = lone_signal(p)
-        found = None if probability is None else _by_reward(drive.signal, draw.name, probability.name)
+        found = None if probability is None else _by_reward(drive.signal, Named(draw.name), probability.of)
         if found is None or probability is None:
             continue
         reward, scored, number = found
         if not _sees_draw_only(circuit, reward, draw.name, synapse.dendrite):
             continue
         return Score(
-            draw=draw.name, probability=probability.name, reward=reward, scored=scored,
+            draw=draw.name, probability=probability.of, reward=reward, scored=scored,
             factor=_by_loss(symbols, reward, draw.name, probability, number), assumes=ManyDraws(synapse.post),
         )  # fmt: skip
     return None
@@ -118,15 +119,15 @@ def _is_uniform(expr: ir.Expr) -> bool:
 # ---------------------------------------------------------------- the rule
 
 
-def _by_reward(signal: Sum, draw: str, probability: str) -> tuple[str, bool, Coefficient] | None:
+def _by_reward(signal: Sum, draw: Identity, probability: Identity) -> tuple[str, bool, Coefficient] | None:
     """(R, whether p is subtracted, c) of the credits `c R (draw - p)` and `c R draw`."""
-    numbers: dict[str, Coefficient] = {}
+    numbers: dict[Identity, Coefficient] = {}
     rewards = set()
     for term in signal.terms:
         found = signals_of(term)
-        if len(found) != 1 or len(term.scalars) != 1 or found[0].name in numbers:
+        if len(found) != 1 or len(term.scalars) != 1 or found[0].of in numbers:
             return None
-        numbers[found[0].name] = term.coefficient
+        numbers[found[0].of] = term.coefficient
         rewards.add(term.scalars[0])
     if len(rewards) != 1 or not numbers.keys() <= {draw, probability} or draw not in numbers:
         return None
@@ -161,11 +162,11 @@ def _by_loss(symbols: Symbols, reward: str, draw: str, probability: Signal, numb
     lost = _summed(symbols, loss.expr, probability.size, set())
     if rewarded is None or lost is None:
         return None
-    if any([s.name for s in signals_of(t)].count(draw) > 1 for t in rewarded.terms):
+    if any([s.of for s in signals_of(t)].count(Named(draw)) > 1 for t in rewarded.terms):
         return None  # the mean of a product of draws is no product of probabilities
 
     def mean(signal: Signal) -> Sum | None:
-        return diagonal(probability) if signal.name == draw else None
+        return diagonal(probability) if signal.of == Named(draw) else None
 
     return ratio(scaled(symbols.opened.arithmetic.substituted(rewarded, mean), number), -lost)
 

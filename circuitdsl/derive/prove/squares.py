@@ -16,17 +16,18 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 
+from circuitdsl.derive.algebra import notation
 from circuitdsl.derive.algebra.comparison import is_positive, is_positive_diagonal
 from circuitdsl.derive.algebra.constants import Constants, fraction
 from circuitdsl.derive.algebra.gram import Entry, Equation, factored
 from circuitdsl.derive.algebra.halves import Half, Middle, Params, half_words, square_of
+from circuitdsl.derive.algebra.letters import Drawn, Identity
 from circuitdsl.derive.algebra.words import (
     Coefficient,
     Column,
     Diagonal,
     Expect,
     Row,
-    Signal,
     Sum,
     Word,
     coefficient,
@@ -89,7 +90,7 @@ class Squares:
         return found
 
 
-def squares(h: Sum, constants: Constants | None = None, simplex: frozenset[str] = frozenset()) -> Squares | None:
+def squares(h: Sum, constants: Constants | None = None, simplex: frozenset[Identity] = frozenset()) -> Squares | None:
     """The symmetric part of `h` as a sum of squares, if one is found. Params are positive numbers of any size; with
     `constants`, also those that they have. `simplex`: signals whose entries are >= 0 and add up to 1."""
     if h.rows != h.cols:
@@ -110,7 +111,7 @@ def semidefinite(h: Sum, constants: Constants | None = None) -> bool:
     return squares(h, constants) is not None
 
 
-def definite(h: Sum, constants: Constants | None = None, simplex: frozenset[str] = frozenset()) -> Squares | None:
+def definite(h: Sum, constants: Constants | None = None, simplex: frozenset[Identity] = frozenset()) -> Squares | None:
     """Squares of which one is a positive diagonal: then `x^T h x > 0` for every x but 0."""
     found = squares(h, constants, simplex)
     if found is None or found.is_definite:
@@ -145,19 +146,15 @@ def _with_numbers(h: Sum, constants: Constants) -> Sum:
     return make_sum(h.rows, h.cols, [(number(t.coefficient), t.scalars, t.word) for t in h.terms])
 
 
-#: Before the name of a signal p of positive entries that add up to 1: a unit drawn with these probabilities, minus p.
-DRAWN = "a unit drawn by "
-
-
-def _with_draws(h: Sum, simplex: frozenset[str]) -> Sum:
+def _with_draws(h: Sum, simplex: frozenset[Identity]) -> Sum:
     """`p p^T = diag(p) - C` with the covariance C of a unit that is drawn with the probabilities p."""
     result = zero(h.rows, h.cols)
     for term in h.terms:
         found = Sum(h.rows, h.cols, (term,))
         for i, letter in enumerate(term.word[:-1]):
-            if isinstance(letter, Column) and letter.signal.name in simplex and term.word[i + 1] == Row(letter.signal):
+            if isinstance(letter, Column) and letter.signal.of in simplex and term.word[i + 1] == Row(letter.signal):
                 before, after = term.word[:i], term.word[i + 2 :]
-                drawn = Signal(name=DRAWN + letter.signal.name, size=letter.signal.size)
+                drawn = notation.signal(Drawn(letter.signal.of), letter.signal.size)
                 covariance = Expect((), (Column(drawn), Row(drawn)))
                 minus = Coefficient(-term.coefficient.number, term.coefficient.params)
                 raw = [

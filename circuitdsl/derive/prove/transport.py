@@ -15,10 +15,10 @@ from itertools import chain
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.comparison import may_end_with, ratio
+from circuitdsl.derive.algebra.letters import Identity, Signal, named
 from circuitdsl.derive.algebra.obstacles import TooManyWays
 from circuitdsl.derive.algebra.words import (
     UNIT,
-    Signal,
     Sum,
     column,
     make_sum,
@@ -28,7 +28,7 @@ from circuitdsl.derive.algebra.words import (
     total,
 )
 from circuitdsl.derive.prove.dual import Dual, divided_further, duals
-from circuitdsl.derive.prove.levels import Levels, tail, tails
+from circuitdsl.derive.prove.levels import Levels, Tail, dendrite_of, in_order, tail, tails
 from circuitdsl.derive.prove.matching import Form, Quotient, alone, divided, forms, leading, plain_factor
 from circuitdsl.derive.prove.relations import Relation, gates_in
 from circuitdsl.derive.prove.rewriting import Steps, rewritten
@@ -41,13 +41,13 @@ FURTHER = 3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lemma:
-    """`source = factor delta`: what a population sends down, by the relations of `grounds`; `delta` is the name of
-    the δ of the dendrite."""
+    """`source = factor delta`: what a population sends down, by the relations of `grounds`; `delta` is the δ of
+    the dendrite."""
 
     source: str
     factor: Sum
     dendrite: str
-    delta: str
+    delta: Signal
     grounds: Grounds
     #: Of all that it stands on, its own grounds and those of the lemmas before it, found once: whether that is any
     #: relation, and what these are like.
@@ -68,7 +68,7 @@ class Grounds:
 
     relations: tuple[Relation, ...] = ()
     lemmas: tuple[Lemma, ...] = ()
-    gates: frozenset[str] = frozenset()
+    gates: frozenset[Identity] = frozenset()
 
     @property
     def mean_field(self) -> bool:
@@ -153,12 +153,12 @@ class Transport:
     def _gradient(self, dendrite: str) -> tuple[Sum, Grounds]:
         found = self.levels.level(dendrite)
         grounds = Grounds()
-        for name in sorted(tails(found)):
-            above = self.levels.origins.get(name)
+        for end in in_order(tails(found)):
+            above = dendrite_of(end)
             if above is not None and above not in self.carried:
                 inner, more = self.gradient(above)
                 if synapses(inner) <= MAX_SYNAPSES:
-                    found, grounds = _replaced(found, name, inner), grounds + more
+                    found, grounds = _replaced(found, end, inner), grounds + more
         if len(found.terms) > MAX_TERMS:
             raise NotLinear(TooManyWays(down=False))
         found, used = rewritten(found, self.steps)
@@ -186,8 +186,8 @@ class Transport:
                 with suppress(NotLinear):
                     self.source(sent[name])
         for adjoint in circuit.reverse:
-            dendrite = adjoint.removeprefix("d(").removesuffix(")")
-            if dendrite in self.levels.deltas:
+            dendrite = circuit.values[adjoint].of
+            if dendrite is not None and dendrite in self.levels.deltas:
                 with suppress(NotLinear):
                     self.gradient(dendrite)
 
@@ -217,14 +217,14 @@ class Transport:
             if lemma is None:
                 continue
             delta = self.levels.delta(dendrite)
-            dendrite = self.levels.origins[delta.name]
-            if dendrite not in self.carried:
-                self.carried[dendrite] = lemma
+            origin = dendrite_of(delta.of)
+            if origin is not None and origin not in self.carried:
+                self.carried[origin] = lemma
                 self.gradients.clear()
                 self.compared.clear()
             return times(lemma.factor, column(delta)), Grounds(lemmas=(lemma,))
         if synapses(found) > MAX_SYNAPSES:
-            return column(Signal(name=name, size=found.rows)), Grounds()
+            return column(named(name, found.rows)), Grounds()
         return found, grounds
 
     def _lemma(self, name: str, found: Sum, dendrite: str, grounds: Grounds) -> Lemma | None:
@@ -236,7 +236,7 @@ class Transport:
         for dropped in (False, True) if self.mean_field else (False,):
             factor = None if quotient is None else alone(quotient, dropped)
             if quotient is not None and factor is not None:
-                signal = self.levels.delta(dendrite).name
+                signal = self.levels.delta(dendrite)
                 gates = gates_in(quotient.front) | gates_in(quotient.back) if dropped else frozenset()
                 return Lemma(name, factor, dendrite, signal, grounds + more + Grounds(gates=gates))
         return None
@@ -245,29 +245,29 @@ class Transport:
         """The dendrites whose gradient ends as the column does, the nearest first, and none that is much further from
         there than the column."""
         ends = tails(found)
-        reached: dict[str, frozenset[str]] = {}  # dendrite -> the ends of its gradient
-        wave: Sequence[str] = sorted(ends)
+        reached: dict[str, frozenset[Tail]] = {}  # dendrite -> the ends of its gradient
+        wave: Sequence[Tail] = in_order(ends)
         for _ in range(synapses(found) + FURTHER):
-            near = {d: None for name in wave for d in self.levels.below.get(name, ()) if d not in reached}
+            near = {d: None for end in wave for d in self.levels.below.get(end, ()) if d not in reached}
             new = {d: own for d in near if (own := self._ends(d, ends, reached)) is not None}
             reached |= new
             yield from sorted((d for d, own in new.items() if own == ends), key=self._rank)
-            deltas = (self.levels.delta(d).name for d in new)
-            wave = [name for name in deltas if self.levels.origins[name] not in self.carried]
+            deltas = (self.levels.delta(d).of for d in new)
+            wave = [delta for delta in deltas if dendrite_of(delta) not in self.carried]
             if not wave:
                 break
 
     def _ends(
-        self, dendrite: str, ends: frozenset[str], reached: Mapping[str, frozenset[str]]
-    ) -> frozenset[str] | None:
+        self, dendrite: str, ends: frozenset[Tail], reached: Mapping[str, frozenset[Tail]]
+    ) -> frozenset[Tail] | None:
         """The ends of the gradient of a dendrite by those above it; None if not all of these are reached."""
-        found: set[str] = set()
-        for name in tails(self.levels.level(dendrite)):
-            above = self.levels.origins.get(name)
+        found: set[Tail] = set()
+        for end in tails(self.levels.level(dendrite)):
+            above = dendrite_of(end)
             if above is None or above in self.carried:
-                if name not in ends:
+                if end not in ends:
                     return None
-                found.add(name)
+                found.add(end)
             elif above in reached:
                 found |= reached[above]
             else:
@@ -286,15 +286,15 @@ class Transport:
                 self.source(read)
                 same = ratio(gradient, self.symbols.source(read))
                 if same is not None:
-                    return scaled(column(Signal(name=population, size=value.size)), same)
-        for name in sorted(tails(gradient)):
-            dendrite = self.levels.origins.get(name)
+                    return scaled(column(named(population, value.size)), same)
+        for end in in_order(tails(gradient)):
+            dendrite = dendrite_of(end)
             lemma = None if dendrite is None else self.carried.get(dendrite)
             factor = None if lemma is None else plain_factor(lemma.factor)
             if lemma is None or factor is None or not lemma.grounds.is_empty:
                 continue
-            error = column(Signal(name=lemma.source, size=lemma.factor.rows))
-            gradient = _replaced(gradient, name, scaled(error, factor.inverse()))
+            error = column(named(lemma.source, lemma.factor.rows))
+            gradient = _replaced(gradient, end, scaled(error, factor.inverse()))
         return gradient
 
     # ------------------------------------------------------------ credit and gradient
@@ -308,7 +308,7 @@ class Transport:
         lost = self.lost_gates(credit, dendrite)
         return [(f, g) for f, g in seen if not (lost and g.is_mean_field())]
 
-    def lost_gates(self, credit: Sum, dendrite: str) -> frozenset[str]:
+    def lost_gates(self, credit: Sum, dendrite: str) -> frozenset[Identity]:
         """The gates that the gradient begins with and the credit does not. Where gates are dropped on the way down
         there has to be none, or an ungated rule behind a gated path would be proved. Raises NotLinear."""
         found, _ = self.reduced(credit)
@@ -370,8 +370,8 @@ class _Way:
     trail: list[Grounds] = field(default_factory=list)
 
     def expand(self, carrier: Signal) -> Sum:
-        symbols, name = self.transport.symbols, carrier.name
-        if not symbols.is_hot(name):
+        symbols, name = self.transport.symbols, carrier.value
+        if name is None or not symbols.is_hot(name):
             return symbols.expanded(carrier)
         if not symbols.is_driven(name):
             return column(carrier)
@@ -385,11 +385,11 @@ class _Way:
         return found
 
 
-def _replaced(a: Sum, name: str, by: Sum) -> Sum:
+def _replaced(a: Sum, end: Tail, by: Sum) -> Sum:
     """The column with a signal at the end of its words replaced."""
     parts: list[Sum] = []
     for term in a.terms:
-        if tail(term) == name:
+        if tail(term) == end:
             head = make_sum(a.rows, by.rows, [(term.coefficient, term.scalars, term.word[:-1])])
             parts.append(times(head, by))
         else:

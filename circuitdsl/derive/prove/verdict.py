@@ -243,8 +243,8 @@ class _Court:
         except NotLinear:
             return found
         named = self.transports.first.named_errors(level)
-        name = self.transports.levels.delta(synapse.dendrite).name
-        return replace(found, delta=named, delta_name=name)
+        signal = self.transports.levels.delta(synapse.dendrite)
+        return replace(found, delta=named, delta_signal=signal)
 
     # ------------------------------------------------------------ one learning synapse
 
@@ -361,7 +361,7 @@ class _Court:
 
     def _decided_by_dual(self, found: Finding, rule: Drive, pre: Form, dual: Dual, grounds: Grounds) -> Finding:
         """The verdict on a credit of which the gradient is a positive multiple, though that may have no inverse."""
-        assert found.delta_name is not None
+        assert found.delta_signal is not None
         constant = dual.constant and pre.constant
         obstacle = self._mixed(rule, constant=constant, diagonal=dual.is_diagonal and pre.is_diagonal)
         if obstacle is not None:
@@ -375,13 +375,13 @@ class _Court:
         return replace(
             found, phi_sign=phi, verdict="ascent" if phi < 0 else verdict, assumed=assumed, dual=dual, grounds=grounds,
             follows=verdict == "gradient", evidence="proved" if assumed.proved else "derived",
-            reasons=(*_of_grounds(grounds), GradientIs(dual, found.delta_name), IsPositive(dual.squares)),
+            reasons=(*_of_grounds(grounds), GradientIs(dual, found.delta_signal), IsPositive(dual.squares)),
         )  # fmt: skip
 
     def _decided(self, found: Finding, rule: Drive, pre: Form, form: Form, grounds: Grounds) -> Finding:
         """The verdict on a credit that is `form` of the gradient."""
-        name = found.delta_name
-        assert name is not None
+        delta = found.delta_signal
+        assert delta is not None
         found = replace(found, form=form, pre=pre, grounds=grounds)
         phi = sign(form.factor) * sign(pre.factor)
         constant, diagonal = form.constant and pre.constant, form.is_diagonal and pre.is_diagonal
@@ -405,7 +405,7 @@ class _Court:
         return replace(
             found, phi_sign=phi, follows=True, verdict=verdict, assumed=assumed,
             evidence="proved" if assumed.proved else "derived",
-            reasons=(*_of_grounds(grounds), *_of_form(form, rule.passage), CreditIs(form, pre, name)),
+            reasons=(*_of_grounds(grounds), *_of_form(form, rule.passage), CreditIs(form, pre, delta)),
         )  # fmt: skip
 
     def _mixed(

@@ -13,7 +13,6 @@ from math import inf, prod
 from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.comparison import ratio
 from circuitdsl.derive.algebra.constants import Constants, sign
-from circuitdsl.derive.algebra.expressions import text
 from circuitdsl.derive.algebra.obstacles import (
     BesideStates,
     DrivesItself,
@@ -55,12 +54,12 @@ Pulls = tuple[Pulling, ...]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passage:
     """What stands between the drive and the weight. `trace`: linear states, a low-pass of the drive. `scale`: a
-    positive factor for each synapse, as text; `lagging` if it is made of states that follow the drive, `weight` if
+    positive factor for each synapse; `lagging` if it is made of states that follow the drive, `weight` if
     it depends on the weight itself (`vanishing`: it may be 0), `whole` if it multiplies the decay too and is the
     same for all examples, and then `most` is what it stays below (inf: not known)."""
 
     trace: bool = False
-    scale: str | None = None
+    scale: ir.Expr | None = None
     lagging: bool = False
     weight: bool = False
     vanishing: bool = False
@@ -70,6 +69,16 @@ class Passage:
     @property
     def is_open(self) -> bool:
         return not self.trace and self.scale is None
+
+
+@dataclass(frozen=True, slots=True)
+class Lockstep:
+    """What a rule does between its drive and its weight, whatever the signals: `change` of the weight and, of each
+    state, what it starts from and how it changes, or what part of it leaks where it follows the drive. Of nothing in
+    between: all empty."""
+
+    change: ir.Expr | None = None
+    states: tuple[tuple[float, ir.Expr | float | None], ...] = ()
 
 
 _ONE, _OPEN = Coefficient(), Passage()
@@ -93,7 +102,7 @@ class Drive:
     decay: Coefficient | None
     uneven: Uneven | None
     passage: Passage
-    lockstep: str | None
+    lockstep: Lockstep | None
     shown: tuple[Sum, Sum]
     pull: Pull | None = None
     by_example: Sum | None = None
@@ -203,7 +212,7 @@ class _Reader:
             self._check_gain(gain)
         inits = [self.symbols.circuit.coefficients[e.name].init for e in whole if isinstance(e, ir.Coef)]
         most = prod(most_of(init, self.symbols.constants) for init in inits)
-        return Passage(scale=text(product(whole, span=self.synapse.span)), whole=True, most=most)
+        return Passage(scale=product(whole, span=self.synapse.span), whole=True, most=most)
 
     # ------------------------------------------------------------ numbers
 
@@ -271,7 +280,7 @@ class _Reader:
             return Passage(), list(moving), Coefficient()
         for gain in gains:
             self._check_gain(gain)
-        scale = text(product(factors, span=self.synapse.span))
+        scale = product(factors, span=self.synapse.span)
         vanishing = self._may_vanish(weights)
         bare = [replace(t, weights=(), numeric=tuple(e for e in t.numeric if not per_synapse(e))) for t in moving]
         return Passage(scale=scale, weight=bool(weights), vanishing=vanishing), bare, Coefficient()
@@ -307,8 +316,8 @@ class _Reader:
                     raise NotLinear(NotPositive(other))
             drives.append(source)
             numbers.append(self._number(term))
-            shown = text(product(others, span=term.span)) if others else None
-            passage = replace(passage, trace=passage.trace or trace, scale=passage.scale or shown,
+            scale = product(others, span=term.span) if others and passage.scale is None else passage.scale
+            passage = replace(passage, trace=passage.trace or trace, scale=scale,
                               lagging=passage.lagging or bool(others))  # fmt: skip
         if not drives:
             raise NotLinear(Reset())
@@ -415,50 +424,56 @@ class _Reader:
 
     # ------------------------------------------------------------ lockstep
 
-    def _lockstep(self, passage: Passage) -> str | None:
-        """The text of the rule with its states, names and params resolved; empty where nothing stands between drive
-        and weight. None where the passage differs from synapse to synapse, starts from noise, or follows more than
-        the one drive."""
+    def _lockstep(self, passage: Passage) -> Lockstep | None:
+        """What stands between drive and weight. None where that differs from synapse to synapse, starts from noise, or
+        follows more than the one drive."""
         if passage.is_open:
-            return ""
+            return Lockstep()
         assert self.synapse.dw is not None
         if any(isinstance(e, ir.Coef) for e in ir.walk(self.synapse.dw)) or len(self.synapse.drives) > 1:
             return None
         reading = [s for s in self.synapse.states if s.update is not None and any(ir.reads(s.update))]
         if any(self._trace(s) is None for s in reading) or len(reading) + len(self.synapse.drives) > 1:
             return None
-        names = {s.name: f"s{i}" for i, s in enumerate(self.synapse.states)}
-        names |= {d.name: f"g{i}" for i, d in enumerate(self.synapse.drives)}
-        parts = [self._resolved(self.synapse.dw, names)]
+        places = {s.name: str(i) for i, s in enumerate(self.synapse.states)}
+        places |= {d.name: str(i) for i, d in enumerate(self.synapse.drives)}
+        states: list[tuple[float, ir.Expr | float | None]] = []
         for state in self.synapse.states:
             if not isinstance(state.init, ir.Num | ir.ParamRef):
                 return None
             start = self.symbols.constants.of(state.init)
             assert start is not None
-            update = "" if state.update is None else self._resolved(state.update, names)
+            update: ir.Expr | float | None = None
             if state in reading:  # what comes in is the drive, with its gain
-                update = f"leaks {self._leak(state):.12g}"
-            parts.append(f"{self.symbols.constants.value(start):.12g} {update}")
-        return "; ".join(parts)
+                update = _rounded(self._leak(state))
+            elif state.update is not None:
+                update = self._resolved(state.update, places)
+            states.append((_rounded(self.symbols.constants.value(start)), update))
+        return Lockstep(self._resolved(self.synapse.dw, places), tuple(states))
 
-    def _resolved(self, expr: ir.Expr, names: dict[str, str]) -> str:
-        """An equation as text: numbers for params, and everything that signals make left out."""
+    def _resolved(self, expr: ir.Expr, places: dict[str, str]) -> ir.Expr:
+        """An equation with numbers for params, states and drives by their place, and everything that signals make left
+        out."""
 
         def plain(e: ir.Expr) -> ir.Expr | None:
             number = self.symbols.constants.of(e)
             if number is not None:
-                return num(self.symbols.constants.value(number), e.span)
+                return num(_rounded(self.symbols.constants.value(number)), e.span)
             match e:
                 case ir.SynapseState(name=name) | ir.DriveRead(name=name):
-                    return ir.ParamRef(span=e.span, name=names[name])
-                case ir.Read(axis=ir.Axis.PRE):
-                    return ir.ParamRef(span=e.span, name="pre")
-                case ir.Read():
-                    return ir.ParamRef(span=e.span, name="post")
+                    return replace(e, name=places[name])
+                case ir.Read(axis=axis):
+                    own = axis if axis is ir.Axis.PRE else ir.Axis.POST
+                    return ir.Read(span=e.span, value="", axis=own)
                 case _:
                     return None
 
-        return text(rebuild(expr, plain))
+        return rebuild(expr, plain)
+
+
+def _rounded(number: float) -> float:
+    """Without the last digits, which the order of a product decides."""
+    return float(f"{number:.12g}")
 
 
 def _is_leak(term: Term, state: ir.SynapseVar) -> bool:

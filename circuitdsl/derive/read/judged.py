@@ -110,7 +110,7 @@ class Judge:
         """What earlier ticks left of which the loss or the rule makes use."""
         assert view.loss is not None
         if self.inputs is None:
-            self.inputs = carried_inputs(view, self.circuit)
+            self.inputs = carried_inputs(view)
         if not self.inputs:
             return set()
         rule, sources = view.synapses[synapse], all_sources(view)

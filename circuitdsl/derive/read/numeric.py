@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, assert_never
 
+from circuitdsl.derive.algebra.letters import ONES
 from circuitdsl.derive.algebra.words import (
     UNIT,
     Column,
@@ -22,13 +23,14 @@ from circuitdsl.derive.algebra.words import (
 )
 
 
-def instantiate(a: Sum | Term, env: Mapping[str, Any], rows: int | None = None) -> Any:
+def instantiate(a: Sum | Term, env: Mapping[Any, Any], rows: int | None = None) -> Any:
     """The matrix for given letters, as a float64 array.
 
-    `env` has the matrices by name, [rows, cols] (untransposed); signals, [size], or [examples, size] if random;
-    scalars, a number or [examples]; params, numbers. Returns [rows, cols], [size] for a column or a row, a number
-    for UNIT x UNIT; with the axis of examples in front if anything outside expectations varies. For a Term with
-    an empty word give its axis as `rows`. Raises KeyError for a name that is not in `env`.
+    `env` has the matrices by name, [rows, cols] (untransposed); signals, [size], or [examples, size] if random, by
+    name if the circuit has one for them, else by what they are; scalars, a number or [examples]; params, numbers.
+    Returns [rows, cols], [size] for a column or a row, a number for UNIT x UNIT; with the axis of examples in front if
+    anything outside expectations varies. For a Term with an empty word give its axis as `rows`. Raises KeyError for
+    what is not in `env`.
     """
     import numpy as np
 
@@ -50,7 +52,7 @@ def instantiate(a: Sum | Term, env: Mapping[str, Any], rows: int | None = None) 
     return out
 
 
-def _value(scalars: tuple[Word, ...], word: Word, axis: int, env: Mapping[str, Any]) -> Any:
+def _value(scalars: tuple[Word, ...], word: Word, axis: int, env: Mapping[Any, Any]) -> Any:
     """[examples or 1, rows, cols], a size of 1 for UNIT."""
     import numpy as np
 
@@ -62,7 +64,7 @@ def _value(scalars: tuple[Word, ...], word: Word, axis: int, env: Mapping[str, A
     return result
 
 
-def _letter_value(letter: Letter, env: Mapping[str, Any]) -> Any:
+def _letter_value(letter: Letter, env: Mapping[Any, Any]) -> Any:
     import numpy as np
 
     match letter:
@@ -70,7 +72,8 @@ def _letter_value(letter: Letter, env: Mapping[str, Any]) -> Any:
             weights = np.asarray(env[letter.name], dtype=np.float64)
             return (weights.T if letter.transposed else weights)[None]
         case Column(signal) | Row(signal) | Diagonal(signal):
-            given = np.ones(signal.size) if signal.name == "1" else np.asarray(env[signal.name], np.float64)
+            known = signal.of if signal.value is None else signal.value
+            given = np.ones(signal.size) if signal.of is ONES else np.asarray(env[known], np.float64)
             given = np.diag(given) if signal.weight and given.ndim == 2 else given
             values = np.atleast_2d(given)
             values = np.broadcast_to(values, (len(values), signal.size))

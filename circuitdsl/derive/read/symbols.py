@@ -16,8 +16,9 @@ from fractions import Fraction
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.constants import Constants, fan_name, negative
-from circuitdsl.derive.algebra.polynomials import gates_of, normalized, signals_of, signals_of_sum, varies, written
-from circuitdsl.derive.algebra.products import Made, key
+from circuitdsl.derive.algebra.letters import Identity, Made, Named, named
+from circuitdsl.derive.algebra.polynomials import gates_of, normalized, signals_of, signals_of_sum, varies
+from circuitdsl.derive.algebra.products import key
 from circuitdsl.derive.algebra.words import (
     UNIT,
     Coefficient,
@@ -83,7 +84,7 @@ class Symbols:
     columns: dict[Sum, Sum] = field(default_factory=dict)  # polynomials of `opened`, expanded
     seen: dict[Sum, Sum] = field(default_factory=dict)  # those of `plain`, as they are shown
     numbers: dict[tuple[Fraction, tuple[ir.Expr, ...]], Coefficient] = field(default_factory=dict)  # in front of terms
-    steps: dict[str, set[str]] = field(default_factory=dict)  # population -> the gates of its own dendrites and states
+    steps: dict[str, set[Identity]] = field(default_factory=dict)  # the gates of a population's dendrites and states
     sorted: int = 0  # how many gates these are of
 
     def __post_init__(self) -> None:
@@ -92,7 +93,7 @@ class Symbols:
         for name in self.circuit.order:
             if self.is_driven(name):
                 with suppress(NotLinear):
-                    self.expanded(self.opened.arithmetic.signal(name, self.circuit.values[name].size))
+                    self.expanded(self.opened.arithmetic.signal(Named(name), self.circuit.values[name].size))
 
     def _carried(self) -> list[ir.Read]:
         return list(dict.fromkeys(s.source for s in self.circuit.synapses.values()))
@@ -102,7 +103,7 @@ class Symbols:
             found = self.opened.read(read, self.circuit.values[read.value].size)
         except NotLinear:
             return set()
-        return {s.name for s in signals_of_sum(found) if self.is_driven(s.name)}
+        return {s.value for s in signals_of_sum(found) if s.value is not None and self.is_driven(s.value)}
 
     # ------------------------------------------------------------ columns
 
@@ -125,29 +126,32 @@ class Symbols:
 
     def _carrier(self, term: Term) -> Signal | None:
         found = signals_of(term)
-        hot = [s for s in found if self.is_hot(s.name)]
+        hot = [s for s in found if self.is_hot(s.value)]
         if hot:
             return hot[0] if len(hot) == 1 else None
-        driven = [s for s in found if self.is_driven(s.name)]
+        driven = [s for s in found if self.is_driven(s.value)]
         return driven[0] if len(driven) == 1 else None
 
-    def is_hot(self, name: str) -> bool:
-        """Whether the error reaches the value (adjoints are errors)."""
-        value = self.circuit.values.get(name)
-        return name in self.error or (value is not None and value.kind is ir.Kind.ADJOINT)
+    def is_hot(self, name: str | None) -> bool:
+        """Whether the error reaches the value (adjoints are errors); None is no value."""
+        value = self.value_of(name)
+        return value is not None and (value.name in self.error or value.kind is ir.Kind.ADJOINT)
 
-    def is_driven(self, name: str) -> bool:
-        value = self.circuit.values.get(name)
+    def is_driven(self, name: str | None) -> bool:
+        value = self.value_of(name)
         return value is not None and bool(value.currents)
+
+    def value_of(self, name: str | None) -> ir.Value | None:
+        return None if name is None else self.circuit.values.get(name)
 
     def is_fixed(self, signal: Signal) -> bool:
         """Whether a signal never changes: it is made of coefficients and of states that nothing moves."""
-        value, made = self.circuit.values.get(signal.name), self.opened.arithmetic.made.get(key(signal))
+        value, made = self.value_of(signal.value), self.opened.arithmetic.made.get(key(signal))
         if made is None:
             return not signal.random and (value is None or value.update is None)
-        return all(map(self.is_fixed, (s for a in (made.argument, *made.others) for s in signals_of_sum(a))))
+        return all(map(self.is_fixed, (s for a in made.arguments for s in signals_of_sum(a))))
 
-    def own_gates(self, population: str) -> frozenset[str]:
+    def own_gates(self, population: str) -> frozenset[Identity]:
         """The gates of a neuron: those that its rate is 0 without, and those of its own dendrites and states."""
         value = self.circuit.values[population]
         rate = self.opened.read(ir.Read(span=value.span, value=population, axis=ir.Axis.OWN), value.size)
@@ -158,7 +162,7 @@ class Symbols:
         """Finds the populations of the gates that were met since the last time."""
         arithmetic = self.opened.arithmetic
         for step in arithmetic.steps[self.sorted :]:
-            read = [self.circuit.values.get(s.name) for s in signals_of_sum(arithmetic.made[step].argument)]
+            read = [self.value_of(s.value) for s in signals_of_sum(arithmetic.made[step].argument)]
             owners = {None if v is None else v.population for v in read}
             if len(owners) == 1 and (owner := owners.pop()) is not None:
                 self.steps.setdefault(owner, set()).add(step[0])
@@ -182,10 +186,10 @@ class Symbols:
         if nature(normal) is Nature.ANY and nature(-normal) is not Nature.ANY:  # what is 0 or less, by its opposite
             scale, normal = negative(scale), -normal
         gates = frozenset.intersection(*map(gates_of, normal.terms))
+        made = Made("", normal)
         letter = self.opened.arithmetic.signal(
-            f"({written(normal)})", size, nature(normal), random=varies(normal),
-            gates=gates, made=Made("", normal),
-        )  # fmt: skip
+            made, size, nature(normal), random=varies(normal), gates=gates, made=made
+        )
         return scaled(times(common, letter_sum(Diagonal(letter))), scale)
 
     # ------------------------------------------------------------ through synapses
@@ -205,7 +209,7 @@ class Symbols:
             return matrix(synapse.name, synapse.post_size, synapse.pre_size)
         low = self.ranges.limits(synapse).low
         nature = Nature.POSITIVE if low > 0 else Nature.NONNEGATIVE if low >= 0 else Nature.ANY
-        return diagonal(Signal(name=synapse.name, size=synapse.post_size, nature=nature, random=False, weight=True))
+        return diagonal(named(synapse.name, synapse.post_size, nature, random=False, weight=True))
 
     def driven(self, name: str, source: Callable[[ir.Read], Sum], expand: Expand, units: Units) -> Sum:
         """A sum of currents (and an equation beside them) as a column, given the columns of the sources."""
@@ -216,10 +220,10 @@ class Symbols:
 
     def expanded(self, carrier: Signal) -> Sum:
         """A carrier expanded down to rates and errors. Raises NotLinear."""
-        name = carrier.name
+        name = carrier.value
+        if name is None or not self.is_driven(name):
+            return column(carrier)
         if name not in self.full:
-            if not self.is_driven(name):
-                return column(carrier)
             found = self.driven(name, self.source, self.expanded, self.opened)
             if name in self.sent and self._is_distant(found):
                 self.distant.add(name)
@@ -228,7 +232,7 @@ class Symbols:
 
     def _is_distant(self, found: Sum) -> bool:
         """Whether the words lead through many synapses, or to what is distant itself."""
-        ends = {s.signal.name for t in found.terms for s in t.word[-1:] if isinstance(s, Column)}
+        ends = {s.signal.value for t in found.terms for s in t.word[-1:] if isinstance(s, Column)}
         return bool(ends & self.distant) or synapses(found) > MAX_SYNAPSES
 
     def source(self, read: ir.Read) -> Sum:
@@ -254,9 +258,10 @@ class Symbols:
         return found
 
     def one_synapse(self, carrier: Signal) -> Sum:
-        if not self.is_driven(carrier.name) or len(self.circuit.values[carrier.name].currents) > MAX_SHOWN:
+        value = self.value_of(carrier.value)
+        if value is None or not value.currents or len(value.currents) > MAX_SHOWN:
             return column(carrier)
-        return self.driven(carrier.name, self.named, column, self.plain)
+        return self.driven(value.name, self.named, column, self.plain)
 
     def named(self, read: ir.Read) -> Sum:
         """What a synapse carries, by its name."""

@@ -167,23 +167,16 @@ def view(circuit: ir.Circuit, moment: Moment, moments: tuple[Moment, ...]) -> ir
     return _View(circuit, moment, moved).made(read=moment in moments_of_loss(circuit, moments))
 
 
-def carried_inputs(view: ir.Circuit, circuit: ir.Circuit) -> dict[str, str]:
-    """The inputs of a view that the circuit has not: what earlier ticks have left, each with the value that left it."""
-    found: dict[str, str] = {}
-    for name, value in view.values.items():
-        if value.kind is ir.Kind.INPUT and name != TICK and not name.startswith(_NOISE):
-            original = circuit.values.get(name)
-            if original is None or original.kind is not ir.Kind.INPUT:
-                found[name] = name.removeprefix("prev(").removesuffix(")")
-    return found
-
-
-_NOISE = "ξ"
+def carried_inputs(view: ir.Circuit) -> dict[str, str]:
+    """The inputs of a view that are what earlier ticks have left, each with the value that left it."""
+    return {n: v.of for n, v in view.values.items() if v.kind is ir.Kind.INPUT and v.of is not None}
 
 
 def noise_of(view: ir.Circuit) -> frozenset[str]:
-    """The inputs of a view that are noise: of mean 0 and variance 1, each number drawn by itself."""
-    return frozenset(n for n, v in view.values.items() if v.kind is ir.Kind.INPUT and n.startswith(_NOISE))
+    """The inputs of a view that are noise: of mean 0 and variance 1, each number drawn by itself. They are neither
+    given as data, nor left by earlier ticks, nor the number of the tick."""
+    inputs = (v for v in view.values.values() if v.kind is ir.Kind.INPUT and v.of is None)
+    return frozenset(v.name for v in inputs if v.population is not None and v.name not in view.populations)
 
 
 @dataclass(slots=True)
@@ -221,7 +214,7 @@ class _View:
 
     def _value(self, value: ir.Value, inputs: dict[str, ir.Value], *, noisy: bool) -> ir.Value:
         if value.name in self.moved:
-            return _input(value, value.name)
+            return _input(value, value.name, of=value.name)
         expr = None if value.expr is None else self._at(value.expr, inputs)
         if expr is not None and not noisy:
             expr = self._noise(value, expr, inputs)
@@ -270,7 +263,7 @@ class _View:
         if read.when is not ir.When.PREV or self._starts:
             return read
         name = f"prev({read.value})"
-        inputs[name] = _input(self.circuit.values[read.value], name)
+        inputs[name] = _input(self.circuit.values[read.value], name, of=read.value)
         return replace(read, value=name, when=ir.When.NOW)
 
     def _noise(self, value: ir.Value, expr: ir.Expr, inputs: dict[str, ir.Value]) -> ir.Expr:
@@ -279,7 +272,7 @@ class _View:
         def drawn(e: ir.Expr) -> ir.Expr | None:
             if not isinstance(e, ir.Random) or e.which != "randn" or value.population is None:
                 return None
-            name = f"{_NOISE}{e.occurrence}({value.name})"
+            name = f"ξ{e.occurrence}({value.name})"
             inputs[name] = _input(value, name)
             return ir.Read(span=e.span, value=name, axis=ir.Axis.OWN)
 
@@ -291,11 +284,12 @@ def _silenced(expr: ir.Expr, silent: set[str]) -> ir.Expr | None:
     return num(0, expr.span) if isinstance(expr, ir.DriveRead) and expr.name in silent else None
 
 
-def _input(value: ir.Value, name: str) -> ir.Value:
-    """An input in the place of a value."""
+def _input(value: ir.Value, name: str, of: str | None = None) -> ir.Value:
+    """An input of the units of a value."""
     return ir.Value(
-        name=name, span=value.span, via=value.via, kind=ir.Kind.INPUT, population=value.population, size=value.size
-    )
+        name=name, span=value.span, via=value.via, kind=ir.Kind.INPUT, population=value.population, size=value.size,
+        of=of,
+    )  # fmt: skip
 
 
 def in_training(synapse: ir.Synapse) -> ir.Synapse:

@@ -7,7 +7,7 @@ products of signals, a diagonal matrix of the term algebra, with these replaceme
 - Everything piecewise linear is made of gates and `relu`: max(a, b) = b + relu(a - b), relu(-z) = relu(z) - z,
   `1[z > 0] z` = relu(z). At a kink itself, a single point, gates of either side count as the same.
 - The square of tanh is 1 - tanh', that of sigmoid is sigmoid - sigmoid': slopes are letters of their own, and positive.
-- Any other function is a signal, known by its text; where a rate is just that, by the name of its population.
+- Any other function is a signal, known by what it is made of; where a rate is just that, as its population.
 - A target is written as its error population plus what that subtracts: `y` is `err + out` beside `err = y - out`.
 
 What is read of a population is opened up (`d = basal * step(a.basal)`) as far as credits need it; see `Units.read`.
@@ -15,7 +15,6 @@ What is read of a population is opened up (`d = basal * step(a.basal)`) as far a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from dataclasses import dataclass, field
 from circuitdsl.derive.algebra.arithmetic import Arithmetic, NotLinear
 from circuitdsl.derive.algebra.comparison import ratio
 from circuitdsl.derive.algebra.constants import Constants, negative, sign
-from circuitdsl.derive.algebra.expressions import text
+from circuitdsl.derive.algebra.letters import Adjoint, Before, Identity, Made, Named, Slope, Stated
 from circuitdsl.derive.algebra.obstacles import Circular, DrawsNoise, OwnFactor, ReadsNext, ReadsSynapse, SumsUnits
 from circuitdsl.derive.algebra.polynomials import (
     gates_of,
@@ -32,13 +31,15 @@ from circuitdsl.derive.algebra.polynomials import (
     nature_of,
     signals_of,
     signals_of_sum,
-    written,
 )
-from circuitdsl.derive.algebra.products import Key, Made, key
+from circuitdsl.derive.algebra.products import Key, key
 from circuitdsl.derive.algebra.words import (
     UNIT,
     Coefficient,
+    Column,
+    Diagonal,
     Nature,
+    Row,
     Scalar,
     Signal,
     Sum,
@@ -60,9 +61,6 @@ MAX_TERMS = 12
 
 #: What makes no function of its own.
 PRODUCTS = ("neg", "add", "sub", "mul", "square")
-
-#: An index of a layer, which opens nothing in a name.
-INDEX = re.compile(r"\[\d+\]")
 
 
 @dataclass(slots=True)
@@ -98,8 +96,9 @@ class Units:
         """Names functions and errors, where they are opened; then forgets what was read before. What is only shown may
         be without functions."""
         dendrites = (v.name for v in self.circuit.values.values() if v.kind is ir.Kind.DENDRITE)
-        found = frozenset(dendrites)
-        self.arithmetic = Arithmetic(self.constants, found - self.error, found & self.error, self.plain)
+        found = frozenset[Identity](map(Named, dendrites))
+        error = frozenset[Identity](map(Named, self.error))
+        self.arithmetic = Arithmetic(self.constants, found - error, found & error, self.plain)
         if self.plain:
             return
         self._name_functions()
@@ -128,7 +127,7 @@ class Units:
         self.opened.clear()
         self.arithmetic.forget()
         for error, found in self.within:
-            self.arithmetic.signal(error.name, error.size, made=Made("", found))
+            self.arithmetic.signal(error.of, error.size, made=Made("", found))
 
     def _open_all(self) -> None:
         """Opens every value after those that it reads, so that no chain of values is too long to follow."""
@@ -153,8 +152,8 @@ class Units:
         except NotLinear:
             return
         only = lone_signal(found)
-        if only is not None and only.name not in self.circuit.values and only.name not in self.named:
-            self.named.add(self.arithmetic.aliases.setdefault(only.name, value.name))
+        if only is not None and only.value not in self.circuit.values and only.value not in self.named:
+            self.named.add(self.arithmetic.aliases.setdefault(only.of, value.name))
             self.opened.pop(value.name, None)
         elif only is None and value.name not in self.error and not self.arithmetic.plain:
             self.arithmetic.name_product(value.name, found)
@@ -174,10 +173,10 @@ class Units:
                     continue
                 if expr is value.expr:
                     self.errors[value.name] = target.name
-                    error = self.arithmetic.signal(value.name, value.size)
+                    error = self.arithmetic.signal(Named(value.name), value.size)
                 else:
                     self.squashed.append(value.name)
-                    error = self.arithmetic.signal(f"({written(found)})", value.size)
+                    error = self.arithmetic.signal(Made("", found), value.size)
                     self.within.append((error, found))
                 self._solve(target.name, found, error)
                 if len(self.targets) < len(targets):
@@ -192,23 +191,23 @@ class Units:
             found = self.of(expr, size)
         except NotLinear:
             return None
-        holding = [t for t in found.terms if target in {s.name for s in signals_of(t)}]
+        holding = [t for t in found.terms if Named(target) in {s.of for s in signals_of(t)}]
         linear = len(holding) == 1 < len(found.terms) and len(signals_of(holding[0])) == 1 and not holding[0].scalars
         return found if linear and not any(self._bends(s, target) for s in signals_of_sum(found)) else None
 
     def _bends(self, signal: Signal, target: str) -> bool:
         """Whether a signal is a function of the target."""
         made = self.arithmetic.made.get(key(signal))
-        within = () if made is None else (made.argument, *made.others)
-        return any(s.name == target or self._bends(s, target) for a in within for s in signals_of_sum(a))
+        within = () if made is None else made.arguments
+        return any(s.of == Named(target) or self._bends(s, target) for a in within for s in signals_of_sum(a))
 
     def _solve(self, target: str, found: Sum, error: Signal) -> None:
         """The target by its error; errors that are 0, or any other number, at single points only are `smooth`."""
-        (holding,) = (t for t in found.terms if target in {s.name for s in signals_of(t)})
+        (holding,) = (t for t in found.terms if Named(target) in {s.of for s in signals_of(t)})
         rest = found - Sum(found.rows, found.cols, (holding,))
         moving = [signals_of(t) for t in rest.terms if t.word]
-        if moving and all(len(t) == 1 and t[0].name in self.arithmetic.smooth for t in moving):
-            self.arithmetic.smooth |= {error.name}
+        if moving and all(len(t) == 1 and t[0].of in self.arithmetic.smooth for t in moving):
+            self.arithmetic.smooth |= {error.of}
         self.targets[target] = scaled(diagonal(error) - rest, holding.coefficient.inverse())
         self.opened.clear()
 
@@ -228,7 +227,7 @@ class Units:
                 raise NotLinear(OwnFactor(expr))
             case ir.Coef(name=name):
                 nature = nature_of(self.ranges.coefficient(name))
-                return diagonal(self.arithmetic.signal(name, size, nature, random=False))
+                return diagonal(self.arithmetic.signal(Named(name), size, nature, random=False))
             case ir.Apply():
                 return self._apply(expr, size)
             case ir.Over(function=function, argument=argument):
@@ -242,7 +241,7 @@ class Units:
             case ir.Flag(which="train") if self.trains:
                 return identity(size)
             case ir.Flag():
-                return diagonal(self.arithmetic.signal(text(expr), size, Nature.GATE))
+                return diagonal(self.arithmetic.signal(Stated(expr), size, Nature.GATE))
             case ir.Reduce():
                 raise NotLinear(SumsUnits(expr.function))
             case ir.Random():
@@ -268,7 +267,7 @@ class Units:
         if read.when is ir.When.PREV:
             if self.one_tick:
                 return zero(size, size)
-            found = diagonal(self.arithmetic.signal(f"prev({value.name})", value.size))
+            found = diagonal(self.arithmetic.signal(Before(value.name), value.size))
         elif value.population is None:
             return self._broadcast(value, size)
         else:
@@ -307,7 +306,7 @@ class Units:
             case ir.Kind.DENDRITE:
                 return self._dendrite(value)
             case ir.Kind.ADJOINT:
-                if value.expr is None or value.currents or self.of_dendrite(value.name):
+                if value.expr is None or value.currents or self.of_dendrite(value):
                     return self._named(value)
                 return self.of(value.expr, value.size)
             case ir.Kind.RATE | ir.Kind.LET if value.name not in self.errors and value.expr is not None:
@@ -316,12 +315,11 @@ class Units:
                 return self._named(value)
 
     def _named(self, value: ir.Value) -> Sum:
-        return diagonal(self.arithmetic.signal(value.name, value.size))
+        return diagonal(self.arithmetic.signal(identity_of(value), value.size))
 
-    def of_dendrite(self, adjoint: str) -> bool:
+    def of_dendrite(self, adjoint: ir.Value) -> bool:
         """Whether an adjoint is that of a dendrite."""
-        named = self.circuit.values.get(adjoint.removeprefix("d(").removesuffix(")"))
-        return named is not None and named.kind is ir.Kind.DENDRITE
+        return adjoint.of in self.circuit.values and self.circuit.values[adjoint.of].kind is ir.Kind.DENDRITE
 
     def _rate(self, value: ir.Value, expr: ir.Expr) -> Sum:
         """The polynomial of a rate that is opened, else its signal, with what its polynomial tells of it."""
@@ -336,18 +334,18 @@ class Units:
         nature = nature_of(self.ranges.of(expr))
         each = [gates_of(t) for t in found.terms]
         gates = frozenset.intersection(*each) if each else frozenset()
-        return diagonal(self.arithmetic.signal(value.name, value.size, nature, gates=gates))
+        return diagonal(self.arithmetic.signal(Named(value.name), value.size, nature, gates=gates))
 
     def _state(self, value: ir.Value) -> Sum:
         """In a single tick a state is still what it starts from, unless it is kept and moves from tick to tick."""
         if not self.one_tick or (value.lifetime is ir.Lifetime.KEEP and value.update is not None):
-            return diagonal(self.arithmetic.signal(value.name, value.size, random=not self.one_tick))
+            return diagonal(self.arithmetic.signal(Named(value.name), value.size, random=not self.one_tick))
         start = self.constants.of_init(value.init) if value.init is not None else None
         if start is not None:
             return scaled(identity(value.size), start)
         if isinstance(value.init, ir.InitCall) and value.init.which == "zeros":
             return zero(value.size, value.size)
-        return diagonal(self.arithmetic.signal(value.name, value.size, random=False))
+        return diagonal(self.arithmetic.signal(Named(value.name), value.size, random=False))
 
     def _dendrite(self, value: ir.Value) -> Sum:
         """What only repeats other signals, one to one and unchanging, is these; else a signal."""
@@ -423,7 +421,7 @@ class Units:
             case ir.Reduce(function="max", arguments=(ir.Read(value=error),)) if self.errors.get(error) in self.classes:
                 target = self.errors[error]
                 size = self.circuit.values[error].size
-                rest = self.targets[target] - diagonal(self.arithmetic.signal(error, size))
+                rest = self.targets[target] - diagonal(self.arithmetic.signal(Named(error), size))
                 predicted = lone_signal(rest)
                 made = self.arithmetic.made.get(key(predicted)) if predicted is not None else None
                 if made is None or made.function != "softmax":
@@ -434,11 +432,23 @@ class Units:
                 return False
 
 
+def identity_of(value: ir.Value) -> Named | Adjoint:
+    """What the signal is that a value of the circuit is."""
+    if value.kind is not ir.Kind.ADJOINT or value.of is None:
+        return Named(value.name)
+    return Adjoint(value.of)
+
+
 def _is_function(expr: ir.Expr) -> bool:
     """Whether an expression is more than sums and products."""
     return isinstance(expr, ir.Over) or (isinstance(expr, ir.Apply) and expr.function not in PRODUCTS)
 
 
 def _is_nested(signal: Key) -> bool:
-    """Whether a signal is a function of a function, by its name."""
-    return len(re.findall(r"[(\[]", INDEX.sub("", signal[0]))) > 1
+    """Whether a signal is a function of a function."""
+    match signal[0]:
+        case Made() as made:
+            letters = (x for a in made.arguments for t in a.terms for w in (*t.scalars, t.word) for x in w)
+            return any(isinstance(x.signal.of, Made | Slope) for x in letters if isinstance(x, Column | Row | Diagonal))
+        case _:
+            return False

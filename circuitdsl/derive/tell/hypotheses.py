@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import assert_never
 
 from circuitdsl.derive.algebra.constants import Constants
+from circuitdsl.derive.algebra.expressions import text
+from circuitdsl.derive.algebra.notation import signal_text, written
 from circuitdsl.derive.prove.hypotheses import (
     AtRest,
     Attracted,
@@ -45,7 +47,8 @@ def name_of(hypothesis: Hypothesis) -> str:
             return f"nontrivial({of})"
         case Nonempty(synapse=of):
             return f"nonempty({of})"
-        case MeanField(gate=of):
+        case MeanField(gate=gate):
+            of = signal_text(gate)
             return f"mean_field({of})"
         case Slow(synapse=of):
             return f"slow({of})"
@@ -65,7 +68,8 @@ def name_of(hypothesis: Hypothesis) -> str:
             return f"many_draws({of})"
         case Open(synapse=of):
             return f"open({of})"
-        case OffKink(signal=of):
+        case OffKink(kink=kink):
+            of = written(kink.argument)
             return f"off_kink({of})"
         case Live(synapse=of):
             return f"live({of})"
@@ -88,7 +92,8 @@ def text_of(hypothesis: Hypothesis, constants: Constants) -> str:
             return f"{of} is not 0"
         case Nonempty(synapse=of):
             return f"the mask of {of} has a connection"
-        case MeanField(gate=of):
+        case MeanField(gate=gate):
+            of = signal_text(gate)
             return f"{of} is independent of the signals that it gates, and open as often in all its neurons"
         case Slow(synapse=of):
             return f"the gradient of {of} changes slowly against the traces that its drive passes through"
@@ -107,8 +112,9 @@ def text_of(hypothesis: Hypothesis, constants: Constants) -> str:
         case ManyDraws(population=of):
             return f"updates are means over many draws of {of}, or learning is slow against these"
         case Open(synapse=of, factor=factor):
-            return f"{factor} is not 0 for all weights of {of}"
-        case OffKink(signal=of):
+            return f"{text(factor)} is not 0 for all weights of {of}"
+        case OffKink(kink=kink):
+            of = written(kink.argument)
             return f"{of} is never exactly 0 in a unit"
         case Live(synapse=of):
             return f"neither the drive of {of} nor its gradient is 0 for all examples"
@@ -141,7 +147,8 @@ def _short(hypothesis: Hypothesis, constants: Constants) -> tuple[str, str, str]
             return "not 0: ", of, ""
         case Nonempty(synapse=of):
             return "masks not empty: ", of, ""
-        case MeanField(gate=of):
+        case MeanField(gate=gate):
+            of = signal_text(gate)
             return "mean-field: ", of, ""
         case Slow(synapse=of):
             return "slow gradients: ", of, ""
@@ -160,8 +167,9 @@ def _short(hypothesis: Hypothesis, constants: Constants) -> tuple[str, str, str]
         case ManyDraws(population=of):
             return "many draws: ", of, ""
         case Open(synapse=of, factor=factor):
-            return f"{factor} not 0: ", of, ""
-        case OffKink(signal=of):
+            return f"{text(factor)} not 0: ", of, ""
+        case OffKink(kink=kink):
+            of = written(kink.argument)
             return "never exactly 0: ", of, ""
         case Live(synapse=of):
             return "not 0 for all examples: drive and gradient of ", of, ""

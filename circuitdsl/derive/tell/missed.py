@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import assert_never
 
+from circuitdsl.derive.algebra.expressions import text
+from circuitdsl.derive.algebra.notation import signal_text, written
 from circuitdsl.derive.prove.hypotheses import (
     AtRest,
     Attracted,
@@ -57,8 +59,8 @@ def missed(hypothesis: Hypothesis, residual: float, relations: Iterable[Relation
             return f"{words.short(of)} is 0"
         case Nonempty(synapse=of):
             return f"the mask of {words.short(of)} has no connection"
-        case MeanField(gate=of):
-            return f"{words.notation.name(of)} depends on what it gates: {figure} of what gets through"
+        case MeanField(gate=gate):
+            return f"{words.notation.name(signal_text(gate))} depends on what it gates: {figure} of what gets through"
         case Slow(synapse=of):
             return f"the traces of {words.short(of)} are {figure} behind"
         case Lagging(synapse=of):
@@ -76,9 +78,9 @@ def missed(hypothesis: Hypothesis, residual: float, relations: Iterable[Relation
         case ManyDraws(population=of):
             return f"one draw of {words.short(of)} is {figure} of an update"
         case Open(synapse=of, factor=factor):
-            return f"{words.notation.name(factor)} is 0 for all weights of {words.short(of)}"
-        case OffKink(signal=of):
-            return f"{words.notation.name(of)} is exactly 0 in {figure} of units and examples"
+            return f"{words.notation.name(text(factor))} is 0 for all weights of {words.short(of)}"
+        case OffKink(kink=kink):
+            return f"{words.notation.name(written(kink.argument))} is exactly 0 in {figure} of units and examples"
         case Live(synapse=of):
             return f"drive or gradient of {words.short(of)} is 0 for all examples"
         case _:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from circuitdsl.derive.algebra.expressions import text
-from circuitdsl.derive.algebra.notation import coefficient_text
+from circuitdsl.derive.algebra.notation import coefficient_text, signal_text
 from circuitdsl.derive.algebra.obstacles import (
     BesideStates,
     Blind,
@@ -81,7 +81,7 @@ def obstacle(of: Obstacle, short: Short) -> str:
 def _of_equation(of: OfEquation, short: Short) -> str:
     match of:
         case NoSlope(signal=signal):
-            return f"the derivative of `{short(signal)}` is no signal"
+            return f"the derivative of `{short(signal_text(signal))}` is no signal"
         case OwnFactor(expr=expr):
             return f"`{short(text(expr))}` is a factor of its own"
         case SumsUnits(function=function):

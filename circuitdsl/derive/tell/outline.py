@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import PurePath
 
+from circuitdsl.derive.algebra.letters import Signal
 from circuitdsl.derive.algebra.notation import Notation
 from circuitdsl.derive.algebra.words import Sum
 from circuitdsl.derive.prove.dual import Dual
@@ -147,11 +148,11 @@ class _Teller:
     def _learning(self) -> Iterator[Row]:
         yield self._update()
         finding, words = self.finding, self.words
-        if finding.delta is not None and finding.delta_name is not None:
-            delta = words.notation.name(finding.delta_name)
+        if finding.delta is not None and finding.delta_signal is not None:
+            delta = words.notation.signal(finding.delta_signal)
             yield Row("gradient", words.math(f"{delta} = {words.sum(finding.delta)}"))
-        if finding.dual is not None and finding.delta_name is not None:
-            yield from self._by_dual(finding.dual, finding.delta_name)
+        if finding.dual is not None and finding.delta_signal is not None:
+            yield from self._by_dual(finding.dual, finding.delta_signal)
             return
         if finding.grounds is None or finding.form is None or finding.pre is None or self._is_open():
             yield from self._conditions()
@@ -178,7 +179,7 @@ class _Teller:
         refused = any(isinstance(r, Untested | Contradicted) for r in finding.reasons[:1])
         return finding.evidence == "measured" or (finding.verdict is None and not refused)
 
-    def _by_dual(self, dual: Dual, delta: str) -> Iterator[Row]:
+    def _by_dual(self, dual: Dual, delta: Signal) -> Iterator[Row]:
         yield from self._arriving()
         assert self.finding.grounds is not None
         with_ = self._with(replace(self.finding.grounds, lemmas=()))
@@ -253,8 +254,8 @@ class _Teller:
         finding = self.finding
         assert finding.form is not None
         assert finding.pre is not None
-        assert finding.delta_name is not None
-        return self.words.credit(finding.form, finding.pre, finding.delta_name)
+        assert finding.delta_signal is not None
+        return self.words.credit(finding.form, finding.pre, finding.delta_signal)
 
     def _auxiliary(self) -> Iterator[Row]:
         yield self._update()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from circuitdsl.derive.algebra.expressions import text
+from circuitdsl.derive.algebra.notation import signal_text
 from circuitdsl.derive.algebra.obstacles import Obstacle
 from circuitdsl.derive.prove.reasons import (
     AgainstEach,
@@ -144,13 +145,14 @@ class Reasons:
                 return self._broken(lack)
             case LostGates(gates=gates):
                 return (
-                    f"the credit lacks the factor {self._names(gates)} of the gradient; "
+                    f"the credit lacks the factor {self._names([*map(signal_text, gates)])} of the gradient; "
                     "on the way down gates can be dropped only with it"
                 )
-            case Factors(has=has, names=names):
-                plural = "s" if len(names) > 1 else ""
+            case Factors(has=has, signals=signals):
+                plural = "s" if len(signals) > 1 else ""
                 end = "of the gradient" if has == "lacks" else "that the gradient has not"
-                return f"the credit {has} the factor{plural} {' and '.join(map(words.short, names))} {end}"
+                names = " and ".join(words.short(signal_text(s)) for s in signals)
+                return f"the credit {has} the factor{plural} {names} {end}"
             case OtherPart(of="gradient", part=part):
                 return f"the gradient has another part, {words.sum(part)}, that nothing brings to the neuron"
             case OtherPart(part=part, fixed=fixed):
@@ -192,8 +194,9 @@ class Reasons:
         """`the apical dendrite of h is driven by err through V2, which is fixed: nothing pulls V2 toward ...`."""
         short = self.words.short
         name, goal = short(broken.synapse), self._goal(broken.goal)
+        dendrite = broken.dendrite.removeprefix(f"{broken.population}.")
         way = (
-            f"the {short(broken.dendrite)} dendrite of `{short(broken.population)}` "
+            f"the {short(dendrite)} dendrite of `{short(broken.population)}` "
             f"is driven by `{short(broken.source)}` through {name}"
         )
         return f"{way}, {self._why_not(broken.by, name, goal, broken.goal)}"
@@ -257,7 +260,7 @@ class Reasons:
     # ------------------------------------------------------------ draws
 
     def _score(self, score: Score) -> str:
-        reward, draw, probability = map(self.words.short, (score.reward, score.draw, score.probability))
+        reward, draw, probability = map(self.words.short, (score.reward, score.draw, signal_text(score.probability)))
         return f"{reward} · ({draw} − {probability})"
 
     def _follows(self, score: Score) -> str:
@@ -265,7 +268,7 @@ class Reasons:
         return f"on average over its draws {self._score(score)} is the gradient of E[{reward}] (a score function)"
 
     def _no_score(self, score: Score) -> str:
-        reward, p = map(self.words.short, (score.reward, score.probability))
+        reward, p = map(self.words.short, (score.reward, signal_text(score.probability)))
         return (
             f"on average over its draws the rule follows the gradient of E[{reward}] and E[{reward}] {p} besides: "
             f"it lacks the score function, {self._score(score)}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from circuitdsl.derive.algebra.notation import Notation
+from circuitdsl.derive.algebra.letters import Drawn, Identity
+from circuitdsl.derive.algebra.notation import Notation, signal
 from circuitdsl.derive.algebra.words import Coefficient, Column, Diagonal, Expect, Letter, Row, Signal, identity, shape
-from circuitdsl.derive.prove.squares import DRAWN, Square, Squares
+from circuitdsl.derive.prove.squares import Square, Squares
 
 
 def squares_text(found: Squares, notation: Notation | None = None) -> str:
@@ -14,7 +15,7 @@ def squares_text(found: Squares, notation: Notation | None = None) -> str:
 
 
 def _square_text(square: Square, notation: Notation) -> str:
-    drawn = [x for x in square.middle if _drawn_by(x)]
+    drawn = [x for x in square.middle if _drawn_by(x) is not None]
     if len(square.half.terms) == 1 and not drawn:
         return notation.of(square.value)
     inner = notation.sign("(") + notation.of(square.half) + notation.sign(")")
@@ -27,17 +28,17 @@ def _square_text(square: Square, notation: Notation) -> str:
 
 
 def _middle_text(letter: Letter, notation: Notation) -> str:
-    name = _drawn_by(letter)
-    if not name:
+    by = _drawn_by(letter)
+    if by is None:
         return notation.plain((letter,))
-    p = Signal(name=name, size=shape(letter)[0])
+    p = signal(by, shape(letter)[0])
     shown = [notation.plain((Diagonal(p),)), notation.sign("−"), notation.word((Column(p), Row(p)))]
     return notation.sign("(") + notation.sign(" ").join(shown) + notation.sign(")")
 
 
-def _drawn_by(letter: Letter) -> str:
+def _drawn_by(letter: Letter) -> Identity | None:
     match letter:
-        case Expect(word=(Column(signal), Row())) if signal.name.startswith(DRAWN):
-            return signal.name.removeprefix(DRAWN)
+        case Expect(word=(Column(Signal(of=Drawn(by))), Row())):
+            return by
         case _:
-            return ""
+            return None

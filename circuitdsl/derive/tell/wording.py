@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from circuitdsl.derive.algebra.constants import Constants
+from circuitdsl.derive.algebra.expressions import text
+from circuitdsl.derive.algebra.letters import Signal
 from circuitdsl.derive.algebra.notation import Notation
 from circuitdsl.derive.algebra.words import UNIT, Coefficient, Matrix, Sum, column, make_sum, ones, times
 from circuitdsl.derive.prove.dual import Dual
@@ -90,7 +92,7 @@ class Wording:
         if drive.passage.trace:
             product = self.call("trace", product)
         if drive.passage.scale is not None and not drive.passage.whole:
-            scale = "c" if drive.passage.lagging else self.notation.name(drive.passage.scale)
+            scale = "c" if drive.passage.lagging else self.notation.name(text(drive.passage.scale))
             inner = product if drive.passage.trace else f"({product})"
             product = f"{scale} {self.sign('∘')} {inner}"
         rate = self.notation.number_of(drive.rate)
@@ -98,7 +100,7 @@ class Wording:
             product = f"{rate}{self.sign(' · ')}{product}"
         change = f"{minus if negative else ''}{product}{self.decay(drive)}"
         if drive.passage.whole and drive.passage.scale is not None:
-            change = f"{self.notation.name(drive.passage.scale)} {self.sign('∘')} ({change})"
+            change = f"{self.notation.name(text(drive.passage.scale))} {self.sign('∘')} ({change})"
         return self.math(f"{self.sign('Δ')}w = {change}")
 
     def call(self, function: str, of: str) -> str:
@@ -176,7 +178,7 @@ class Wording:
 
     def lemma(self, lemma: Lemma) -> str:
         """What a population sends down."""
-        delta = self.notation.name(lemma.delta)
+        delta = self.notation.signal(lemma.delta)
         return self.math(f"{self.notation.name(lemma.source)} = {self.of_sum(lemma.factor, delta)}")
 
     def collapse(self, collapse: Collapse) -> str:
@@ -192,7 +194,7 @@ class Wording:
         """H, the positive matrix between credit and gradient."""
         parts = []
         if passage.scale is not None:
-            parts.append("diag(vec W)" if passage.lagging else f"diag({passage.scale})")
+            parts.append("diag(vec W)" if passage.lagging else f"diag({text(passage.scale)})")
         if passage.trace:
             parts.append("low-pass")
         if self.notation.latex:
@@ -214,10 +216,10 @@ class Wording:
             above = f"({above})"
         return " ".join(part for part in (above, over) if part) or "I"
 
-    def credit(self, form: Form, pre: Form, delta: str) -> str:
+    def credit(self, form: Form, pre: Form, delta: Signal) -> str:
         """`credit = Fᵀ F δ_h`."""
         h = self.h(form, pre, Passage())
-        shown = self.notation.name(delta) if h == "I" else f"{h} {self.notation.name(delta)}"
+        shown = self.notation.signal(delta) if h == "I" else f"{h} {self.notation.signal(delta)}"
         result = self.multiple(form.factor * pre.factor, shown)
         name = self._credit_name()
         varies = "" if form.constant and pre.constant else ", where the factor changes from example to example"
@@ -229,12 +231,12 @@ class Wording:
         shown = self.sum(dual.k)
         return f"{above}{shown if len(dual.k.terms) == 1 else f'({shown})'}{self.sign('⁻¹')}"
 
-    def gradient_by_credit(self, dual: Dual, delta: str) -> str:
+    def gradient_by_credit(self, dual: Dual, delta: Signal) -> str:
         """`δ_h = diag(W2ᵀ) credit`."""
         under = "" if plain_factor(dual.over) is not None else f"{self.sum(dual.over)}{self.sign('⁻¹')} "
         whole = self.of_sum(dual.k, f"{under}{self._credit_name()}")
         varies = "" if dual.constant else ", where the factor changes from example to example"
-        return f"{self.math(f'{self.notation.name(delta)} = {self.multiple(dual.factor, whole)}')}{varies}"
+        return f"{self.math(f'{self.notation.signal(delta)} = {self.multiple(dual.factor, whole)}')}{varies}"
 
     def _credit_name(self) -> str:
         return r"\text{credit}" if self.notation.latex else "credit"
@@ -257,7 +259,7 @@ class Wording:
         """What stands between drive and weight."""
         parts = ["a trace (a low-pass)"] if passage.trace else []
         if passage.scale is not None:
-            made = "c, made of its states" if passage.lagging else passage.scale
+            made = "c, made of its states" if passage.lagging else text(passage.scale)
             parts.append(f"a positive factor for each synapse, {made}")
         return " and ".join(parts) or None
 
