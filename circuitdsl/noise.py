@@ -170,7 +170,7 @@ SCALAR_FUNCTIONS = (philox, minus_log31, sqrt27, cosine30, uniform24, uniform53,
 
 
 def scalar_source(decorator: str = "") -> str:
-    """The text of the scalar functions, each under the line `decorator` (say `@njit(cache=True)`)."""
+    """The text of the scalar functions, each under the line `decorator` (say `@njit`)."""
     from inspect import getsource
 
     head = f"{decorator}\n" if decorator else ""

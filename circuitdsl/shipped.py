@@ -6,7 +6,6 @@ pyproject.toml). This module imports nothing of ours.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -55,9 +54,3 @@ def _only_one_called(name: Path, library: Path) -> Path:
     """The shipped circuit of that name, whatever its folder; rules and motifs are parts of circuits, and not meant."""
     found = [p for p in library.glob(f"*/{name.stem}.circ") if p.parent.name not in ("rules", "motifs")]
     return found[0] if len(found) == 1 and name.suffix in ("", ".circ") else name
-
-
-def cache_directory() -> Path:
-    """Where this user's caches go ($XDG_CACHE_HOME/circuitdsl); it need not exist, nor be writable."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(base) / "circuitdsl"

@@ -1,20 +1,26 @@
-"""Compiled code on disk: what others could have put there is neither run nor unpickled."""
+"""What is kept on disk: whose it is, that it is whole, and that a run gives the same bits without it."""
 
 from __future__ import annotations
 
+import json
+import multiprocessing
 import os
+import pickle
+import shutil
 import stat
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
-import numba
 import pytest
 
-from circuitdsl.runtime import cache
-from circuitdsl.runtime.cache import cache_folder, load_module
-from circuitdsl.runtime.trust import User, close, distrust, distrust_below, flaw, flaw_above, make_folder
+from circuitdsl.runtime.cache import CodeOnDisk
+from circuitdsl.store import entries
+from circuitdsl.store.entries import HASH, MARK, Entry, cache_folder
+from circuitdsl.store.trust import User, distrust, distrust_below, flaw, flaw_above, make_folder
 
 ME = User(user=1000, group=1000)
 FOLDER, FILE, LINK = stat.S_IFDIR, stat.S_IFREG, stat.S_IFLNK
@@ -127,7 +133,7 @@ def test_where_there_are_no_owners_all_is_trusted(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("wrong", ["open", "link"])
-def test_an_unsafe_folder_is_replaced_with_a_warning(
+def test_an_unsafe_folder_is_not_used_with_a_warning(
     wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "cache"
@@ -139,13 +145,15 @@ def test_an_unsafe_folder_is_replaced_with_a_warning(
         folder.symlink_to(tmp_path / "elsewhere")
     monkeypatch.setenv("CIRCUITDSL_CACHE", str(folder))
     with pytest.warns(RuntimeWarning, match="compiled code from there need not be yours") as told:
-        used = cache_folder()
-    assert used.stat().st_mode & 0o777 == 0o700
-    assert used.parent != folder
-    assert distrust(used) is None
+        ENTRY.write(b"mine")
+    assert not list(folder.iterdir())
+    assert len(told) == 1
     message = str(told[0].message)
     assert str(folder) in message
     assert message.endswith("To keep compiled code, set CIRCUITDSL_CACHE to a folder that only you can write.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # it was said
+        assert ENTRY.read() is None
 
 
 def test_only_a_folder_of_compiled_code_is_to_be_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,126 +163,165 @@ def test_only_a_folder_of_compiled_code_is_to_be_deleted(tmp_path: Path, monkeyp
     monkeypatch.delenv("CIRCUITDSL_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.warns(RuntimeWarning, match=f"delete `{tmp_path / 'circuitdsl'}`, or set CIRCUITDSL_CACHE"):
-        cache_folder()
+        ENTRY.read()
     monkeypatch.setenv("CIRCUITDSL_CACHE", str(tmp_path / "circuitdsl"))
     with pytest.warns(RuntimeWarning) as told:
-        cache_folder()
+        ENTRY.read()
     assert "delete" not in str(told[0].message)
 
 
-def test_the_folder_among_the_temporary_ones_is_looked_at_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has a name that anyone can know, in a folder in which anyone may make one."""
-    (tmp_path / "file").write_text("")
-    (tmp_path / "tmp").mkdir()
-    (tmp_path / "tmp").chmod(0o1777)
-    monkeypatch.setattr(cache.tempfile, "tempdir", str(tmp_path / "tmp"))
-    expected = tmp_path / "tmp" / f"circuitdsl-{os.getuid()}"
-    monkeypatch.setenv("CIRCUITDSL_CACHE", str(tmp_path / "file" / "first"))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert cache_folder() == expected
-    expected.chmod(0o777)
-    monkeypatch.setenv("CIRCUITDSL_CACHE", str(tmp_path / "file" / "second"))
-    with pytest.warns(RuntimeWarning, match=f"`{expected}` can be written by others"):
-        assert cache_folder() != expected
+def test_the_folder_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CIRCUITDSL_CACHE", str(tmp_path / "own"))
+    assert cache_folder() == tmp_path / "own"
+    monkeypatch.delenv("CIRCUITDSL_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_folder() == tmp_path / "xdg" / "circuitdsl"
 
 
-# ---------------------------------------------------------------- what lies in them
+# ---------------------------------------------------------------- entries
 
-EVIL = "value = 'evil'\n"
+ENTRY, OTHER = Entry("code", "a.b/c", "the key"), Entry("code", "a.b/c", "another key")
+MINE = b"what is kept"
 
 
 @pytest.fixture
-def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file of a module that a process before this one has written."""
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of an entry that was written before."""
     monkeypatch.setenv("CIRCUITDSL_CACHE", str(tmp_path / "cache"))
-    return load(forget=True)
+    ENTRY.write(MINE)
+    return ENTRY.path
 
 
-def load(*, forget: bool = False) -> Path:
-    made = load_module("a", "value = 'mine'\n", "key of test_cache")
-    assert made.value == "mine", "another's code was run"
-    if forget:
-        del sys.modules[made.__name__]
-    assert made.__file__ is not None
-    return Path(made.__file__)
+def test_what_is_kept_is_the_users_alone(kept: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert ENTRY.read() == MINE
+        assert OTHER.read() is None
+    assert kept.is_relative_to(cache_folder() / "code")
+    assert all(not p.lstat().st_mode & 0o077 for p in (cache_folder(), *cache_folder().rglob("*")))
+    assert [p.name for p in kept.parent.iterdir()] == [kept.name]
+
+
+def test_a_flipped_bit_anywhere_is_noticed(kept: Path) -> None:
+    whole = kept.read_bytes()
+    for place in range(len(whole)):
+        for bit in (1, 128):
+            kept.write_bytes(whole[:place] + bytes([whole[place] ^ bit]) + whole[place + 1 :])
+            assert ENTRY.read() is None
+    for length in range(len(whole)):
+        kept.write_bytes(whole[:length])
+        assert ENTRY.read() is None
+    kept.write_bytes(whole + b"more")
+    assert ENTRY.read() is None
+    kept.write_bytes(whole)
+    assert ENTRY.read() == MINE
+
+
+def test_it_is_whole_and_on_the_disk_before_it_has_its_name(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    sync, replace = os.fsync, os.replace
+
+    def synced(handle: int) -> None:
+        assert os.fstat(handle).st_size == len(MARK) + 2 * HASH + len(b"new")
+        done.append("fsync")
+        sync(handle)
+
+    def renamed(source: str, target: Path) -> None:
+        done.append("rename")
+        replace(source, target)
+
+    monkeypatch.setattr(entries.os, "fsync", synced)
+    monkeypatch.setattr(entries.os, "replace", renamed)
+    ENTRY.write(b"new")
+    assert done == ["fsync", "rename"]
+    assert ENTRY.read() == b"new"
+
+
+def write_often(letter: bytes) -> None:
+    for _ in range(40):
+        ENTRY.write(letter * 100_000)
+
+
+def test_no_process_sees_half_a_file(kept: Path) -> None:
+    ENTRY.write(b"a" * 100_000)
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=write_often, args=(letter,)) for letter in (b"a", b"b")]
+    for writer in writers:
+        writer.start()
+    found = set()
+    while any(writer.is_alive() for writer in writers):
+        found.add(ENTRY.read())
+    assert found <= {b"a" * 100_000, b"b" * 100_000}
+    assert [writer.exitcode for writer in writers] == [0, 0]
+    assert [p.name for p in kept.parent.iterdir()] == [kept.name]
+
+
+@pytest.mark.parametrize("refused", ["fsync", "replace", "mkdir"])
+def test_what_cannot_be_written_is_not_kept(refused: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setenv("CIRCUITDSL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(entries, "_problems", [])
+    monkeypatch.setattr(os, refused, full)
+    ENTRY.write(MINE)
+    monkeypatch.undo()
+    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+    monkeypatch.setenv("CIRCUITDSL_CACHE", str(tmp_path / "cache"))
+    ENTRY.write(MINE)
+    assert ENTRY.read() == MINE
+
+
+def test_versions_processor_and_signature_are_in_the_key(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def path(cpu: str = "a", features: str = "+avx", signature: str = "(int64)", key: str = "text") -> Path:
+        processor = SimpleNamespace(magic_tuple=lambda: ("x86_64", cpu, features))
+        return CodeOnDisk("name", key)._entry(signature, processor).path
+
+    paths = [path(), path(cpu="b"), path(features="+avx2"), path(signature="(float32)"), path(key="other")]
+    monkeypatch.setattr("circuitdsl.runtime.cache._versions", lambda: "other versions")
+    assert len({*paths, path()}) == 6
 
 
 def replaced(path: Path) -> None:
-    """Another's folder in the place of one of ours, with code of theirs, open as they left it."""
-    folder = path.parent.parent
+    """Another's folder in the place of ours, with code of theirs, open as they left it."""
+    content, folder = path.read_bytes(), path.parent
     folder.rename(folder.with_name("moved"))
-    path.parent.mkdir(parents=True)
-    path.write_text(EVIL)
+    folder.mkdir()
+    path.write_bytes(content)
     folder.chmod(0o777)
 
 
-def linked_parent(path: Path) -> None:
-    folder = path.parent.parent
-    folder.rename(folder.with_name("moved"))
-    other = folder.parent.parent.parent / "other"
-    (other / path.parent.name).mkdir(parents=True)
-    (other / path.parent.name / path.name).write_text(EVIL)
-    folder.symlink_to(other)
+def linked_folder(path: Path) -> None:
+    path.parent.rename(path.parent.with_name("moved"))
+    path.parent.symlink_to(path.parent.with_name("moved"))
 
 
 def linked_file(path: Path) -> None:
-    other = path.parents[4] / "evil.py"
-    other.write_text(EVIL)
-    path.unlink()
-    path.symlink_to(other)
+    path.rename(path.with_name("moved"))
+    path.symlink_to(path.with_name("moved"))
 
 
 def open_file(path: Path) -> None:
-    path.write_text(EVIL)
-    path.chmod(0o666)
+    path.chmod(0o664)
 
 
 def open_folder(path: Path) -> None:
-    path.write_text(EVIL)
     path.parent.chmod(0o775)
 
 
-def open_index(path: Path) -> None:
-    """Numba's index is a pickle: whoever writes it runs code."""
-    index = path.parent / "__pycache__" / "a.value-1.py311.nbi"
-    index.write_bytes(b"cos\nsystem\n(S'false'\ntR.")
-    index.chmod(0o664)
-    path.write_text(EVIL)
-
-
-def linked_index(path: Path) -> None:
-    index = path.parent / "__pycache__"
-    for file in index.iterdir():
-        file.unlink()
-    index.rmdir()
-    (path.parents[4] / "elsewhere").mkdir()
-    index.symlink_to(path.parents[4] / "elsewhere")
-    path.write_text(EVIL)
-
-
-@pytest.mark.parametrize(
-    "tampered", [replaced, linked_parent, linked_file, open_file, open_folder, open_index, linked_index]
-)
-def test_what_others_could_have_written_is_not_run(module: Path, tampered) -> None:
-    tampered(module)
+@pytest.mark.parametrize("tampered", [replaced, linked_folder, linked_file, open_file, open_folder])
+def test_what_others_could_have_written_is_not_read(kept: Path, tampered: Callable[[Path], None]) -> None:
+    tampered(kept)
+    before = kept.lstat()
     with pytest.warns(RuntimeWarning, match="compiled code from there need not be yours"):
-        used = load(forget=True)
-    assert not used.is_relative_to(module.parents[4])
+        assert ENTRY.read() is None
+    ENTRY.write(b"new")
+    assert kept.lstat() == before
 
 
-def test_what_is_ours_is_loaded_without_a_word(module: Path) -> None:
-    before = module.stat().st_ino
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert load(forget=True) == module
-    assert module.stat().st_ino == before
-    assert all(not p.lstat().st_mode & 0o077 for p in module.parents[3].rglob("*"))
-
-
-def test_a_file_of_another_user_is_not_run(module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_another_user_is_not_read(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever the user is, what belongs to another one is not."""
-    base, within = cache_folder(), module.parent.relative_to(cache_folder())
+    base, within = cache_folder(), kept.relative_to(cache_folder())
     assert distrust_below(base, within) is None
     monkeypatch.setattr(User, "present", lambda: User(user=99999, group=99999))
     found = distrust_below(base, within)
@@ -283,56 +330,159 @@ def test_a_file_of_another_user_is_not_run(module: Path, monkeypatch: pytest.Mon
     assert found.why == f"belongs to another user (number {os.getuid()})"
 
 
-def test_files_are_closed_whatever_the_umask(tmp_path: Path) -> None:
-    for name, mode in (("a", 0o664), ("b", 0o666), ("c", 0o755)):
-        (tmp_path / name).touch()
-        (tmp_path / name).chmod(mode)
-    (tmp_path / "link").symlink_to("a")
-    close(tmp_path)
-    assert [stat.S_IMODE((tmp_path / n).stat().st_mode) for n in "abc"] == [0o644, 0o644, 0o755]
-
-
-def test_numba_keeps_its_files_beside_the_module_if_its_own_folder_is_open(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "numba").mkdir()
-    (tmp_path / "numba").chmod(0o777)
-    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "numba"))
-    monkeypatch.setenv("CIRCUITDSL_CACHE", str(tmp_path / "cache"))
-    with pytest.warns(RuntimeWarning, match="NUMBA_CACHE_DIR is not used"):
-        load(forget=True)
-    assert numba.config.CACHE_DIR == ""
-    (tmp_path / "numba").chmod(0o700)
-    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "numba"))
-    load(forget=True)
-    assert str(tmp_path / "numba") == numba.config.CACHE_DIR
+def test_clear_deletes_what_is_kept_and_nothing_else(kept: Path) -> None:
+    (cache_folder() / "mine.txt").touch()
+    (kept.parent / "folder").mkdir()
+    assert {k.kind for k in entries.kept()} == {"code"}
+    entries.clear()
+    assert entries.kept() == []
+    assert (cache_folder() / "mine.txt").exists()
 
 
 # ---------------------------------------------------------------- whole processes
 
-ENDING = """
-from circuitdsl.runtime.cache import cache_folder
-import os
-folder = cache_folder()
-print(folder, flush=True)
-if os.fork() == 0:
-    raise SystemExit
-os.wait()
-assert folder.is_dir()
+#: It has a loop that nothing holds, so that there is something to be said before a run.
+CIRCUIT = """circuit grows {
+  input x: 4
+  neuron h: 3 { dendrite b   rate = b }
+  synapse W: x -> h { init = 0.1   dw = 0.001 * post * pre }
+  record norm(W)
+  task flowers { data = iris   epochs = 1   batch = 4 }
+}"""
+
+RUN = """
+import resource, sys, warnings
+limit, circuit = sys.argv[1:]
+if limit == "full":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # every write to a file is refused
+import circuitdsl as cd
+from circuitdsl.api import Request
+outcome = cd.load(circuit).compile().execute(Request(), before=lambda o: print([d.code for d in o.foreseen()]))
+print(outcome.run.state.weights["W"].tobytes().hex())
 """
 
 
-def test_the_folder_of_a_process_goes_with_it(tmp_path: Path) -> None:
-    tmp_path.chmod(0o777)
-    environment = {**os.environ, "CIRCUITDSL_CACHE": str(tmp_path)}
-    command = [sys.executable, "-c", ENDING]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    used = Path(done.stdout.split()[0])
-    assert used.parent != tmp_path
-    assert not used.exists()
+def outcome(folder: Path, circuit: Path, limit: str = "") -> str:
+    """What a run in a process of its own prints; on stderr it says nothing."""
+    environment = {**os.environ, "CIRCUITDSL_CACHE": str(folder), "NUMBA_DISABLE_JIT": "0"}
+    command = [sys.executable, "-c", RUN, limit, str(circuit)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
 
 
-def test_the_command_line_says_so_in_one_line(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
+    """A circuit, the folder that its first run has left, and what that has printed."""
+    place = tmp_path_factory.mktemp("first")
+    circuit, folder = place / "grows.circ", place / "cache"
+    circuit.write_text(CIRCUIT)
+    printed = outcome(folder, circuit)
+    assert printed.startswith("['C073']")
+    return circuit, folder, printed
+
+
+def truncated(path: Path, _: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def empty(path: Path, _: Path) -> None:
+    path.write_bytes(b"")
+
+
+def flipped(path: Path, _: Path) -> None:
+    whole = bytearray(path.read_bytes())
+    whole[-len(whole) // 3] ^= 4
+    path.write_bytes(whole)
+
+
+def of_another(path: Path, other: Path) -> None:
+    shutil.copyfile(other, path)
+
+
+def no_file(path: Path, _: Path) -> None:
+    path.unlink()
+    (path / "folder").mkdir(parents=True)
+
+
+def pipe(path: Path, _: Path) -> None:
+    path.unlink()
+    os.mkfifo(path, mode=0o600)
+
+
+def another_type(path: Path, _: Path) -> None:
+    """Whole, as if another build of the same versions had written it."""
+    content = pickle.dumps({"what": "else"})
+    key = path.read_bytes()[: len(MARK) + HASH]
+    path.write_bytes(key + entries._hash(content) + content)
+
+
+@pytest.mark.parametrize("damage", [truncated, empty, flipped, of_another, no_file, pipe, another_type])
+def test_every_cache_file_damaged_heals(
+    damage: Callable[[Path, Path], None], first: tuple[Path, Path, str], tmp_path: Path
+) -> None:
+    circuit, folder, printed = first
+    copy = shutil.copytree(folder, tmp_path / "cache")
+    files = sorted(p for p in copy.rglob("*") if p.is_file())
+    assert [p.parent.name for p in files] == ["code", "code", "grammar", "growth"]
+    whole = [p.read_bytes() for p in (folder / f.relative_to(copy) for f in files)]
+    for path, other in zip(files, [folder / f.relative_to(copy) for f in (*files[1:], files[0])], strict=True):
+        damage(path, other)
+    assert outcome(copy, circuit) == printed
+    assert sorted(p for p in copy.rglob("*") if p.is_file()) == files
+    for path, before in zip(files, whole, strict=True):
+        assert path.read_bytes()[: len(MARK) + HASH] == before[: len(MARK) + HASH]
+        assert abs(path.stat().st_size - len(before)) < 0.1 * len(before)
+    assert outcome(copy, circuit) == printed
+
+
+def test_a_full_disk_gives_the_same_bits(first: tuple[Path, Path, str], tmp_path: Path) -> None:
+    circuit, _, printed = first
+    assert outcome(tmp_path / "cache", circuit, "full") == printed
+    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+def test_a_folder_that_cannot_be_written_gives_the_same_bits_and_a_note_on_demand(
+    first: tuple[Path, Path, str], tmp_path: Path
+) -> None:
+    circuit, _, printed = first
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "cache"
+    assert outcome(folder, circuit) == printed
+    command = [sys.executable, "-m", "circuitdsl", "check", str(circuit)]
+    environment = {**os.environ, "CIRCUITDSL_CACHE": str(folder)}
+    quiet = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "kept" not in quiet.stderr
+    command.insert(3, "-v")
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    note = f"note: compiled code is not kept in `{folder}`: not a directory; CIRCUITDSL_CACHE names another folder"
+    assert told.stderr.splitlines().count(note) == 1
+
+
+SECOND = """
+import sys
+from circuitdsl.cli.main import main
+try:
+    main(["run", sys.argv[1], "--json"])
+except SystemExit as end:
+    assert not end.code, end.code
+import json
+print(json.dumps([name for name in sys.modules if name.split(".")[0] == "scipy" or "circuitdsl.derive" in name]))
+from numba.np import arraymath
+assert arraymath._HAVE_BLAS  # nothing that a user compiles knows of it
+"""
+
+
+def test_a_second_start_imports_neither_scipy_nor_the_algebra(first: tuple[Path, Path, str], tmp_path: Path) -> None:
+    circuit, folder, _ = first
+    environment = {**os.environ, "CIRCUITDSL_CACHE": str(folder), "NUMBA_DISABLE_JIT": "0"}
+    command = [sys.executable, "-c", SECOND, str(circuit)]
+    done = [subprocess.run(command, env=environment, capture_output=True, text=True, check=True) for _ in range(2)][1]
+    assert "C073" in done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+def test_the_command_line_says_in_one_line_whose_folder_it_is(tmp_path: Path) -> None:
     folder = tmp_path / "cache"
     folder.mkdir()
     folder.chmod(0o777)

@@ -9,14 +9,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
 from circuitdsl.cli import main as front_door
+from circuitdsl.cli.cache import KINDS
 from circuitdsl.cli.common import Stop, params_of, print_json
 from circuitdsl.cli.summary import number
+from circuitdsl.store.entries import Entry, Kind
 
 GOOD = """circuit small {
   param eta = 0.1   param n = 5   param scales = [1, 2]
@@ -238,6 +240,31 @@ def test_check_sets_params(shell: Shell, good: str) -> None:
     assert shell("check", good, "--set", "n=7")[0] == 0
     assert shell("check", good, "--set", "nn=7")[0] == 2
     assert shell("check", good, "--set", "n=2.5")[0] == 1
+
+
+def test_cache(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CIRCUITDSL_CACHE", str(tmp_path / "cache"))
+    assert shell("cache")[:2] == (
+        0,
+        f"{tmp_path / 'cache'}: 0 entries, 0.0 MB\n"
+        "  compiled code         0 entries, 0.0 MB\n"
+        "  tables of the grammar 0 entries, 0.0 MB\n"
+        "  checks before a run   0 entries, 0.0 MB\n",
+    )
+    Entry("code", "a", "key").write(b"x" * 50_000)
+    code, found = shell.json("cache")
+    assert code == 0
+    assert found["entries"] == found["kinds"]["code"]["entries"] == 1
+    assert found["bytes"] == found["kinds"]["code"]["bytes"] > 50_000
+    assert (found["folder"], found["cleared"]) == (str(tmp_path / "cache"), False)
+    assert shell("cache", "clear") == (0, f"cleared {tmp_path / 'cache'}: 1 entry, 0.1 MB\n", "")
+    assert shell.json("cache", "clear")[1] == {**found, "entries": 0, "bytes": 0, "cleared": True} | {
+        "kinds": {kind: {"entries": 0, "bytes": 0} for kind in KINDS}
+    }
+    assert set(KINDS) == set(get_args(Kind))
+    code, _, err = shell("cache", "claer")
+    assert code == 2
+    assert "invalid choice" in err
 
 
 def test_list(shell: Shell) -> None:

@@ -42,7 +42,7 @@ def test_extras_are_those_of_the_package() -> None:
 @pytest.mark.parametrize(
     "command",
     ["check FILE", "derive --no-measure FILE", "derive --no-measure --json FILE", "fmt --check FILE", "emit FILE",
-     "list", "explain C031"],
+     "list", "explain C031", "cache"],
 )  # fmt: skip
 def test_lark_is_enough_for_the_language(command: str) -> None:
     found = bare(*command.replace("FILE", "circuits/heterosynaptic/self_assembly.circ").split())

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "circuitdsl"
 
 #: The rooms from the bottom up; those on one floor do not know each other.
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"diagnostics", "extras", "noise", "shipped"}),
+    frozenset({"diagnostics", "extras", "noise", "shipped", "store"}),
     frozenset({"syntax"}),
     frozenset({"graph"}),
     frozenset({"reference", "twin", "lower"}),
@@ -133,6 +133,20 @@ def test_a_derivation_runs_from_algebra_to_words() -> None:
 def test_a_room_does_not_see(room: str, unseen: set[str]) -> None:
     seen = {other for p in modules() if room_of(module_name(p)) == room for other, _, _ in ours(p)}
     assert not seen & unseen
+
+
+def test_one_room_knows_where_things_are_kept() -> None:
+    users = {p.relative_to(PACKAGE).as_posix() for p in modules() if "XDG_CACHE_HOME" in p.read_text()}
+    assert users == {"store/entries.py"}
+    askers = {module_name(p) for p in modules() for m, _ in imported(p) if m.startswith("circuitdsl.store")}
+    assert askers == {
+        "circuitdsl.syntax.grammar",
+        "circuitdsl.runtime.cache",
+        "circuitdsl.runtime.stability",
+        "circuitdsl.cli.cache",
+        "circuitdsl.cli.main",
+        "circuitdsl.store.entries",
+    }
 
 
 def test_networkx_stays_behind_the_circuit() -> None:

@@ -32,6 +32,7 @@ COMMANDS = {
     "list": "the shipped circuits, motifs and rules",
     "demo": "a circuit that assembles itself",
     "study": "a claim of the papers, put to the test",
+    "cache": "what is kept on disk from run to run",
 }
 LATER = ("graph", "report", "lsp")
 
@@ -56,7 +57,10 @@ def run(arguments: list[str]) -> int:
 
     try:
         with noticing():
-            return _dispatch(arguments)
+            code = _dispatch(arguments)
+        if _verbose(arguments):
+            _say_what_was_not_kept()
+        return code
     except Stop as stop:
         if stop.message:
             say(stop.message)
@@ -150,6 +154,19 @@ def _overview() -> str:
     )
 
 
+def _verbose(arguments: list[str]) -> bool:
+    return "-v" in arguments or "--verbose" in arguments
+
+
+def _say_what_was_not_kept() -> None:
+    """That the next run will start as slowly as this one."""
+    from circuitdsl.store.entries import cache_folder, problem
+
+    if (found := problem()) is not None:
+        why = (found.strerror or str(found)).lower()
+        say(f"note: compiled code is not kept in `{cache_folder()}`: {why}; CIRCUITDSL_CACHE names another folder")
+
+
 def _environment(problem: OSError) -> int:
     """What the system refuses, such as a full disk; nothing is wrong if it is that nobody reads on."""
     if isinstance(problem, BrokenPipeError):
@@ -170,7 +187,7 @@ def _missing(problem: ImportError, arguments: list[str]) -> int:
 
 def _fault(error: Exception, arguments: list[str]) -> int:
     """A fault of the program itself: a message, the traceback only for who asks for it."""
-    if os.environ.get("CIRCUITDSL_DEBUG") or "-v" in arguments or "--verbose" in arguments:
+    if os.environ.get("CIRCUITDSL_DEBUG") or _verbose(arguments):
         import traceback
 
         traceback.print_exc()

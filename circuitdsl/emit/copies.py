@@ -59,7 +59,7 @@ def driver(program: Program, scalars: Sequence[Scalar], options: str) -> list[st
     parts = (place[b.name] if b.role is Role.NUMBER else _part(b, len(whole)) for b in program.buffers)
     arguments = [*(place[s.name] for s in scalars), *parts]
     return [
-        f"@njit({options}, nogil=True, cache=True)",
+        f"@njit({options}, nogil=True)",
         f"def {driver_name(program)}(",
         *(f"    {name}," for name in parameters),
         "):",

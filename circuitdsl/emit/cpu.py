@@ -53,7 +53,7 @@ INLINE_CALLS = 24
 def print_program(program: Program, dtype: DType, *, comments: bool = True) -> str:
     """The source of a module with one entry point, `program.name`, of the arguments `arguments(program)` and
     then the program's buffers. Without comments it is the same for circuits that differ in layout only."""
-    return _module(program, dtype, f"@njit({OPTIONS}, nogil=True, cache=True)", ["    whole()"], comments)
+    return _module(program, dtype, f"@njit({OPTIONS}, nogil=True)", ["    whole()"], comments)
 
 
 def _module(program: Program, dtype: DType, compiled: str, start: list[str], comments: bool) -> str:

@@ -130,12 +130,9 @@ class Compiled:
 
     def _warm(self, kernel: Kernel, call: Call) -> None:
         """Compiles (or loads from disk) by a call that does nothing."""
-        from circuitdsl.runtime.cache import keep_private
-
         if not kernel.warm:
             start = perf_counter()
             call.run(kernel, steps=0, first=0, count=0)
-            keep_private(kernel.entry)
             kernel.warm = True
             self.compile_seconds += perf_counter() - start
 

@@ -151,13 +151,10 @@ class Population:
 
     def _warm(self, kernel: Kernel, call: Call) -> None:
         """Compiles (or loads from disk) by a call that does nothing."""
-        from circuitdsl.runtime.cache import keep_private
-
         if not kernel.warm:
             start = perf_counter()
             call.bind(call.columns())
             kernel.entry(0, 0, 0, *call.arguments)
-            keep_private(kernel.entry)
             kernel.warm = True
             self.compile_seconds += perf_counter() - start
 

@@ -1,50 +1,112 @@
 """Positive feedback between plastic weights, with the numbers of a run: a warning before it, a note after it diverged.
 
 The mathematics is in derive/prove/stability.py; here the reference interpreter gives the increments on a few examples.
+What is found before a run is kept on disk: a start that finds it there imports nothing of `derive`, nor SciPy.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import hashlib
+import json
+import sys
+from dataclasses import asdict, dataclass, replace
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from circuitdsl.diagnostics import Diagnostic, Label, Severity
+from circuitdsl.runtime.state import circuit_hash
+from circuitdsl.store.entries import Entry, program
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from circuitdsl.derive.prove.stability import Growth, Loop, Weights
     from circuitdsl.graph.ir import Circuit
     from circuitdsl.graph.machine import Indices, State
     from circuitdsl.runtime.simulate import Loop as Training
     from circuitdsl.runtime.simulate import Run
 
+    AnyArray = NDArray[Any]
+
 #: How many examples the increments are averaged over, and how many weights a warning before a run may cost.
 EXAMPLES, WEIGHTS = 32, 100_000
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unheld:
+    """A loop that nothing will stop, in words: `synapses` are all of it, `free` those without bounds, their `names`."""
+
+    synapses: str
+    free: str
+    names: list[str]
+    told: str
+
+
 def warning_before(training: Training, run: Run) -> Diagnostic | None:
     """C073 for the fastest loop that nothing will stop: no bound, no error, not the rule itself."""
-    loops = [loop for loop in _loops(run.circuit) if set(loop.free) & set(loop.unchecked)]
-    size = sum(w.size for w in run.state.weights.values())
-    if not loops or size > WEIGHTS:
+    if sum(w.size for w in run.state.weights.values()) > WEIGHTS:
         return None
-    from circuitdsl.derive.tell.stability import listed, told
+    examples = training.dataset.train[:EXAMPLES]
+    entry = Entry("growth", run.circuit.name, _key(training, run, examples))
+    found = _read(entry)
+    if found is None:
+        found = _unheld(training, run, examples)
+        entry.write(json.dumps([asdict(unheld) for unheld in found]).encode())
+    return _warning(run.circuit, found[0]) if found else None
 
-    found = _growths(training, run.circuit, loops, run.state, training.dataset.train[:EXAMPLES], epoch=0)
-    worst = max((g for g in found if g.runs_away), key=lambda g: g.now, default=None)
-    if worst is None:
-        return None
-    first, *others = dict.fromkeys(run.circuit.synapses[name].span for name in worst.loop.free)
+
+def _warning(circuit: Circuit, unheld: Unheld) -> Diagnostic:
+    first, *others = dict.fromkeys(circuit.synapses[name].span for name in unheld.names)
     return Diagnostic(
         code="C073",
         severity=Severity.WARNING,
-        title=f"nothing holds the weights of {listed(worst.loop.synapses)}",
+        title=f"nothing holds the weights of {unheld.synapses}",
         span=first,
         label="grows by what it causes",
         labels=tuple(Label(span, "and so does this") for span in others),
-        notes=(told(worst),),
-        hint=f"bound them (`bounds = [-0.5, 0.5]` on {listed(worst.loop.free)}), or let them decay faster",
+        notes=(unheld.told,),
+        hint=f"bound them (`bounds = [-0.5, 0.5]` on {unheld.free}), or let them decay faster",
     )
+
+
+def _read(entry: Entry) -> list[Unheld] | None:
+    """What is kept of `_unheld`; None if nothing is."""
+    kept = entry.read()
+    try:
+        return None if kept is None else [Unheld(**unheld) for unheld in json.loads(kept)]
+    except (TypeError, ValueError):
+        return None
+
+
+def _unheld(training: Training, run: Run, examples: Indices) -> list[Unheld]:
+    """The fastest loop that nothing will stop, or none."""
+    from circuitdsl.derive.tell.stability import listed, told
+
+    loops = [loop for loop in _loops(run.circuit) if set(loop.free) & set(loop.unchecked)]
+    found = _growths(training, run.circuit, loops, run.state, examples, epoch=0)
+    worst = max((g for g in found if g.runs_away), key=lambda g: g.now, default=None)
+    if worst is None:
+        return []
+    loop = worst.loop
+    return [Unheld(synapses=listed(loop.synapses), free=listed(loop.free), names=list(loop.free), told=told(worst))]
+
+
+def _key(training: Training, run: Run, examples: Indices) -> str:
+    """All that `_unheld` is made of, the program and its libraries included."""
+    import numpy as np
+
+    state, order = run.state, list(run.circuit.synapses)
+    parts = (state.weights, state.masks, state.synapse_states, state.kept, state.coefficients, state.resets)
+    data = {name: array[examples] for name, array in training.dataset.arrays.items()}
+    arrays = [[(n, _digest(a)) for n, a in sorted(part.items())] for part in (*parts, data)]
+    versions = f"{program()}, numpy {np.__version__}, python {sys.version}"
+    return repr((versions, circuit_hash(run.circuit), order, sorted(training.numbers.items()), training.seed, arrays))
+
+
+def _digest(array: AnyArray | None) -> tuple[str, ...] | None:
+    if array is None:
+        return None
+    return str(array.dtype), str(array.shape), hashlib.sha256(array.tobytes()).hexdigest()
 
 
 def note_after(training: Training, state: State, synapse: str, *, epoch: int) -> str | None:

@@ -2,55 +2,42 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import sys
-from contextlib import suppress
 from functools import cache
-from pathlib import Path
+from io import BytesIO
 
 import lark
 from lark import Lark
 
-from circuitdsl.shipped import cache_directory, grammar_path
+from circuitdsl.shipped import grammar_path
+from circuitdsl.store.entries import Entry
 
 
 @cache
 def parser() -> Lark:
     """The LALR(1) parser, with two start symbols: `start` (a file) and `expression`.
 
-    Its tables are kept in the user's cache directory: to make them takes 0.18 s, to read them 0.03 s.
+    Its tables are kept on disk: to make them takes 0.18 s, to read them 0.03 s.
     """
     text = grammar_path().read_text(encoding="utf-8")
-    key = "\n".join([text, lark.__version__, sys.version])
-    digest = hashlib.sha256(key.encode()).hexdigest()[:16]
-    path = cache_directory() / f"grammar-{digest}.pickle"
-    made = _read(path)
-    if made is None:
-        made = Lark(text, parser="lalr", lexer="basic", start=["start", "expression"], keep_all_tokens=True)
-        _write(path, made)
-    return made
+    entry = Entry("grammar", "circ", "\n".join([text, lark.__version__, sys.version]))
+    return _read(entry) or _made(entry, text)
 
 
-def _read(path: Path) -> Lark | None:
+def _read(entry: Entry) -> Lark | None:
+    kept = entry.read()
     try:
-        with path.open("rb") as file:
-            return Lark.load(file)
-    except Exception:  # no file, or a damaged one, which unpickling reports in a dozen ways: make it anew
+        return None if kept is None else Lark.load(BytesIO(kept))
+    except Exception:  # another build of the same versions: as good as none
         return None
 
 
-def _write(path: Path, made: Lark) -> None:
-    """Writes beside the place and renames: two processes at once never see half a file."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            made.save(file)
-        temporary.replace(path)
-    except OSError:  # a read-only home or a full disk costs time, not the result
-        with suppress(OSError):
-            temporary.unlink()
+def _made(entry: Entry, text: str) -> Lark:
+    made = Lark(text, parser="lalr", lexer="basic", start=["start", "expression"], keep_all_tokens=True)
+    file = BytesIO()
+    made.save(file)
+    entry.write(file.getvalue())
+    return made
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Whether what lies on disk can only be the user's own work: compiled code is run, and Numba's index is unpickled.
+"""Whether what lies on disk can only be the user's own work: it is unpickled, and compiled code is run.
 
 A folder or file is trusted if it belongs to the user, nobody else can write it, and it is no symbolic link. That is
 worth something only if nobody else can put another one in its place, so the folders above are looked at too, less
@@ -86,7 +86,7 @@ def distrust(folder: Path) -> Distrust | None:
 
 
 def distrust_below(base: Path, within: Path) -> Distrust | None:
-    """The same for the folders from `base` (not looked at again) down to `base / within` and all that is in that."""
+    """The same for what stands on the way from `base` (not looked at again) to `base / within`, that one included."""
     user = User.present()
     if user is None:
         return None
@@ -94,9 +94,6 @@ def distrust_below(base: Path, within: Path) -> Distrust | None:
     for part in within.parts:
         here = here / part
         if found := _own(here, user):
-            return found
-    for inside in _entries(here):
-        if found := _own(inside, user):
             return found
     return None
 
@@ -108,19 +105,6 @@ def make_folder(folder: Path) -> None:
         each.mkdir(mode=0o700, exist_ok=True)
 
 
-def close(folder: Path) -> None:
-    """Takes from others what they may write of the user's files in a folder: Numba's files follow the umask."""
-    if User.present() is None:
-        return
-    for path in _entries(folder):
-        try:
-            mode = path.lstat().st_mode
-            if stat.S_ISREG(mode) and mode & 0o022:
-                path.chmod(stat.S_IMODE(mode) & ~0o022)
-        except OSError:
-            pass  # another process has renamed it, or it is another's: the next one to load it will see
-
-
 def _own(path: Path, user: User) -> Distrust | None:
     try:
         found = path.lstat()
@@ -128,18 +112,6 @@ def _own(path: Path, user: User) -> Distrust | None:
         return None  # or another process of the user's has just renamed it
     why = flaw(found, user)
     return None if why is None else Distrust(path, why, own=found.st_uid == user.user)
-
-
-def _entries(folder: Path) -> Iterator[Path]:
-    """All that is in a folder and below; links are not followed."""
-    try:
-        inside = sorted(folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    for path in inside:
-        yield path
-        if path.is_dir() and not path.is_symlink():
-            yield from _entries(path)
 
 
 def _way_to(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
