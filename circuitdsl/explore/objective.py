@@ -7,6 +7,7 @@ from typing import Any
 
 from circuitdsl.diagnostics import did_you_mean
 from circuitdsl.graph import ir
+from circuitdsl.graph.populations import REDUCTIONS
 from circuitdsl.runtime.errors import UsageError
 
 
@@ -89,8 +90,8 @@ def _metric_sign(circuit: ir.Circuit, metric: ir.Expr) -> int:
 
 def _sign(expr: ir.Expr) -> int:
     match expr:
-        case ir.Reduce(function="mse" | "cross_entropy"):
-            return -1
+        case ir.Reduce(function=function):
+            return -1 if REDUCTIONS[function].better == "lower" else 1
         case ir.Apply(function="neg", arguments=(inner,)):
             return -_sign(inner)
         case _:

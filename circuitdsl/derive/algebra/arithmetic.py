@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from math import isfinite
 
 from circuitdsl.derive.algebra.bends import Bent
 from circuitdsl.derive.algebra.constants import fraction, negative
@@ -39,8 +40,10 @@ from circuitdsl.derive.algebra.words import (
     total,
     zero,
 )
-from circuitdsl.graph.intervals import ANY, GATES, applied
-from circuitdsl.twin.slopes import TINY
+from circuitdsl.graph.formulas import fold
+from circuitdsl.graph.functions import FUNCTIONS, TINY, Primitive
+from circuitdsl.graph.intervals import ANY
+from circuitdsl.graph.populations import GATES, applied
 
 
 class NotLinear(Exception):
@@ -51,10 +54,17 @@ class NotLinear(Exception):
         self.obstacle = obstacle
 
 
-#: Elementwise functions of signals that are signals of their own, and finite at 0.
-SMOOTH = frozenset({"exp", "softplus", "sqrt", "tanh", "sigmoid"})
-#: What they are at 0, where that is a number without decimals.
-AT_ZERO = {"exp": Fraction(1), "sqrt": Fraction(0), "tanh": Fraction(0), "sigmoid": Fraction(1, 2)}
+#: Functions that are formulas, and yet signals of their own; all others are what their formulas are.
+WHOLE = frozenset({"sigmoid", "softplus"})
+#: What elementwise functions of signals that are signals of their own, and finite at 0, are at 0.
+_AT_ZERO = {
+    f.name: f.number(0.0)
+    for f in FUNCTIONS.values()
+    if f.arity == 1 and (isinstance(f.value, Primitive) or f.name in WHOLE) and f.name not in ("neg", "abs")
+}
+SMOOTH = frozenset(name for name, value in _AT_ZERO.items() if isfinite(value))
+#: The same, where it is a number without decimals, or one half.
+AT_ZERO = {name: Fraction(_AT_ZERO[name]) for name in SMOOTH if (2 * _AT_ZERO[name]).is_integer()}
 #: Powers up to this one are products.
 MAX_POWER = 6
 
@@ -108,10 +118,17 @@ class Arithmetic(Products):
                 return self.relu(a)
             case "tanh" | "sigmoid" as function, [a]:
                 return self._odd(function, a)
-            case _, [a]:
-                return self.function(function, a)
             case _:
-                raise AssertionError(function)
+                return self._other(function, arguments)
+
+    def _other(self, function: str, arguments: list[Sum]) -> Sum:
+        """A function that the algebra knows nothing of: a signal of its own, or what its formula is."""
+        record = FUNCTIONS.get(function)  # there is none of softmax and its like
+        if record is None or isinstance(record.value, Primitive) or function in WHOLE:
+            return self.function(function, *arguments)
+        rows = arguments[0].rows
+        named = record.named(arguments)
+        return fold(record.value, named, lambda n: scaled(identity(rows), fraction(n)), self.apply)
 
     def again(self, made: Made) -> Sum | None:
         a = made.argument
