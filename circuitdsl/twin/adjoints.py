@@ -328,11 +328,13 @@ class _Tape:
         names["scale"] = written(reduction.scale, names, span)
         if reduction.scale != "g":
             names["scale"] = self._keep_scalar(f"d({expr.function}) scaled", names["scale"])
-        for argument, slope in zip(expr.arguments, reduction.slopes, strict=True):
-            if expr.function == "cross_entropy" and isinstance(argument, Read) and self._is_softmax(argument):
-                self._logits(expr, argument, g, inside)
-            else:
-                self._pull(argument, written(slope, names, span), inside, None)
+        moved = list(zip(expr.arguments, reduction.slopes, strict=True))
+        p = expr.arguments[0]
+        if expr.function == "cross_entropy" and isinstance(p, Read) and self._is_softmax(p):
+            self._logits(expr, p, g, inside)
+            moved = moved[1:]
+        for argument, slope in moved:
+            self._pull(argument, written(slope, names, span), inside, None)
 
     def _named(self, reduction: Reduction, expr: Reduce) -> dict[str, Expr]:
         return dict(zip(reduction.parameters, expr.arguments, strict=True))
