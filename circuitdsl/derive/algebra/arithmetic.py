@@ -6,6 +6,7 @@ any other function is a signal known by what it is made of. See derive/read/unit
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import isfinite
@@ -126,9 +127,10 @@ class Arithmetic(Products):
         record = FUNCTIONS.get(function)  # there is none of softmax and its like
         if record is None or isinstance(record.value, Primitive) or function in WHOLE:
             return self.function(function, *arguments)
-        rows = arguments[0].rows
-        named = record.named(arguments)
-        return fold(record.value, named, lambda n: scaled(identity(rows), fraction(n)), self.apply)
+        return self._formula(record.value, record.named(arguments), arguments[0].rows)
+
+    def _formula(self, formula: str, named: Mapping[str, Sum], size: int) -> Sum:
+        return fold(formula, named, lambda value: scaled(identity(size), fraction(value)), self.apply)
 
     def again(self, made: Made) -> Sum | None:
         a = made.argument
@@ -268,17 +270,12 @@ class Arithmetic(Products):
 
     def _outer_slope(self, signal: Signal, made: Made) -> Sum:
         """The derivative of a function with respect to its argument."""
-        match made.function:
-            case "relu":
-                return self.positive(made.argument)
-            case "exp":
-                return diagonal(signal)
-            case "softplus":
-                return self._odd("sigmoid", made.argument)
-            case _ if key(signal) in self.slopes:
-                return diagonal(self.slopes[key(signal)][1])
-            case _:
-                raise NotLinear(NoSlope(signal.of))
+        if key(signal) in self.slopes:
+            return diagonal(self.slopes[key(signal)][1])
+        record = FUNCTIONS.get(made.function)
+        if record is None or record.arity > 1 or made.part is not Part.VALUE:
+            raise NotLinear(NoSlope(signal.of))
+        return self._formula(record.slopes[0], {**record.named([made.argument]), "out": diagonal(signal)}, signal.size)
 
     # ------------------------------------------------------------ gates
 
