@@ -16,8 +16,9 @@ from random import Random
 import numpy as np
 import pytest
 from bench import Bench
-from problems import problem
+from problems import load, problem
 
+from circuitdsl.explore.objective import objective
 from circuitdsl.graph.formulas import fold, names_in
 from circuitdsl.graph.functions import CALLED, FUNCTIONS, Function, quiet
 from circuitdsl.graph.populations import POPULATION_FUNCTIONS, REDUCTIONS
@@ -145,6 +146,38 @@ def test_gradients_of_reductions_are_difference_quotients(name: str) -> None:
                 step[at] = 1e-6
                 ends = (p.loss({synapse: weights + sign * step}) for sign in (1, -1))
                 assert found[at] == pytest.approx((next(ends) - next(ends)) / 2e-6, rel=1e-5, abs=1e-8)
+
+
+# ---------------------------------------------------------------- what they are for
+
+
+@pytest.mark.parametrize(
+    ("metric", "better"),
+    [
+        ("accuracy(p, y)", "larger"),
+        ("mse(p, y)", "smaller"),
+        ("cross_entropy(p, y)", "smaller"),
+        ("-mse(p, y)", "larger"),
+        ("1 - accuracy(p, y)", "smaller"),
+        ("2 * mse(p, y) - accuracy(p, y)", "smaller"),
+        ("mean(p) - 0.5 * mse(p, y)", "larger"),
+        ("mean(p)", "larger"),
+    ],
+)
+def test_a_metric_tells_which_way_is_better(metric: str, better: str) -> None:
+    circuit = load(
+        f"""circuit c {{ input x: 3   target y: 3   neuron p: 3 {{ dendrite basal   rate = basal }}
+        synapse W: x -> p {{ dw = post * pre }}   task t {{ data = digits   metric = {metric} }} }}"""
+    )
+    assert objective(circuit, circuit.tasks["t"], "metric").better == better
+
+
+def test_the_cosine_is_of_a_number_or_of_two_matrices() -> None:
+    circuit = load(
+        """circuit c { input x: 3   neuron p: 3 { dendrite basal   rate = cos(basal) }   modulator m = mean(cos(p))
+        synapse W: x -> p   synapse V: x -> p   record cos(m), cos(W, V), m }"""
+    )
+    assert [type(r.what).__name__ for r in circuit.records] == ["Apply", "MatrixCall", "Read"]
 
 
 # ---------------------------------------------------------------- one more

@@ -131,11 +131,10 @@ Expr = Const | Var | Load | Op
 _ARITHMETIC = ("add", "sub", "mul", "min", "max")
 _REAL, _INT, _BOOL = Dtype.REAL, Dtype.INT, Dtype.BOOL
 
-#: (function, argument types) -> result type. Functions of reals that back ends do not know themselves stand in
-#: lower/functions.py. `rand` and `randn` take seed, occurrence, epoch, data-set index,
-#: tick and unit.
+#: (function, argument types) -> result type. Functions of reals that back ends do not know themselves are defined in
+#: lower/functions.py. `rand` and `randn` take seed, occurrence, epoch, data-set index, tick and unit.
 SIGNATURES: dict[tuple[str, tuple[Dtype, ...]], Dtype] = {
-    **{(f.name, (_REAL,) * f.arity): _REAL for f in FUNCTIONS.values() if not f.is_short},
+    **{(f.name, (_REAL,) * f.arity): _REAL for f in FUNCTIONS.values() if not f.is_short and f.name != "where"},
     **{(f, (_INT, _INT)): _INT for f in _ARITHMETIC},
     **{(f, (t, t)): _BOOL for f in COMPARISONS for t in (_REAL, _INT)},
     **{(f, (_BOOL, _BOOL)): _BOOL for f in ("and", "or", "eq")},
