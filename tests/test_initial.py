@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from circuitdsl.diagnostics import Source, Span
 from circuitdsl.graph import functions
+from circuitdsl.graph.functions import FUNCTIONS
 from circuitdsl.graph.initial import constrain, fans_of, initial_state
-from circuitdsl.graph.ir import ELEMENTWISE, Apply, Circuit, Num, Sign, Weight
+from circuitdsl.graph.ir import Apply, Circuit, Num, Sign, Weight
 from circuitdsl.graph.machine import State
-from circuitdsl.graph.numbers import FUNCTIONS, Fans, evaluate, numbers_of, whole
+from circuitdsl.graph.numbers import Fans, evaluate, numbers_of, whole
 from circuitdsl.graph.resolve import load_text
 
 SPAN = Span(Source("t", ""), 0, 0)
@@ -89,9 +90,9 @@ def test_what_cannot_be_set_is_refused(overrides, message: str) -> None:
 FINITE = st.floats(-30, 30, allow_subnormal=False)
 
 
-@given(st.sampled_from(sorted(ELEMENTWISE)), st.tuples(FINITE, FINITE, FINITE))
+@given(st.sampled_from(sorted(FUNCTIONS)), st.tuples(FINITE, FINITE, FINITE))
 def test_host_and_array_functions_agree(name: str, values: tuple[float, float, float]) -> None:
-    arguments = values[: ELEMENTWISE[name]]
+    arguments = values[: FUNCTIONS[name].arity]
     expr = Apply(function=name, arguments=tuple(Num(value=v, span=SPAN) for v in arguments), span=SPAN)
     with functions.quiet():
         expected = functions.elementwise(name, [np.asarray(v) for v in arguments])
@@ -100,16 +101,16 @@ def test_host_and_array_functions_agree(name: str, values: tuple[float, float, f
 
 def test_undefined_numbers_are_ieee() -> None:
     inf, nan = math.inf, math.nan
-    assert FUNCTIONS["div"](1, 0) == inf
-    assert FUNCTIONS["div"](1, -0.0) == -inf
-    assert math.isnan(FUNCTIONS["div"](0, 0))
-    assert FUNCTIONS["log"](0) == -inf
-    assert math.isnan(FUNCTIONS["sqrt"](-1))
-    assert FUNCTIONS["exp"](1e4) == inf
-    assert FUNCTIONS["pow"](0, -1) == inf
-    assert math.isnan(FUNCTIONS["pow"](-8, 1 / 3))
-    assert FUNCTIONS["pow"](-10, 999) == -inf
-    assert math.isnan(FUNCTIONS["max"](1, nan))
+    assert FUNCTIONS["div"].number(1, 0) == inf
+    assert FUNCTIONS["div"].number(1, -0.0) == -inf
+    assert math.isnan(FUNCTIONS["div"].number(0, 0))
+    assert FUNCTIONS["log"].number(0) == -inf
+    assert math.isnan(FUNCTIONS["sqrt"].number(-1))
+    assert FUNCTIONS["exp"].number(1e4) == inf
+    assert FUNCTIONS["pow"].number(0, -1) == inf
+    assert math.isnan(FUNCTIONS["pow"].number(-8, 1 / 3))
+    assert FUNCTIONS["pow"].number(-10, 999) == -inf
+    assert math.isnan(FUNCTIONS["max"].number(1, nan))
 
 
 def test_what_runs_is_no_number_beforehand() -> None:

@@ -353,7 +353,7 @@ def test_what_a_row_has_in_common_is_computed_before_it() -> None:
     for online, around in ((True, "j"), (False, "j.b")):
         found = nest(library("heterosynaptic/kolen_pollack.circ"), "learn_W1", online=online)
         hoisted = [s.value for loops, s in found if isinstance(s, Define) and loops == around]
-        assert any("h_apical" in repr(value) and "step" in repr(value) for value in hoisted)
+        assert any("h_apical" in repr(value) and "'gt'" in repr(value) for value in hoisted)
 
 
 def test_transposed_currents_run_along_rows() -> None:

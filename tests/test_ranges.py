@@ -12,23 +12,20 @@ from generate import random_circuit
 
 from circuitdsl.diagnostics import Span
 from circuitdsl.graph import ir, numbers
-from circuitdsl.graph.functions import over as over_arrays
-from circuitdsl.graph.functions import quiet, reduce
+from circuitdsl.graph.functions import FUNCTIONS, quiet
 from circuitdsl.graph.initial import initial_state
 from circuitdsl.graph.intervals import (
     ANY,
     FLAG,
-    FUNCTIONS,
     NONNEGATIVE,
     POSITIVE,
     UNKNOWN,
     Range,
-    over,
-    reduction,
     span,
 )
 from circuitdsl.graph.masks import mask_of
 from circuitdsl.graph.numbers import numbers_of
+from circuitdsl.graph.populations import REDUCTIONS, over, over_range
 from circuitdsl.graph.quantities import State
 from circuitdsl.graph.ranges import Ranges
 from circuitdsl.graph.resolve import load_text
@@ -79,20 +76,16 @@ def contains(found: Range, value: float) -> bool:
     return found.holds(value, 1e-9)
 
 
-def test_every_function_has_a_range() -> None:
-    assert set(FUNCTIONS) == set(ir.ELEMENTWISE) == set(numbers.FUNCTIONS)
-
-
 @pytest.mark.parametrize("function", sorted(FUNCTIONS))
 def test_values_of_a_function_lie_in_its_range(function: str) -> None:
     rng = Random(function)
     for _ in range(3000):
-        arguments = [random_range(rng) for _ in range(ir.ELEMENTWISE[function])]
-        found = FUNCTIONS[function](*arguments)
+        arguments = [random_range(rng) for _ in range(FUNCTIONS[function].arity)]
+        found = FUNCTIONS[function].within(*arguments)
         for _ in range(8):
             values = [sample(a, rng) for a in arguments]
             try:
-                value = numbers.FUNCTIONS[function](*values)
+                value = FUNCTIONS[function].number(*values)
             except (OverflowError, ValueError):
                 continue
             assert contains(found, value), (arguments, values, found, value)
@@ -105,19 +98,19 @@ def test_values_of_a_population_lie_in_its_range(function) -> None:
         x = random_range(rng)
         values = np.array([sample(x, rng) for _ in range(4)])
         with quiet():
-            found = over_arrays(function, values, np.asarray(2.0) if function == "kwta" else None)
-        assert all(contains(over(function, x), float(v)) for v in found), (x, values, found)
+            found = over(function, values, np.asarray(2.0) if function == "kwta" else None)
+        assert all(contains(over_range(function, x), float(v)) for v in found), (x, values, found)
 
 
-@pytest.mark.parametrize("function", ["sum", "mean", "max", "norm", "cross_entropy", "mse", "accuracy"])
-def test_reductions_lie_in_their_range(function) -> None:
+@pytest.mark.parametrize("function", sorted(REDUCTIONS))
+def test_reductions_lie_in_their_range(function: str) -> None:
     rng = Random(function)
     for _ in range(800):
-        arguments = [random_range(rng) for _ in range(2 if function in ("cross_entropy", "mse", "accuracy") else 1)]
+        arguments = [random_range(rng) for _ in REDUCTIONS[function].parameters]
         arrays = [np.array([sample(a, rng) for _ in range(3)]) for a in arguments]
         with quiet():
-            found = float(reduce(function, arrays[0], arrays[1] if len(arrays) > 1 else None)[0])
-        assert contains(reduction(function, arguments, 3), found), (arguments, arrays, found)
+            found = float(REDUCTIONS[function].array(*arrays)[0])
+        assert contains(REDUCTIONS[function].within(arguments, 3), found), (arguments, arrays, found)
 
 
 NOWHERE = Span.__new__(Span)
@@ -130,7 +123,7 @@ def random_expr(rng: Random, depth: int) -> ir.Expr:
             return ir.Num(span=NOWHERE, value=rng.choice((-1.0, 0.0, 0.5, 1.0, 2.0, 3.0)))
         return ir.ParamRef(span=NOWHERE, name=rng.choice(ATOMS))
     function = rng.choice(sorted(FUNCTIONS))
-    arguments = tuple(random_expr(rng, depth - 1) for _ in range(ir.ELEMENTWISE[function]))
+    arguments = tuple(random_expr(rng, depth - 1) for _ in range(FUNCTIONS[function].arity))
     return ir.Apply(span=NOWHERE, function=function, arguments=arguments)
 
 
@@ -157,7 +150,7 @@ def test_values_of_expressions_lie_in_their_range() -> None:
 def test_ranges_are_as_narrow_as_they_should_be() -> None:
     unit = Range(0.0, 1.0)
     half_open = Range(0.0, 1.0, low_open=True, high_open=True)
-    f = FUNCTIONS
+    f = {name: function.within for name, function in FUNCTIONS.items()}
     assert f["sigmoid"](ANY) == half_open
     assert f["tanh"](ANY) == Range(-1.0, 1.0, True, True)
     assert f["exp"](ANY) == f["softplus"](ANY) == POSITIVE
@@ -184,7 +177,7 @@ def test_ranges_are_as_narrow_as_they_should_be() -> None:
     assert not f["mul"](Range(0.0, 0.0), UNKNOWN).is_zero  # 0 times infinity
     assert f["log"](f["exp"](ANY)).defined
     assert not f["log"](NONNEGATIVE).defined
-    assert reduction("sum", [half_open], 3) == Range(0.0, 3.0, True, True)
+    assert REDUCTIONS["sum"].within([half_open], 3) == Range(0.0, 3.0, True, True)
 
 
 # ---------------------------------------------------------------- masks

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from independent import adam, four_synapse, kolen_pollack, softmax
 
-from circuitdsl.graph.functions import over, reduce
 from circuitdsl.graph.machine import Engine
+from circuitdsl.graph.populations import REDUCTIONS, over
 from circuitdsl.graph.resolve import load_file, load_text
 from circuitdsl.reference import Reference
 from circuitdsl.twin.adjoints import adjoints
@@ -149,13 +149,13 @@ def test_population_functions(row: list[float], k: int) -> None:
 
 def test_reductions() -> None:
     p, y = np.array([[0.2, 0.8, 0.0]]), np.array([[0.0, 0.5, 0.5]])
-    assert reduce("cross_entropy", p, y)[0, 0] == pytest.approx(-0.5 * np.log(0.8) - 0.5 * np.log(1e-7))
-    assert reduce("mse", p, y)[0, 0] == pytest.approx((0.04 + 0.09 + 0.25) / 3)
-    assert reduce("norm", p, None)[0, 0] == pytest.approx(np.sqrt(0.68))
-    assert reduce("accuracy", p, y).tolist() == [[1]]
-    assert reduce("accuracy", p, y[:, ::-1]).tolist() == [[0]]
+    assert REDUCTIONS["cross_entropy"].array(p, y)[0, 0] == pytest.approx(-0.5 * np.log(0.8) - 0.5 * np.log(1e-7))
+    assert REDUCTIONS["mse"].array(p, y)[0, 0] == pytest.approx((0.04 + 0.09 + 0.25) / 3)
+    assert REDUCTIONS["norm"].array(p)[0, 0] == pytest.approx(np.sqrt(0.68))
+    assert REDUCTIONS["accuracy"].array(p, y).tolist() == [[1]]
+    assert REDUCTIONS["accuracy"].array(p, y[:, ::-1]).tolist() == [[0]]
     for value, answer, same in [(0.4, 0, 1), (0.5, 0, 1), (0.6, 0, 0), (0.6, 1, 1)]:
-        assert reduce("accuracy", np.array([[value]]), np.array([[float(answer)]])) == same
+        assert REDUCTIONS["accuracy"].array(np.array([[value]]), np.array([[float(answer)]])) == same
 
 
 def test_conventions_at_zero() -> None:

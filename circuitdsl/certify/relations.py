@@ -11,8 +11,9 @@ from circuitdsl.derive.algebra.words import depends_on_example
 from circuitdsl.derive.prove.relations import Relation
 from circuitdsl.derive.read.numeric import instantiate
 from circuitdsl.derive.tell.derivation import Derivation
-from circuitdsl.graph.functions import elementwise, over, quiet
+from circuitdsl.graph.functions import elementwise, quiet
 from circuitdsl.graph.interpret import read_value
+from circuitdsl.graph.populations import over
 from circuitdsl.twin.gradient import adjoint_name
 
 if TYPE_CHECKING:

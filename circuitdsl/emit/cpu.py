@@ -6,12 +6,13 @@ are different phases, not as there are layers. What is emitted also runs as plai
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
 from circuitdsl.emit.copies import driver, lane_head, swift
 from circuitdsl.emit.target import DType, Target
+from circuitdsl.lower.functions import DEFINITIONS
 from circuitdsl.lower.loop_ir import (
     Assign,
     Branch,
@@ -172,28 +173,23 @@ else:
         return types.void(), lower
 '''.rstrip()
 
-_HELPERS = {
-    "relu": ("x", "real(0) if x < real(0) else x"),
-    "sign": ("x", "real(1) if x > real(0) else (-real(1) if x < real(0) else x)"),
-    "square": ("x", "x * x"),
-    "sigmoid": ("x", "real(1) / (real(1) + np.exp(-x))"),
-    "softplus": ("x", "(x if x > real(0) else real(0)) + np.log1p(np.exp(-abs(x)))"),
-    "least": ("a, b", "a if a < b or a != a else b"),
-    "largest": ("a, b", "a if a > b or a != a else b"),
-    "clip": ("x, low, high", "low if x < low else (high if x > high else x)"),
+#: Smallest and largest of two reals; NaN stays NaN.
+_EXTREMES = {
+    "min": ("least", "a if a < b or a != a else b"),
+    "max": ("largest", "a if a > b or a != a else b"),
 }
-"""Functions of the language that are no operator and no function of NumPy; NaN stays NaN."""
-
-_AS_HELPER = {"min": "least", "max": "largest"}
 
 
 def _helpers(program: Program, dtype: DType) -> list[str]:
     """The functions that the program uses."""
-    used = {op.function for op in _operations(program)}
+    used = _used(program)
     lines: list[str] = []
-    for name, (parameters, value) in _HELPERS.items():
-        if name in used or any(_AS_HELPER.get(f) == name for f in used):
-            lines += ["", "", "@kernel", f"def {name}({parameters}):", f"    return {value}"]
+    for definition in DEFINITIONS.values():
+        if definition.name in used:
+            lines += _helper(definition.name, ", ".join(definition.parameters), _print(definition.value))
+    for function, (name, value) in _EXTREMES.items():
+        if function in used:
+            lines += _helper(name, "a, b", value)
     if used & {"rand", "randn"}:
         lines += ["", "", *scalar_source("@kernel").rstrip().split("\n")]
     draws = {
@@ -207,11 +203,21 @@ def _helpers(program: Program, dtype: DType) -> list[str]:
     return lines
 
 
-def _operations(program: Program) -> Iterator[Op]:
-    for phase in phases(program.body):
-        for statement in statements(phase.body):
-            for expr in expressions(statement):
-                yield from (e for e in walk(expr) if isinstance(e, Op))
+def _helper(name: str, parameters: str, value: str) -> list[str]:
+    return ["", "", "@kernel", f"def {name}({parameters}):", f"    return {value}"]
+
+
+def _used(program: Program) -> set[str]:
+    """The functions that the program applies, and those that these are made of."""
+    waiting = [e for p in phases(program.body) for s in statements(p.body) for e in expressions(s)]
+    used: set[str] = set()
+    while waiting:
+        for op in walk(waiting.pop()):
+            if isinstance(op, Op) and op.function not in used:
+                used.add(op.function)
+                if op.function in DEFINITIONS:
+                    waiting.append(DEFINITIONS[op.function].value)
+    return used
 
 
 def _signature(name: str, parameters: Sequence[str]) -> list[str]:
@@ -371,7 +377,7 @@ _SYMBOLS = {
     "pow": ("**", 7),
 }  # fmt: skip
 _CHAINING = frozenset({"<", "<=", ">", ">=", "==", "!="})
-_NUMPY = {"exp": "np.exp", "log": "np.log", "sqrt": "np.sqrt", "tanh": "np.tanh", "abs": "abs"}
+_NUMPY = frozenset({"exp", "expm1", "log", "log1p", "sqrt", "tanh", "floor", "sin", "cos"})
 _CONDITIONAL, _NEGATION, _ATOM = 0, 6, 9
 
 
@@ -418,8 +424,6 @@ def _operation(op: Op) -> tuple[str, int]:
     match op.function:
         case "neg":
             return f"-{_print(arguments[0], _NEGATION - 1)}", _NEGATION
-        case "step":
-            return f"real({_print(arguments[0])} > real(0))", _ATOM
         case "where":
             condition, yes, no = (_print(a, _CONDITIONAL) for a in arguments)
             return f"{yes} if {condition} else {no}", _CONDITIONAL
@@ -433,7 +437,7 @@ def _operation(op: Op) -> tuple[str, int]:
             left, right = _print(arguments[0], left_above), _print(arguments[1], level)
             return f"{left} {symbol} {right}", level
         case function:
-            name = _NUMPY.get(function) or _AS_HELPER.get(function, function)
+            name = f"np.{function}" if function in _NUMPY else _EXTREMES.get(function, (function,))[0]
             return f"{name}({', '.join(_print(a) for a in arguments)})", _ATOM
 
 

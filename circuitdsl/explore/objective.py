@@ -7,6 +7,7 @@ from typing import Any
 
 from circuitdsl.diagnostics import did_you_mean
 from circuitdsl.graph import ir
+from circuitdsl.graph.populations import REDUCTIONS
 from circuitdsl.runtime.errors import UsageError
 
 
@@ -28,8 +29,8 @@ def objective(circuit: ir.Circuit, task: ir.Task | None, text: str) -> Objective
     """The objective of that name: `metric`, `loss`, the text of a task's metric, or of something recorded that is
     one number for an example; `-` before it turns its direction round.
 
-    A loss is to become small, and so are a metric that is a mean square or a cross-entropy and one that is expected to
-    stay below a bound; everything else is to become large. Raises UsageError."""
+    A loss is to become small, and so is a metric of which lower is better (graph/populations.py) or that is expected
+    to stay below a bound; everything else is to become large. Raises UsageError."""
     turned, name = text.strip().startswith("-"), text.strip().removeprefix("-").strip()
     found = _named(circuit, task, name)
     sign = -found.sign if turned else found.sign
@@ -88,10 +89,25 @@ def _metric_sign(circuit: ir.Circuit, metric: ir.Expr) -> int:
 
 
 def _sign(expr: ir.Expr) -> int:
+    return _told(expr) or 1
+
+
+def _told(expr: ir.Expr) -> int:
+    """1 if larger is better by what the reductions in it say, -1 if smaller is, 0 if they do not say."""
     match expr:
-        case ir.Reduce(function="mse" | "cross_entropy"):
-            return -1
+        case ir.Reduce(function=function):
+            return {"higher": 1, "lower": -1, None: 0}[REDUCTIONS[function].better]
         case ir.Apply(function="neg", arguments=(inner,)):
-            return -_sign(inner)
+            return -_told(inner)
+        case ir.Apply(function="add", arguments=(a, b)):
+            return _both(_told(a), _told(b))
+        case ir.Apply(function="sub", arguments=(a, b)):
+            return _both(_told(a), -_told(b))
+        case ir.Apply(function="mul", arguments=(ir.Num(value=c), a) | (a, ir.Num(value=c))):
+            return _told(a) * (1 if c >= 0 else -1)
         case _:
-            return 1
+            return 0
+
+
+def _both(a: int, b: int) -> int:
+    return 0 if a + b == 0 else 1 if a + b > 0 else -1

@@ -10,8 +10,10 @@ from circuitdsl.graph import ir
 from circuitdsl.graph.files import FileScope, homes_of
 from circuitdsl.graph.findings import arguments as count_of
 from circuitdsl.graph.findings import further, listed, units
+from circuitdsl.graph.functions import CALLED, FUNCTIONS
+from circuitdsl.graph.populations import POPULATION_FUNCTIONS, REDUCTIONS
 from circuitdsl.graph.scope import Binding, Scope, Thunk
-from circuitdsl.graph.structure import OPERATOR_NAMES, bind_arguments
+from circuitdsl.graph.structure import bind_arguments
 from circuitdsl.graph.tables import OfNeuron, OfNumber, OfScalar, OfSynapse
 from circuitdsl.noise import occurrence
 from circuitdsl.syntax import ast
@@ -19,39 +21,32 @@ from circuitdsl.syntax import ast
 if TYPE_CHECKING:
     from circuitdsl.graph.expressions import Equations
 
-#: Functions that are written as such; operators are not.
-ELEMENTWISE_FUNCTIONS = frozenset(ir.ELEMENTWISE) - frozenset(OPERATOR_NAMES.values()) - {"neg"}
-REDUCTIONS = frozenset({"sum", "mean", "max", "norm"})
-PAIR_REDUCTIONS = frozenset({"cross_entropy", "mse", "accuracy"})
-POPULATION_FUNCTIONS = frozenset({"softmax", "kwta", "onehot_max"})
-FUNCTIONS = (
-    ELEMENTWISE_FUNCTIONS
-    | REDUCTIONS
-    | PAIR_REDUCTIONS
-    | POPULATION_FUNCTIONS
-    | {"prev", "first", "last", "rand", "randn", "cos", "transpose"}
+#: How the functions are called that are neither of numbers nor of populations.
+OTHERS = {
+    "prev": "prev(h)", "first": "first(P)", "last": "last(P)", "rand": "rand()", "randn": "randn()",
+    "cos": "cos(V, W)", "transpose": "transpose(W)",
+}  # fmt: skip
+#: How every function is called, by name.
+CALLS = (
+    OTHERS
+    | {name: call for name, (call, _) in POPULATION_FUNCTIONS.items()}
+    | {name: reduction.call for name, reduction in REDUCTIONS.items()}
+    | {name: FUNCTIONS[name].call for name in CALLED}
 )
 #: Far deeper than anyone writes rules within rules; cycles are found when files are loaded.
 MAX_RULE_DEPTH = 60
 FURTHER_FUNCTIONS = frozenset({"spike", "bernoulli", "length", "sum_in"})
-#: How each function is called, for messages.
-SIGNATURES = {
-    "clip": "clip(x, low, high)", "where": "where(condition, yes, no)", "min": "min(a, b)", "max": "max(a, b)",
-    "kwta": "kwta(x, k)", "cross_entropy": "cross_entropy(p, y)", "mse": "mse(p, y)", "accuracy": "accuracy(p, y)",
-    "prev": "prev(h)", "first": "first(P)", "last": "last(P)", "rand": "rand()", "randn": "randn()",
-    "cos": "cos(V, W)", "transpose": "transpose(W)",
-}  # fmt: skip
 
 
 def resolve_call(equations: Equations, call: ast.Call, scope: Scope) -> ir.Expr:
     name = call.function
     if name in FURTHER_FUNCTIONS:
         equations.tables.symbols.fail(further(f"{name}()", call.function_span))
-    if name not in FUNCTIONS:
+    if name not in CALLS:
         return expand_rule(equations, call, scope)
     if any(a.name is not None for a in call.arguments):
         named = next(a for a in call.arguments if a.name is not None)
-        hint = f"`{SIGNATURES.get(name, f'{name}(x)')}`: leave `{named.name} =` out"
+        hint = f"`{CALLS[name]}`: leave `{named.name} =` out"
         equations.fail("C017", f"`{name}` takes its arguments by position", named.span, hint=hint)
     arguments = [a.value for a in call.arguments]
     if name in ("prev", "first", "last"):
@@ -60,9 +55,9 @@ def resolve_call(equations: Equations, call: ast.Call, scope: Scope) -> ir.Expr:
         return random_draw(equations, call, arguments)
     if name in POPULATION_FUNCTIONS:
         return over_population(equations, call, arguments, scope)
-    if name in PAIR_REDUCTIONS or (name in REDUCTIONS and (name != "max" or len(arguments) == 1)):
+    if name in REDUCTIONS and (name not in CALLED or len(arguments) == REDUCTIONS[name].arity):
         return reduction(equations, call, arguments, scope)
-    if name in ("cos", "transpose"):
+    if name in OTHERS and (name not in CALLED or len(arguments) != FUNCTIONS[name].arity):
         equations.fail(
             "C030", f"`{name}` is about whole weight matrices, in `record` and `expect attractor` only", call.span,
             label="not known at any synapse or neuron", hint=_watching(call),
@@ -80,7 +75,7 @@ def arity(equations: Equations, call: ast.Call, arguments: Sequence[ast.Expr], w
     if len(arguments) == wanted:
         return
     name = call.function
-    hint = f"write `{SIGNATURES.get(name, f'{name}(x)')}`"
+    hint = f"write `{CALLS[name]}`"
     if name in ("rand", "randn"):
         hint = f"write `{name}()`: every unit draws a number of its own"
     title = f"`{name}` takes {count_of(wanted)}, not {len(arguments)}"
@@ -95,7 +90,7 @@ def elementwise(equations: Equations, call: ast.Call, arguments: list[ast.Expr],
         for each in resolved[1:]:
             folded = ir.Apply(function=name, arguments=(folded, each), span=call.span)
         return folded
-    arity(equations, call, arguments, ir.ELEMENTWISE[name])
+    arity(equations, call, arguments, FUNCTIONS[name].arity)
     return ir.Apply(function=name, arguments=equations.resolve_all(arguments, scope), span=call.span)
 
 
@@ -216,7 +211,7 @@ def reduction(equations: Equations, call: ast.Call, arguments: list[ast.Expr], s
             "C030", f"`{name}` stands within another reduction", call.span,
             hint=f"declare `modulator m = {call.span.shown}`, and read `m`",
         )  # fmt: skip
-    arity(equations, call, arguments, 2 if name in PAIR_REDUCTIONS else 1)
+    arity(equations, call, arguments, REDUCTIONS[name].arity)
     seen: list[tuple[str, int, Span]] = []
     equations.reducing = seen
     try:
@@ -224,7 +219,7 @@ def reduction(equations: Equations, call: ast.Call, arguments: list[ast.Expr], s
     finally:
         equations.reducing = None
     size = common_size(equations, call, seen)
-    return ir.Reduce(function=name, arguments=resolved, size=size, span=call.span)  # type: ignore[arg-type]
+    return ir.Reduce(function=name, arguments=resolved, size=size, span=call.span)
 
 
 def common_size(equations: Equations, call: ast.Call, seen: list[tuple[str, int, Span]]) -> int:
@@ -276,9 +271,9 @@ def unknown_function(call: ast.Call, file: FileScope) -> Diagnostic:
     elif homes:
         hint = f'it is a rule: `import "{homes[0]}"`'
     else:
-        # `sin` is not meant to be `sign`: short names have to be nearer
-        hint = did_you_mean(name, [*FUNCTIONS, *file.rules], likeness=0.6 if len(name) > 4 else 0.9)
-    spoken = sorted(FUNCTIONS - {"transpose", "cos"})
+        # `sinh` is not meant to be `sin`: short names have to be nearer
+        hint = did_you_mean(name, [*CALLS, *file.rules], likeness=0.6 if len(name) > 4 else 0.9)
+    spoken = sorted(CALLS.keys() - {"transpose"})
     rules = f"; rules seen from here: {listed(file.rules)}" if file.rules else ""
     return Diagnostic(
         code="C010",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from circuitdsl.graph import ir
+from circuitdsl.graph.populations import REDUCTIONS
 
 #: Data sets known by name whose targets are real numbers, and the argument that makes classes of them.
 REAL_TARGETS: dict[str, str | None] = {"teacher": "classify", "patches": None}
@@ -18,7 +19,7 @@ def class_targets(circuit: ir.Circuit) -> frozenset[str]:
         r.value
         for expr in judged
         for part in ir.walk(expr)
-        if isinstance(part, ir.Reduce) and part.function == "mse"
+        if isinstance(part, ir.Reduce) and REDUCTIONS[part.function].compares == "numbers"
         for r in ir.reads(part)
     }
     found = {p.name for p in circuit.of_kind(ir.Kind.TARGET) if circuit.values[p.name].size > 1}

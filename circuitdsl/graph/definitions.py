@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from circuitdsl.diagnostics import Diagnostic, Label, Report, Span
-from circuitdsl.graph.calls import FUNCTIONS, FURTHER_FUNCTIONS, unknown_function
+from circuitdsl.graph.calls import CALLS, FURTHER_FUNCTIONS, unknown_function
 from circuitdsl.graph.files import FileScope, calls_in, deep_items
 from circuitdsl.graph.findings import BUILTIN_NAMES, builtin_declared, duplicate, further, shadowed, unused
 from circuitdsl.syntax import ast
@@ -51,7 +51,7 @@ def _errors(file: FileScope) -> Iterator[Diagnostic]:
 
 def _heads(name: ast.Name, parameters: Sequence[ast.Name]) -> Iterator[Diagnostic]:
     """C015, C011: what cannot be the name of a rule, a motif or an argument, or is one twice."""
-    if name.name in BUILTIN_NAMES or name.name in FUNCTIONS:
+    if name.name in BUILTIN_NAMES or name.name in CALLS:
         yield builtin_declared(name)
     seen: dict[str, ast.Name] = {}
     for parameter in parameters:
@@ -88,7 +88,7 @@ def _calls(rule: ast.Rule, file: FileScope) -> Iterator[Diagnostic]:
     for call in calls_in(rule.body):
         if call.function in FURTHER_FUNCTIONS:
             yield further(f"{call.function}()", call.function_span)
-        elif call.function not in FUNCTIONS and call.function not in file.rules:
+        elif call.function not in CALLS and call.function not in file.rules:
             yield unknown_function(call, file)
 
 

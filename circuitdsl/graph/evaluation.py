@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from circuitdsl.graph import ir
 from circuitdsl.graph.flow import Sources
+from circuitdsl.graph.functions import FUNCTIONS
 
 
 def constant_in_evaluation(expr: ir.Expr, circuit: ir.Circuit) -> float | None:
@@ -32,14 +33,12 @@ def constant_in_evaluation(expr: ir.Expr, circuit: ir.Circuit) -> float | None:
 
 def applied(function: str, known: list[float | None]) -> float | None:
     """A function of numbers of which some are not known; 0 times anything is 0."""
-    from circuitdsl.graph.numbers import FUNCTIONS
-
     if function == "mul" and 0.0 in known:
         return 0.0
     if function == "where" and known[0] is not None:
         return known[1] if known[0] != 0 else known[2]
     numbers = [k for k in known if k is not None]
-    return float(FUNCTIONS[function](*numbers)) if len(numbers) == len(known) else None
+    return FUNCTIONS[function].number(*numbers) if len(numbers) == len(known) else None
 
 
 def live_reads(expr: ir.Expr, circuit: ir.Circuit) -> Iterator[ir.Read]:

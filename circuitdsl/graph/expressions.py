@@ -16,6 +16,7 @@ from circuitdsl.diagnostics import Diagnostic, Label, Span
 from circuitdsl.graph import ir
 from circuitdsl.graph.calls import resolve_call
 from circuitdsl.graph.findings import BUILTIN_NAMES, index_out_of_range, nearest
+from circuitdsl.graph.formulas import OPERATOR_NAMES
 from circuitdsl.graph.locality import (
     coefficient_as_number,
     dendrite_of_pre,
@@ -25,7 +26,6 @@ from circuitdsl.graph.locality import (
     wiring,
 )
 from circuitdsl.graph.scope import Declared, Member, Place, Rest, Scope, Stop, Thunk, flatten
-from circuitdsl.graph.structure import OPERATOR_NAMES
 from circuitdsl.graph.tables import OfNeuron, OfNumber, OfScalar, OfSynapse, Owner, PopulationInfo, Tables
 from circuitdsl.syntax import ast
 

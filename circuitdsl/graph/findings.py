@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from circuitdsl.diagnostics import Diagnostic, Label, Severity, Span, did_you_mean
+from circuitdsl.graph.functions import FUNCTIONS
 from circuitdsl.syntax import ast
 
 #: Names that mean something everywhere and cannot be declared, and what they mean.
@@ -155,8 +156,9 @@ def wrong_count(name: str, wanted: int, given: int, span: Span) -> Diagnostic:
     forms = {
         "normal": "normal(m, s)", "uniform": "uniform(a, b)", "constant": "constant(c)", "sparse": "sparse(0.1)",
         "fan_in": "fan_in(10)", "file": 'file("w.npy")', "transpose": "transpose(W)", "copy": "copy(W)",
-        "cos": "cos(V, W)", "clip": "clip(x, low, high)", "where": "where(condition, yes, no)",
+        "cos": "cos(V, W)",
     }  # fmt: skip
+    forms = {f.name: f.call for f in FUNCTIONS.values()} | forms
     example = forms.get(name, name if wanted == 0 else f"{name}({', '.join('abc'[:wanted])})")
     return Diagnostic(
         code="C017",

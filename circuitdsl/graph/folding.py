@@ -11,21 +11,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from circuitdsl.diagnostics import Span
+from circuitdsl.graph.functions import COMPARISONS, FUNCTIONS
 from circuitdsl.graph.ir import Apply, Expr, Num, Over, Reduce
 
-_CONSTANT: dict[str, Callable[..., float]] = {
-    "abs": abs,
-    "square": lambda a: a * a,
-    "lt": lambda a, b: float(a < b),
-    "le": lambda a, b: float(a <= b),
-    "gt": lambda a, b: float(a > b),
-    "ge": lambda a, b: float(a >= b),
-    "eq": lambda a, b: float(a == b),
-    "ne": lambda a, b: float(a != b),
-    "min": min,
-    "max": max,
-    "where": lambda c, a, b: a if c != 0 else b,
-}
+#: Functions of numbers that are a number.
+_CONSTANT = COMPARISONS | {"abs", "square", "min", "max", "where"}
 
 
 def num(value: float, span: Span) -> Num:
@@ -36,7 +26,7 @@ def apply(function: str, *arguments: Expr, span: Span) -> Expr:
     """An elementwise operation, folded."""
     numbers = [a.value for a in arguments if isinstance(a, Num)]
     if function in _CONSTANT and len(numbers) == len(arguments):
-        return num(_CONSTANT[function](*numbers), span)
+        return num(FUNCTIONS[function].number(*numbers), span)
     match function, arguments:
         case "add", (a, b):
             return add(a, b, span=span)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
-from circuitdsl.graph.functions import elementwise, over, reduce
+from circuitdsl.graph.functions import elementwise
 from circuitdsl.graph.ir import (
     Apply,
     Axis,
@@ -32,6 +32,7 @@ from circuitdsl.graph.ir import (
     When,
 )
 from circuitdsl.graph.numbers import Fans
+from circuitdsl.graph.populations import REDUCTIONS, over
 from circuitdsl.noise import rand, randn
 
 if TYPE_CHECKING:
@@ -231,6 +232,5 @@ def _reduce(expr: Reduce, frame: Frame, site: Site) -> Array:
 
     inside = Units(size=expr.size, coefficients=site.coefficients)
     shape = (frame.batch.size, expr.size)
-    x, y = ([np.broadcast_to(evaluate(a, frame, inside), shape) for a in expr.arguments] + [None])[:2]
-    assert x is not None
-    return _along(reduce(expr.function, x, y), Axis.SCALAR, site)
+    populations = (np.broadcast_to(evaluate(a, frame, inside), shape) for a in expr.arguments)
+    return _along(REDUCTIONS[expr.function].array(*populations), Axis.SCALAR, site)

@@ -1,4 +1,4 @@
-"""Intervals of numbers with open or closed ends, and what every function of the language makes of them.
+"""Intervals of numbers with open or closed ends, and what functions make of them.
 
 A `Range` says of a number: it lies between `low` and `high` (an open end is not reached), or it is undefined (not a
 number, or infinite); if `defined`, it is not. Rounding and overflow are left aside, as everywhere in derivations:
@@ -8,10 +8,9 @@ exp(x) is above 0, sigmoid(x) below 1.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,54 +165,55 @@ def _inverse(value: float) -> float:
 # ---------------------------------------------------------------- functions of one number
 
 
-def _rising(f: Callable[[float], float], least: float = -inf, most: float = inf) -> Callable[[Range], Range]:
-    """An increasing function whose limits `least` and `most` are never reached."""
-
-    def of(x: Range) -> Range:
-        low, high = f(x.low), f(x.high)
-        low_open, high_open = x.low_open or low <= least, x.high_open or high >= most
-        found = span(max(low, least), min(high, most), low_open, high_open, x.defined)
-        return found if x.defined else found.hull(span(least, most))
-
-    return of
+def rising(f: Callable[[float], float], least: float, most: float, x: Range) -> Range:
+    """Of an increasing function whose limits `least` and `most` are never reached."""
+    low, high = f(x.low), f(x.high)
+    low_open, high_open = x.low_open or low <= least, x.high_open or high >= most
+    found = span(max(low, least), min(high, most), low_open, high_open, x.defined)
+    return found if x.defined else found.hull(span(least, most))
 
 
-def _exp(x: float) -> float:
-    try:
-        return math.exp(x)
-    except OverflowError:
-        return inf
+def wave(f: Callable[[float], float], x: Range) -> Range:
+    """Of sine and cosine."""
+    return point(f(x.low)) if x.is_point else Range(-1.0, 1.0, defined=x.defined)
 
 
-def _sigmoid(x: float) -> float:
-    return 1 / (1 + _exp(-x))
-
-
-def _softplus(x: float) -> float:
-    return max(x, 0.0) + math.log1p(_exp(-abs(x))) if math.isfinite(x) else max(x, 0.0)
-
-
-def _square(x: Range) -> Range:
+def square(x: Range) -> Range:
     size = x.absolute()
     return span(size.low * size.low, size.high * size.high, size.low_open, size.high_open, size.defined)
 
 
-def _sqrt(x: Range) -> Range:
+def sqrt(x: Range) -> Range:
     low_open = x.low_open and x.low >= 0
     return span(math.sqrt(max(x.low, 0.0)), math.sqrt(max(x.high, 0.0)), low_open, x.high_open,
                 x.defined and x.low >= 0)  # fmt: skip
 
 
-def _log(x: Range) -> Range:
-    if x.high <= 0:
+def log(x: Range) -> Range:
+    return _logarithm(math.log, 0.0, x, x.positive)
+
+
+def log1p(x: Range) -> Range:
+    return _logarithm(math.log1p, -1.0, x, x.low > -1 or (x.low == -1 and x.low_open))
+
+
+def _logarithm(f: Callable[[float], float], least: float, x: Range, above: bool) -> Range:
+    """`above`: whether x is above `least`, where the logarithm is -inf."""
+    if x.high <= least:
         return UNKNOWN
-    low = math.log(x.low) if x.low > 0 else -inf
-    high = math.log(x.high) if x.high < inf else inf
-    return span(low, high, x.low_open, x.high_open, x.defined and x.positive)
+    low = f(x.low) if x.low > least else -inf
+    high = f(x.high) if x.high < inf else inf
+    return span(low, high, x.low_open, x.high_open, x.defined and above)
 
 
-def _relu(x: Range) -> Range:
-    return _max(x, ZERO)
+def floor(x: Range) -> Range:
+    """Open ends count as reached: what comes near them may be rounded to them."""
+    low, high = (math.floor(end) if math.isfinite(end) else end for end in (x.low, x.high))
+    return span(low, high, defined=x.defined)
+
+
+def relu(x: Range) -> Range:
+    return maximum(x, ZERO)
 
 
 def _step(x: Range) -> Range:
@@ -222,7 +222,7 @@ def _step(x: Range) -> Range:
     return ONE if x.positive else ZERO if x.high <= 0 else FLAG
 
 
-def _sign(x: Range) -> Range:
+def sign(x: Range) -> Range:
     if not x.defined:
         return Range(-1.0, 1.0, defined=False)
     low = 1.0 if x.positive else 0.0 if x.low >= 0 else -1.0
@@ -233,16 +233,22 @@ def _sign(x: Range) -> Range:
 # ---------------------------------------------------------------- functions of several
 
 
-def _div(a: Range, b: Range) -> Range:
+def div(a: Range, b: Range) -> Range:
     return a * b.inverse()
 
 
-def _pow(a: Range, b: Range) -> Range:
+def mod(x: Range, y: Range) -> Range:
+    if y.negative:
+        return -mod(-x, -y)
+    return span(0.0, y.high, high_open=True, defined=x.defined and y.defined) if y.positive else UNKNOWN
+
+
+def power(a: Range, b: Range, exp: Callable[[Range], Range]) -> Range:
     if b.is_point and b.low == int(b.low):
         return _whole_power(a, int(b.low))
     if a.low < 0 or not (a.defined and b.defined):  # a root of a negative number
         return UNKNOWN
-    found = FUNCTIONS["exp"](b * _log(a if a.positive else replace(a, low_open=True)))
+    found = exp(b * log(a if a.positive else replace(a, low_open=True)))
     if not a.positive:  # 0^b is 0, 1 or infinite
         found = found.hull(ZERO if b.positive else FLAG)
     return replace(found, defined=a.positive or b.nonnegative)
@@ -264,7 +270,7 @@ def _power(value: float, n: int) -> float:
         return -inf if value < 0 and n % 2 else inf
 
 
-def _max(a: Range, b: Range) -> Range:
+def maximum(a: Range, b: Range) -> Range:
     low, low_open = max((a.low, a.low_open), (b.low, b.low_open))  # at equal ends open, if either is
     high, closed = max((a.high, not a.high_open), (b.high, not b.high_open))
     found = span(low, high, low_open, not closed, a.defined and b.defined)
@@ -273,99 +279,36 @@ def _max(a: Range, b: Range) -> Range:
     return found
 
 
-def _min(a: Range, b: Range) -> Range:
-    return -_max(-a, -b)
+def minimum(a: Range, b: Range) -> Range:
+    return -maximum(-a, -b)
 
 
-def _clip(x: Range, low: Range, high: Range) -> Range:
-    return _min(_max(x, low), high)
+def clip(x: Range, low: Range, high: Range) -> Range:
+    found = minimum(maximum(x, low), high)
+    return found if low.high <= high.low else found.hull(low)  # where the bounds cross, the lower one wins
 
 
-def _where(condition: Range, yes: Range, no: Range) -> Range:
+def where(condition: Range, yes: Range, no: Range) -> Range:
     if condition.excludes_zero:
         return yes
     return no if condition.is_zero else yes.hull(no)
 
 
-def _lt(a: Range, b: Range) -> Range:
+def lt(a: Range, b: Range) -> Range:
     return _step(b - a)
 
 
-def _le(a: Range, b: Range) -> Range:
+def le(a: Range, b: Range) -> Range:
     difference = a - b  # a comparison with what is no number is 0
     return ONE - _step(difference) if difference.defined else FLAG
 
 
-def _eq(a: Range, b: Range) -> Range:
+def eq(a: Range, b: Range) -> Range:
     difference = a - b
     if not difference.defined:
         return FLAG
     return ZERO if difference.excludes_zero else ONE if difference.is_zero else FLAG
 
 
-def _ne(a: Range, b: Range) -> Range:
-    return ONE - _eq(a, b)
-
-
-#: Every function of `ir.ELEMENTWISE`: from the ranges of its arguments to that of its value.
-FUNCTIONS: dict[str, Callable[..., Range]] = {
-    "add": Range.__add__, "sub": Range.__sub__, "mul": Range.__mul__, "div": _div, "pow": _pow, "neg": Range.__neg__,
-    "lt": _lt, "le": _le, "gt": lambda a, b: _lt(b, a), "ge": lambda a, b: _le(b, a), "eq": _eq, "ne": _ne,
-    "relu": _relu, "step": _step, "sigmoid": _rising(_sigmoid, 0.0, 1.0), "tanh": _rising(math.tanh, -1.0, 1.0),
-    "softplus": _rising(_softplus, 0.0), "exp": _rising(_exp, 0.0), "log": _log, "sqrt": _sqrt,
-    "abs": Range.absolute, "sign": _sign, "square": _square, "min": _min, "max": _max, "clip": _clip, "where": _where,
-}  # fmt: skip
-
-
-# ---------------------------------------------------------------- functions of a population
-
-Over = Literal["softmax", "onehot_max", "kwta"]
-
-
-def over(function: Over, x: Range) -> Range:
-    """What the units of softmax, onehot_max or kwta lie between, given what those of their argument do."""
-    match function:
-        case "softmax":
-            return Range(0.0, 1.0, low_open=x.defined, defined=x.defined)
-        case "onehot_max":
-            return FLAG
-        case "kwta":
-            return x.hull(ZERO)
-
-
-#: Functions whose value is 0 or 1, and nothing between.
-GATES = frozenset({"step", "lt", "le", "gt", "ge", "eq", "ne", "onehot_max"})
-
-
-def applied(function: str, arguments: Sequence[Range]) -> Range:
-    """What a function of numbers, or of a population, lies between."""
-    match function:
-        case "softmax" | "onehot_max" | "kwta":
-            return over(function, arguments[0])
-        case _:
-            return FUNCTIONS[function](*arguments)
-
-
-# ---------------------------------------------------------------- one number from a population
-
-#: What cross_entropy takes for a probability of 0.
-LEAST_PROBABILITY = 1e-7
-
-
-def reduction(function: str, arguments: Sequence[Range], size: int) -> Range:
-    """What a reduction (`ir.Reduce`) over `size` units lies between."""
-    match function, arguments:
-        case "sum", [x]:
-            return x.times(size)
-        case "mean" | "max", [x]:
-            return x
-        case "norm", [x]:
-            return _sqrt(_square(x).times(size))
-        case "mse", [x, y]:
-            return _square(x - y)
-        case "cross_entropy", [p, y]:
-            return -(y * _log(_max(p, point(LEAST_PROBABILITY)))).times(size)
-        case "accuracy", _:
-            return FLAG
-        case _:
-            raise AssertionError(function)
+def ne(a: Range, b: Range) -> Range:
+    return ONE - eq(a, b)

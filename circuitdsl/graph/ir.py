@@ -129,7 +129,7 @@ class Random(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Apply(Node):
-    """An elementwise operation; see ELEMENTWISE for names and arities."""
+    """An elementwise operation; see functions.py for names and arities."""
 
     function: str
     arguments: tuple[Expr, ...]
@@ -147,11 +147,10 @@ class Over(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reduce(Node):
-    """A scalar from populations: sum, mean, max, norm (one argument), cross_entropy(p, y),
-    mse(p, y), accuracy(p, y) (two). Inside, population values are read with Axis.OWN.
-    `size` is the size of the population reduced over."""
+    """A scalar from populations, by a reduction of populations.py. Inside, population values are read
+    with Axis.OWN. `size` is the size of the population reduced over."""
 
-    function: Literal["sum", "mean", "max", "norm", "cross_entropy", "mse", "accuracy"]
+    function: str
     arguments: tuple[Expr, ...]
     size: int
 
@@ -160,14 +159,6 @@ Expr = (
     Num | ParamRef | Read | Coef | Weight | SynapseState | DriveRead | Fan | Flag | Tick | Random
     | Apply | Over | Reduce
 )  # fmt: skip
-
-#: Every elementwise function with its number of arguments (`min` and `max` of two numbers here).
-ELEMENTWISE: dict[str, int] = {
-    "add": 2, "sub": 2, "mul": 2, "div": 2, "pow": 2, "neg": 1,
-    "lt": 2, "le": 2, "gt": 2, "ge": 2, "eq": 2, "ne": 2,
-    "relu": 1, "step": 1, "sigmoid": 1, "tanh": 1, "softplus": 1, "exp": 1, "log": 1, "sqrt": 1,
-    "abs": 1, "sign": 1, "square": 1, "min": 2, "max": 2, "clip": 3, "where": 3,
-}  # fmt: skip
 
 
 def children(expr: Expr) -> tuple[Expr, ...]:

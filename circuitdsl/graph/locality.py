@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 from circuitdsl.diagnostics import Label
 from circuitdsl.graph import ir
 from circuitdsl.graph.findings import units
+from circuitdsl.graph.populations import REDUCTIONS
 from circuitdsl.graph.tables import OfNeuron, OfNumber, OfScalar, OfSynapse, PopulationInfo, SynapseInfo
 from circuitdsl.syntax import ast
 
@@ -174,9 +175,6 @@ def coefficient_as_number(equations: Equations, path: str, ref: ast.Ref) -> None
 # ---------------------------------------------------------------- scalars
 
 
-REDUCING = ("mean", "sum", "max", "norm", "mse", "cross_entropy")
-
-
 def in_scalar(equations: Equations, population: PopulationInfo, value: str, ref: ast.Ref) -> ir.Expr:
     if equations.reducing is not None:
         equations.reducing.append((value, population.size, ref.span))
@@ -195,6 +193,6 @@ def in_scalar(equations: Equations, population: PopulationInfo, value: str, ref:
 def reduced(equations: Equations, ref: ast.Ref) -> str:
     """A reduction that would make one number: of the whole equation if nothing in it is reduced yet."""
     shown = ref.span.shown
-    if equations.whole is None or equations.expanding or any(f"{f}(" in equations.whole.text for f in REDUCING):
+    if equations.whole is None or equations.expanding or any(f"{f}(" in equations.whole.text for f in REDUCTIONS):
         return f"mean({shown})"
     return f"mean({equations.whole.shown})"

@@ -7,10 +7,11 @@ equations that run.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, assert_never
 
 from circuitdsl.diagnostics import did_you_mean
+from circuitdsl.graph.functions import FUNCTIONS
 from circuitdsl.graph.ir import (
     Apply,
     Circuit,
@@ -167,7 +168,7 @@ def evaluate(expr: Expr, numbers: Mapping[str, float], fans: Fans | None = None)
         case Fan() if fans is not None:
             return fans.fan_in if expr.which == "in" else fans.fan_out
         case Apply():
-            return FUNCTIONS[expr.function](*(evaluate(a, numbers, fans) for a in expr.arguments))
+            return FUNCTIONS[expr.function].number(*(evaluate(a, numbers, fans) for a in expr.arguments))
         case (
             Fan() | Read() | Coef() | Weight() | SynapseState() | DriveRead() | Flag() | Tick() | Random()
             | Over() | Reduce()
@@ -185,75 +186,3 @@ def whole(expr: Expr, numbers: Mapping[str, float], what: str) -> int:
     if not math.isfinite(value) or value != math.floor(value) or value < 0:
         raise ValueError(f"{what} is {value:g}: it has to be a whole number, 0 or more")
     return int(value)
-
-
-def _divide(a: float, b: float) -> float:
-    if b != 0:
-        return a / b
-    return math.nan if a == 0 or math.isnan(a) else math.copysign(math.inf, a) * math.copysign(1, b)
-
-
-def _power(a: float, b: float) -> float:
-    try:
-        return math.pow(a, b)
-    except OverflowError:
-        return -math.inf if a < 0 and b % 2 == 1 else math.inf
-    except ValueError:
-        return math.inf if a == 0 else math.nan
-
-
-def _exp(x: float) -> float:
-    try:
-        return math.exp(x)
-    except OverflowError:
-        return math.inf
-
-
-def _log(x: float) -> float:
-    if x == 0:
-        return -math.inf
-    return math.log(x) if x > 0 else math.nan
-
-
-def _sign(x: float) -> float:
-    return x if math.isnan(x) else float((x > 0) - (x < 0))
-
-
-def _least(a: float, b: float) -> float:
-    return math.nan if math.isnan(a) or math.isnan(b) else min(a, b)
-
-
-def _greatest(a: float, b: float) -> float:
-    return math.nan if math.isnan(a) or math.isnan(b) else max(a, b)
-
-
-#: Every function of `ir.ELEMENTWISE`.
-FUNCTIONS: dict[str, Callable[..., float]] = {
-    "add": lambda a, b: a + b,
-    "sub": lambda a, b: a - b,
-    "mul": lambda a, b: a * b,
-    "div": _divide,
-    "pow": _power,
-    "neg": lambda x: -x,
-    "lt": lambda a, b: float(a < b),
-    "le": lambda a, b: float(a <= b),
-    "gt": lambda a, b: float(a > b),
-    "ge": lambda a, b: float(a >= b),
-    "eq": lambda a, b: float(a == b),
-    "ne": lambda a, b: float(a != b),
-    "relu": lambda x: _greatest(x, 0.0),
-    "step": lambda x: float(x > 0),
-    "sigmoid": lambda x: 1 / (1 + _exp(-x)),
-    "tanh": math.tanh,
-    "softplus": lambda x: _greatest(x, 0.0) + math.log1p(_exp(-abs(x))),
-    "exp": _exp,
-    "log": _log,
-    "sqrt": lambda x: math.sqrt(x) if x >= 0 else math.nan,
-    "abs": abs,
-    "sign": _sign,
-    "square": lambda x: x * x,
-    "min": _least,
-    "max": _greatest,
-    "clip": lambda x, low, high: _least(_greatest(x, low), high),
-    "where": lambda condition, yes, no: yes if condition != 0 else no,
-}

@@ -18,22 +18,25 @@ from math import inf, isinf
 from typing import assert_never
 
 from circuitdsl.graph import ir
+from circuitdsl.graph.functions import FUNCTIONS
 from circuitdsl.graph.increments import Increment, stepped
 from circuitdsl.graph.intervals import (
     ANY,
     FLAG,
-    FUNCTIONS,
     ONE,
     UNKNOWN,
     ZERO,
     Range,
-    over,
+    clip,
+    maximum,
+    minimum,
     point,
-    reduction,
     span,
+    square,
 )
 from circuitdsl.graph.masks import Mask, mask_of
 from circuitdsl.graph.numbers import evaluate, numbers_of
+from circuitdsl.graph.populations import REDUCTIONS, over_range
 from circuitdsl.graph.quantities import (
     GIVEN,
     Before,
@@ -343,9 +346,9 @@ class Ranges:
             case ir.Apply():
                 return self._apply(expr, place)
             case ir.Over(function=function, argument=argument):
-                return over(function, self._of(argument, place))
+                return over_range(function, self._of(argument, place))
             case ir.Reduce(function=function, arguments=arguments, size=size):
-                return reduction(function, [self._of(a, place) for a in arguments], size)
+                return REDUCTIONS[function].within([self._of(a, place) for a in arguments], size)
             case ir.Weight() | ir.SynapseState() | ir.DriveRead() | ir.Fan():
                 assert place.synapse is not None, "only the equations of a synapse read its weights"
                 return self._own(expr, place.synapse, place.weight)
@@ -370,8 +373,8 @@ class Ranges:
     def _apply(self, expr: ir.Apply, place: _Place) -> Range:
         found = [self._of(a, place) for a in expr.arguments]
         if expr.function == "mul" and found[0] == found[1] and expr.arguments[0] == expr.arguments[1]:
-            return FUNCTIONS["square"](found[0])
-        return FUNCTIONS[expr.function](*found)
+            return square(found[0])
+        return FUNCTIONS[expr.function].within(*found)
 
     def _at(self, read: ir.Read) -> Range:
         made_later = read.value not in self.circuit.values  # adjoints
@@ -395,22 +398,22 @@ class Ranges:
             case ir.Sign.FREE:
                 pass
             case ir.Sign.EXCITATORY:
-                weights = FUNCTIONS["max"](weights, ZERO)
+                weights = maximum(weights, ZERO)
             case ir.Sign.INHIBITORY:
-                weights = FUNCTIONS["min"](weights, ZERO)
+                weights = minimum(weights, ZERO)
             case _:
                 assert_never(synapse.sign)
         if synapse.bounds is None:
             return weights
         low, high = (self._of(bound, _Place(synapse)) for bound in synapse.bounds)
-        return FUNCTIONS["clip"](weights, low, high)
+        return clip(weights, low, high)
 
     def _init(self, init: ir.Init, place: _Place) -> Range:
         match init:
             case ir.Num() | ir.ParamRef() | ir.Fan():
                 return self._of(init, place)
             case ir.InitApply(function=function, arguments=arguments):
-                return FUNCTIONS[function](*(self._init(a, place) for a in arguments))
+                return FUNCTIONS[function].within(*(self._init(a, place) for a in arguments))
             case ir.InitCall(arguments=arguments):
                 return self._drawn(init, [self._of(a, place) for a in arguments], place)
             case _:

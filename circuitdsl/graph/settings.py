@@ -13,11 +13,11 @@ from typing import Literal, NoReturn
 
 from circuitdsl.diagnostics import Diagnostic, Label, Span, did_you_mean
 from circuitdsl.graph import ir
-from circuitdsl.graph.calls import ELEMENTWISE_FUNCTIONS
 from circuitdsl.graph.expressions import Equations
 from circuitdsl.graph.findings import BUILTIN_NAMES, alternatives, further, nearest, units, wrong_count
+from circuitdsl.graph.formulas import OPERATOR_NAMES
+from circuitdsl.graph.functions import CALLED, FUNCTIONS
 from circuitdsl.graph.scope import Place, Scope, Thunk
-from circuitdsl.graph.structure import OPERATOR_NAMES
 from circuitdsl.graph.tables import OfNumber, OfScalar, SynapseInfo, Tables
 from circuitdsl.syntax import ast
 
@@ -91,10 +91,10 @@ class Inits:
             case ast.Binary() if expr.operator in OPERATOR_NAMES:
                 arguments = (self.resolve(expr.left, scope), self.resolve(expr.right, scope))
                 return ir.InitApply(function=OPERATOR_NAMES[expr.operator], arguments=arguments, span=expr.span)
-            case ast.Call(function=name) if name in ELEMENTWISE_FUNCTIONS:
+            case ast.Call(function=name) if name in CALLED:
                 inner = tuple(self.resolve(a.value, scope) for a in expr.arguments)
-                if len(inner) != ir.ELEMENTWISE[name]:
-                    self.tables.symbols.fail(wrong_count(name, ir.ELEMENTWISE[name], len(inner), expr.span))
+                if len(inner) != FUNCTIONS[name].arity:
+                    self.tables.symbols.fail(wrong_count(name, FUNCTIONS[name].arity, len(inner), expr.span))
                 return ir.InitApply(function=name, arguments=inner, span=expr.span)
             case ast.Name(name=name) if isinstance(binding := scope.lookup(name), Thunk):
                 return self.resolve(binding.expr, binding.scope)
@@ -284,7 +284,8 @@ class Judgements:
         if not isinstance(expr, ast.Call) or expr.function not in ("norm", "sum", "mean", "max", "cos"):
             return None
         arguments = [a.value for a in expr.arguments]
-        if expr.function != "cos" and not (len(arguments) == 1 and self._names_synapse(arguments[0], scope)):
+        of_one = len(arguments) == 1 and self._names_synapse(arguments[0], scope)
+        if not of_one and (expr.function != "cos" or len(arguments) == 1):
             return None
         if len(arguments) != (2 if expr.function == "cos" else 1):
             self.tables.symbols.fail(wrong_count("cos", 2, len(arguments), expr.span))

@@ -26,7 +26,8 @@ from circuitdsl.graph.findings import (
     listed,
 )
 from circuitdsl.graph.findings import arguments as count_of
-from circuitdsl.graph.ir import ELEMENTWISE
+from circuitdsl.graph.formulas import OPERATOR_NAMES
+from circuitdsl.graph.functions import FUNCTIONS
 from circuitdsl.graph.scope import (
     AliasTo,
     Binding,
@@ -46,11 +47,6 @@ Overrides = Mapping[str, float | Sequence[float]]
 
 #: Far above any circuit one would draw; stops `for i in 1..1e9` with a message.
 MAX_DECLARATIONS = 50_000
-
-OPERATOR_NAMES = {
-    "+": "add", "-": "sub", "*": "mul", "/": "div", "^": "pow",
-    "<": "lt", "<=": "le", ">": "gt", ">=": "ge", "==": "eq", "!=": "ne",
-}  # fmt: skip
 
 Judged = (
     ast.Loss | ast.ExpectVerdict | ast.ExpectAttractor | ast.ExpectMetric | ast.Record | ast.Schedule
@@ -342,17 +338,15 @@ class StructuralNumbers:
         )
 
     def _operation(self, expr: ast.Binary | ast.Call, scope: Scope) -> float:
-        from circuitdsl.graph.numbers import FUNCTIONS
-
         if isinstance(expr, ast.Binary):
             name = OPERATOR_NAMES.get(expr.operator, "")
             operands: list[ast.Expr] = [expr.left, expr.right]
         else:
             name = expr.function
             operands = [a.value for a in expr.arguments]
-        if name not in FUNCTIONS or len(operands) != ELEMENTWISE[name]:
+        if name not in FUNCTIONS or len(operands) != FUNCTIONS[name].arity:
             return self._not_a_number(expr)
-        return FUNCTIONS[name](*(self.number(o, scope) for o in operands))
+        return FUNCTIONS[name].number(*(self.number(o, scope) for o in operands))
 
     def _reference(self, expr: ast.Ref, scope: Scope) -> float:
         binding = scope.lookup(expr.name) if isinstance(expr, ast.Name) else None

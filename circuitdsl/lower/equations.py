@@ -6,12 +6,15 @@ synapse the postsynaptic one), `i` the presynaptic one or the one that a sum run
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from circuitdsl.graph import ir
+from circuitdsl.graph.formulas import fold
 from circuitdsl.graph.ir import Axis
+from circuitdsl.graph.populations import REDUCTIONS, Join, Reduction
+from circuitdsl.lower.functions import elementwise
 from circuitdsl.lower.layout import AT_I, ZERO, Layout, real
 from circuitdsl.lower.loop_ir import (
     Assign,
@@ -32,7 +35,6 @@ from circuitdsl.lower.loop_ir import (
 )
 from circuitdsl.lower.names import Locals
 
-_COMPARISONS = frozenset({"lt", "le", "gt", "ge", "eq", "ne"})
 _BOOL, _INT = Dtype.BOOL, Dtype.INT
 
 
@@ -105,23 +107,19 @@ class Site:
         size = self.layout.size(self.layout.extents.of_reduction(expr))
         count = Op("real", (Var(size, _INT),)) if size != "1" else real(1.0)
         over = _Reduction(site=self, size=size, origin=Origin(expr.function, expr.span))
-        match expr.function:
-            case "sum":
-                return over.total(lambda x: x, expr.arguments)
-            case "mean":
-                return Op("div", (over.total(lambda x: x, expr.arguments), count))
-            case "norm":
-                return Op("sqrt", (over.total(lambda x: Op("mul", (x, x)), expr.arguments),))
-            case "max":
-                return over.largest(expr.arguments[0])
-            case "cross_entropy":
-                return Op("neg", (over.total(_surprise, expr.arguments),))
-            case "mse":
-                return Op("div", (over.total(_squared_error, expr.arguments), count))
-            case "accuracy":
-                return over.accuracy(*expr.arguments)
+        reduction = REDUCTIONS[expr.function]
+        match reduction.join:
+            case Join.SUM:
+                joined: Expr = over.total(reduction, expr.arguments)
+            case Join.MEAN:
+                joined = Op("div", (over.total(reduction, expr.arguments), count))
+            case Join.LARGEST:
+                joined = over.largest(reduction, expr.arguments)
+            case Join.SAME_WINNER:
+                return over.same_winner(*expr.arguments)
             case _:
-                assert_never(expr.function)
+                assert_never(reduction.join)
+        return fold(reduction.result, {"joined": joined}, real, elementwise)
 
     def number(self, base: str, value: Expr, origin: Origin | None = None) -> Var:
         """Defines a number in the block."""
@@ -150,20 +148,24 @@ class _Reduction:
             loop = Loop(var="i", extent=self.size, body=tuple(body), origin=self.origin)
             self.site.block.append(loop)
 
-    def total(self, term: Callable[..., Expr], arguments: tuple[ir.Expr, ...]) -> Var:
+    def total(self, reduction: Reduction, arguments: tuple[ir.Expr, ...]) -> Var:
         total = self.site.number("total", real(0.0), self.origin)
         site = self.inside()
-        summand = term(*(site.lower(a) for a in arguments))
+        summand = self.term(reduction, arguments, site)
         self.loop([*site.block, Assign(name=total.name, value=Op("add", (total, summand)), origin=self.origin)])
         return total
 
-    def largest(self, argument: ir.Expr) -> Var:
+    def largest(self, reduction: Reduction, arguments: tuple[ir.Expr, ...]) -> Var:
         site = self.inside()
-        value = site.lower(argument)
+        value = self.term(reduction, arguments, site)
         top = self.site.number("top", at_first(value), self.origin)
         assign = Assign(name=top.name, value=Op("max", (top, value)), origin=self.origin)
         self.loop([*site.block, assign])
         return top
+
+    def term(self, reduction: Reduction, arguments: tuple[ir.Expr, ...], site: Site) -> Expr:
+        units = dict(zip(reduction.parameters, (site.lower(a) for a in arguments), strict=True))
+        return fold(reduction.term, units, real, elementwise)
 
     def winner(self, argument: ir.Expr) -> Var:
         """The lowest index of the largest."""
@@ -174,7 +176,7 @@ class _Reduction:
         self.loop([*site.block, larger_wins(value, best, winner, ZERO if self.size == "1" else AT_I)])
         return winner
 
-    def accuracy(self, p: ir.Expr, y: ir.Expr) -> Expr:
+    def same_winner(self, p: ir.Expr, y: ir.Expr) -> Expr:
         if self.size != "1":
             return Op("real", (Op("eq", (self.winner(p), self.winner(y)), _BOOL),))
         site = self.inside()
@@ -211,36 +213,6 @@ def substitute(expr: Expr, values: Mapping[str, Expr]) -> Expr:
 def _nested(expr: ir.Reduce) -> list[ir.Reduce]:
     """Reductions within the arguments of one, outermost first: they are the same for all its units."""
     return [e for a in expr.arguments for e in ir.walk(a) if isinstance(e, ir.Reduce)]
-
-
-def _surprise(p: Expr, y: Expr) -> Expr:
-    return Op("mul", (y, Op("log", (Op("max", (p, real(1e-7))),))))
-
-
-def _squared_error(p: Expr, y: Expr) -> Expr:
-    return Op("square", (Op("sub", (p, y)),))
-
-
-# ---------------------------------------------------------------- elementwise functions
-
-
-def elementwise(function: str, arguments: tuple[Expr, ...]) -> Expr:
-    """A function of the language. Comparisons give 0 and 1; `where` and `step` need a truth value."""
-    if function in _COMPARISONS:
-        return Op("real", (Op(function, arguments, _BOOL),))
-    if function == "where":
-        condition, yes, no = arguments
-        return Op("where", (truth(condition), yes, no))
-    return Op(function, arguments)
-
-
-def truth(expr: Expr) -> Expr:
-    """Whether a real is not 0."""
-    match expr:
-        case Op(function="real", arguments=(inner,)) if inner.dtype is _BOOL:
-            return inner
-        case _:
-            return Op("ne", (expr, real(0.0)), _BOOL)
 
 
 # ---------------------------------------------------------------- rearranging

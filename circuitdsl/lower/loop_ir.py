@@ -17,6 +17,7 @@ from enum import StrEnum
 from typing import assert_never
 
 from circuitdsl.diagnostics import Span
+from circuitdsl.graph.functions import COMPARISONS, FUNCTIONS
 
 
 class Dtype(StrEnum):
@@ -128,21 +129,15 @@ class Op:
 Expr = Const | Var | Load | Op
 
 _ARITHMETIC = ("add", "sub", "mul", "min", "max")
-_COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
-_UNARY = (
-    "neg", "relu", "step", "sigmoid", "tanh", "softplus", "exp", "log", "sqrt", "abs", "sign", "square",
-)  # fmt: skip
 _REAL, _INT, _BOOL = Dtype.REAL, Dtype.INT, Dtype.BOOL
 
-#: (function, argument types) -> result type. `rand` and `randn` take seed, occurrence, epoch, data-set index,
-#: tick and unit.
+#: (function, argument types) -> result type. Functions of reals that back ends do not know themselves are defined in
+#: lower/functions.py. `rand` and `randn` take seed, occurrence, epoch, data-set index, tick and unit.
 SIGNATURES: dict[tuple[str, tuple[Dtype, ...]], Dtype] = {
-    **{(f, (t, t)): t for f in _ARITHMETIC for t in (_REAL, _INT)},
-    **{(f, (t, t)): _BOOL for f in _COMPARISONS for t in (_REAL, _INT)},
-    **{(f, (_REAL,)): _REAL for f in _UNARY},
-    **{(f, (_REAL, _REAL)): _REAL for f in ("div", "pow")},
+    **{(f.name, (_REAL,) * f.arity): _REAL for f in FUNCTIONS.values() if not f.is_short and f.name != "where"},
+    **{(f, (_INT, _INT)): _INT for f in _ARITHMETIC},
+    **{(f, (t, t)): _BOOL for f in COMPARISONS for t in (_REAL, _INT)},
     **{(f, (_BOOL, _BOOL)): _BOOL for f in ("and", "or", "eq")},
-    ("clip", (_REAL, _REAL, _REAL)): _REAL,
     ("where", (_BOOL, _REAL, _REAL)): _REAL,
     ("real", (_INT,)): _REAL,
     ("real", (_BOOL,)): _REAL,

@@ -7,6 +7,8 @@ import keyword
 import re
 from dataclasses import dataclass, field
 
+from circuitdsl.graph.functions import FUNCTIONS
+
 #: Variables of phases; an entity of that name (also with a number after it) gets a `_` behind.
 LOCALS = frozenset({
     "b", "i", "j", "k", "total", "top", "best", "winner", "rank", "mine", "e", "s", "g", "dw", "step", "other",
@@ -22,14 +24,8 @@ _TAKEN = frozenset(keyword.kwlist) | frozenset(keyword.softkwlist) | frozenset(d
 #: What back ends call their own.
 BACK_END = frozenset(
     "np njit math numba cuda real kernel apart distinct swift_tanh intrinsic config types train train_online evaluate"
-    " relu sign square sigmoid softplus least largest clip rand randn"
-    " philox minus_log31 sqrt27 cosine30 uniform24 uniform53 normal28".split()
-)
-#: Functions that the emitted text defines where it needs them.
-_TAKEN |= frozenset(
-    "relu sign square sigmoid softplus least largest clip rand randn philox uniform24 uniform53 normal28"
-    " minus_log31 sqrt27 cosine30".split()
-)
+    " least largest rand randn philox minus_log31 sqrt27 cosine30 uniform24 uniform53 normal28".split()
+) | frozenset(f.name for f in FUNCTIONS.values() if isinstance(f.value, str))
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from circuitdsl.diagnostics import CircuitError, Diagnostic, Span
-from circuitdsl.graph.folding import apply, div, mul, neg, num, product, sub, total
+from circuitdsl.graph.folding import apply, mul, num, sub, total
 from circuitdsl.graph.ir import (
     Apply,
     Axis,
@@ -39,8 +39,9 @@ from circuitdsl.graph.ir import (
     When,
     reads,
 )
+from circuitdsl.graph.populations import REDUCTIONS, Join, Reduction
 from circuitdsl.twin.paths import Settled, alive_values, differentiable_reads, loss_weight, settle
-from circuitdsl.twin.slopes import TINY, local_adjoints
+from circuitdsl.twin.slopes import local_adjoints, written
 
 
 def adjoints(circuit: Circuit) -> Circuit:
@@ -306,37 +307,37 @@ class _Tape:
         if frame.units:
             cotangent = Reduce(span=span, function="sum", arguments=(cotangent,), size=frame.size)
         g = self._keep_scalar(f"d({expr.function} in {frame.name})", cotangent)
-        first = expr.arguments[0]
-        match expr.function:
-            case "sum":
-                self._pull(first, g, inside, None)
-            case "mean":
-                self._pull(first, self._scaled(g, 1 / size), inside, None)
-            case "norm":
-                self._norm(expr, g, inside)
-            case "max":
+        reduction = REDUCTIONS[expr.function]
+        match reduction.join:
+            case Join.SUM | Join.MEAN if reduction.slopes:
+                self._by_slopes(expr, reduction, g, inside)
+            case Join.SUM | Join.MEAN:
+                assert reduction.result == "joined", f"the slopes of {reduction.name}"
+                g = g if reduction.join is Join.SUM else mul(num(1 / size, span), g, span=span)
+                self._pull(written(reduction.term, self._named(reduction, expr), span), g, inside, None)
+            case Join.LARGEST:
                 self._maximum(expr, g, inside)
-            case "cross_entropy":
-                self._cross_entropy(expr, g, inside)
-            case "mse":
-                p, y = expr.arguments
-                scale = self._scaled(g, 2 / size)
-                error = mul(scale, sub(p, y, span=span), span=span)
-                self._pull(p, error, inside, None)
-                self._pull(y, neg(error, span=span), inside, None)
-            case "accuracy":
+            case Join.SAME_WINNER:
                 return
             case _:
-                assert_never(expr.function)
+                assert_never(reduction.join)
 
-    def _scaled(self, g: Expr, factor: float) -> Expr:
-        return mul(num(factor, g.span), g, span=g.span)
+    def _by_slopes(self, expr: Reduce, reduction: Reduction, g: Expr, inside: _Frame) -> None:
+        span = expr.span
+        names = {**self._named(reduction, expr), "g": g, "out": expr, "part": num(1 / expr.size, span)}
+        names["scale"] = written(reduction.scale, names, span)
+        if reduction.scale != "g":
+            names["scale"] = self._keep_scalar(f"d({expr.function}) scaled", names["scale"])
+        moved = list(zip(expr.arguments, reduction.slopes, strict=True))
+        p = expr.arguments[0]
+        if expr.function == "cross_entropy" and isinstance(p, Read) and self._is_softmax(p):
+            self._logits(expr, p, g, inside)
+            moved = moved[1:]
+        for argument, slope in moved:
+            self._pull(argument, written(slope, names, span), inside, None)
 
-    def _norm(self, expr: Reduce, g: Expr, inside: _Frame) -> None:
-        span, x = expr.span, expr.arguments[0]
-        length = apply("max", expr, num(TINY, span), span=span)
-        scale = self._keep_scalar("d(norm) / norm", div(g, length, span=span))
-        self._pull(x, mul(scale, x, span=span), inside, None)
+    def _named(self, reduction: Reduction, expr: Reduce) -> dict[str, Expr]:
+        return dict(zip(reduction.parameters, expr.arguments, strict=True))
 
     def _maximum(self, expr: Reduce, g: Expr, inside: _Frame) -> None:
         """To the unit that has it; ties to the lower index."""
@@ -348,21 +349,13 @@ class _Tape:
         )
         self._pull(x, mul(g, winner, span=span), inside, None)
 
-    def _cross_entropy(self, expr: Reduce, g: Expr, inside: _Frame) -> None:
-        span = expr.span
-        p, y = expr.arguments
-        floor = num(1e-7, span)
-        surprise = neg(apply("log", apply("max", p, floor, span=span), span=span), span=span)
-        self._pull(y, mul(g, surprise, span=span), inside, None)
-        if isinstance(p, Read) and self._is_softmax(p):
-            mass = Reduce(span=span, function="sum", arguments=(y,), size=inside.size)
-            y_sum = self._keep_scalar("sum of the target", mass)
-            logit = mul(g, sub(mul(p, y_sum, span=span), y, span=span), span=span)
-            self.logits.setdefault(p.value, []).append(logit)
-            return
-        ratio = div(y, apply("max", p, num(TINY, span), span=span), span=span)
-        positive = apply("gt", p, num(0, span), span=span)
-        self._pull(p, neg(product([g, positive, ratio], span=span), span=span), inside, None)
+    def _logits(self, expr: Reduce, p: Read, g: Expr, inside: _Frame) -> None:
+        """The cross entropy of a softmax: p - y, of what it is a softmax of."""
+        span, y = expr.span, expr.arguments[1]
+        mass = Reduce(span=span, function="sum", arguments=(y,), size=inside.size)
+        y_sum = self._keep_scalar("sum of the target", mass)
+        logit = mul(g, sub(mul(p, y_sum, span=span), y, span=span), span=span)
+        self.logits.setdefault(p.value, []).append(logit)
 
     def _is_softmax(self, read: Read) -> bool:
         """Whether it reads, of this tick, a value whose whole equation is a softmax."""

@@ -15,6 +15,7 @@ from typing import Literal, assert_never
 
 from circuitdsl.diagnostics import Span
 from circuitdsl.graph.folding import apply, div, mul, num, rebuild, total
+from circuitdsl.graph.functions import FUNCTIONS
 from circuitdsl.graph.ir import (
     Apply,
     Circuit,
@@ -39,7 +40,7 @@ from circuitdsl.graph.ir import (
     When,
     reads,
 )
-from circuitdsl.twin.slopes import FLAT
+from circuitdsl.graph.populations import REDUCTIONS
 
 
 def learning_synapses(circuit: Circuit) -> tuple[str, ...]:
@@ -172,15 +173,14 @@ def differentiable_reads(expr: Expr) -> Iterator[Read]:
         case Read():
             yield expr
         case Apply():
-            skipped = 1 if expr.function == "where" else 0
-            if expr.function not in FLAT:
-                for argument in expr.arguments[skipped:]:
+            for argument, slope in zip(expr.arguments, FUNCTIONS[expr.function].slopes, strict=True):
+                if slope != "0":
                     yield from differentiable_reads(argument)
         case Over():
             if expr.function != "onehot_max":
                 yield from differentiable_reads(expr.argument)
         case Reduce():
-            if expr.function != "accuracy":
+            if not REDUCTIONS[expr.function].flat:
                 for argument in expr.arguments:
                     yield from differentiable_reads(argument)
         case (

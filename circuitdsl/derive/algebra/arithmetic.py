@@ -6,8 +6,10 @@ any other function is a signal known by what it is made of. See derive/read/unit
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from math import isfinite
 
 from circuitdsl.derive.algebra.bends import Bent
 from circuitdsl.derive.algebra.constants import fraction, negative
@@ -39,8 +41,10 @@ from circuitdsl.derive.algebra.words import (
     total,
     zero,
 )
-from circuitdsl.graph.intervals import ANY, GATES, applied
-from circuitdsl.twin.slopes import TINY
+from circuitdsl.graph.formulas import fold
+from circuitdsl.graph.functions import FUNCTIONS, TINY, Primitive
+from circuitdsl.graph.intervals import ANY
+from circuitdsl.graph.populations import GATES, applied
 
 
 class NotLinear(Exception):
@@ -51,10 +55,17 @@ class NotLinear(Exception):
         self.obstacle = obstacle
 
 
-#: Elementwise functions of signals that are signals of their own, and finite at 0.
-SMOOTH = frozenset({"exp", "softplus", "sqrt", "tanh", "sigmoid"})
-#: What they are at 0, where that is a number without decimals.
-AT_ZERO = {"exp": Fraction(1), "sqrt": Fraction(0), "tanh": Fraction(0), "sigmoid": Fraction(1, 2)}
+#: Functions that are formulas, and yet signals of their own; all others are what their formulas are.
+WHOLE = frozenset({"sigmoid", "softplus"})
+#: What elementwise functions of signals that are signals of their own, and finite at 0, are at 0.
+_AT_ZERO = {
+    f.name: f.number(0.0)
+    for f in FUNCTIONS.values()
+    if f.arity == 1 and (isinstance(f.value, Primitive) or f.name in WHOLE) and f.name not in ("neg", "abs")
+}
+SMOOTH = frozenset(name for name, value in _AT_ZERO.items() if isfinite(value))
+#: The same, where it is a number without decimals, or one half.
+AT_ZERO = {name: Fraction(_AT_ZERO[name]) for name in SMOOTH if (2 * _AT_ZERO[name]).is_integer()}
 #: Powers up to this one are products.
 MAX_POWER = 6
 
@@ -108,10 +119,18 @@ class Arithmetic(Products):
                 return self.relu(a)
             case "tanh" | "sigmoid" as function, [a]:
                 return self._odd(function, a)
-            case _, [a]:
-                return self.function(function, a)
             case _:
-                raise AssertionError(function)
+                return self._other(function, arguments)
+
+    def _other(self, function: str, arguments: list[Sum]) -> Sum:
+        """A function that the algebra knows nothing of: a signal of its own, or what its formula is."""
+        record = FUNCTIONS.get(function)  # there is none of softmax and its like
+        if record is None or isinstance(record.value, Primitive) or function in WHOLE:
+            return self.function(function, *arguments)
+        return self._formula(record.value, record.named(arguments), arguments[0].rows)
+
+    def _formula(self, formula: str, named: Mapping[str, Sum], size: int) -> Sum:
+        return fold(formula, named, lambda value: scaled(identity(size), fraction(value)), self.apply)
 
     def again(self, made: Made) -> Sum | None:
         a = made.argument
@@ -251,17 +270,12 @@ class Arithmetic(Products):
 
     def _outer_slope(self, signal: Signal, made: Made) -> Sum:
         """The derivative of a function with respect to its argument."""
-        match made.function:
-            case "relu":
-                return self.positive(made.argument)
-            case "exp":
-                return diagonal(signal)
-            case "softplus":
-                return self._odd("sigmoid", made.argument)
-            case _ if key(signal) in self.slopes:
-                return diagonal(self.slopes[key(signal)][1])
-            case _:
-                raise NotLinear(NoSlope(signal.of))
+        if key(signal) in self.slopes:
+            return diagonal(self.slopes[key(signal)][1])
+        record = FUNCTIONS.get(made.function)
+        if record is None or record.arity > 1 or made.part is not Part.VALUE:
+            raise NotLinear(NoSlope(signal.of))
+        return self._formula(record.slopes[0], {**record.named([made.argument]), "out": diagonal(signal)}, signal.size)
 
     # ------------------------------------------------------------ gates
 

@@ -20,7 +20,8 @@ from circuitdsl.derive.algebra.words import (
     depends_on_example,
     scaled,
 )
-from circuitdsl.graph.intervals import ANY, FLAG, FUNCTIONS, NONNEGATIVE, POSITIVE, ZERO, Range, point
+from circuitdsl.graph.functions import FUNCTIONS
+from circuitdsl.graph.intervals import ANY, FLAG, NONNEGATIVE, POSITIVE, ZERO, Range, point
 
 
 def signals_of(term: Term) -> list[Signal]:
@@ -141,7 +142,7 @@ class Known:
             return ANY
         found = point(self.constants.value(term.coefficient))
         for signal, count in Counter(s for s in signals_of(term) if s.of not in gates).items():
-            found = found * FUNCTIONS["pow"](self.ranges.get(signal.of, _RANGES[signal.nature]), point(count))
+            found = found * FUNCTIONS["pow"].within(self.ranges.get(signal.of, _RANGES[signal.nature]), point(count))
         return found
 
     def nature_of(self, a: Sum) -> Nature:

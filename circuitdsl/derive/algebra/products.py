@@ -101,7 +101,7 @@ class Products(ABC):
 
     @abstractmethod
     def apply(self, function: str, arguments: list[Sum]) -> Sum:
-        """An elementwise function of the language (`ir.ELEMENTWISE`)."""
+        """An elementwise function of the language (graph/functions.py)."""
 
     @abstractmethod
     def relu(self, p: Sum) -> Sum:

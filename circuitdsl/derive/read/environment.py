@@ -11,7 +11,8 @@ from circuitdsl.derive.algebra.words import Sum, column, ones, times
 from circuitdsl.derive.read.numeric import instantiate
 from circuitdsl.derive.read.symbols import Symbols
 from circuitdsl.graph import ir
-from circuitdsl.graph.functions import elementwise, over, quiet
+from circuitdsl.graph.functions import elementwise, quiet
+from circuitdsl.graph.populations import over
 
 if TYPE_CHECKING:
     import numpy as np

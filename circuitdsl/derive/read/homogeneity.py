@@ -7,14 +7,16 @@ numbers. So relu, abs, leaky slopes, max and min, kwta, sums of these, and these
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, assert_never
 
 from circuitdsl.derive.algebra.constants import Constants, fraction
 from circuitdsl.graph import ir
-from circuitdsl.twin.slopes import FLAT
+from circuitdsl.graph.formulas import fold
+from circuitdsl.graph.functions import FUNCTIONS
+from circuitdsl.graph.populations import REDUCTIONS
 
 #: A degree; "any" for what is 0, None for what scales with no power.
 Degree = Fraction | Literal["any"] | None
@@ -51,28 +53,9 @@ class Scaling:
                 assert_never(expr)
 
     def _apply(self, function: str, arguments: tuple[ir.Expr, ...]) -> Degree:
-        if function in FLAT:
-            return NUMBER
         if function == "pow":
             return self._power(*arguments)
-        degrees = [self.degree(a) for a in arguments]
-        match function:
-            case "add" | "sub" | "max" | "min" | "clip":
-                return common(degrees)
-            case "where":
-                return common(degrees[1:])
-            case "mul":
-                return product(*degrees)
-            case "div":
-                return product(degrees[0], times(degrees[1], -1)) if degrees[1] != "any" else None
-            case "neg" | "relu" | "abs":
-                return degrees[0]
-            case "square":
-                return times(degrees[0], 2)
-            case "sqrt":
-                return times(degrees[0], Fraction(1, 2))
-            case _:
-                return _still(degrees)
+        return degree_of(function, [self.degree(a) for a in arguments])
 
     def _power(self, base: ir.Expr, exponent: ir.Expr) -> Degree:
         number = self.constants.of(exponent)
@@ -92,18 +75,40 @@ class Scaling:
                 assert_never(expr.function)
 
     def _reduce(self, expr: ir.Reduce) -> Degree:
-        degrees = [self.degree(a) for a in expr.arguments]
-        match expr.function:
-            case "sum" | "mean" | "max" | "norm":
-                return degrees[0]
-            case "mse":
-                return times(common(degrees), 2)
-            case "accuracy":
-                return NUMBER
-            case "cross_entropy":
-                return _still(degrees)
-            case _:
-                assert_never(expr.function)
+        reduction = REDUCTIONS[expr.function]
+        if reduction.flat:
+            return NUMBER
+        named = dict(zip(reduction.parameters, map(self.degree, expr.arguments), strict=True))
+        term = fold(reduction.term, named, _of_number, degree_of)
+        return fold(reduction.result, {"joined": term}, _of_number, degree_of)
+
+
+def degree_of(function: str, degrees: Sequence[Degree]) -> Degree:
+    """The degree of a function, by those of its arguments; of `pow` only if nothing moves."""
+    record = FUNCTIONS[function]
+    if record.flat:
+        return NUMBER
+    match function, degrees:
+        case "add" | "sub" | "max" | "min", _:
+            return common(degrees)
+        case "where", [_, *chosen]:
+            return common(chosen)
+        case "mul", [a, b]:
+            return product(a, b)
+        case "div", [a, b]:
+            return product(a, times(b, -1)) if b != "any" else None
+        case "neg" | "abs", [a]:
+            return a
+        case "sqrt", [a]:
+            return times(a, Fraction(1, 2))
+        case _ if isinstance(record.value, str):
+            return fold(record.value, record.named(degrees), _of_number, degree_of)
+        case _:
+            return _still(degrees)
+
+
+def _of_number(value: float) -> Degree:
+    return NUMBER if value else "any"
 
 
 def common(degrees: Iterable[Degree]) -> Degree:

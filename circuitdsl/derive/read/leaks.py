@@ -14,7 +14,10 @@ from circuitdsl.derive.read.pulls import is_pull, per_synapse
 from circuitdsl.derive.read.symbols import Symbols
 from circuitdsl.graph import ir
 from circuitdsl.graph.folding import product
+from circuitdsl.graph.functions import FUNCTIONS
+from circuitdsl.graph.intervals import ANY
 from circuitdsl.graph.plasticity import Term
+from circuitdsl.graph.populations import REDUCTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +77,7 @@ class Leaks:
             case ir.Num() | ir.ParamRef():
                 number = self.symbols.constants.of(expr)
                 return number is not None and number.number >= 0
-            case ir.Reduce(function="norm") | ir.Apply(function="abs" | "square" | "relu"):
-                return True
-            case ir.Apply(function="exp" | "sigmoid" | "softplus"):
+            case ir.Apply() | ir.Reduce() if _is_never_negative(expr):
                 return True
             case ir.Reduce(function="sum" | "mean" | "max", arguments=(summed,), size=size):
                 with suppress(NotLinear):
@@ -89,6 +90,16 @@ class Leaks:
                 return read.population is None and read.expr is not None and self._is_sized(read.expr)
             case _:
                 return False
+
+
+def _is_never_negative(expr: ir.Apply | ir.Reduce) -> bool:
+    """Whether a function is a number that is 0 or more, whatever it is of."""
+    anything = [ANY] * len(expr.arguments)
+    if isinstance(expr, ir.Apply):
+        found = FUNCTIONS[expr.function].within(*anything)
+    else:
+        found = REDUCTIONS[expr.function].within(anything, expr.size)
+    return found.nonnegative and found.defined
 
 
 def shared_factors(terms: Sequence[Term]) -> tuple[ir.Expr, ...]:
