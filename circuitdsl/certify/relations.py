@@ -49,7 +49,8 @@ def off(derivation: Derivation, relation: Relation, state: State, passes: Passes
 
 def _meeting(derivation: Derivation, relation: Relation, passes: Passes) -> Array | None:
     """The signals that meet the left side of a relation, [examples times ticks, size]: the rates that its last weights
-    read or, if these are transposed, what comes down to where they end. None if the last letter is no matrix."""
+    read or, if these are transposed, what comes down to where they end. None if the last letter is no matrix, or
+    nothing comes down there."""
     import numpy as np
 
     letter = relation.word[-1]
@@ -57,10 +58,12 @@ def _meeting(derivation: Derivation, relation: Relation, passes: Passes) -> Arra
         return None
     synapse = derivation.circuit.synapses[letter.name]
     if letter.transposed:
-        found = [(f, f.now[adjoint_name(synapse.dendrite)], synapse.post_size) for f in passes.evaluation]
+        name = adjoint_name(synapse.dendrite)
+        found = [(f, f.now[name], synapse.post_size) for f in passes.evaluation if name in f.now]
     else:
         found = [(f, read_value(synapse.source, f), synapse.pre_size) for f in passes.training]
-    return np.concatenate([np.broadcast_to(signal, (frame.batch.size, size)) for frame, signal, size in found])
+    met = [np.broadcast_to(signal, (frame.batch.size, size)) for frame, signal, size in found]
+    return np.concatenate(met) if met else None
 
 
 def sides(derivation: Derivation, relation: Relation, state: State) -> tuple[Array, Array]:
