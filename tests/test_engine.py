@@ -27,7 +27,7 @@ HERE = Path(__file__).resolve().parent
 
 def as_plain_python(*arguments: str) -> list[str]:
     """The circuits whose emitted code, run without Numba, differs from the reference; warnings are errors."""
-    environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(HERE)}
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)])}
     command = [sys.executable, "-W", "error", str(HERE / "agreement.py"), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900)
     assert done.returncode == 0, done.stderr[-2000:]

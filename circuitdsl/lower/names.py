@@ -1,9 +1,7 @@
-"""Names that are safe in Python and C: `L[1].a.basal` becomes `L_1_a_basal`."""
+"""Names of a loop program: `L[1].a.basal` becomes `L_1_a_basal`."""
 
 from __future__ import annotations
 
-import builtins
-import keyword
 import re
 from dataclasses import dataclass, field
 
@@ -13,23 +11,6 @@ LOCALS = frozenset({
     "first", "count", "share", "example", "tick", "ticks", "batch", "examples", "steps", "seed", "epoch", "order",
     "start", "stop", "tape",
 })  # fmt: skip
-
-_C_KEYWORDS = frozenset(
-    "auto char const default do double enum extern float goto inline int long register restrict short signed"
-    " sizeof static struct switch typedef union unsigned void volatile main".split()
-)
-_TAKEN = frozenset(keyword.kwlist) | frozenset(keyword.softkwlist) | frozenset(dir(builtins)) | _C_KEYWORDS
-#: What back ends call their own.
-BACK_END = frozenset(
-    "np njit math numba cuda real kernel apart distinct swift_tanh intrinsic config types train train_online evaluate"
-    " relu sign square sigmoid softplus least largest clip rand randn"
-    " philox minus_log31 sqrt27 cosine30 uniform24 uniform53 normal28".split()
-)
-#: Functions that the emitted text defines where it needs them.
-_TAKEN |= frozenset(
-    "relu sign square sigmoid softplus least largest clip rand randn philox uniform24 uniform53 normal28"
-    " minus_log31 sqrt27 cosine30".split()
-)
 
 
 @dataclass(slots=True)
@@ -49,7 +30,7 @@ class Names:
     def _fresh(self, wanted: str) -> str:
         if wanted[0].isdigit():
             wanted = f"v{wanted}"
-        if wanted in _TAKEN | BACK_END or re.sub(r"\d+$", "", wanted) in LOCALS:
+        if re.sub(r"\d+$", "", wanted) in LOCALS:
             wanted += "_"
         name, count = wanted, 1
         while name in self.used:

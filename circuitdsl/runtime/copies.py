@@ -37,14 +37,14 @@ class Kernel:
     warm: bool = False
 
     def __post_init__(self) -> None:
-        from circuitdsl.runtime.cache import load_module
-
-        target, dtype = self.population.target, self.population.dtype
+        target, load, dtype = self.population.back_end.target, self.population.back_end.load, self.population.dtype
+        assert target is not None
+        assert load is not None
         assert target.print_copies is not None
         source = target.print_copies(self.program, dtype)
         key = target.print_copies(self.program, dtype, comments=False)
         self.scalars = target.arguments(self.program)
-        self.entry = getattr(load_module(self.name, source, key), driver_name(self.program))
+        self.entry = getattr(load(self.name, source, key), driver_name(self.program))
 
     @property
     def in_lanes(self) -> bool:

@@ -6,19 +6,21 @@ batch. State arrays of the engine's dtype in C order are used in place, others a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, assert_never
 
-from circuitdsl.emit.target import DType, Target, find_target
+from circuitdsl.emit.target import DType
 from circuitdsl.graph.functions import quiet
 from circuitdsl.graph.initial import fans_of
 from circuitdsl.graph.ir import Circuit, Expr, Kind, Lifetime
 from circuitdsl.graph.machine import Data, Evaluation, Numbers, State
 from circuitdsl.graph.numbers import whole
-from circuitdsl.lower.loop_ir import Buffer, Dtype, Given, Program, Role, Scalar
+from circuitdsl.lower.loop_ir import Aim, Buffer, Dtype, Given, Program, Role, Scalar
+from circuitdsl.lower.pipeline import passed
 from circuitdsl.lower.schedule import lower_evaluation, lower_training
+from circuitdsl.runtime.backends import DEFAULT, BackEnd, back_end
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,15 +36,20 @@ CHUNK = 256
 class Compiled:
     """An `Engine` (graph/machine.py) that runs emitted code.
 
-    `probes` are scalar expressions of one example, read at the last evaluation tick. Raises UnavailableTarget
-    for an unknown target. `compile_seconds` is the time spent on code so far.
+    `probes` are scalar expressions of one example, read at the last evaluation tick. `without`: the names of passes
+    that are left out (lower/pipeline.py). Raises UsageError for an unknown target. `compile_seconds` is the time spent
+    on code so far.
     """
 
-    def __init__(self, circuit: Circuit, probes: Sequence[Expr] = (), dtype: DType = "float32", *, target: str = "cpu"):
+    def __init__(
+        self, circuit: Circuit, probes: Sequence[Expr] = (), dtype: DType = "float32", *, target: str = DEFAULT,
+        without: Collection[str] = (),
+    ):  # fmt: skip
         self.circuit = circuit
         self.probes = probes
         self.dtype: DType = dtype
-        self.target = find_target(target)
+        self.back_end = back_end(target)
+        self.without = without
         self.compile_seconds = 0.0
         self._kernels: dict[str, Kernel] = {}
         self._converted: dict[str, tuple[AnyArray, AnyArray]] = {}
@@ -118,8 +125,8 @@ class Compiled:
             which = "watch"
         if which not in self._kernels:
             start = perf_counter()
-            program = self._program(which)
-            self._kernels[which] = Kernel(program, self.target, self.dtype, f"{self.circuit.name}_{which}")
+            program = passed(self._program(which), Aim(dtype=self.dtype), without=self.without)
+            self._kernels[which] = Kernel(program, self.back_end, self.dtype, f"{self.circuit.name}_{which}")
             self.compile_seconds += perf_counter() - start
         return self._kernels[which]
 
@@ -233,16 +240,17 @@ def _mean(arrays: Sequence[AnyArray]) -> float:
 class Kernel:
     """One program with its code and its work space."""
 
-    def __init__(self, program: Program, target: Target, dtype: DType, name: str):
-        from circuitdsl.runtime.cache import load_module
-
+    def __init__(self, program: Program, on: BackEnd, dtype: DType, name: str):
+        target, load = on.target, on.load
+        assert target is not None
+        assert load is not None
         source = target.print_program(program, dtype)
         key = target.print_program(program, dtype, comments=False)
         self.program = program
         self.arguments = target.arguments(program)
         self.work: dict[str, AnyArray] = {}
         self.warm = False
-        self.entry: Callable[..., None] = getattr(load_module(name, source, key), program.name)
+        self.entry: Callable[..., None] = getattr(load(name, source, key), program.name)
 
     def of_role(self, role: Role) -> list[Buffer]:
         return [b for b in self.program.buffers if b.role is role]

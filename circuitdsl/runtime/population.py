@@ -9,20 +9,22 @@ a threading layer of Numba, and a population may run inside a thread of somethin
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from circuitdsl.emit.target import DType, UnavailableTarget, find_target
+from circuitdsl.emit.target import DType
 from circuitdsl.graph.functions import quiet
 from circuitdsl.graph.ir import Circuit, Expr
 from circuitdsl.graph.machine import Data, Numbers, State
 from circuitdsl.lower.loop_ir import Role
+from circuitdsl.lower.pipeline import passed
 from circuitdsl.lower.schedule import lower_evaluation, lower_training
+from circuitdsl.runtime.backends import DEFAULT, back_end
 from circuitdsl.runtime.copies import Call, Kernel, shared
 from circuitdsl.runtime.engine import CHUNK, final_loss, ticks_of, usable
-from circuitdsl.runtime.lanes import in_lanes
+from circuitdsl.runtime.lanes import aim_of_copies
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -71,17 +73,16 @@ class Population:
     of them. Weights, synapse states and `keep` states are written, so that they need a row for each copy.
 
     `probes` are scalar expressions of one example, read at the last evaluation tick. `threads`: how many share the
-    work (all processors). Raises UnavailableTarget for a target that cannot do this.
+    work (all processors); `without`: the names of passes that are left out. Raises UsageError for a target that cannot
+    do this.
     """
 
     def __init__(
-        self, circuit: Circuit, probes: Sequence[Expr] = (), dtype: DType = "float32", *, target: str = "cpu",
-        threads: int | None = None,
+        self, circuit: Circuit, probes: Sequence[Expr] = (), dtype: DType = "float32", *, target: str = DEFAULT,
+        threads: int | None = None, without: Collection[str] = (),
     ):  # fmt: skip
         self.circuit, self.probes, self.dtype = circuit, tuple(probes), dtype
-        self.target = find_target(target)
-        if self.target.print_copies is None:
-            raise UnavailableTarget(f"target `{target}` cannot run many copies at once; use `cpu`")
+        self.back_end, self.without = back_end(target, "run many copies"), without
         self.threads = cores() if threads is None else max(1, threads)
         self.compile_seconds = 0.0
         self._kernels: dict[str, Kernel] = {}
@@ -144,8 +145,8 @@ class Population:
                 program = lower_evaluation(self.circuit, self.probes, watched=False)
             else:
                 program = lower_training(self.circuit, online=which == "train_online")
-            side_by_side = in_lanes(program, self.circuit, 4 if self.dtype == "float32" else 8)
-            self._kernels[which] = Kernel(side_by_side or program, self, f"{self.circuit.name}_{which}_copies")
+            program = passed(program, aim_of_copies(self.circuit, self.dtype), without=self.without)
+            self._kernels[which] = Kernel(program, self, f"{self.circuit.name}_{which}_copies")
             self.compile_seconds += perf_counter() - start
         return self._kernels[which]
 

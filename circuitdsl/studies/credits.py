@@ -19,7 +19,7 @@ class Gradients:
     """delta = -d loss / d I of some dendrites of a single-tick circuit, with whatever else is watched beside them."""
 
     def __init__(self, circuit: Circuit, params: Mapping[str, float] | None = None):
-        from circuitdsl.api import make_engine
+        from circuitdsl.runtime.backends import make_engine
         from circuitdsl.twin.adjoints import adjoints
 
         graph = adjoints(circuit.with_params(params or {})[0])

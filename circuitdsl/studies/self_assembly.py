@@ -108,7 +108,7 @@ class Gauge:
     """Measures how far a circuit of `sal_pair`s has assembled itself, on the test set, under `params`."""
 
     def __init__(self, circuit: Circuit, params: Mapping[str, Override] | None = None):
-        from circuitdsl.api import make_engine
+        from circuitdsl.runtime.backends import make_engine
         from circuitdsl.twin.adjoints import adjoints
 
         self.layers = layers_of(circuit)
