@@ -51,8 +51,9 @@ def stages(program: Program, aim: Aim = PLAIN, *, without: Collection[str] = ())
     verify(program)
     yield LOWERED, program
     for each in PASSES:
-        if each.name not in without:
-            program = each.apply(program)
+        before = program
+        program = before if each.name in without else each.apply(before)
+        if program != before:
             verify(program)
         yield each.name, program
 
