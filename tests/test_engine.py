@@ -264,7 +264,7 @@ sys.path.insert(0, {str(HERE)!r})
 from test_engine import Small
 run = Small()
 run.train(batch=4)
-kernel = run.engine._kernels["train"]
+kernel = run.engine.code.kernels["train"]
 print(json.dumps([run.bits()["W1"].hex(), sum(kernel.entry.stats.cache_hits.values())]))
 """
 

@@ -6,9 +6,8 @@ batch. State arrays of the engine's dtype in C order are used in place, others a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, assert_never
 
 from circuitdsl.emit.target import DType
@@ -17,10 +16,9 @@ from circuitdsl.graph.initial import fans_of
 from circuitdsl.graph.ir import Circuit, Expr, Kind, Lifetime
 from circuitdsl.graph.machine import Data, Evaluation, Numbers, State
 from circuitdsl.graph.numbers import whole
-from circuitdsl.lower.loop_ir import Aim, Buffer, Dtype, Given, Program, Role, Scalar
-from circuitdsl.lower.pipeline import passed
-from circuitdsl.lower.schedule import lower_evaluation, lower_training
-from circuitdsl.runtime.backends import DEFAULT, BackEnd, back_end
+from circuitdsl.lower.loop_ir import Buffer, Given, Role, Scalar
+from circuitdsl.runtime.backends import DEFAULT, back_end
+from circuitdsl.runtime.code import Code, Kernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,11 +46,12 @@ class Compiled:
         self.circuit = circuit
         self.probes = probes
         self.dtype: DType = dtype
-        self.back_end = back_end(target)
-        self.without = without
-        self.compile_seconds = 0.0
-        self._kernels: dict[str, Kernel] = {}
+        self.code = Code(circuit, probes, dtype, back_end(target), without)
         self._converted: dict[str, tuple[AnyArray, AnyArray]] = {}
+
+    @property
+    def compile_seconds(self) -> float:
+        return self.code.seconds
 
     # ------------------------------------------------------------ the engine's promise
 
@@ -63,10 +62,10 @@ class Compiled:
         if len(order) == 0:
             return
         batch = min(batch, len(order))
-        kernel = self._kernel("train_online" if batch == 1 else "train")
+        kernel = self.code.kernel("train_online" if batch == 1 else "train")
         call = Call(self, state, data, order, numbers, seed=seed, epoch=epoch, batch=batch)
         with quiet():
-            self._warm(kernel, call)
+            self.code.warm(kernel, lambda: call.run(kernel))
             call.run(kernel, steps=-(-len(order) // batch))
         call.write_back()
 
@@ -79,12 +78,12 @@ class Compiled:
 
         if ticks_of(self.circuit, numbers, evaluation=True) == 0:
             raise ValueError(f"`{self.circuit.name}` has no tick in evaluation")
-        kernel = self._kernel("evaluate" if not watch else "watch")
+        kernel = self.code.kernel("watch" if watch or "watch" in self.code.kernels else "evaluate")
         call = Call(self, state, data, order, numbers, seed=seed, epoch=epoch, batch=CHUNK)
         results: dict[str, list[AnyArray]] = {}
         watched: dict[str, list[AnyArray]] = {name: [] for name in watch}
         with quiet():
-            self._warm(kernel, call)
+            self.code.warm(kernel, lambda: call.run(kernel))
             for first in range(0, len(order), CHUNK):
                 count = min(CHUNK, len(order) - first)
                 call.run(kernel, first=first, count=count)
@@ -116,35 +115,6 @@ class Compiled:
             case _:
                 buffer = next(b for b in kernel.of_role(Role.VALUE) if b.key == name)
                 return kernel.work[buffer.name][: len(order)].copy()
-
-    # ------------------------------------------------------------ code
-
-    def _kernel(self, which: str) -> Kernel:
-        """One of the programs; that of `watch` serves for `evaluate` too, once it is there."""
-        if which == "evaluate" and "watch" in self._kernels:
-            which = "watch"
-        if which not in self._kernels:
-            start = perf_counter()
-            program = passed(self._program(which), Aim(dtype=self.dtype), without=self.without)
-            self._kernels[which] = Kernel(program, self.back_end, self.dtype, f"{self.circuit.name}_{which}")
-            self.compile_seconds += perf_counter() - start
-        return self._kernels[which]
-
-    def _program(self, which: str) -> Program:
-        if which in ("evaluate", "watch"):
-            return lower_evaluation(self.circuit, self.probes, watched=which == "watch")
-        return lower_training(self.circuit, online=which == "train_online")
-
-    def _warm(self, kernel: Kernel, call: Call) -> None:
-        """Compiles (or loads from disk) by a call that does nothing."""
-        from circuitdsl.runtime.cache import keep_private
-
-        if not kernel.warm:
-            start = perf_counter()
-            call.run(kernel, steps=0, first=0, count=0)
-            keep_private(kernel.entry)
-            kernel.warm = True
-            self.compile_seconds += perf_counter() - start
 
     # ------------------------------------------------------------ numbers
 
@@ -237,35 +207,6 @@ def _mean(arrays: Sequence[AnyArray]) -> float:
     return float(np.concatenate(arrays).mean(dtype=np.float64)) if arrays else float("nan")
 
 
-class Kernel:
-    """One program with its code and its work space."""
-
-    def __init__(self, program: Program, on: BackEnd, dtype: DType, name: str):
-        target, load = on.target, on.load
-        assert target is not None
-        assert load is not None
-        source = target.print_program(program, dtype)
-        key = target.print_program(program, dtype, comments=False)
-        self.program = program
-        self.arguments = target.arguments(program)
-        self.work: dict[str, AnyArray] = {}
-        self.warm = False
-        self.entry: Callable[..., None] = getattr(load(name, source, key), program.name)
-
-    def of_role(self, role: Role) -> list[Buffer]:
-        return [b for b in self.program.buffers if b.role is role]
-
-    def room(self, buffer: Buffer, shape: tuple[int, ...], dtype: DType) -> AnyArray:
-        """Work space, zeros when it is new; kept from call to call."""
-        import numpy as np
-
-        held = self.work.get(buffer.name)
-        if held is None or held.shape != shape:
-            held = np.zeros(shape, {Dtype.REAL: dtype, Dtype.INT: "int64", Dtype.BOOL: "bool"}[buffer.dtype])
-            self.work[buffer.name] = held
-        return held
-
-
 @dataclass(slots=True)
 class Call:
     """What one call of the engine is given."""
@@ -285,7 +226,7 @@ class Call:
         given = {Given.STEPS: steps, Given.FIRST: first, Given.COUNT: count}
         scalars = {s.name: self.engine.scalar(s, self, given) for s in kernel.program.scalars}
         arrays = [self._array(b, kernel, scalars) for b in kernel.program.buffers]
-        kernel.entry(*(scalars[s.name] for s in kernel.arguments), *arrays)
+        kernel.entry(*(scalars[s.name] for s in kernel.scalars), *arrays)
 
     def write_back(self) -> None:
         """Copies what could not be used in place to where it came from."""
@@ -295,7 +236,7 @@ class Call:
     def _array(self, buffer: Buffer, kernel: Kernel, scalars: Mapping[str, int]) -> AnyArray:
         shape = tuple(1 if extent == "1" else int(scalars[extent]) for extent in buffer.shape)
         if buffer.role in (Role.VALUE, Role.ROW, Role.WORK, Role.RESULT):
-            array = kernel.room(buffer, shape, self.engine.dtype)
+            array = kernel.room(buffer, shape)
             if buffer.role is Role.RESULT:
                 array[...] = 0
             return array

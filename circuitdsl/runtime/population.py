@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.emit.target import DType
@@ -19,12 +18,10 @@ from circuitdsl.graph.functions import quiet
 from circuitdsl.graph.ir import Circuit, Expr
 from circuitdsl.graph.machine import Data, Numbers, State
 from circuitdsl.lower.loop_ir import Role
-from circuitdsl.lower.pipeline import passed
-from circuitdsl.lower.schedule import lower_evaluation, lower_training
 from circuitdsl.runtime.backends import DEFAULT, back_end
-from circuitdsl.runtime.copies import Call, Kernel, shared
+from circuitdsl.runtime.code import Code
+from circuitdsl.runtime.copies import Call, shared
 from circuitdsl.runtime.engine import CHUNK, final_loss, ticks_of, usable
-from circuitdsl.runtime.lanes import aim_of_copies
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -82,10 +79,8 @@ class Population:
         threads: int | None = None, without: Collection[str] = (),
     ):  # fmt: skip
         self.circuit, self.probes, self.dtype = circuit, tuple(probes), dtype
-        self.back_end, self.without = back_end(target, "run many copies"), without
+        self.code = Code(circuit, self.probes, dtype, back_end(target, "run many copies"), without, many=True)
         self.threads = cores() if threads is None else max(1, threads)
-        self.compile_seconds = 0.0
-        self._kernels: dict[str, Kernel] = {}
         self._stacked: dict[str, tuple[tuple[AnyArray, ...], AnyArray]] = {}
         self._pool: ThreadPoolExecutor | None = None
 
@@ -96,10 +91,10 @@ class Population:
         if longest == 0:
             return
         batch = min(batch, longest)
-        kernel = self._kernel("train_online" if batch == 1 else "train")
+        kernel = self.code.kernel("train_online" if batch == 1 else "train")
         call = Call(self, kernel, states, copies, epoch=epoch, batch=batch, longest=longest)
         with quiet():
-            self._warm(kernel, call)
+            self.code.warm(kernel, call.nothing)
             call.run([-(-len(order) // batch) for order in copies.orders])
 
     def evaluate(self, states: State, copies: Copies, *, epoch: int) -> Measured:
@@ -111,11 +106,11 @@ class Population:
             raise ValueError(f"`{self.circuit.name}` has no tick in evaluation")
         lengths = [len(order) for order in copies.orders]
         longest = max(lengths, default=0)
-        kernel = self._kernel("evaluate")
+        kernel = self.code.kernel("evaluate")
         call = Call(self, kernel, states, copies, epoch=epoch, batch=CHUNK, longest=longest)
         found: dict[str, list[AnyArray]] = {b.key: [] for b in kernel.of_role(Role.RESULT)}
         with quiet():
-            self._warm(kernel, call)
+            self.code.warm(kernel, call.nothing)
             for first in range(0, longest, CHUNK):
                 results = call.run(first=first, counts=[min(CHUNK, max(0, n - first)) for n in lengths])
                 for key, values in results.items():
@@ -135,32 +130,6 @@ class Population:
             return None
         finals = [final_loss(self.circuit, m, n) for m, n in zip(means.tolist(), copies.numbers, strict=True)]
         return np.array(finals, dtype=np.float64)
-
-    # ------------------------------------------------------------ code
-
-    def _kernel(self, which: str) -> Kernel:
-        if which not in self._kernels:
-            start = perf_counter()
-            if which == "evaluate":
-                program = lower_evaluation(self.circuit, self.probes, watched=False)
-            else:
-                program = lower_training(self.circuit, online=which == "train_online")
-            program = passed(program, aim_of_copies(self.circuit, self.dtype), without=self.without)
-            self._kernels[which] = Kernel(program, self, f"{self.circuit.name}_{which}_copies")
-            self.compile_seconds += perf_counter() - start
-        return self._kernels[which]
-
-    def _warm(self, kernel: Kernel, call: Call) -> None:
-        """Compiles (or loads from disk) by a call that does nothing."""
-        from circuitdsl.runtime.cache import keep_private
-
-        if not kernel.warm:
-            start = perf_counter()
-            call.bind(call.columns())
-            kernel.entry(0, 0, 0, *call.arguments)
-            keep_private(kernel.entry)
-            kernel.warm = True
-            self.compile_seconds += perf_counter() - start
 
     # ------------------------------------------------------------ work
 
