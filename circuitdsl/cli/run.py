@@ -114,6 +114,7 @@ def _add_results(parser: ArgumentParser) -> None:
 
 def command(options: Namespace) -> int:
     from circuitdsl.api import Request, Simulation, load
+    from circuitdsl.runtime.backends import INTERPRETER
 
     json, trace, weights, epochs = options.json, options.trace, options.weights, options.epochs
     if options.resume and options.out is None:
@@ -138,7 +139,7 @@ def command(options: Namespace) -> int:
             learn=options.learn,
             weights=weights if weights is not None and weights.exists() else None,
         )
-        target = "reference" if request.epochs == 0 and trace is not None else options.target
+        target = INTERPRETER if request.epochs == 0 and trace is not None else options.target
         simulation = Simulation(circuit, target=target, dtype=options.dtype or "float32", without=options.no_pass)
         if trace is not None:
             from circuitdsl.cli.trace import show_trace

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 LOCALS = frozenset({
     "b", "i", "j", "k", "total", "top", "best", "winner", "rank", "mine", "e", "s", "g", "dw", "step", "other",
     "first", "count", "share", "example", "tick", "ticks", "batch", "examples", "steps", "seed", "epoch", "order",
-    "start", "stop", "tape",
+    "start", "stop", "tape", "dataset",
 })  # fmt: skip
 
 

@@ -80,11 +80,11 @@ def _interpreter(circuit: Circuit, probes: Sequence[Expr], dtype: DType, without
     return Reference(circuit, probes, dtype)
 
 
-#: What is taken where nothing is said.
-DEFAULT = "cpu"
+#: What is taken where nothing is said, and what follows a circuit tick by tick.
+DEFAULT, INTERPRETER = "cpu", "reference"
 
 BACK_ENDS: tuple[BackEnd, ...] = (
-    BackEnd(name="reference", doc="the slow, obvious interpreter", build=_interpreter, interpreted=True),
+    BackEnd(name=INTERPRETER, doc="the slow, obvious interpreter", build=_interpreter, interpreted=True),
     emitted("circuitdsl.emit.cpu", load_module),
     BackEnd(name="cuda", doc="kernels for NVIDIA GPUs"),
     BackEnd(name="cuda-emulated", doc="the phases of a GPU's threads, as loops on the CPU"),
