@@ -9,8 +9,8 @@ float(run["metric"][-1])
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -18,6 +18,7 @@ from circuitdsl.diagnostics import CircuitError, Diagnostic, render
 from circuitdsl.extras import named
 from circuitdsl.graph import ir
 from circuitdsl.graph.resolve import Loaded, load_file, load_text
+from circuitdsl.runtime.backends import DEFAULT, back_end, make_engine, printing
 from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.request import Learn, Override, Request, Settings, check_ticks, one_of, settle, task_of
 
@@ -27,14 +28,14 @@ if TYPE_CHECKING:
     from circuitdsl.certify.certificate import Certificate
     from circuitdsl.derive.prove.findings import Finding
     from circuitdsl.derive.tell.derivation import Derivation
-    from circuitdsl.emit.target import Target as BackEnd
     from circuitdsl.graph.machine import Engine
+    from circuitdsl.lower.loop_ir import Program
+    from circuitdsl.lower.pipeline import Fired
     from circuitdsl.runtime.data import Dataset, Scale
     from circuitdsl.runtime.expects import Judged
     from circuitdsl.runtime.progress import Progress
     from circuitdsl.runtime.simulate import Loop, Run
 
-Target = Literal["cpu", "reference"]
 DType = Literal["float32", "float64"]
 
 
@@ -157,12 +158,13 @@ class Circuit:
 
             return certify(graph, numbers=numbers, data=data, seeds=seeds, folder=self.folder, **request)
 
-    def compile(self, target: Target = "cpu", *, dtype: DType = "float32") -> Simulation:
-        """The circuit made ready to run. The code is generated at the first run, when it is known
-        what to measure, and cached on disk by content."""
-        return Simulation(self, target=target, dtype=dtype)
+    def compile(self, target: str = DEFAULT, *, dtype: DType = "float32", without: Collection[str] = ()) -> Simulation:
+        """The circuit made ready to run on one of `runtime.backends.BACK_ENDS`, `without` the passes of these names
+        (lower/pipeline.py). The code is generated at the first run, when it is known what to measure, and cached on
+        disk by content. Raises UsageError."""
+        return Simulation(self, target=target, dtype=dtype, without=without)
 
-    def run(self, *, target: Target = "cpu", dtype: DType = "float32", **request: Any) -> xr.Dataset:
+    def run(self, *, target: str = DEFAULT, dtype: DType = "float32", **request: Any) -> xr.Dataset:
         """`compile(target, dtype=dtype).run(...)`."""
         return self.compile(target, dtype=dtype).run(**request)
 
@@ -231,10 +233,12 @@ class Simulation:
     """A circuit on a target, in a precision. Engines are kept, so that runs with other numbers,
     seeds or data do not compile again."""
 
-    def __init__(self, circuit: Circuit, *, target: str = "cpu", dtype: DType = "float32"):
-        if target != "reference":
-            back_end(target)
+    def __init__(
+        self, circuit: Circuit, *, target: str = DEFAULT, dtype: DType = "float32", without: Collection[str] = ()
+    ):
+        back_end(target)
         one_of("dtype", dtype, get_args(DType))
+        self.without = passes_of(without)
         self.circuit, self.target, self.dtype = circuit, target, dtype
         self._engines: dict[tuple[str, str], Engine] = {}
         self._data: tuple[Any, Dataset, Any] | None = None
@@ -394,7 +398,7 @@ class Simulation:
 
         key = (circuit_hash(graph), repr(probes))
         if key not in self._engines:
-            self._engines[key] = make_engine(self.target, graph, probes, self.dtype)
+            self._engines[key] = make_engine(self.target, graph, probes, self.dtype, self.without)
         return self._engines[key]
 
     def _continue(self, outcome: Outcome, saved: xr.Dataset) -> None:
@@ -417,17 +421,6 @@ class Simulation:
             raise UsageError(f"the saved run does not fit this circuit: {problem}") from None
 
 
-def make_engine(target: str, graph: ir.Circuit, probes: Sequence[ir.Expr], dtype: DType) -> Engine:
-    """An engine of one of the targets, for a graph and what to measure."""
-    if target == "reference":
-        from circuitdsl.reference import Reference
-
-        return Reference(graph, probes, dtype)
-    from circuitdsl.runtime.engine import Compiled
-
-    return Compiled(graph, probes, dtype, target=target)
-
-
 def _twin(graph: ir.Circuit) -> ir.Circuit:
     """The gradient twin, with the records that still mean something in it."""
     from circuitdsl.twin.gradient import twin
@@ -448,39 +441,73 @@ def _is_there(record: ir.Record, graph: ir.Circuit) -> bool:
             return all(r.value in graph.values for r in ir.reads(expr))
 
 
-def source_of(
-    circuit: Circuit,
-    target: str = "cpu",
-    *,
-    params: Mapping[str, Override] | None = None,
-    dtype: DType = "float32",
-    learn: Learn = "circuit",
-    task: str | None = None,
-    fused: bool = True,
-) -> str:
-    """The source that a run with these settings compiles; not `fused`: with every loop apart.
-    Raises UsageError, CircuitError."""
-    from circuitdsl.lower.schedule import lower_all
-    from circuitdsl.runtime.records import plan
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Emission:
+    """What is to be emitted of a circuit. `without`: the names of passes that are left out."""
 
-    printer = back_end(target)
-    one_of("dtype", dtype, get_args(DType))
-    one_of("way to learn", learn, get_args(Learn))
-    graph, _ = circuit.with_params(params or {})
-    metric = found.metric if (found := task_of(graph, task)) else None
-    graph = _twin(graph) if learn == "backprop" else graph
-    programs = lower_all(graph, plan(graph, metric).probes, fused=fused)
-    return "\n\n".join(printer.print_program(program, dtype) for program in programs)
+    circuit: Circuit
+    params: Mapping[str, Override] = field(default_factory=dict)
+    dtype: DType = "float32"
+    learn: Learn = "circuit"
+    task: str | None = None
+    without: Collection[str] = ()
+
+    def source(self, target: str = DEFAULT) -> str:
+        """The source that a run with these settings compiles. Raises UsageError, CircuitError."""
+        from circuitdsl.lower.loop_ir import Aim
+        from circuitdsl.lower.pipeline import passed
+
+        printer, without = printing(target), passes_of(self.without)
+        programs = (passed(p, Aim(dtype=self.dtype), without=without) for p in self._programs()[1])
+        return "\n\n".join(printer.print_program(program, self.dtype) for program in programs)
+
+    def after(self, stage: str) -> str:
+        """The loop programs as they stand after a pass, or after `lower`; those of many copies too, where they
+        differ. Raises UsageError, CircuitError."""
+        from circuitdsl.lower.loop_ir import PLAIN
+        from circuitdsl.lower.pipeline import LOWERED, PASSES
+        from circuitdsl.lower.show import show
+
+        one_of("stage", stage, (LOWERED, *(p.name for p in PASSES)))
+        found = (replace(dict(run)[stage], aim=PLAIN) for run in self._stages())
+        return "\n\n".join(show(program) for program in dict.fromkeys(found))
+
+    def passes(self) -> list[Fired]:
+        """What each pass does to the programs of a run and of many copies. Raises UsageError, CircuitError."""
+        from circuitdsl.lower.pipeline import fired
+
+        return fired(self._stages())
+
+    def _stages(self) -> list[list[tuple[str, Program]]]:
+        from circuitdsl.lower.loop_ir import Aim
+        from circuitdsl.lower.pipeline import stages
+        from circuitdsl.runtime.lanes import aim_of_copies
+
+        graph, programs = self._programs()
+        aims = (Aim(dtype=self.dtype), aim_of_copies(graph, self.dtype))
+        without = passes_of(self.without)
+        return [list(stages(program, aim, without=without)) for aim in dict.fromkeys(aims) for program in programs]
+
+    def _programs(self) -> tuple[ir.Circuit, list[Program]]:
+        """The graph and all that it becomes."""
+        from circuitdsl.lower.schedule import lower_all
+        from circuitdsl.runtime.records import plan
+
+        one_of("dtype", self.dtype, get_args(DType))
+        one_of("way to learn", self.learn, get_args(Learn))
+        graph, _ = self.circuit.with_params(self.params)
+        metric = found.metric if (found := task_of(graph, self.task)) else None
+        graph = _twin(graph) if self.learn == "backprop" else graph
+        return graph, lower_all(graph, plan(graph, metric).probes)
 
 
-def back_end(name: str) -> BackEnd:
-    """The back end of that name. Raises UsageError if there is none, or not yet."""
-    from circuitdsl.emit.target import UnavailableTarget, find_target
+def passes_of(names: Collection[str]) -> frozenset[str]:
+    """The names, if passes are called so. Raises UsageError."""
+    from circuitdsl.lower.pipeline import PASSES
 
-    try:
-        return find_target(name)
-    except UnavailableTarget as problem:
-        raise UsageError(str(problem)) from None
+    for name in names:
+        one_of("pass", name, [p.name for p in PASSES])
+    return frozenset(names)
 
 
 def judge_outcomes(circuit: Circuit, outcomes: Sequence[Outcome], *, own_settings: bool) -> tuple[Judged, ...]:

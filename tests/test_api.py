@@ -157,9 +157,9 @@ def test_params_from_outside_stay_in_their_range(params: dict[str, float], said:
 
 def test_targets(circuit: cd.Circuit) -> None:
     with pytest.raises(cd.UsageError, match="not yet available"):
-        circuit.compile(target="cuda")  # type: ignore[arg-type]
+        circuit.compile(target="cuda")
     with pytest.raises(cd.UsageError, match="there is no target"):
-        circuit.compile(target="gpu")  # type: ignore[arg-type]
+        circuit.compile(target="gpu")
     with pytest.raises(cd.UsageError, match="unknown dtype"):
         circuit.compile(dtype="float16")  # type: ignore[arg-type]
 

@@ -295,6 +295,22 @@ def test_emit(shell: Shell, good: str) -> None:
     assert shell.json("emit", good, "--learn", "backprop")[1]["source"] != out
 
 
+def test_emit_shows_passes(shell: Shell, good: str) -> None:
+    code, out, _ = shell("emit", good, "--passes")
+    assert code == 0
+    assert out.splitlines()[0].startswith("fuse    4 of 6 programs  joins")
+    code, found = shell.json("emit", good, "--passes", "--no-pass", "fuse")
+    assert (found["passes"][0]["name"], found["passes"][0]["times"]) == ("fuse", 0)
+    code, found = shell.json("emit", good, "--after", "lower")
+    assert set(found) == {"circuit", "after", "dtype", "program"}
+    assert found["program"] != shell("emit", good, "--after", "fuse")[1].rstrip()
+    for line in (["--after", "fusee"], ["--no-pass", "fusee"], ["--after", "fuse", "--passes"]):
+        code, _, err = shell("emit", good, *line)
+        assert code == 2
+        assert "fuse" in err or "give one of the two" in err
+    assert shell("run", good, "--no-pass", "fusee")[0] == 2
+
+
 def test_fmt(shell: Shell, good: str) -> None:
     code, out, _ = shell("fmt", "--check", good)
     assert (code, out) == (1, "small.circ: would change\n")

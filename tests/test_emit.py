@@ -9,19 +9,18 @@ import pytest
 from agreement import generated, odd
 from bench import library
 
-from circuitdsl.api import load, source_of
+from circuitdsl.api import Emission, load
 from circuitdsl.emit.cpu import print_program
-from circuitdsl.emit.target import UnavailableTarget, find_target
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.graph.resolve import load_text
+from circuitdsl.lower.pipeline import passed
 from circuitdsl.lower.schedule import lower_all
-from circuitdsl.runtime.engine import Compiled
 
 KP = "heterosynaptic/kolen_pollack.circ"
 
 
 def sources(circuit: Circuit, dtype: str = "float32", *, comments: bool = True) -> list[str]:
-    return [print_program(p, dtype, comments=comments) for p in lower_all(circuit)]
+    return [print_program(passed(p), dtype, comments=comments) for p in lower_all(circuit)]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -106,20 +105,9 @@ def test_odd_names_are_safe() -> None:
         ast.parse(text)
 
 
-def test_targets() -> None:
-    assert find_target("cpu").name == "cpu"
-    for name in ("cuda", "cuda-emulated", "ptx"):
-        with pytest.raises(UnavailableTarget, match="not yet available"):
-            find_target(name)
-    with pytest.raises(UnavailableTarget, match="did you mean `cpu`"):
-        find_target("cpy")
-    with pytest.raises(UnavailableTarget):
-        Compiled(library(KP), target="cuda")
-
-
 def test_what_emit_shows_is_all_of_it() -> None:
-    source = source_of(load(KP), dtype="float64")
+    source = Emission(circuit=load(KP), dtype="float64").source()
     assert "real = np.float64" in source
     for entry in ("def train_online(", "def train(", "def evaluate("):
         assert entry in source
-    assert source != source_of(load(KP), dtype="float64", fused=False)
+    assert source != Emission(circuit=load(KP), dtype="float64", without=["fuse"]).source()

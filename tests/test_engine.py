@@ -27,7 +27,7 @@ HERE = Path(__file__).resolve().parent
 
 def as_plain_python(*arguments: str) -> list[str]:
     """The circuits whose emitted code, run without Numba, differs from the reference; warnings are errors."""
-    environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(HERE)}
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)])}
     command = [sys.executable, "-W", "error", str(HERE / "agreement.py"), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -246,7 +246,7 @@ sys.path.insert(0, {str(HERE)!r})
 from test_engine import Small
 run = Small()
 run.train(batch=4)
-kernel = run.engine._kernels["train"]
+kernel = run.engine.code.kernels["train"]
 print(json.dumps([run.bits()["W1"].hex(), sum(kernel.entry.stats.cache_hits.values())]))
 """
 

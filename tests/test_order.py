@@ -13,11 +13,12 @@ from generate import random_circuit
 
 from circuitdsl import noise
 from circuitdsl.diagnostics import Source
-from circuitdsl.emit.cpu import CPU
+from circuitdsl.emit.cpu import TARGET
 from circuitdsl.graph import ir
 from circuitdsl.graph.machine import State
 from circuitdsl.graph.resolve import load_text
-from circuitdsl.lower.lanes import laned
+from circuitdsl.lower.loop_ir import Aim
+from circuitdsl.lower.pipeline import passed
 from circuitdsl.lower.schedule import lower_evaluation, lower_training
 from circuitdsl.runtime.engine import Compiled
 from circuitdsl.runtime.records import plan
@@ -132,10 +133,9 @@ def programs(circuit: ir.Circuit) -> list[str]:
     probes = plan(circuit, next((t.metric for t in circuit.tasks.values()), None)).probes
     made = [lower_training(circuit, online=online) for online in (True, False)]
     made += [lower_evaluation(circuit, probes, watched=watched) for watched in (True, False)]
-    texts = [CPU.print_program(p, "float32", comments=False) for p in made]
-    assert CPU.print_copies is not None
-    lanes = laned(made[0], 4)
-    return texts if lanes is None else [*texts, CPU.print_copies(lanes, "float32", comments=False)]
+    texts = [TARGET.print_program(passed(p), "float32", comments=False) for p in made]
+    assert TARGET.print_copies is not None
+    return [*texts, TARGET.print_copies(passed(made[0], Aim(copies=4)), "float32", comments=False)]
 
 
 # ---------------------------------------------------------------- draws have names

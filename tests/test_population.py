@@ -14,12 +14,12 @@ import pytest
 from agreement import generated, parts
 from bench import Bench
 
-from circuitdsl.emit.target import UnavailableTarget
 from circuitdsl.graph.initial import initial_state
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.graph.machine import State
 from circuitdsl.graph.resolve import load_text
 from circuitdsl.runtime.engine import Compiled
+from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.population import Copies, Population, finite, stack
 
 HERE = Path(__file__).resolve().parent
@@ -96,7 +96,7 @@ def main(first: int, last: int) -> None:
 
 
 def test_generated_circuits_as_plain_python() -> None:
-    environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(HERE)}
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)])}
     command = [sys.executable, str(HERE / "test_population.py"), "0", "12"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=200)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -178,7 +178,7 @@ def test_nothing_to_do() -> None:
 
 
 def test_a_target_without_it() -> None:
-    with pytest.raises(UnavailableTarget):
+    with pytest.raises(UsageError, match="use `cpu`"):
         Population(circuit(), target="cuda")
 
 

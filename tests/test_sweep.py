@@ -113,11 +113,11 @@ def test_the_gradient_twin_and_other_data(circuit: Circuit) -> None:
 
 
 def test_only_structural_params_compile_anew(circuit: Circuit, monkeypatch: pytest.MonkeyPatch) -> None:
-    import circuitdsl.api as api
+    from circuitdsl.runtime import backends
 
     made = []
-    real = api.make_engine
-    monkeypatch.setattr(api, "make_engine", lambda *a: made.append(a) or real(*a))
+    real = backends.make_engine
+    monkeypatch.setattr(backends, "make_engine", lambda *a: made.append(a) or real(*a))
     monkeypatch.setattr(lives, "_ENGINES", lives._Engines())
     simulation = Simulation(circuit, target="reference")
     planned = plan_sweep(simulation, {"eta": (0.1, 0.2, 0.3), "n": (3, 4)}, Request(epochs=0), 1)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from circuitdsl.certify.assumptions import Stand, stands
 from circuitdsl.certify.balance import balance_of
@@ -32,6 +32,7 @@ from circuitdsl.graph.functions import quiet
 from circuitdsl.graph.initial import initial_state
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.graph.machine import Numbers
+from circuitdsl.runtime.backends import DEFAULT, is_interpreted
 from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.population import cores
 from circuitdsl.runtime.request import Request
@@ -68,7 +69,7 @@ def certify(
     batch: int | None = None,
     scale: Scale | None = None,
     folder: Path | None = None,
-    engine: Literal["cpu", "reference"] = "cpu",
+    engine: str = DEFAULT,
     dtype: DType = "float32",
     examples: int | None = None,
     moments: int = MOMENTS,
@@ -142,7 +143,7 @@ def measured_of(found: SynapseCertificate) -> Measured:
 
 
 def _place(plan: Plan, seeds: int, jobs: int | None, cluster: str | None) -> Where:
-    interpreted = plan.target == "reference"
+    interpreted = is_interpreted(plan.target)
     wanted = jobs or (1 if interpreted else cores())
     return place(min(wanted, seeds), cluster, kind="processes" if interpreted else "threads")
 

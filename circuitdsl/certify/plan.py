@@ -19,6 +19,7 @@ from circuitdsl.graph.initial import DType
 from circuitdsl.graph.ir import Circuit, Num, Param, Random, walk
 from circuitdsl.graph.machine import Engine
 from circuitdsl.graph.numbers import evaluate, numbers_of
+from circuitdsl.runtime.backends import DEFAULT, make_engine
 from circuitdsl.runtime.data import load_data, permutation
 from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.request import Request, Settings, check_ticks, settle
@@ -72,7 +73,7 @@ class Plan:
 
 def plan_of(
     circuit: Circuit, request: Request = PLAIN, *, numbers: Mapping[str, float] | None = None,
-    folder: Path | None = None, engine: str = "cpu", dtype: DType = "float32", derivation: Derivation | None = None,
+    folder: Path | None = None, engine: str = DEFAULT, dtype: DType = "float32", derivation: Derivation | None = None,
 ) -> Plan:  # fmt: skip
     """The plan for a circuit with these numbers (default: as its text has them). `derivation`: that of the circuit as
     its text has it, if it is known. Raises UsageError and CircuitError as `certify` does."""
@@ -110,17 +111,7 @@ def plan_of(
 
 
 def _engine(target: str, circuit: Circuit, dtype: DType) -> Engine:
-    if target == "reference":
-        from circuitdsl.reference import Reference
-
-        return Reference(circuit, (), dtype)
-    from circuitdsl.emit.target import UnavailableTarget
-    from circuitdsl.runtime.engine import Compiled
-
-    try:
-        return Compiled(circuit, (), dtype, target=target)
-    except UnavailableTarget as problem:
-        raise UsageError(str(problem)) from None
+    return make_engine(target, circuit, (), dtype)
 
 
 def _with_numbers(circuit: Circuit, numbers: Mapping[str, float]) -> Circuit:

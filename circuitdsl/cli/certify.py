@@ -11,6 +11,7 @@ from circuitdsl.cli.common import (
     add_file,
     add_json,
     add_set,
+    add_target,
     add_task,
     add_verbose,
     params_of,
@@ -55,7 +56,7 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--examples", metavar="N", type=whole_number(2), help="training examples to measure with (512 at most)"
     )
-    parser.add_argument("--target", choices=("cpu", "reference"), default="cpu", help="what it is trained on (cpu)")
+    add_target(parser, "it is trained on")
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="the precision of training")
     add_place(parser)
     add_json(parser)

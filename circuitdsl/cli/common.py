@@ -167,6 +167,27 @@ def add_task(parser: ArgumentParser) -> None:
     parser.add_argument("--task", metavar="NAME", help="which task (default: the first)")
 
 
+def add_target(parser: ArgumentParser, what: str) -> None:
+    from circuitdsl.runtime.backends import BACK_ENDS, DEFAULT, names_of_back_ends
+
+    docs = "; ".join(f"{b.name}: {b.doc}" for b in BACK_ENDS if b.can("run") or b.can("print"))
+    parser.add_argument(
+        "--target", choices=names_of_back_ends(), default=DEFAULT, help=f"what {what} ({DEFAULT}); {docs}"
+    )
+
+
+def add_without(parser: ArgumentParser) -> None:
+    from circuitdsl.lower.pipeline import PASSES
+
+    parser.add_argument(
+        "--no-pass",
+        choices=[p.name for p in PASSES],
+        action="append",
+        default=[],
+        help="leave a pass of the compiler out; may be given several times",
+    )
+
+
 def whole_number(least: int) -> Callable[[str], int]:
     """For an option that takes a whole number, at least so large."""
 

@@ -16,8 +16,10 @@ from circuitdsl.cli.common import (
     add_file,
     add_json,
     add_set,
+    add_target,
     add_task,
     add_verbose,
+    add_without,
     check_results,
     check_writable,
     fail_usage,
@@ -82,13 +84,9 @@ def _add_training(parser: ArgumentParser) -> None:
 
 
 def _add_target(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--target",
-        choices=("reference", "cpu", "cuda", "cuda-emulated"),
-        default="cpu",
-        help="what it runs on (cpu); reference: the slow, obvious interpreter",
-    )
+    add_target(parser, "it runs on")
     parser.add_argument("--dtype", choices=("float32", "float64"), help="the precision (float32)")
+    add_without(parser)
 
 
 def _add_results(parser: ArgumentParser) -> None:
@@ -116,6 +114,7 @@ def _add_results(parser: ArgumentParser) -> None:
 
 def command(options: Namespace) -> int:
     from circuitdsl.api import Request, Simulation, load
+    from circuitdsl.runtime.backends import INTERPRETER
 
     json, trace, weights, epochs = options.json, options.trace, options.weights, options.epochs
     if options.resume and options.out is None:
@@ -140,8 +139,8 @@ def command(options: Namespace) -> int:
             learn=options.learn,
             weights=weights if weights is not None and weights.exists() else None,
         )
-        target = "reference" if request.epochs == 0 and trace is not None else options.target
-        simulation = Simulation(circuit, target=target, dtype=options.dtype or "float32")
+        target = INTERPRETER if request.epochs == 0 and trace is not None else options.target
+        simulation = Simulation(circuit, target=target, dtype=options.dtype or "float32", without=options.no_pass)
         if trace is not None:
             from circuitdsl.cli.trace import show_trace
 

@@ -14,6 +14,7 @@ from circuitdsl.cli.common import (
     UNFINISHED,
     add_file,
     add_json,
+    add_target,
     add_task,
     add_verbose,
     check_results,
@@ -69,12 +70,7 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--learn", choices=("circuit", "backprop"), help="backprop: the gradient twin instead of the circuit"
     )
-    parser.add_argument(
-        "--target",
-        choices=("reference", "cpu", "cuda", "cuda-emulated"),
-        default="cpu",
-        help="what it runs on (cpu); reference: the slow, obvious interpreter",
-    )
+    add_target(parser, "it runs on")
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="the precision (float32)")
     add_where(parser, "sweep.nc")
     add_json(parser)

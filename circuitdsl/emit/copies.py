@@ -11,31 +11,11 @@ library is called.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import assert_never
 
-from circuitdsl.emit.target import DType
-from circuitdsl.lower.loop_ir import (
-    Assign,
-    Branch,
-    Buffer,
-    Control,
-    Define,
-    Dtype,
-    Expr,
-    Loop,
-    Op,
-    Phase,
-    Program,
-    Repeat,
-    Role,
-    Scalar,
-    Statement,
-    Store,
-    When,
-)
+from circuitdsl.lower.loop_ir import Buffer, Dtype, Program, Role, Scalar
 
-#: What the driver takes before the program's buffers. No entity's name begins with `_`.
+#: What the driver takes before the program's buffers.
 PARAMETERS = ("_begin", "_end", "_worker", "_copies", "_integers", "_reals")
 
 
@@ -112,50 +92,6 @@ def swift_tanh(x):
 """.rstrip()
 
 
-def lane_head(program: Program, dtype: DType) -> list[str]:
-    """What a program of lanes needs at the head of its module."""
-    if not program.constants:
-        return []
-    lines = [f"{name} = {value}" for name, value in program.constants]
-    return ["", *lines, *(SWIFT_TANH.split("\n") if dtype == "float32" else [])]
-
-
-def swift(program: Program, dtype: DType) -> Program:
-    """A program of lanes with the functions that have a quick form in this precision named by it."""
-    if not program.constants or dtype != "float32":
-        return program
-    return replace(program, body=tuple(map(_swift_control, program.body)))
-
-
-def _swift_control(part: Control) -> Control:
-    match part:
-        case Repeat() | Branch():
-            return replace(part, body=tuple(map(_swift_control, part.body)))
-        case Phase():
-            return replace(part, body=tuple(map(_swift_statement, part.body)))
-        case Define():
-            return part
-        case _:
-            assert_never(part)
-
-
-def _swift_statement(statement: Statement) -> Statement:
-    match statement:
-        case Define() | Assign() | Store():
-            return replace(statement, value=_swift_expr(statement.value))
-        case When():
-            body = tuple(map(_swift_statement, statement.body))
-            return replace(statement, condition=_swift_expr(statement.condition), body=body)
-        case Loop():
-            return replace(statement, body=tuple(map(_swift_statement, statement.body)))
-        case _:
-            assert_never(statement)
-
-
-def _swift_expr(expr: Expr) -> Expr:
-    match expr:
-        case Op():
-            name = "swift_tanh" if expr.function == "tanh" else expr.function
-            return Op(name, tuple(map(_swift_expr, expr.arguments)), expr.dtype)
-        case _:
-            return expr
+def quick_forms(program: Program) -> list[str]:
+    """The functions that stand in for others (lower/swift.py)."""
+    return SWIFT_TANH.split("\n") if "swift_tanh" in dict(program.stand_ins) else []

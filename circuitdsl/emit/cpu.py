@@ -7,10 +7,11 @@ are different phases, not as there are layers. What is emitted also runs as plai
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
-from circuitdsl.emit.copies import driver, lane_head, swift
+from circuitdsl.emit.copies import driver, quick_forms
+from circuitdsl.emit.names import PYTHON, apart, bound, fresh, spoken
 from circuitdsl.emit.target import DType, Target
 from circuitdsl.lower.functions import DEFINITIONS
 from circuitdsl.lower.loop_ir import (
@@ -34,17 +35,19 @@ from circuitdsl.lower.loop_ir import (
     Var,
     When,
     expressions,
+    names_of,
     phases,
     rename,
     statements,
     walk,
 )
-from circuitdsl.lower.names import BACK_END
 from circuitdsl.lower.trim import phase_uses, uses
 from circuitdsl.noise import SCALE_NORMAL, SCALE_UNIFORM24, SCALE_UNIFORM53, scalar_source
 
 #: Sums may be reordered and products contracted, but NaN and infinity stay what they are.
 OPTIONS = 'error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"}'
+#: How the entry point is compiled.
+ENTRY = f"@njit({OPTIONS}, nogil=True)"
 #: Functions that only the entry point calls need no way in from Python: a third of the time to compile.
 INNER = "no_cpython_wrapper=True, no_cfunc_wrapper=True"
 #: Beyond so many calls of phases they are kept out of line: LLVM's work would grow with the square of them.
@@ -54,33 +57,46 @@ INLINE_CALLS = 24
 def print_program(program: Program, dtype: DType, *, comments: bool = True) -> str:
     """The source of a module with one entry point, `program.name`, of the arguments `arguments(program)` and
     then the program's buffers. Without comments it is the same for circuits that differ in layout only."""
-    return _module(program, dtype, f"@njit({OPTIONS}, nogil=True)", ["    whole()"], comments)
+    return _module(program, dtype, False, comments)
 
 
-def _module(program: Program, dtype: DType, compiled: str, start: list[str], comments: bool) -> str:
-    """`compiled`: how the program's own function is; `start`: what it begins with."""
-    apart = sum(1 for _ in phases(program.body)) > INLINE_CALLS
-    first = [*(["    apart()"] if apart else []), DISTINCT]
-    functions = _Functions(comments, first, fixed={"1", *dict(program.constants)}, taken=_taken(program))
+def _module(program: Program, dtype: DType, driven: bool, comments: bool) -> str:
+    """`driven`: a driver calls the program."""
+    far = sum(1 for _ in phases(program.body)) > INLINE_CALLS
+    head, helpers = _head(dtype, far), [*quick_forms(program), *_helpers(program, dtype)]
+    program, taken = _apart(program, [*head, *helpers], driven)
+    fixed = dict(program.constants)
+    first = [*(["    apart()"] if far else []), DISTINCT]
+    functions = _Functions(comments, first, fixed={"1", *fixed}, taken=taken)
     body = _control(program.body, functions, 1)
     names = [*(s.name for s in arguments(program)), *(b.name for b in program.buffers)]
-    lines = [*_head(program, dtype, comments), *_WHOLE.split("\n"), *_DISTINCT.split("\n")]
-    lines += _APART.split("\n") if apart else []
-    lines += lane_head(program, dtype)
-    lines += _helpers(program, dtype)
+    lines = [f'"""{program.title}, in {dtype}. Written by circuitdsl."""', ""] if comments else []
+    lines += [*head, *([""] if fixed else []), *(f"{name} = {value}" for name, value in fixed.items()), *helpers]
     for function in functions.made:
         lines += ["", "", *function]
-    lines += ["", "", compiled, *_signature(program.name, names)]
+    lines += ["", "", "@kernel" if driven else ENTRY, *_signature(program.name, names)]
     if comments:
         lines.append(f'    """{program.title}."""')
-    return "\n".join([*lines, *start, DISTINCT, *body]) + "\n"
+    lines += [*([] if driven else ["    whole()"]), DISTINCT, *body]
+    if driven:
+        lines += ["", "", *driver(program, arguments(program), OPTIONS)]
+    return "\n".join(lines) + "\n"
+
+
+def _apart(program: Program, text: list[str], driven: bool) -> tuple[Program, set[str]]:
+    """The program with names that mean nothing else in a module of this text, and all names that mean something
+    there."""
+    taken = {*PYTHON, *bound("\n".join(text)), program.name}
+    if driven:
+        bare = replace(program, buffers=())
+        taken |= spoken("\n".join(driver(bare, (), OPTIONS)))
+    program = apart(program, taken)
+    return program, taken | names_of(program)
 
 
 def print_copies(program: Program, dtype: DType, *, comments: bool = True) -> str:
     """The same module, and in it the driver of many copies (emit/copies.py)."""
-    program = swift(program, dtype)
-    lines = driver(program, arguments(program), OPTIONS)
-    return _module(program, dtype, "@kernel", [], comments) + "\n".join(["", "", *lines]) + "\n"
+    return _module(program, dtype, True, comments)
 
 
 def arguments(program: Program) -> tuple[Scalar, ...]:
@@ -92,10 +108,12 @@ def arguments(program: Program) -> tuple[Scalar, ...]:
 # ---------------------------------------------------------------- the module
 
 
-def _head(program: Program, dtype: DType, comments: bool) -> list[str]:
-    lines = [f'"""{program.title}, in {dtype}. Written by circuitdsl."""', ""] if comments else []
+def _head(dtype: DType, far: bool) -> list[str]:
+    """`far`: whether phases are kept out of line."""
     imports = ["import numpy as np", "from numba import config, njit, types", "from numba.extending import intrinsic"]
-    return [*lines, *imports, "", f"real = np.{dtype}", "kernel = njit(", f"    {OPTIONS},", f"    {INNER},", ")"]
+    kinds = [f"real = np.{dtype}", "kernel = njit(", f"    {OPTIONS},", f"    {INNER},", ")"]
+    marks = "\n".join([_WHOLE, _DISTINCT, *([_APART] if far else [])])
+    return [*imports, "", *kinds, *marks.split("\n")]
 
 
 _WHOLE = '''
@@ -269,10 +287,7 @@ class _Functions:
         return f"{self.names[key]}({', '.join(free)})"
 
     def _write(self, key: str, phase: Phase, free: list[str]) -> None:
-        name, count = phase.name, 1
-        while name in self.taken:
-            count += 1
-            name = f"{phase.name}_{count}"
+        name = fresh(phase.name, self.taken)
         self.taken.add(name)
         self.names[key] = name
         self.heads[key] = len(self.made)
@@ -284,11 +299,6 @@ class _Functions:
         lines = self.made[self.heads[key]]
         decorator = lines.index("@kernel")
         lines.insert(decorator, f"# also {phase.title}{_place(phase.origin)}")
-
-
-def _taken(program: Program) -> set[str]:
-    """Names that no function may have: those of the entry point's variables."""
-    return {s.name for s in program.scalars} | {b.name for b in program.buffers} | uses(program.body) | BACK_END
 
 
 def _control(body: tuple[Control, ...], functions: _Functions, depth: int) -> list[str]:
@@ -429,8 +439,6 @@ def _operation(op: Op) -> tuple[str, int]:
             return f"{yes} if {condition} else {no}", _CONDITIONAL
         case "min" | "max" if op.dtype is Dtype.INT:
             return f"{op.function}({_print(arguments[0])}, {_print(arguments[1])})", _ATOM
-        case "pow":
-            return _power(*arguments)
         case function if function in _SYMBOLS:
             symbol, level = _SYMBOLS[function]
             left_above = level if symbol in _CHAINING else level - 1
@@ -441,17 +449,9 @@ def _operation(op: Op) -> tuple[str, int]:
             return f"{name}({', '.join(_print(a) for a in arguments)})", _ATOM
 
 
-def _power(base: Expr, exponent: Expr) -> tuple[str, int]:
-    """Squares and cubes of something simple as products."""
-    if isinstance(exponent, Const) and exponent.value in (2, 3) and isinstance(base, Var | Load):
-        return " * ".join([_print(base)] * int(exponent.value)), _SYMBOLS["mul"][1]
-    symbol, level = _SYMBOLS["pow"]
-    return f"{_print(base, level)} {symbol} {_print(exponent, level)}", level
-
-
-CPU = Target(
+TARGET = Target(
     name="cpu",
-    title="compiled for this machine's processor by Numba",
+    doc="compiled for this machine's processor by Numba",
     print_program=print_program,
     arguments=arguments,
     print_copies=print_copies,

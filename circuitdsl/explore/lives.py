@@ -116,7 +116,7 @@ _ENGINES = _Engines()
 
 
 def _engine(setup: Setup) -> Engine:
-    from circuitdsl.api import make_engine
+    from circuitdsl.runtime.backends import make_engine
 
     held = _ENGINES.held
     if setup.key not in held:

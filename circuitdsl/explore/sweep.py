@@ -17,6 +17,7 @@ from circuitdsl.api import Circuit, DType, Outcome, Simulation, load
 from circuitdsl.explore.journal import Journal
 from circuitdsl.explore.lives import Life, Part, Setup, from_bytes, live, to_bytes
 from circuitdsl.explore.objective import Objective, default_objective
+from circuitdsl.runtime.backends import DEFAULT, is_interpreted
 from circuitdsl.runtime.data import Dataset
 from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.population import cores
@@ -46,7 +47,7 @@ def sweep(
     scale: Scale | None = None,
     params: Mapping[str, Override] | None = None,
     learn: Learn | None = None,
-    target: str = "cpu",
+    target: str = DEFAULT,
     dtype: DType = "float32",
     out: str | Path | None = None,
     jobs: int | None = None,
@@ -262,7 +263,7 @@ def run_sweep(
 
 
 def _place(planned: Sweep, jobs: int | None, cluster: str | None, runs: int) -> Where:
-    interpreted = planned.simulation.target == "reference"
+    interpreted = is_interpreted(planned.simulation.target)
     return place(min(jobs or cores(), runs), cluster, kind="processes" if interpreted else "threads")
 
 

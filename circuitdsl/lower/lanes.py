@@ -36,13 +36,13 @@ from circuitdsl.lower.loop_ir import (
     Var,
     When,
     expressions,
+    names_of,
     phases,
     statements,
     walk,
 )
-from circuitdsl.lower.verify import verify
 
-#: The extent of lanes and its loop variable. No entity's name begins with `_`.
+#: The extent of lanes and its loop variable. No name of a program begins with `_` before this pass.
 LANES, LANE = "_lanes", "_lane"
 _AT = Var(LANE, Dtype.INT)
 
@@ -52,14 +52,15 @@ _COMMON = frozenset({Role.DATA, Role.ORDER})
 _COMPUTED = frozenset({Role.VALUE, Role.ROW, Role.WORK})
 
 
-def laned(program: Program, count: int) -> Program | None:
-    """The program of `count` lanes; None where control or an index would differ between them."""
+def laned(program: Program) -> Program:
+    """The program with the copies that it aims at as lanes; as it is, where control or an index would differ between
+    them."""
+    if program.aim.copies == 1:
+        return program
     try:
-        found = _Lanes(program).program(count)
+        return _Lanes(program).program(program.aim.copies)
     except _DifferentWays:
-        return None
-    verify(found)
-    return found
+        return program
 
 
 class _DifferentWays(Exception):
@@ -69,21 +70,35 @@ class _DifferentWays(Exception):
 @dataclass(slots=True)
 class _Lanes:
     """`numbers`: the real scalars, as buffers. `differing`: the buffers that have an axis of lanes; `local`: those
-    variables of the present phase that differ between lanes; `rows`: room for the ones that outlast a run."""
+    variables of the present phase that differ between lanes; `rows`: room for the ones that outlast a run, by name
+    and type."""
 
     before: Program
+    names: set[str] = field(init=False)
     numbers: dict[str, Buffer] = field(init=False)
     differing: set[str] = field(init=False)
     local: set[str] = field(default_factory=set)
-    rows: dict[str, Buffer] = field(default_factory=dict)
+    rows: dict[tuple[str, Dtype], Buffer] = field(default_factory=dict)
     carried: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        reals = [s for s in self.before.scalars if s.dtype is Dtype.REAL]
-        self.numbers = {s.name: Buffer(name=f"_{s.name}", role=Role.NUMBER, key=s.name, shape=(LANES,)) for s in reals}
+        self.names = names_of(self.before) | {LANES, LANE}
+        self.numbers = {
+            s.name: Buffer(name=self._fresh(s.name), role=Role.NUMBER, key=s.name, shape=(LANES,))
+            for s in self.before.scalars
+            if s.dtype is Dtype.REAL
+        }
         self.differing = {b.name for b in self.before.buffers if b.role not in _COMMON | _COMPUTED}
         while self._more():
             pass
+
+    def _fresh(self, name: str) -> str:
+        """A name for what a variable becomes."""
+        found = f"_{name}"
+        while found in self.names:
+            found += "_"
+        self.names.add(found)
+        return found
 
     def _more(self) -> bool:
         """Finds computed buffers that differ because something that differs is stored there."""
@@ -204,9 +219,10 @@ class _Lanes:
         """Room for a variable that is used in more than one run."""
         defined = next(s for s in statements(phase.body) if isinstance(s, Define) and s.name == name)
         dtype = defined.value.dtype
-        row = f"_{name}" if dtype is Dtype.REAL else f"_{name}_{dtype}"
-        self.rows.setdefault(row, Buffer(name=row, role=Role.ROW, key="", shape=(LANES,), dtype=dtype))
-        self.carried[name] = row
+        if (name, dtype) not in self.rows:
+            row = self._fresh(name if dtype is Dtype.REAL else f"{name}_{dtype}")
+            self.rows[name, dtype] = Buffer(name=row, role=Role.ROW, key="", shape=(LANES,), dtype=dtype)
+        self.carried[name] = self.rows[name, dtype].name
 
     # ------------------------------------------------------------ statements
 

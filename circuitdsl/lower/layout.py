@@ -30,7 +30,7 @@ from circuitdsl.lower.loop_ir import (
     Statement,
     Var,
 )
-from circuitdsl.lower.names import Names
+from circuitdsl.lower.names import LOCALS, Names
 
 AT_B, AT_I, AT_J = (Var(name, Dtype.INT) for name in "bij")
 ZERO = Const(0, Dtype.INT)
@@ -105,6 +105,7 @@ class Layout:
     # ------------------------------------------------------------ scalars
 
     def scalar(self, given: Given, key: str, name: str, dtype: Dtype) -> Var:
+        assert name in LOCALS or name in self.names.used, name
         self.scalars.setdefault(name, Scalar(name=name, dtype=dtype, given=given, key=key))
         return Var(name, dtype)
 

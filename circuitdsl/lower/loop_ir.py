@@ -5,16 +5,16 @@ with a barrier after it: a loop with `threads` hands each of its rounds to one t
 phase is done by all of them alike. So within a phase no thread may read or write what another one writes;
 lower/verify.py holds that after every pass. On one processor a thread loop is a loop.
 
-Sizes, params and tick counts are runtime scalars, never literals. Names are unique in a program and safe in
-Python and C.
+Sizes, params and tick counts are runtime scalars, never literals. Names are unique in a program; a back end renames
+what its language or its own text has taken.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import assert_never
+from typing import Literal, assert_never
 
 from circuitdsl.diagnostics import Span
 from circuitdsl.graph.functions import COMPARISONS, FUNCTIONS
@@ -233,10 +233,23 @@ Control = Define | Phase | Repeat | Branch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Aim:
+    """What a program is made for: the precision of its reals, and how many copies of it are to stand side by side."""
+
+    dtype: Literal["float32", "float64"] = "float32"
+    copies: int = 1
+
+
+#: One copy, in float32.
+PLAIN = Aim()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
     """One entry point. `bounded` says of a defined extent which capacity it stays within, so that it may
     run over buffers of that shape: {"count": "batch"}. `constants` are extents that are literals in what is
-    printed: {"_lanes": 32}."""
+    printed: {"_lanes": 32}. `stand_ins` are functions that a pass has put in the place of others, which take and
+    give the same: {"swift_tanh": "tanh"}."""
 
     name: str
     title: str
@@ -245,6 +258,8 @@ class Program:
     bounded: tuple[tuple[str, str], ...]
     body: tuple[Control, ...]
     constants: tuple[tuple[str, int], ...] = ()
+    stand_ins: tuple[tuple[str, str], ...] = ()
+    aim: Aim = PLAIN
 
     def buffer(self, name: str) -> Buffer:
         """Raises KeyError if there is none of that name."""
@@ -310,6 +325,65 @@ def phases(body: tuple[Control, ...]) -> Iterator[Phase]:
                 assert_never(part)
 
 
+def names_of(program: Program) -> set[str]:
+    """Every name in a program: scalars, buffers, extents, variables."""
+    found = {s.name for s in program.scalars} | {b.name for b in program.buffers} | dict(program.constants).keys()
+    return found | _named(program.body)
+
+
+def _named(body: tuple[Control, ...]) -> set[str]:
+    found: set[str] = set()
+    for part in body:
+        match part:
+            case Define():
+                found.add(part.name)
+            case Repeat():
+                found |= {part.var} | _named(part.body)
+            case Branch():
+                found |= _named(part.body)
+            case Phase():
+                found |= {s.name for s in statements(part.body) if isinstance(s, Define)}
+                found |= {s.var for s in statements(part.body) if isinstance(s, Loop)}
+            case _:
+                assert_never(part)
+    return found
+
+
+def rename_program(program: Program, names: dict[str, str]) -> Program:
+    """The program with everything in it renamed but its phases and itself."""
+
+    def new(name: str) -> str:
+        return names.get(name, name)
+
+    return replace(
+        program,
+        scalars=tuple(replace(s, name=new(s.name)) for s in program.scalars),
+        buffers=tuple(replace(b, name=new(b.name), shape=tuple(map(new, b.shape))) for b in program.buffers),
+        bounded=tuple((new(a), new(b)) for a, b in program.bounded),
+        constants=tuple((new(name), value) for name, value in program.constants),
+        body=tuple(_renamed(part, names) for part in program.body),
+    )
+
+
+def _renamed(part: Control, names: dict[str, str]) -> Control:
+    def new(name: str) -> str:
+        return names.get(name, name)
+
+    match part:
+        case Define():
+            return replace(part, name=new(part.name), value=rename_expr(part.value, names))
+        case Repeat():
+            body = tuple(_renamed(p, names) for p in part.body)
+            return replace(part, var=new(part.var), extent=new(part.extent), body=body)
+        case Branch():
+            body = tuple(_renamed(p, names) for p in part.body)
+            return replace(part, condition=rename_expr(part.condition, names), body=body)
+        case Phase():
+            return replace(part, body=rename(part.body, names))
+        case _:
+            assert_never(part)
+
+
 def rename_expr(expr: Expr, names: dict[str, str]) -> Expr:
     """The expression with variables and buffers renamed."""
     match expr:
@@ -350,3 +424,51 @@ def _rename(statement: Statement, names: dict[str, str]) -> Statement:
             return replace(statement, condition=condition, body=rename(statement.body, names))
         case _:
             assert_never(statement)
+
+
+def rewritten(program: Program, change: Callable[[Op], Expr]) -> Program:
+    """The program with every operation changed, inner ones first."""
+    return replace(program, body=tuple(_rewritten_control(part, change) for part in program.body))
+
+
+def _rewritten_control(part: Control, change: Callable[[Op], Expr]) -> Control:
+    match part:
+        case Define():
+            return replace(part, value=_rewritten_expr(part.value, change))
+        case Branch():
+            body = tuple(_rewritten_control(p, change) for p in part.body)
+            return replace(part, condition=_rewritten_expr(part.condition, change), body=body)
+        case Repeat():
+            return replace(part, body=tuple(_rewritten_control(p, change) for p in part.body))
+        case Phase():
+            return replace(part, body=tuple(_rewritten(s, change) for s in part.body))
+        case _:
+            assert_never(part)
+
+
+def _rewritten(statement: Statement, change: Callable[[Op], Expr]) -> Statement:
+    match statement:
+        case Define() | Assign():
+            return replace(statement, value=_rewritten_expr(statement.value, change))
+        case Store():
+            index = tuple(_rewritten_expr(i, change) for i in statement.index)
+            return replace(statement, index=index, value=_rewritten_expr(statement.value, change))
+        case When():
+            body = tuple(_rewritten(s, change) for s in statement.body)
+            return replace(statement, condition=_rewritten_expr(statement.condition, change), body=body)
+        case Loop():
+            return replace(statement, body=tuple(_rewritten(s, change) for s in statement.body))
+        case _:
+            assert_never(statement)
+
+
+def _rewritten_expr(expr: Expr, change: Callable[[Op], Expr]) -> Expr:
+    match expr:
+        case Const() | Var():
+            return expr
+        case Load():
+            return Load(expr.buffer, tuple(_rewritten_expr(i, change) for i in expr.index), expr.dtype)
+        case Op():
+            return change(Op(expr.function, tuple(_rewritten_expr(a, change) for a in expr.arguments), expr.dtype))
+        case _:
+            assert_never(expr)

@@ -1,31 +1,16 @@
-"""Names that are safe in Python and C: `L[1].a.basal` becomes `L_1_a_basal`."""
+"""Names of a loop program: `L[1].a.basal` becomes `L_1_a_basal`."""
 
 from __future__ import annotations
 
-import builtins
-import keyword
 import re
 from dataclasses import dataclass, field
-
-from circuitdsl.graph.functions import FUNCTIONS
 
 #: Variables of phases; an entity of that name (also with a number after it) gets a `_` behind.
 LOCALS = frozenset({
     "b", "i", "j", "k", "total", "top", "best", "winner", "rank", "mine", "e", "s", "g", "dw", "step", "other",
     "first", "count", "share", "example", "tick", "ticks", "batch", "examples", "steps", "seed", "epoch", "order",
-    "start", "stop", "tape",
+    "start", "stop", "tape", "dataset",
 })  # fmt: skip
-
-_C_KEYWORDS = frozenset(
-    "auto char const default do double enum extern float goto inline int long register restrict short signed"
-    " sizeof static struct switch typedef union unsigned void volatile main".split()
-)
-_TAKEN = frozenset(keyword.kwlist) | frozenset(keyword.softkwlist) | frozenset(dir(builtins)) | _C_KEYWORDS
-#: What back ends call their own.
-BACK_END = frozenset(
-    "np njit math numba cuda real kernel apart distinct swift_tanh intrinsic config types train train_online evaluate"
-    " least largest rand randn philox minus_log31 sqrt27 cosine30 uniform24 uniform53 normal28".split()
-) | frozenset(f.name for f in FUNCTIONS.values() if isinstance(f.value, str))
 
 
 @dataclass(slots=True)
@@ -45,7 +30,7 @@ class Names:
     def _fresh(self, wanted: str) -> str:
         if wanted[0].isdigit():
             wanted = f"v{wanted}"
-        if wanted in _TAKEN | BACK_END or re.sub(r"\d+$", "", wanted) in LOCALS:
+        if re.sub(r"\d+$", "", wanted) in LOCALS:
             wanted += "_"
         name, count = wanted, 1
         while name in self.used:

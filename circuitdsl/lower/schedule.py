@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from circuitdsl.graph import ir
 from circuitdsl.graph.ir import Circuit, Kind, Lifetime, Value
-from circuitdsl.lower.fuse import fuse
 from circuitdsl.lower.layout import TICK, Layout, Pass, real
 from circuitdsl.lower.loop_ir import (
     Branch,
@@ -41,46 +40,30 @@ from circuitdsl.lower.states import (
     reset_phases,
     tape_phases,
 )
-from circuitdsl.lower.trim import trimmed
 from circuitdsl.lower.updates import synapse_controls
 from circuitdsl.lower.values import Equation, value_phases
-from circuitdsl.lower.verify import verify
 
 _TICKS = Var("ticks", Dtype.INT)
 _ONE = Const(1, Dtype.INT)
 
 
-def lower_training(circuit: Circuit, *, online: bool, fused: bool = True) -> Program:
-    """The program of `Engine.train`; `online` if every batch has one example."""
+def lower_training(circuit: Circuit, *, online: bool) -> Program:
+    """The program of `Engine.train`, before any pass (lower/pipeline.py); `online` if every batch has one example."""
     work: Pass = "twin" if circuit.reverse else "learn"
     layout = Layout(circuit, work, online)
-    return _finished(_twin(layout) if circuit.reverse else _learning(layout), fused)
+    return _twin(layout) if circuit.reverse else _learning(layout)
 
 
-def lower_evaluation(
-    circuit: Circuit, probes: Sequence[ir.Expr] = (), *, watched: bool = True, fused: bool = True
-) -> Program:
-    """The program of `Engine.evaluate`: one batch. Results are the loss ("loss"; a sum over ticks for `loss
-    over P`) and the probes ("probe 0") of each example. If `watched`, all values are evaluated, and stand as
+def lower_evaluation(circuit: Circuit, probes: Sequence[ir.Expr] = (), *, watched: bool = True) -> Program:
+    """The program of `Engine.evaluate`, before any pass: one batch. Results are the loss ("loss"; a sum over ticks for
+    `loss over P`) and the probes ("probe 0") of each example. If `watched`, all values are evaluated, and stand as
     they were at the last tick; else only what the results need."""
-    return _finished(_evaluation(Layout(circuit, "free", online=False), probes, watched), fused)
+    return _evaluation(Layout(circuit, "free", online=False), probes, watched)
 
 
-def lower_all(circuit: Circuit, probes: Sequence[ir.Expr] = (), *, fused: bool = True) -> list[Program]:
+def lower_all(circuit: Circuit, probes: Sequence[ir.Expr] = ()) -> list[Program]:
     """All that a circuit becomes: training online and in batches, and evaluation."""
-    training = [lower_training(circuit, online=online, fused=fused) for online in (True, False)]
-    return [*training, lower_evaluation(circuit, probes, fused=fused)]
-
-
-def _finished(program: Program, fused: bool) -> Program:
-    """The passes, in their order, verified after each."""
-    verify(program)
-    if fused:
-        program = fuse(program)
-        verify(program)
-    program = trimmed(program)
-    verify(program)
-    return program
+    return [*(lower_training(circuit, online=online) for online in (True, False)), lower_evaluation(circuit, probes)]
 
 
 # ---------------------------------------------------------------- programs

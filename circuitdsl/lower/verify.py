@@ -54,6 +54,7 @@ def verify(program: Program) -> None:
         known={s.name: s.dtype for s in program.scalars} | dict.fromkeys(dict(program.constants), Dtype.INT),
         fixed=frozenset([*(s.name for s in program.scalars), *dict(program.constants)]),
         where=program.name,
+        stand_ins=dict(program.stand_ins),
     )
     for buffer in program.buffers:
         for extent in buffer.shape:
@@ -82,6 +83,7 @@ class _Checker:
     known: dict[str, Dtype]
     fixed: frozenset[str]
     where: str
+    stand_ins: dict[str, str]
     ranges: dict[str, str] = field(default_factory=dict)
     thread: str | None = None
     private: set[str] | None = None
@@ -94,8 +96,8 @@ class _Checker:
         """The same place, one level down: what is defined there ends there."""
         return _Checker(
             buffers=self.buffers, bounded=self.bounded, known=dict(self.known), fixed=self.fixed,
-            where=self.where, ranges=dict(self.ranges), thread=self.thread, private=self.private,
-            accesses=self.accesses,
+            where=self.where, stand_ins=self.stand_ins, ranges=dict(self.ranges), thread=self.thread,
+            private=self.private, accesses=self.accesses,
         )  # fmt: skip
 
     # ------------------------------------------------------------ control
@@ -230,9 +232,10 @@ class _Checker:
                 found = buffer.dtype
             case Op():
                 types = tuple(self.type_of(a) for a in expr.arguments)
-                if (expr.function, types) not in SIGNATURES:
+                signature = self.stand_ins.get(expr.function, expr.function), types
+                if signature not in SIGNATURES:
                     self.fail(f"`{expr.function}` does not take ({', '.join(types)})")
-                found = SIGNATURES[expr.function, types]
+                found = SIGNATURES[signature]
             case _:
                 assert_never(expr)
         if found is not expr.dtype:

@@ -1,4 +1,4 @@
-"""One call of a population's compiled program: the program with its work space, and all that it is given."""
+"""One call of a population's compiled program: all that it is given."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, assert_never
 
-from circuitdsl.emit.copies import driver_name
 from circuitdsl.graph.machine import Data, Numbers, State
-from circuitdsl.lower.loop_ir import Buffer, Dtype, Given, Program, Role, Scalar
+from circuitdsl.lower.loop_ir import Buffer, Dtype, Given, Role, Scalar
+from circuitdsl.runtime.code import Kernel
 from circuitdsl.runtime.engine import ticks_of, usable, whole_ticks
 from circuitdsl.runtime.lanes import Groups, groups_of
 
@@ -22,51 +22,6 @@ if TYPE_CHECKING:
 
 #: What training changes.
 WRITTEN = frozenset({Role.WEIGHT, Role.SYNAPSE_STATE, Role.KEPT})
-
-
-@dataclass(slots=True)
-class Kernel:
-    """One program with its driver and its work space."""
-
-    program: Program
-    population: Population
-    name: str
-    entry: Callable[..., None] = field(init=False)
-    scalars: tuple[Scalar, ...] = field(init=False)
-    work: dict[str, AnyArray] = field(default_factory=dict)
-    warm: bool = False
-
-    def __post_init__(self) -> None:
-        from circuitdsl.runtime.cache import load_module
-
-        target, dtype = self.population.target, self.population.dtype
-        assert target.print_copies is not None
-        source = target.print_copies(self.program, dtype)
-        key = target.print_copies(self.program, dtype, comments=False)
-        self.scalars = target.arguments(self.program)
-        self.entry = getattr(load_module(self.name, source, key), driver_name(self.program))
-
-    @property
-    def in_lanes(self) -> bool:
-        return bool(self.program.constants)
-
-    @property
-    def extents(self) -> dict[str, int]:
-        return {"1": 1, **dict(self.program.constants)}
-
-    def of_role(self, role: Role) -> list[Buffer]:
-        return [b for b in self.program.buffers if b.role is role]
-
-    def room(self, buffer: Buffer, shape: tuple[int, ...]) -> AnyArray:
-        """Work space, zeros when it is new; kept from call to call."""
-        import numpy as np
-
-        held = self.work.get(buffer.name)
-        if held is None or held.shape != shape:
-            kinds = {Dtype.REAL: self.population.dtype, Dtype.INT: "int64", Dtype.BOOL: "bool"}
-            held = np.zeros(shape, kinds[buffer.dtype])
-            self.work[buffer.name] = held
-        return held
 
 
 def shared(items: Sequence[Any]) -> tuple[list[Any], list[int]]:
@@ -113,6 +68,11 @@ class Call:
 
         self.population.spread(self.arguments[0], work)
         return self._unbind()
+
+    def nothing(self) -> None:
+        """A call for no copy."""
+        self.bind(self.columns())
+        self.kernel.entry(0, 0, 0, *self.arguments)
 
     # ------------------------------------------------------------ scalars
 

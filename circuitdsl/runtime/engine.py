@@ -6,19 +6,19 @@ batch. State arrays of the engine's dtype in C order are used in place, others a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, assert_never
 
-from circuitdsl.emit.target import DType, Target, find_target
+from circuitdsl.emit.target import DType
 from circuitdsl.graph.functions import quiet
 from circuitdsl.graph.initial import fans_of
 from circuitdsl.graph.ir import Circuit, Expr, Kind, Lifetime
 from circuitdsl.graph.machine import Data, Evaluation, Numbers, State
 from circuitdsl.graph.numbers import whole
-from circuitdsl.lower.loop_ir import Buffer, Dtype, Given, Program, Role, Scalar
-from circuitdsl.lower.schedule import lower_evaluation, lower_training
+from circuitdsl.lower.loop_ir import Buffer, Given, Role, Scalar
+from circuitdsl.runtime.backends import DEFAULT, back_end
+from circuitdsl.runtime.code import Code, Kernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,18 +34,24 @@ CHUNK = 256
 class Compiled:
     """An `Engine` (graph/machine.py) that runs emitted code.
 
-    `probes` are scalar expressions of one example, read at the last evaluation tick. Raises UnavailableTarget
-    for an unknown target. `compile_seconds` is the time spent on code so far.
+    `probes` are scalar expressions of one example, read at the last evaluation tick. `without`: the names of passes
+    that are left out (lower/pipeline.py). Raises UsageError for an unknown target. `compile_seconds` is the time spent
+    on code so far.
     """
 
-    def __init__(self, circuit: Circuit, probes: Sequence[Expr] = (), dtype: DType = "float32", *, target: str = "cpu"):
+    def __init__(
+        self, circuit: Circuit, probes: Sequence[Expr] = (), dtype: DType = "float32", *, target: str = DEFAULT,
+        without: Collection[str] = (),
+    ):  # fmt: skip
         self.circuit = circuit
         self.probes = probes
         self.dtype: DType = dtype
-        self.target = find_target(target)
-        self.compile_seconds = 0.0
-        self._kernels: dict[str, Kernel] = {}
+        self.code = Code(circuit, probes, dtype, back_end(target), without)
         self._converted: dict[str, tuple[AnyArray, AnyArray]] = {}
+
+    @property
+    def compile_seconds(self) -> float:
+        return self.code.seconds
 
     # ------------------------------------------------------------ the engine's promise
 
@@ -56,10 +62,10 @@ class Compiled:
         if len(order) == 0:
             return
         batch = min(batch, len(order))
-        kernel = self._kernel("train_online" if batch == 1 else "train")
+        kernel = self.code.kernel("train_online" if batch == 1 else "train")
         call = Call(self, state, data, order, numbers, seed=seed, epoch=epoch, batch=batch)
         with quiet():
-            self._warm(kernel, call)
+            self.code.warm(kernel, lambda: call.run(kernel))
             call.run(kernel, steps=-(-len(order) // batch))
         call.write_back()
 
@@ -72,12 +78,12 @@ class Compiled:
 
         if ticks_of(self.circuit, numbers, evaluation=True) == 0:
             raise ValueError(f"`{self.circuit.name}` has no tick in evaluation")
-        kernel = self._kernel("evaluate" if not watch else "watch")
+        kernel = self.code.kernel("watch" if watch or "watch" in self.code.kernels else "evaluate")
         call = Call(self, state, data, order, numbers, seed=seed, epoch=epoch, batch=CHUNK)
         results: dict[str, list[AnyArray]] = {}
         watched: dict[str, list[AnyArray]] = {name: [] for name in watch}
         with quiet():
-            self._warm(kernel, call)
+            self.code.warm(kernel, lambda: call.run(kernel))
             for first in range(0, len(order), CHUNK):
                 count = min(CHUNK, len(order) - first)
                 call.run(kernel, first=first, count=count)
@@ -109,32 +115,6 @@ class Compiled:
             case _:
                 buffer = next(b for b in kernel.of_role(Role.VALUE) if b.key == name)
                 return kernel.work[buffer.name][: len(order)].copy()
-
-    # ------------------------------------------------------------ code
-
-    def _kernel(self, which: str) -> Kernel:
-        """One of the programs; that of `watch` serves for `evaluate` too, once it is there."""
-        if which == "evaluate" and "watch" in self._kernels:
-            which = "watch"
-        if which not in self._kernels:
-            start = perf_counter()
-            program = self._program(which)
-            self._kernels[which] = Kernel(program, self.target, self.dtype, f"{self.circuit.name}_{which}")
-            self.compile_seconds += perf_counter() - start
-        return self._kernels[which]
-
-    def _program(self, which: str) -> Program:
-        if which in ("evaluate", "watch"):
-            return lower_evaluation(self.circuit, self.probes, watched=which == "watch")
-        return lower_training(self.circuit, online=which == "train_online")
-
-    def _warm(self, kernel: Kernel, call: Call) -> None:
-        """Compiles (or loads from disk) by a call that does nothing."""
-        if not kernel.warm:
-            start = perf_counter()
-            call.run(kernel, steps=0, first=0, count=0)
-            kernel.warm = True
-            self.compile_seconds += perf_counter() - start
 
     # ------------------------------------------------------------ numbers
 
@@ -227,34 +207,6 @@ def _mean(arrays: Sequence[AnyArray]) -> float:
     return float(np.concatenate(arrays).mean(dtype=np.float64)) if arrays else float("nan")
 
 
-class Kernel:
-    """One program with its code and its work space."""
-
-    def __init__(self, program: Program, target: Target, dtype: DType, name: str):
-        from circuitdsl.runtime.cache import load_module
-
-        source = target.print_program(program, dtype)
-        key = target.print_program(program, dtype, comments=False)
-        self.program = program
-        self.arguments = target.arguments(program)
-        self.work: dict[str, AnyArray] = {}
-        self.warm = False
-        self.entry: Callable[..., None] = getattr(load_module(name, source, key), program.name)
-
-    def of_role(self, role: Role) -> list[Buffer]:
-        return [b for b in self.program.buffers if b.role is role]
-
-    def room(self, buffer: Buffer, shape: tuple[int, ...], dtype: DType) -> AnyArray:
-        """Work space, zeros when it is new; kept from call to call."""
-        import numpy as np
-
-        held = self.work.get(buffer.name)
-        if held is None or held.shape != shape:
-            held = np.zeros(shape, {Dtype.REAL: dtype, Dtype.INT: "int64", Dtype.BOOL: "bool"}[buffer.dtype])
-            self.work[buffer.name] = held
-        return held
-
-
 @dataclass(slots=True)
 class Call:
     """What one call of the engine is given."""
@@ -274,7 +226,7 @@ class Call:
         given = {Given.STEPS: steps, Given.FIRST: first, Given.COUNT: count}
         scalars = {s.name: self.engine.scalar(s, self, given) for s in kernel.program.scalars}
         arrays = [self._array(b, kernel, scalars) for b in kernel.program.buffers]
-        kernel.entry(*(scalars[s.name] for s in kernel.arguments), *arrays)
+        kernel.entry(*(scalars[s.name] for s in kernel.scalars), *arrays)
 
     def write_back(self) -> None:
         """Copies what could not be used in place to where it came from."""
@@ -284,7 +236,7 @@ class Call:
     def _array(self, buffer: Buffer, kernel: Kernel, scalars: Mapping[str, int]) -> AnyArray:
         shape = tuple(1 if extent == "1" else int(scalars[extent]) for extent in buffer.shape)
         if buffer.role in (Role.VALUE, Role.ROW, Role.WORK, Role.RESULT):
-            array = kernel.room(buffer, shape, self.engine.dtype)
+            array = kernel.room(buffer, shape)
             if buffer.role is Role.RESULT:
                 array[...] = 0
             return array

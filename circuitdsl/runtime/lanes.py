@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from circuitdsl.lower.loop_ir import Aim
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from circuitdsl.emit.target import DType
     from circuitdsl.graph.ir import Circuit
-    from circuitdsl.lower.loop_ir import Program
 
     AnyArray = NDArray[Any]
     Whole = NDArray[np.int64]
@@ -22,15 +24,14 @@ LANES = 32
 LARGEST = 768 * 1024
 
 
-def in_lanes(program: Program, circuit: Circuit, itemsize: int) -> Program | None:
-    """The program of lanes, if the circuit is small enough for it and all lanes go the same way. Whether it is does
-    not depend on how many copies there are: a copy gives the same bits in any company."""
-    from circuitdsl.lower.lanes import laned
-
+def aim_of_copies(circuit: Circuit, dtype: DType) -> Aim:
+    """How many copies are to be lanes of one program: one, if the circuit is too large for more. It does not depend on
+    how many copies there are: a copy gives the same bits in any company."""
+    itemsize = 4 if dtype == "float32" else 8
     weights = {name: s.pre_size * s.post_size for name, s in circuit.synapses.items()}
     own = sum(count * (1 + len(circuit.synapses[name].states)) for name, count in weights.items())
     own += sum(weights.get(c.owner, 0) for c in circuit.coefficients.values())
-    return laned(program, LANES) if own * itemsize * LANES <= LARGEST else None
+    return Aim(dtype=dtype, copies=LANES if own * itemsize * LANES <= LARGEST else 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,20 +9,19 @@ a threading layer of Numba, and a population may run inside a thread of somethin
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from circuitdsl.emit.target import DType, UnavailableTarget, find_target
+from circuitdsl.emit.target import DType
 from circuitdsl.graph.functions import quiet
 from circuitdsl.graph.ir import Circuit, Expr
 from circuitdsl.graph.machine import Data, Numbers, State
 from circuitdsl.lower.loop_ir import Role
-from circuitdsl.lower.schedule import lower_evaluation, lower_training
-from circuitdsl.runtime.copies import Call, Kernel, shared
+from circuitdsl.runtime.backends import DEFAULT, back_end
+from circuitdsl.runtime.code import Code
+from circuitdsl.runtime.copies import Call, shared
 from circuitdsl.runtime.engine import CHUNK, final_loss, ticks_of, usable
-from circuitdsl.runtime.lanes import in_lanes
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -71,20 +70,17 @@ class Population:
     of them. Weights, synapse states and `keep` states are written, so that they need a row for each copy.
 
     `probes` are scalar expressions of one example, read at the last evaluation tick. `threads`: how many share the
-    work (all processors). Raises UnavailableTarget for a target that cannot do this.
+    work (all processors); `without`: the names of passes that are left out. Raises UsageError for a target that cannot
+    do this.
     """
 
     def __init__(
-        self, circuit: Circuit, probes: Sequence[Expr] = (), dtype: DType = "float32", *, target: str = "cpu",
-        threads: int | None = None,
+        self, circuit: Circuit, probes: Sequence[Expr] = (), dtype: DType = "float32", *, target: str = DEFAULT,
+        threads: int | None = None, without: Collection[str] = (),
     ):  # fmt: skip
         self.circuit, self.probes, self.dtype = circuit, tuple(probes), dtype
-        self.target = find_target(target)
-        if self.target.print_copies is None:
-            raise UnavailableTarget(f"target `{target}` cannot run many copies at once; use `cpu`")
+        self.code = Code(circuit, self.probes, dtype, back_end(target, "run many copies"), without, many=True)
         self.threads = cores() if threads is None else max(1, threads)
-        self.compile_seconds = 0.0
-        self._kernels: dict[str, Kernel] = {}
         self._stacked: dict[str, tuple[tuple[AnyArray, ...], AnyArray]] = {}
         self._pool: ThreadPoolExecutor | None = None
 
@@ -95,10 +91,10 @@ class Population:
         if longest == 0:
             return
         batch = min(batch, longest)
-        kernel = self._kernel("train_online" if batch == 1 else "train")
+        kernel = self.code.kernel("train_online" if batch == 1 else "train")
         call = Call(self, kernel, states, copies, epoch=epoch, batch=batch, longest=longest)
         with quiet():
-            self._warm(kernel, call)
+            self.code.warm(kernel, call.nothing)
             call.run([-(-len(order) // batch) for order in copies.orders])
 
     def evaluate(self, states: State, copies: Copies, *, epoch: int) -> Measured:
@@ -110,11 +106,11 @@ class Population:
             raise ValueError(f"`{self.circuit.name}` has no tick in evaluation")
         lengths = [len(order) for order in copies.orders]
         longest = max(lengths, default=0)
-        kernel = self._kernel("evaluate")
+        kernel = self.code.kernel("evaluate")
         call = Call(self, kernel, states, copies, epoch=epoch, batch=CHUNK, longest=longest)
         found: dict[str, list[AnyArray]] = {b.key: [] for b in kernel.of_role(Role.RESULT)}
         with quiet():
-            self._warm(kernel, call)
+            self.code.warm(kernel, call.nothing)
             for first in range(0, longest, CHUNK):
                 results = call.run(first=first, counts=[min(CHUNK, max(0, n - first)) for n in lengths])
                 for key, values in results.items():
@@ -134,29 +130,6 @@ class Population:
             return None
         finals = [final_loss(self.circuit, m, n) for m, n in zip(means.tolist(), copies.numbers, strict=True)]
         return np.array(finals, dtype=np.float64)
-
-    # ------------------------------------------------------------ code
-
-    def _kernel(self, which: str) -> Kernel:
-        if which not in self._kernels:
-            start = perf_counter()
-            if which == "evaluate":
-                program = lower_evaluation(self.circuit, self.probes, watched=False)
-            else:
-                program = lower_training(self.circuit, online=which == "train_online")
-            side_by_side = in_lanes(program, self.circuit, 4 if self.dtype == "float32" else 8)
-            self._kernels[which] = Kernel(side_by_side or program, self, f"{self.circuit.name}_{which}_copies")
-            self.compile_seconds += perf_counter() - start
-        return self._kernels[which]
-
-    def _warm(self, kernel: Kernel, call: Call) -> None:
-        """Compiles (or loads from disk) by a call that does nothing."""
-        if not kernel.warm:
-            start = perf_counter()
-            call.bind(call.columns())
-            kernel.entry(0, 0, 0, *call.arguments)
-            kernel.warm = True
-            self.compile_seconds += perf_counter() - start
 
     # ------------------------------------------------------------ work
 

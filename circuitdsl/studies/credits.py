@@ -19,13 +19,13 @@ class Gradients:
     """delta = -d loss / d I of some dendrites of a single-tick circuit, with whatever else is watched beside them."""
 
     def __init__(self, circuit: Circuit, params: Mapping[str, float] | None = None):
-        from circuitdsl.api import make_engine
+        from circuitdsl.runtime.backends import INTERPRETER, make_engine
         from circuitdsl.twin.adjoints import adjoints
 
         graph = adjoints(circuit.with_params(params or {})[0])
         # One tick: the adjoints read nothing of another tick, so that they follow the values in one pass.
         self.graph = replace(graph, order=(*graph.order, *graph.reverse), reverse=())
-        self.engine = make_engine("reference", self.graph, (), "float32")
+        self.engine = make_engine(INTERPRETER, self.graph, (), "float32")
 
     def read(
         self, outcome: Outcome, dendrites: Sequence[str], watch: Sequence[str], examples: Any

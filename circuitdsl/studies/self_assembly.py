@@ -108,7 +108,7 @@ class Gauge:
     """Measures how far a circuit of `sal_pair`s has assembled itself, on the test set, under `params`."""
 
     def __init__(self, circuit: Circuit, params: Mapping[str, Override] | None = None):
-        from circuitdsl.api import make_engine
+        from circuitdsl.runtime.backends import INTERPRETER, make_engine
         from circuitdsl.twin.adjoints import adjoints
 
         self.layers = layers_of(circuit)
@@ -116,7 +116,7 @@ class Gauge:
         # One tick: the adjoints read nothing of another tick, so that they can be evaluated after
         # the values, in one pass.
         self.graph = replace(graph, order=(*graph.order, *graph.reverse), reverse=())
-        self.engine = make_engine("reference", self.graph, (), "float32")
+        self.engine = make_engine(INTERPRETER, self.graph, (), "float32")
 
     def signals(self, state: State, data: Dataset, numbers: Any) -> list[tuple[Array, Array, Array]]:
         """Of each layer its basal and apical currents and the gradient delta, each [examples, n]."""

@@ -1,0 +1,101 @@
+"""What is done to a program between lowering and printing: named passes in order, the program verified after each.
+
+A pass takes a program and gives one that computes the same. A new one is a function in a file of its own and a line in
+`PASSES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from circuitdsl.lower.fuse import fuse
+from circuitdsl.lower.lanes import laned
+from circuitdsl.lower.loop_ir import PLAIN, Aim, Program, phases, statements
+from circuitdsl.lower.powers import multiplied
+from circuitdsl.lower.swift import swift
+from circuitdsl.lower.trim import trimmed
+from circuitdsl.lower.verify import verify
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """`doc`: what it does, in one line."""
+
+    name: str
+    doc: str
+    apply: Callable[[Program], Program]
+
+
+PASSES: tuple[Pass, ...] = (
+    Pass("fuse", "joins neighbouring phases, and loops over the same units", fuse),
+    Pass("trim", "drops numbers and buffers that nothing uses", trimmed),
+    Pass("powers", "squares and cubes become products", multiplied),
+    Pass("lanes", "copies of a circuit become the innermost loop, where there are many", laned),
+    Pass("swift", "tanh in the form that fills vectors, in float32 lanes", swift),
+)
+#: The stage before the first pass.
+LOWERED = "lower"
+
+
+def passed(program: Program, aim: Aim = PLAIN, *, without: Collection[str] = ()) -> Program:
+    """The program after all passes but those of these names. Raises LoopError if a pass has broken it."""
+    for _, stage in stages(program, aim, without=without):
+        program = stage
+    return program
+
+
+def stages(program: Program, aim: Aim = PLAIN, *, without: Collection[str] = ()) -> Iterator[tuple[str, Program]]:
+    """(name, the program after it) of the lowering and every pass. Raises LoopError as `passed`."""
+    program = replace(program, aim=aim)
+    verify(program)
+    yield LOWERED, program
+    for each in PASSES:
+        before = program
+        program = before if each.name in without else each.apply(before)
+        if program != before:
+            verify(program)
+        yield each.name, program
+
+
+# ---------------------------------------------------------------- what they did
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fired:
+    """How many of `programs` a pass has changed, and by how much all of them together grew."""
+
+    name: str
+    doc: str
+    times: int
+    programs: int
+    phases: int
+    statements: int
+    buffers: int
+
+
+def fired(runs: Sequence[Sequence[tuple[str, Program]]]) -> list[Fired]:
+    """What each pass does in these `stages`."""
+    found = []
+    for number, each in enumerate(PASSES):
+        pairs = [(run[number][1], run[number + 1][1]) for run in runs]
+        grown = [[b - a for a, b in zip(_size(old), _size(new), strict=True)] for old, new in pairs]
+        phases_more, statements_more, buffers_more = (sum(column) for column in zip(*grown, strict=True))
+        found.append(
+            Fired(
+                name=each.name,
+                doc=each.doc,
+                times=sum(old != new for old, new in pairs),
+                programs=len(runs),
+                phases=phases_more,
+                statements=statements_more,
+                buffers=buffers_more,
+            )
+        )
+    return found
+
+
+def _size(program: Program) -> tuple[int, int, int]:
+    """How many phases, statements and buffers it has."""
+    all_phases = list(phases(program.body))
+    return len(all_phases), sum(1 for p in all_phases for _ in statements(p.body)), len(program.buffers)

@@ -1,0 +1,131 @@
+"""What circuits run on and are printed for: `BACK_ENDS`, which the command line, the API, certificates and sweeps read.
+
+A new one is a file in emit/ (emit/target.py says what it holds) and a line in `BACK_ENDS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Literal, Protocol, assert_never
+
+from circuitdsl.diagnostics import did_you_mean
+from circuitdsl.emit.target import DType, Target
+from circuitdsl.runtime.cache import load_module
+from circuitdsl.runtime.errors import UsageError
+
+if TYPE_CHECKING:
+    from circuitdsl.graph.ir import Circuit, Expr
+    from circuitdsl.graph.machine import Engine
+
+#: What is asked of a back end.
+Use = Literal["run", "print", "run many copies"]
+#: (name, text, what makes two texts the same) -> the module of a printed text.
+Loader = Callable[[str, str, str], ModuleType]
+
+
+class Build(Protocol):
+    """An engine for a circuit and what to measure, made `without` the passes of these names."""
+
+    def __call__(
+        self, circuit: Circuit, probes: Sequence[Expr], dtype: DType, without: Collection[str] = ()
+    ) -> Engine: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackEnd:
+    """`target`: what it prints, `load`: how that is made to run, `build`: its engines; each None, where there is none.
+    An `interpreted` one holds the GIL. What neither prints nor runs is planned."""
+
+    name: str
+    doc: str
+    target: Target | None = None
+    load: Loader | None = None
+    build: Build | None = None
+    interpreted: bool = False
+
+    def can(self, use: Use) -> bool:
+        match use:
+            case "run":
+                return self.build is not None
+            case "print":
+                return self.target is not None
+            case "run many copies":
+                return self.load is not None and self.target is not None and self.target.print_copies is not None
+            case _:
+                assert_never(use)
+
+
+def emitted(module: str, load: Loader | None = None) -> BackEnd:
+    """The back end of a module of emit/; without `load` its text is only to be read."""
+    target: Target = import_module(module).TARGET
+    build = None if load is None else partial(_compiled, target=target.name)
+    return BackEnd(name=target.name, doc=target.doc, target=target, load=load, build=build)
+
+
+def _compiled(
+    circuit: Circuit, probes: Sequence[Expr], dtype: DType, without: Collection[str] = (), *, target: str
+) -> Engine:
+    from circuitdsl.runtime.engine import Compiled
+
+    return Compiled(circuit, probes, dtype, target=target, without=without)
+
+
+def _interpreter(circuit: Circuit, probes: Sequence[Expr], dtype: DType, without: Collection[str] = ()) -> Engine:
+    from circuitdsl.reference import Reference
+
+    return Reference(circuit, probes, dtype)
+
+
+#: What is taken where nothing is said, and what follows a circuit tick by tick.
+DEFAULT, INTERPRETER = "cpu", "reference"
+
+BACK_ENDS: tuple[BackEnd, ...] = (
+    BackEnd(name=INTERPRETER, doc="the slow, obvious interpreter", build=_interpreter, interpreted=True),
+    emitted("circuitdsl.emit.cpu", load_module),
+    BackEnd(name="cuda", doc="kernels for NVIDIA GPUs"),
+    BackEnd(name="cuda-emulated", doc="the phases of a GPU's threads, as loops on the CPU"),
+    BackEnd(name="ptx", doc="PTX assembly for a given GPU"),
+)
+
+
+def names_of_back_ends() -> tuple[str, ...]:
+    return tuple(b.name for b in BACK_ENDS)
+
+
+def back_end(name: str, use: Use = "run") -> BackEnd:
+    """The back end of that name. Raises UsageError with the way out if there is none, or none that can be used so."""
+    found = next((b for b in BACK_ENDS if b.name == name), None)
+    if found is None:
+        hint = did_you_mean(name, names_of_back_ends())
+        raise UsageError(f"there is no target `{name}`; {hint or 'targets are ' + ', '.join(names_of_back_ends())}")
+    if found.can(use):
+        return found
+    way = ", ".join(f"`{b.name}`" for b in BACK_ENDS if b.can(use))
+    is_planned = not found.can("run") and not found.can("print")
+    cannot = "is not yet available" if is_planned else f"cannot {use}"
+    raise UsageError(f"target `{name}` ({found.doc}) {cannot}; use {way}")
+
+
+def is_interpreted(name: str) -> bool:
+    """Whether engines of that back end hold the GIL. Raises UsageError as `back_end`."""
+    return back_end(name).interpreted
+
+
+def make_engine(
+    target: str, circuit: Circuit, probes: Sequence[Expr], dtype: DType, without: Collection[str] = ()
+) -> Engine:
+    """An engine of one of the back ends, for a circuit and what to measure. Raises UsageError as `back_end`."""
+    build = back_end(target).build
+    assert build is not None
+    return build(circuit, probes, dtype, without)
+
+
+def printing(name: str) -> Target:
+    """What a back end prints. Raises UsageError as `back_end`."""
+    target = back_end(name, "print").target
+    assert target is not None
+    return target
