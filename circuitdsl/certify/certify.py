@@ -254,16 +254,18 @@ def _look(
     watch: Watch, found: Watched, state: State, start: Mapping[str, Array], sample: Sample, seed: int, update: int,
     since: Since | None,
 ) -> None:  # fmt: skip
-    """One checkpoint of one seed; only late it is asked what drives come to that pass through states, and only after
-    the last update about everything that is assumed."""
+    """One checkpoint of one seed. What drives come to that pass through states is asked late, and where their verdicts
+    are tested; about everything that is assumed after the last update only."""
     plan, last = watch.plan, update == watch.at[-1]
     at = checkpoint(
         plan.still, plan.derivation, sample, state, start=start, batch=plan.course.batch, seed=seed,
         epoch=update // plan.course.updates_per_epoch, since=since,
     )  # fmt: skip
-    readings = look(watch.rules, at, whole=update >= LATE * watch.at[-1])
+    standing = stands(at, watch.names, whole=last)
+    asked = update >= LATE * watch.at[-1] or any(standing[r.synapse.name].met for r in watch.rules if r.filtered)
+    readings = look(watch.rules, at, whole=asked)
     found.readings.append(readings)
-    found.stands.append(stands(at, watch.names, whole=last))
+    found.stands.append(standing)
     found.state = state
     if last:
         found.balance = balance_of(plan.derivation, readings, at.state)

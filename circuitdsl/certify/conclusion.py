@@ -216,9 +216,10 @@ def _by_sign(name: str, seeds: Sequence[Sequence[float]], sign: int) -> Held:
         return Held(None, f"{name} is not known")
     means = interval(np.array([sum(seed) / len(seed) for seed in known if seed]))
     shown = f"{name} is {_shown(means)}"
-    if means.sign != 0 and sum(map(bool, known)) >= FEWEST:
+    count = sum(map(bool, known))
+    if means.sign != 0 and count >= FEWEST:
         return Held(means.sign == sign, shown)
-    return Held(None, f"{shown}, in {sum(map(bool, known))} seeds: undecided")
+    return Held(None, f"{shown} in {count} seed{'' if count == 1 else 's'}: undecided")
 
 
 def _everywhere(name: str, seeds: Sequence[Sequence[float]]) -> Held:
