@@ -40,7 +40,7 @@ from circuitdsl.derive.prove.hypotheses import (
     Within,
 )
 from circuitdsl.derive.prove.relations import Relation
-from circuitdsl.derive.read.drives import Unread
+from circuitdsl.derive.read.drives import Drive, Unread
 from circuitdsl.derive.read.numeric import instantiate
 from circuitdsl.graph import ir
 from circuitdsl.graph.functions import quiet
@@ -170,9 +170,9 @@ def _unrest(name: str, at: Checkpoint) -> float:
     synapse = at.circuit.synapses[name]
     if synapse.dw is None:
         return 0.0
-    step, w = at.increments[name], at.state.weights[name]
-    size, decay = _norm(w), _norm(_decay_part(synapse, step, at))
-    moved = _norm(step) if at.since is None else _norm(w - at.since.weights[name]) / at.since.updates
+    w = at.state.weights[name]
+    size, decay = _norm(w), _norm(_decay_part(synapse, at))
+    moved = _norm(at.increments[name] if at.since is None else (w - at.since.weights[name]) / at.since.updates)
     if decay == 0 and size > 0:
         return 0.0 if moved == 0 else float("nan")
     apart = _ratio(moved, decay if size > 0 else 0.0)
@@ -188,15 +188,19 @@ def _fading(at: Checkpoint) -> set[str]:
     return {name for collapse in rest.collapses for name in collapse.synapses} | set(rest.silent) | idle
 
 
-def _decay_part(synapse: ir.Synapse, step: Array, at: Checkpoint) -> Array:
-    """What an update takes of the weights whatever the examples are. Where the drive passes through states on its way
-    to the weight, or nothing decays, it is the linear decay that was read."""
+def _decay_part(synapse: ir.Synapse, at: Checkpoint) -> Array:
+    """What an update takes of the weights whatever the examples are: the linear decay that was read, if there is no
+    other, or the drive passes through states on its way to the weight; else what its drive does not add."""
     drive = at.derivation.drive_of(synapse.name)
-    plain = drive is None or drive.passage.is_open or drive.passage.whole
-    if drive is None or (plain and (drive.decay is not None or drive.uneven is not None)):
-        return step - at.mean_drive(synapse)
+    if drive is None or drive.passage.whole or (drive.passage.is_open and _is_more_than_linear(drive)):
+        return at.increments[synapse.name] - at.mean_drive(synapse)
     decay = 0.0 if drive.decay is None else at.derivation.symbols.constants.value(drive.decay)
     return -decay * at.state.weights[synapse.name]
+
+
+def _is_more_than_linear(drive: Drive) -> bool:
+    """Whether a rule loses anything but the linear decay that was read."""
+    return drive.uneven is not None or drive.by_example is not None
 
 
 def _distance(names: tuple[str, str], at: Checkpoint) -> float:
