@@ -47,6 +47,7 @@ from circuitdsl.graph.numbers import numbers_of
 from circuitdsl.reference import Reference
 from circuitdsl.runtime.data import load_data
 from circuitdsl.runtime.errors import UsageError
+from circuitdsl.runtime.statistics import student
 from circuitdsl.twin.gradient import adjoints, learning_synapses
 
 # ---------------------------------------------------------------- drive and descent
@@ -215,6 +216,11 @@ def test_the_interval_is_that_of_student(seeds: int, seed: int) -> None:
     assert (found.low, found.high) == pytest.approx(wanted)
     assert found.mean == pytest.approx(values.mean())
     assert interval(np.full(seeds, 2.0)) == pytest.approx((2.0, 2.0, 2.0))
+
+
+@pytest.mark.parametrize("count", [*range(2, 30), 100])
+def test_half_widths_are_those_of_student(count: int) -> None:
+    assert student(count) == pytest.approx(stats.t.ppf(0.975, count - 1), rel=1e-10)
 
 
 def test_one_seed_has_no_interval() -> None:

@@ -37,8 +37,8 @@ ON_AVERAGE = (Lagging, ManyDraws, MeanField, Slow)
 ROUNDING = 1e-5
 #: A cosine above this one, and norms in a ratio that varies less than that, are those of the gradient itself.
 EXACT, CONSTANT = 0.9999, 1e-3
-#: The cosine of credit and H delta is at least this: where that is so but for rounding, and where relations hold but for
-#: residuals of 0.05 to 0.2.
+#: The cosine of credit and H delta is at least this: where that is so but for rounding, and where relations hold but
+#: for residuals of 0.05 to 0.2.
 TO_THE_LETTER, ABOUT_SO = 0.999, 0.9
 #: An eigenvalue of sym(H) is taken for negative below this part of the largest, where H explains so much.
 NEGATIVE, EXPLAINED = -0.1, 0.9
