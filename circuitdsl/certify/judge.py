@@ -278,7 +278,7 @@ def _not_met(record: Record) -> str:
     told = farthest.missed if farthest.met is False else f"whether {farthest.text} cannot be told"
     enough = time_for(farthest.pace)
     if enough is not None and record.at[-1] < enough:
-        return f"{told} (stopped before 5/(ηγ) = {enough:,} updates, after {record.at[-1]:,})"
+        return f"{told} (stopped before {TIMES}/(ηγ) = {enough:,} updates, after {record.at[-1]:,})"
     return told
 
 
