@@ -3,9 +3,10 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+CIRCUITS ?= 500
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test motifs mutants studies verdicts clean
+.PHONY: demo test agreement motifs mutants studies verdicts clean
 
 demo: $(VENV)/installed ## a circuit that assembles itself, on handwritten digits
 	$(BIN)/circuitdsl demo --out demo
@@ -15,6 +16,11 @@ test: $(VENV)/installed-dev ## style, types and tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2
+
+agreement: $(VENV)/installed-dev ## generated circuits: emitted code against the reference, with all passes, without each, compiled (an hour)
+	NUMBA_DISABLE_JIT=1 $(BIN)/python tests/agreement.py numbers 0 $(CIRCUITS)
+	NUMBA_DISABLE_JIT=1 $(BIN)/python tests/agreement.py passes 0 $(CIRCUITS)
+	$(BIN)/python tests/agreement.py compiled 0 $(CIRCUITS)
 
 motifs: $(VENV)/installed-dev ## random motifs: no claim may depend on the order of items, or be contradicted by a simulation (minutes)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/check_motifs.py --circuits 2000 --simulate 300

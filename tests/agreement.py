@@ -1,10 +1,12 @@
 """Do the compiled engine and the reference do the same? As a module for tests, and as a program:
 
-    NUMBA_DISABLE_JIT=1 python tests/agreement.py 0 50
+    NUMBA_DISABLE_JIT=1 python tests/agreement.py numbers 0 50
+    NUMBA_DISABLE_JIT=1 python tests/agreement.py passes 0 50
     NUMBA_DISABLE_JIT=1 python tests/agreement.py library
+    python tests/agreement.py compiled 0 50
 
-runs the emitted code of generated circuits 0 to 49 (and of some of their gradient twins), or of the library made
-small, as plain Python, and prints a JSON list of those that differ.
+runs the emitted code of generated circuits 0 to 49 (and of some of their gradient twins), with all passes or each left
+out, or of the library made small, as plain Python or compiled, and prints a JSON list of those that differ: exit 1.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from random import Random
 
 import numpy as np
@@ -23,6 +25,7 @@ from circuitdsl.diagnostics import Source
 from circuitdsl.graph.ir import Circuit, Kind
 from circuitdsl.graph.machine import State
 from circuitdsl.graph.resolve import load_source, load_text
+from circuitdsl.lower.pipeline import PASSES
 from circuitdsl.runtime.engine import Compiled
 from circuitdsl.twin.gradient import twin
 
@@ -97,14 +100,22 @@ def parts(state: State) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def worst(
-    circuit: Circuit, *, dtype: str, updates: int, batch: int, seed: int = 3, scale: float = 1, watching: bool = True
+    circuit: Circuit,
+    *,
+    dtype: str,
+    updates: int,
+    batch: int,
+    seed: int = 3,
+    scale: float = 1,
+    watching: bool = True,
+    without: Collection[str] = (),
 ) -> tuple[float, str]:
     """The largest difference between reference and compiled code after some updates and in the evaluation that
     follows, and where it is. Inputs are normal with deviation `scale`."""
     bench = Bench(circuit, examples=16, dtype=dtype)
     for population in circuit.of_kind(Kind.INPUT):
         bench.data[population.name] *= scale
-    compiled = Compiled(circuit, bench.engine.probes, dtype)
+    compiled = Compiled(circuit, bench.engine.probes, dtype, without=without)
     order = np.random.default_rng(seed).integers(0, 16, updates * batch)
     if batch > 1 and updates > 1:
         order = order[:-1]  # so that the last batch is short
@@ -140,17 +151,37 @@ def check(circuit: Circuit, seed: int) -> Iterator[str]:
             yield f"generated {seed}{what}: {name} differs by {error:.1e} ({dtype}, batches of {batch})"
 
 
-def main(first: int, last: int) -> None:
-    found = [] if first else [*check(odd(), 0), *check(odd(), 3)]
-    for seed in range(first, last):
+def check_passes(circuit: Circuit, seed: int) -> Iterator[str]:
+    """What is wrong with one circuit where each pass is left out, and all of them."""
+    names = [each.name for each in PASSES]
+    for left_out in (*([name] for name in names), names):
+        error, place = worst(circuit, dtype="float64", updates=4, batch=1 + seed % 3, without=left_out)
+        if not error < TOLERANCE["float64"]:
+            yield f"generated {seed} without {', '.join(left_out)}: {place} differs by {error:.1e}"
+
+
+def check_compiled(circuit: Circuit, seed: int) -> Iterator[str]:
+    """What is wrong with one circuit, one program of training and one of evaluation; of every third, its twin."""
+    graph = twin(circuit) if seed % 3 == 0 else circuit
+    dtype = ("float64", "float32")[seed // 3 % 2]
+    updates, batch = (50 if dtype == "float64" else 1), 1 + seed % 2 * 2
+    error, place = worst(graph, dtype=dtype, updates=updates, batch=batch, watching=False)
+    if not error < TOLERANCE[dtype]:
+        yield f"generated {seed}, compiled: {place} differs by {error:.1e} ({dtype}, batches of {batch})"
+
+
+def over(what: Callable[[Circuit, int], Iterator[str]], seeds: Iterable[int]) -> list[str]:
+    """What is wrong with generated circuits. Whatever one raises is wrong with it too."""
+    found: list[str] = []
+    for seed in seeds:
         try:
-            found += check(generated(seed), seed)
+            found += what(generated(seed), seed)
         except Exception as problem:
             found.append(f"generated {seed}: {problem!r}")
-    print(json.dumps(found))
+    return found
 
 
-def library_made_small() -> None:
+def library_made_small() -> list[str]:
     found = []
     for i, name in enumerate(CIRCUITS):
         error, place = worst(small(name), dtype="float64", updates=50, batch=1 + i % 3, scale=0.3)
@@ -159,11 +190,21 @@ def library_made_small() -> None:
         error, place = worst(small(name), dtype="float32", updates=1, batch=4, scale=0.3)
         if not error < TOLERANCE["float32"]:
             found.append(f"{name}: {place} differs by {error:.1e} in float32")
-    print(json.dumps(found))
+    return found
+
+
+CHECKS = {"numbers": check, "passes": check_passes, "compiled": check_compiled}
+
+
+def main(what: str, *seeds: str) -> list[str]:
+    if what == "library":
+        return library_made_small()
+    first, last = map(int, seeds)
+    odd_ones = [*check(odd(), 0), *check(odd(), 3)] if what == "numbers" and first == 0 else []
+    return odd_ones + over(CHECKS[what], range(first, last))
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "library":
-        library_made_small()
-    else:
-        main(int(sys.argv[1]), int(sys.argv[2]))
+    differing = main(*sys.argv[1:])
+    print(json.dumps(differing))
+    sys.exit(1 if differing else 0)
