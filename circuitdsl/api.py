@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from circuitdsl.certify.certificate import Certificate
     from circuitdsl.derive.prove.findings import Finding
     from circuitdsl.derive.tell.derivation import Derivation
+    from circuitdsl.draw.drawing import Drawing
     from circuitdsl.graph.machine import Engine
     from circuitdsl.lower.loop_ir import Program
     from circuitdsl.lower.pipeline import Fired
@@ -141,6 +142,29 @@ class Circuit:
             from circuitdsl.derive.prove.findings import with_measured
 
             return with_measured(found, measured(found, asked, task=task, data=data, folder=self.folder))
+
+    def draw(
+        self, *, verdicts: bool = True, measure: bool = False, params: Mapping[str, Override] | None = None
+    ) -> Drawing:
+        """The circuit as a drawing, which shows itself in a notebook and writes itself as SVG, PNG or PDF (`save`).
+
+        With `verdicts` each learning synapse has the verdict of `derive`, measured too if `measure`. Raises UsageError
+        for a param that is not there, CircuitError if the circuit is wrong with it."""
+        from circuitdsl.draw.drawing import drawing
+        from circuitdsl.draw.told import Told
+
+        graph, _ = self.with_params(params or {})
+        if not verdicts:
+            return drawing(graph)
+        from circuitdsl.derive.tell.brief import attracted, brief
+
+        found = self.derive(params=params, measure=measure)
+        comes_to = attracted(found)
+        told = {f.synapse: Told(role=f.role, note=brief(f) or comes_to.get(f.synapse)) for f in found.findings.values()}
+        return drawing(graph, told)
+
+    def _repr_svg_(self) -> str:
+        return self.draw().svg()
 
     def certify(
         self,

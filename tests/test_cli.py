@@ -97,7 +97,7 @@ def test_overview_and_help(shell: Shell) -> None:
     [
         ("", "usage"),
         ("chekc a.circ", "did you mean `check`?"),
-        ("graph a.circ", "not yet available"),
+        ("lsp a.circ", "not yet available"),
         ("mine.circ", "did you mean `circuitdsl run mine.circ`?"),
         ("check", "required: FILE"),
         ("run a.circ --epoch 3", "did you mean `--epochs`?"),

@@ -17,7 +17,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"diagnostics", "extras", "noise", "shipped", "store"}),
     frozenset({"syntax"}),
     frozenset({"graph"}),
-    frozenset({"reference", "twin", "lower", "highlight"}),
+    frozenset({"reference", "twin", "lower", "draw", "highlight"}),
     frozenset({"derive"}),
     frozenset({"emit"}),
     frozenset({"runtime"}),

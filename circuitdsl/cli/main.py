@@ -22,6 +22,7 @@ from circuitdsl.extras import how_to_get
 COMMANDS = {
     "check": "is the circuit right?",
     "derive": "what does its plasticity amount to?",
+    "draw": "what does it look like?",
     "run": "train it and judge its metric",
     "certify": "measure what its plasticity does to the loss",
     "sweep": "a grid of params times seeds",
@@ -34,7 +35,7 @@ COMMANDS = {
     "study": "a claim of the papers, put to the test",
     "cache": "what is kept on disk from run to run",
 }
-LATER = ("graph", "report", "lsp")
+LATER = ("report", "lsp")
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
