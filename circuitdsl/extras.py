@@ -18,6 +18,7 @@ EXTRA: Mapping[str, str] = {
         "run",
     ),
     **dict.fromkeys(("dask", "distributed", "dask_jobqueue"), "cluster"),
+    **dict.fromkeys(("pandas", "pyarrow"), "data"),
     "autograd": "dev",
 }  # fmt: skip
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from circuitdsl.diagnostics import CircuitError
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.graph.resolve import load_text
-from circuitdsl.runtime import sources
+from circuitdsl.data import named as sources
 from circuitdsl.runtime.data import SHUFFLE, Dataset, load_data, permutation
 from circuitdsl.runtime.errors import MissingData
 
@@ -66,7 +66,7 @@ def test_sources_are_read_without_importing_their_packages(tmp_path: Path) -> No
     import subprocess
 
     script = (
-        "import sys; from circuitdsl.runtime import sources as s;"
+        "import sys; from circuitdsl.data import named as s;"
         "z = s.Sizes(64, 10); [n.make(n.defaults, z) for k, n in s.NAMED.items() if k != 'fashion'];"
         "print([m for m in ('sklearn', 'mlxtend', 'pandas', 'xarray') if m in sys.modules])"
     )
@@ -186,7 +186,7 @@ def test_csv(tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text("1;2;0.5\n3;4;0.7\n")
     np.testing.assert_array_equal(load("r.csv", 2, 1, folder=tmp_path).arrays["y"], [[0.5], [0.7]])
     (tmp_path / "bad.csv").write_text("1,2,0\n3,oops,1\n")
-    assert "`oops` in data row 2, column 2" in fails("C063", "bad.csv", 2, 1, folder=tmp_path)
+    assert "line 2, column 2: `oops` is no number" in fails("C063", "bad.csv", 2, 1, folder=tmp_path)
 
 
 def write_idx(path: Path, array: np.ndarray[Any, Any]) -> None:
