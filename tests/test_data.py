@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from circuitdsl.data import named as sources
 from circuitdsl.diagnostics import CircuitError
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.graph.resolve import load_text
-from circuitdsl.data import named as sources
 from circuitdsl.runtime.data import SHUFFLE, Dataset, load_data, permutation
 from circuitdsl.runtime.errors import MissingData
 

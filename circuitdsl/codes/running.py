@@ -42,9 +42,10 @@ circuit example {
     ),
     "C064": Code(
         title="Data that test little",
-        explanation="A warning before a run on data of one's own: examples to test on are among those to learn from, the "
-        "test set is the training set, all examples are of one class, one class has ten times the examples of another, "
-        "or a class has none at all, none to learn from or none to test on. The run goes on; what it measures means less.",
+        explanation="A warning before a run on data of one's own: examples to test on are among those to learn from, "
+        "the test set is the training set, all examples are of one class, one class has ten times the examples of "
+        "another, or a class has none at all, none to learn from or none to test on. The run goes on; what it measures "
+        "means less.",
     ),
     "C065": Code(
         title="How data were read",

@@ -103,43 +103,47 @@ def _joined(found: Mapping[str, Parts], what: str) -> tuple[dict[str, Table], di
     """Each thing in one array, its parts one after the other, and the indices of the parts; none if all are whole."""
     import numpy as np
 
-    first = next(iter(found))
-    parts = [part for part in PARTS if part in found[first]]
+    found = {base: _parts_of(base, arrays, what) for base, arrays in found.items()}
+    first, parts = next((base, list(arrays)) for base, arrays in found.items())
     for base, arrays in found.items():
-        _must_be_split_alike(base, arrays, first, found[first], what)
-    if parts in ([], ["train"]):
-        return {base: arrays.get("", arrays.get("train")) for base, arrays in found.items()}, {}  # type: ignore[misc]
+        if list(arrays) != parts:
+            raise _unlike(first, parts, base, list(arrays), what)
+    if parts == ["train"]:
+        return {base: arrays["train"] for base, arrays in found.items()}, {}
     if "train" not in parts:
         raise SourceError(f"{what} has `{first}_{parts[0]}`, but no `{first}_train`")
-    joined = {}
     for base, arrays in found.items():
-        shapes = {part: arrays[part].shape[1:] for part in parts if arrays[part].ndim}
-        if len(set(shapes.values())) != 1 or len(shapes) != len(parts):
-            told = ", ".join(f"`{base}_{part}` is {_shape(arrays[part])}" for part in parts)
-            raise SourceError(f"{what} has examples of different shapes: {told}")
-        joined[base] = np.concatenate([arrays[part] for part in parts])
-    ends = np.cumsum([len(found[first][part]) for part in parts])
+        _must_go_together(base, arrays, first, found[first], what)
+    ends = np.cumsum([len(array) for array in found[first].values()])
     made = dict(zip(parts, np.split(np.arange(ends[-1]), ends[:-1]), strict=True))
-    for base, arrays in found.items():
-        for part in parts:
-            if len(arrays[part]) != len(found[first][part]):
-                raise SourceError(
-                    f"{what} has {counted(len(found[first][part]), 'example')} in `{first}_{part}` and "
-                    f"{len(arrays[part]):,} in `{base}_{part}`"
-                )
-    return joined, made
+    return {base: np.concatenate(list(arrays.values())) for base, arrays in found.items()}, made
 
 
-def _must_be_split_alike(base: str, arrays: Parts, first: str, of_first: Parts, what: str) -> None:
-    if "" in arrays and len(arrays) > 1 and set(arrays) != {"", "test"}:
-        part = next(part for part in arrays if part)
-        raise SourceError(f"{what} has both `{base}` and `{base}_{part}`", hint=f"name the first `{base}_train`")
-    if set(arrays) == {"", "test"}:  # `X` beside `X_test` is what is trained on
-        arrays["train"] = arrays.pop("")
-    if set(arrays) != set(of_first) and {*arrays, *of_first} != {"", "train"}:
-        part = next(iter(set(arrays) ^ set(of_first) - {""}), "train")
-        there, lacks = (base, first) if part in arrays else (first, base)
-        raise SourceError(f"{what} has `{there}_{part}`, but no `{lacks}_{part}`")
+def _parts_of(base: str, arrays: Parts, what: str) -> Parts:
+    """The parts of a thing in their order; what is whole, or beside a test set only, is to train on."""
+    if "" in arrays and "train" in arrays:
+        raise SourceError(f"{what} has both `{base}` and `{base}_train`")
+    arrays = {part or "train": array for part, array in arrays.items()}
+    return {part: arrays[part] for part in PARTS if part in arrays}
+
+
+def _unlike(first: str, parts: list[str], base: str, others: list[str], what: str) -> SourceError:
+    part = next(part for part in PARTS if (part in parts) != (part in others))
+    there, lacks = (first, base) if part in parts else (base, first)
+    return SourceError(f"{what} has `{there}_{part}`, but no `{lacks}_{part}`")
+
+
+def _must_go_together(base: str, arrays: Parts, first: str, of_first: Parts, what: str) -> None:
+    """Raises SourceError unless all parts have examples of one shape, as many as there are of the first thing."""
+    if len({array.shape[1:] if array.ndim else None for array in arrays.values()}) > 1 or not arrays["train"].ndim:
+        told = ", ".join(f"`{base}_{part}` is {_shape(array)}" for part, array in arrays.items())
+        raise SourceError(f"{what} has examples of different shapes: {told}")
+    for part, array in arrays.items():
+        if len(array) != len(of_first[part]):
+            raise SourceError(
+                f"{what} has {counted(len(of_first[part]), 'example')} in `{first}_{part}` and {len(array):,} in "
+                f"`{base}_{part}`"
+            )
 
 
 def raw_of_array(table: Table, wanted: Wanted, what: str) -> Raw:

@@ -67,7 +67,10 @@ def dialect_of(text: str, what: str) -> Dialect:
     _refuse_others(sample, what)
     scored = [(_score(sample, separator), -place) for place, separator in enumerate(SEPARATORS)]
     separator = SEPARATORS[-max(scored)[1]]
-    rows = [cells for _, cells in _cells(sample, separator)]
+    try:
+        rows = [cells for _, cells in _cells(sample, separator)]
+    except csv.Error as problem:
+        raise SourceError(f"{what} is no table: {problem}") from None
     width = _width(rows)
     return Dialect(separator=separator, width=width, comma=_has_commas(rows, what))
 
@@ -85,8 +88,9 @@ def _refuse_others(sample: Sequence[Line], what: str) -> None:
         raise SourceError(f"{what} is no table: it starts with `{first[:20]}`", hint="save it as .csv or .npz")
 
 
-def _cells(lines: Iterable[Line], separator: str) -> Iterator[Row]:
-    """The cells of each row; a row may go on over several lines within quotes. Raises csv.Error."""
+def _cells(lines: Iterable[Line], separator: str, *, strict: bool = False) -> Iterator[Row]:
+    """The cells of each row; a row may go on over several lines within quotes. Raises csv.Error, if strict also where
+    quotes are not closed, as those may be at the end of a sample."""
     numbers: list[int] = []
 
     def texts() -> Iterator[str]:
@@ -94,14 +98,14 @@ def _cells(lines: Iterable[Line], separator: str) -> Iterator[Row]:
             numbers.append(number)
             yield " ".join(line.split()) + "\n" if separator == " " else line
 
-    for row in csv.reader(texts(), delimiter=separator, skipinitialspace=True, strict=True):
+    for row in csv.reader(texts(), delimiter=separator, skipinitialspace=True, strict=strict):
         yield numbers[0], [cell.strip() for cell in row]
         numbers.clear()
 
 
 def rows_of(text: str, dialect: Dialect) -> Iterator[Row]:
     """All rows. Raises csv.Error."""
-    return _cells(lines_of(text), dialect.separator)
+    return _cells(lines_of(text), dialect.separator, strict=True)
 
 
 def _score(sample: Sequence[Line], separator: str) -> float:
@@ -120,9 +124,8 @@ def _score(sample: Sequence[Line], separator: str) -> float:
 
 
 def _width(rows: Sequence[list[str]]) -> int:
-    """How many cells most rows have; of equals what comes first after the first line, which may be a head."""
-    counts = Counter(len(cells) for cells in rows[1:] or rows)
-    return counts.most_common(1)[0][0]
+    """How many cells most rows have; of equals what comes first."""
+    return Counter(map(len, rows)).most_common(1)[0][0]
 
 
 def _is_number(cell: str) -> bool:

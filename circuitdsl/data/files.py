@@ -26,8 +26,11 @@ READ = ".npz, .npy, .csv (.tsv, .txt, .data), .parquet, and IDX as MNIST comes"
 #: What is not read: by its first bytes, or by its name's end, with the way to what is.
 OTHERS: Mapping[bytes | str, tuple[str, str]] = {
     b"\x89HDF": ("an HDF5 file", "with h5py: numpy.savez('data.npz', X=file['X'][:], y=file['y'][:])"),
-    b"CDF": ("a netCDF file", "with xarray: numpy.savez('data.npz', X=dataset['X'], y=dataset['y'])"),
-    b"MATLAB": ("a MATLAB file", "m = scipy.io.loadmat(path); numpy.savez('data.npz', X=m['X'], y=m['y'].ravel())"),
+    **dict.fromkeys(
+        (b"CDF\x01", b"CDF\x02", b"CDF\x05"),
+        ("a netCDF file", "with xarray: numpy.savez('data.npz', X=dataset['X'], y=dataset['y'])"),
+    ),
+    b"MATLAB 5": ("a MATLAB file", "m = scipy.io.loadmat(path); numpy.savez('data.npz', X=m['X'], y=m['y'].ravel())"),
     b"\x89PNG": ("an image", "stack the images into one array [examples, height, width]: numpy.savez"),
     b"\xff\xd8\xff": ("an image", "stack the images into one array [examples, height, width]: numpy.savez"),
     b"\x80": ("a pickle, which is not read: it can run code", "load it where you trust it, and numpy.savez its arrays"),

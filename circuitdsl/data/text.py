@@ -122,6 +122,8 @@ def _columns(text: str, dialect: Dialect, what: str, notes: tuple[str, ...]) -> 
     if _is_head(first, below, dialect):
         if not below.lines:
             raise SourceError(f"{what} has a head and no rows below it")
+        if _numbers_columns(first):
+            notes += (f"line {line} of {what} numbers the columns, and is taken for their names",)
         return below.columns(_names(first, dialect.width), notes)
     found.add(line, first)
     found.values.extend(below.values)
@@ -135,14 +137,24 @@ def _columns(text: str, dialect: Dialect, what: str, notes: tuple[str, ...]) -> 
 
 
 def _is_head(first: Sequence[str], below: _Rows, dialect: Dialect) -> bool:
-    """Whether the first row names the columns: it has a text where the others have numbers, or what a class is called.
-    A text over texts alone is the class of an example."""
+    """Whether the first row names the columns: most of it are texts, some over numbers, or it has what a class is
+    called, or it numbers the columns. A text over texts alone is the class of an example, one among numbers a slip."""
     named = [i for i, cell in enumerate(first) if not is_missing(cell) and number_of(cell, comma=dialect.comma) is None]
+    most = 2 * len(named) >= sum(not is_missing(cell) for cell in first) and bool(named)
     if len(first) != dialect.width:
-        return bool(named)
+        return most
     if not below.lines:
         return len(named) == sum(not is_missing(cell) for cell in first)
-    return any(i not in below.texts for i in named) or any(first[i].lower() in LABEL_NAMES for i in named)
+    over = any(i not in below.texts for i in named)
+    return (most and over) or any(first[i].lower() in LABEL_NAMES for i in named) or _numbers_columns(first)
+
+
+def _numbers_columns(first: Sequence[str]) -> bool:
+    """Whether a row is 0, 1, 2, ..., as pandas heads columns without names, also after an empty cell over the rows'
+    numbers."""
+    indexed = bool(first) and not first[0]
+    cells = first[1:] if indexed else first
+    return len(cells) > (1 if indexed else 3) and list(cells) == [str(i) for i in range(len(cells))]
 
 
 def _names(head: Sequence[str], width: int) -> tuple[str, ...] | None:

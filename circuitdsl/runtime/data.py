@@ -227,7 +227,7 @@ def _fit(
         own=name.partition("(")[0].strip() not in NAMED,
         targets=tuple(targets),
         labels={key: names for key, (_, names) in found.items() if names},
-        notes=raw.notes,
+        notes=(*raw.notes, *fitter.notes),
     )
 
 

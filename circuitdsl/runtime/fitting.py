@@ -7,7 +7,7 @@ tabular data z-scored with training statistics (zero deviation counts as 1); `sc
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.data.labels import labels_of
@@ -31,6 +31,7 @@ class Fitter:
     raw: Raw
     circuit: Circuit
     span: Span | None
+    notes: list[str] = field(default_factory=list)  # what is to be told of how it was fitted
 
     # ------------------------------------------------------------ inputs
 
@@ -49,6 +50,11 @@ class Fitter:
             if len(table.shape) == 2 and len(table) == population.size:
                 hint = f"examples are rows: {population.size} x {flat.shape[1]} may have to be transposed, `X.T`"
             raise self._misfit(counted(flat.shape[1], "feature"), population, hint)
+        if sum(n > 1 for n in table.shape[1:]) > 1 and table.dtype != "uint8":
+            self.notes.append(
+                f"each example of {_shape(table)} values is put in one row for `{population.name}`: if one axis is"
+                " time, all its moments are there at once"
+            )
         return flat
 
     def _of(self, population: Population, only: Table | None, hint: str) -> Table:
