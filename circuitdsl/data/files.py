@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,7 +55,7 @@ OTHERS: Mapping[bytes | str, tuple[str, str]] = {
 def from_file(path: Path, wanted: Wanted) -> Raw:
     """The data in a file of one of the formats of READ, or in a folder of IDX files. Raises SourceError if it is
     missing or cannot be read."""
-    if path.is_dir():
+    if os.path.isdir(path):  # which never raises
         return idx_folder(path)
     start = start_of(path, 16)
     name = path.name.lower().removesuffix(".gz")
