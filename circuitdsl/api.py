@@ -259,6 +259,7 @@ class Simulation:
         task: str | None = None,
         scale: Scale | None = None,
         weights: str | Path | None = None,
+        weight_names: Mapping[str, str] | None = None,
     ) -> xr.Dataset:
         """Trains the circuit and gives what it recorded, as `results.to_dataset` says: `metric` and
         `loss` over `epoch`, the records, and the weights at the end (`W1.final`).
@@ -266,7 +267,7 @@ class Simulation:
         What is not said comes from the task. `data`: a name, a path, arrays (X [examples, features], y [examples] or
         [examples, size]), two such pairs, the second to test on, a mapping of arrays by the names of populations, or a
         pandas.DataFrame, of which a column is the class or target. `params` sets params, structural ones too.
-        `weights`: a safetensors file to start from.
+        `weights`: a safetensors file to start from; `weight_names`: what it calls some of them, theirs -> ours.
         Raises UsageError, CircuitError (data that do not fit), KeyboardInterrupt. A run that
         diverges gives what there is, with a warning and `attrs["diverged"]`."""
         request = Request(
@@ -279,6 +280,7 @@ class Simulation:
             params=params or {},
             learn=learn,
             weights=None if weights is None else Path(weights),
+            weight_names=weight_names or {},
         )
         with named():
             outcome = self.execute(request, before=_warn_of)
@@ -359,7 +361,7 @@ class Simulation:
         if request.weights is not None:
             from circuitdsl.runtime.state import load_weights
 
-            warnings = load_weights(request.weights, graph, state)
+            warnings = load_weights(request.weights, graph, state, request.weight_names)
         loop = Loop(
             engine=engine,
             dataset=dataset,

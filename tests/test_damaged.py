@@ -250,7 +250,7 @@ def test_idx_files_that_do_not_go_together(tmp_path: Path) -> None:
     refuses(tmp_path, "do not go together")  # labels here, none there
     (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(idx(Y[:7]))
     refuses(tmp_path, "holds 20 examples, the labels beside it are 7")
-    refuses(tmp_path / "empty", "there is no data file")
+    refuses(tmp_path / "empty", "there is no file")
     (tmp_path / "folder").mkdir()
     refuses(tmp_path / "folder", "has no train-images-idx3-ubyte[.gz] | a folder is read as MNIST's four files")
 
@@ -270,7 +270,7 @@ def test_pipes_and_devices_are_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "link.csv").symlink_to("/dev/zero")
     refuses(tmp_path / "link.csv", "is a device")
     (tmp_path / "lost.csv").symlink_to("nowhere")
-    refuses(tmp_path / "lost.csv", "there is no data file")
+    refuses(tmp_path / "lost.csv", "there is no file")
     refuses(tmp_path / ("x" * 300 + ".csv"), "cannot be read: file name too long")
     refuses(tmp_path / "a\0b.csv", "cannot be read")
 

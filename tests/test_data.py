@@ -251,7 +251,7 @@ def test_sizes_that_do_not_fit() -> None:
     assert "10 classes, but target `y` has 1" in fails("C061", "digits", 64, 1)
     assert "did you mean `digits`?" in fails("C060", "digit", 64, 10)
     assert "has no argument `noize`" in fails("C060", "two_moons(noize=1)", 2, 1)
-    assert "no data file" in fails("C062", "nowhere/mine.npz", 2, 1)
+    assert "there is no file" in fails("C062", "nowhere/mine.npz", 2, 1)
 
 
 def test_the_task_is_underlined() -> None:

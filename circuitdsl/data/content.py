@@ -22,7 +22,7 @@ def ordinary(path: Path) -> os.stat_result:
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        raise SourceError(f"there is no data file `{path}`", missing=True) from None
+        raise SourceError(f"there is no file `{path}`", missing=True) from None
     except (OSError, ValueError) as problem:
         raise SourceError(f"`{path}` cannot be read: {_why(problem)}", missing=True) from None
     if not stat.S_ISREG(found.st_mode):

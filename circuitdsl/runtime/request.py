@@ -36,6 +36,7 @@ class Request:
     params: Mapping[str, Override] = field(default_factory=dict)
     learn: Learn | None = None
     weights: Path | None = None
+    weight_names: Mapping[str, str] = field(default_factory=dict)  # what that file calls them, theirs -> ours
 
     @property
     def own_settings(self) -> bool:
