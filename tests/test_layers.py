@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "circuitdsl"
 #: The rooms from the bottom up; those on one floor do not know each other.
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"diagnostics", "extras", "noise", "shipped", "store"}),
-    frozenset({"syntax"}),
+    frozenset({"syntax", "data"}),
     frozenset({"graph"}),
     frozenset({"reference", "twin", "lower", "draw", "highlight"}),
     frozenset({"derive"}),
