@@ -18,11 +18,8 @@ EXTRA: Mapping[str, str] = {
         "run",
     ),
     **dict.fromkeys(("dask", "distributed", "dask_jobqueue"), "cluster"),
-<<<<<<< HEAD
     **dict.fromkeys(("pygls", "lsprotocol", "pygments"), "editor"),
-=======
     **dict.fromkeys(("pandas", "pyarrow"), "data"),
->>>>>>> data
     "autograd": "dev",
 }  # fmt: skip
 
