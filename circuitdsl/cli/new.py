@@ -8,8 +8,8 @@ from pathlib import Path
 from circuitdsl.cli.common import OK, add_json, fail_usage, print_json, reporting
 from circuitdsl.cli.show import unknown, write_new
 
-ABOUT = """Write a circuit to start from, NAME.circ: two layers that learn digits with feedback weights of their own, and
-a word on each part. It checks, derives and runs as it is. --like starts from a shipped circuit instead.
+ABOUT = """Write a circuit to start from, NAME.circ: two layers that learn digits with feedback weights of their own,
+and a word on each part. It checks, derives and runs as it is. --like starts from a shipped circuit instead.
 
 Exit codes: 0 ok, 2 the name cannot be, or there is a file already."""
 
