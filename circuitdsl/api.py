@@ -443,16 +443,14 @@ class Simulation:
             theirs = saved.attrs.get(key)
             if theirs is None and key != "validation":  # which only runs that hold some out have
                 continue
-            if theirs != mine.get(key):
-                what = "" if key in ("hash", "params") else f" (`{theirs}`, now `{mine[key]}`)"
+            if str(theirs) != str(mine.get(key)):
+                what = "" if key in ("hash", "params") else f" (`{theirs}`, now `{mine.get(key)}`)"
                 differ = "differ" if key in ("params", "data") else "differs"
                 raise UsageError(f"the saved run is another one: its {key} {differ}{what}")
-        if int(saved.get("diverged", 0)):
-            raise UsageError("the saved run diverged: there is nothing to go on from")
         try:
-            continue_from(outcome.run, saved)
-        except (KeyError, ValueError) as problem:
-            raise UsageError(f"the saved run does not fit this circuit: {problem}") from None
+            continue_from(outcome.run, saved, outcome.loop.updates_per_epoch)
+        except ValueError as problem:
+            raise UsageError(f"the saved run cannot be gone on with: {problem}") from None
 
 
 def _identity(data: Any) -> tuple[int, ...]:
