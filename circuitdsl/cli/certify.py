@@ -44,7 +44,9 @@ def add_options(parser: ArgumentParser) -> None:
     add_file(parser)
     add_task(parser)
     add_set(parser)
-    parser.add_argument("--data", metavar="NAME|PATH", help="other data: a name, an .npz, .csv or IDX file")
+    parser.add_argument(
+        "--data", metavar="NAME|PATH", help="other data: a name, or a file: .npz, .npy, .csv, .parquet, IDX"
+    )
     parser.add_argument("--scale", choices=("none", "center", "zscore"), help="scaling of the inputs")
     parser.add_argument("--seeds", metavar="N", type=whole_number(1), default=5, help="how many seeds (5)")
     parser.add_argument("--seed", metavar="N", type=whole_number(0), help="the first seed (the task's)")

@@ -73,7 +73,9 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def _add_training(parser: ArgumentParser) -> None:
-    parser.add_argument("--data", metavar="NAME|PATH", help="other data: a name, an .npz, .csv or IDX file")
+    parser.add_argument(
+        "--data", metavar="NAME|PATH", help="other data: a name, or a file: .npz, .npy, .csv, .parquet, IDX"
+    )
     parser.add_argument("--scale", choices=("none", "center", "zscore"), help="scaling of the inputs")
     parser.add_argument("--seed", metavar="N", type=whole_number(0), help="the seed (the task's)")
     parser.add_argument("--seeds", metavar="N", type=whole_number(1), default=1, help="run N seeds: each, and the mean")

@@ -231,11 +231,14 @@ def write_csv(path: Path, together: xr.Dataset) -> tuple[str, ...]:
 def read(path: Path) -> xr.Dataset:
     """A written file, all of it in memory. Raises OSError if it cannot be read, ValueError if it is none, or not what
     was written."""
+    import h5py
     import xarray as xr
 
     with path.open("rb"):
         pass  # what the system says of a file that is not there is plainer
     try:
+        with h5py.File(path) as file:  # where h5netcdf stumbles over this, it leaves a file that cannot be closed
+            file.attrs.get("_nc3_strict")
         with xr.open_dataset(path, engine="h5netcdf") as dataset:
             found = dataset.load()
         digest = found.attrs.pop("digest", None)
@@ -256,7 +259,8 @@ def _digest(dataset: xr.Dataset) -> str:
     for name in sorted(map(str, dataset.variables)):
         variable = dataset.variables[name]
         values = variable.values
-        found.update(repr((name, variable.dims, values.shape)).encode())
+        about = sorted((k, str(v)) for k, v in variable.attrs.items())
+        found.update(repr((name, variable.dims, values.shape, about)).encode())
         found.update(values.tobytes() if values.dtype.kind in "biuf" else repr(values.tolist()).encode())
     found.update(repr(sorted((k, str(v)) for k, v in dataset.attrs.items())).encode())
     return found.hexdigest()[:32]
