@@ -18,6 +18,7 @@ from circuitdsl.cli.common import (
     print_json,
     reporting,
     say,
+    show,
     whole_number,
 )
 from circuitdsl.cli.exploring import add_place, losing
@@ -92,6 +93,7 @@ def command(options: Namespace) -> int:
                 jobs=options.jobs,
                 cluster=options.cluster,
                 progress=progress,
+                tell=show,
             )
     if options.json:
         print_json(certificate.as_json())
