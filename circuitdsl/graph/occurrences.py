@@ -31,7 +31,18 @@ _MOST_CALLS = 20_000
 
 def occurrences(file: FileScope) -> Occurrences:
     """All names of a file and of what it imports."""
-    walk = _Walk()
+    return _walked(file, _Walk())
+
+
+def seen_at(file: FileScope, name: str) -> dict[str, Named]:
+    """What can stand where `name` stands in the text, by its own name: all that is seen from there, or after a dot
+    what has a meaning there."""
+    walk = _Walk(wanted=name)
+    _walked(file, walk)
+    return walk.seen
+
+
+def _walked(file: FileScope, walk: _Walk) -> Occurrences:
     for each in file.closure():
         walk.definitions(each)
     for each in file.closure():
@@ -49,6 +60,8 @@ class _Walk:
     inside: list[str] = field(default_factory=list)  # motifs, then rules, that are being written out
     calls: int = 0
     silent: int = 0
+    wanted: str | None = None  # a name at whose place it is asked what could stand there
+    seen: dict[str, Named] = field(default_factory=dict)
 
     # ------------------------------------------------------------ places
 
@@ -431,12 +444,16 @@ class _Walk:
                     if not silent:
                         self.expression(accessor.index, body)
                 case ast.Member():
+                    if accessor.name == self.wanted:
+                        self.seen = {k: v for named in meant for k, v in self.all_parts(named, far)} | self.seen
                     meant = [part for named in meant for part in self.parts(named, accessor.name, far)]
                     self.use(accessor.name_span, meant)
         self.silent -= silent
         return meant
 
     def base(self, base: ast.Name, body: Body) -> list[Named]:
+        if base.name == self.wanted:
+            self.seen = self.phases | body.visible() | self.seen
         named = body.lookup(base.name)
         if named is not None:
             self.use(word_of(base), (named,))
@@ -447,12 +464,14 @@ class _Walk:
         return []
 
     def parts(self, named: Named, word: str, far: int) -> Iterator[Named]:
-        """What `word` after a name stands for: a member, one of the motif's, or one of what it stands for."""
-        if word in named.parts:
-            yield named.parts[word]
+        """What `word` after a name stands for."""
+        yield from (part for name, part in self.all_parts(named, far) if name == word)
+
+    def all_parts(self, named: Named, far: int) -> Iterator[tuple[str, Named]]:
+        """What may stand after a name and a dot: its members, those of the motif, or of what it stands for."""
+        yield from named.parts.items()
         for body in named.bodies:
-            if word in body.names:
-                yield body.names[word]
+            yield from body.names.items()
         for expr, body in named.stands_for:
             for other in self.walk(expr, body, silent=True, far=far + 1):
-                yield from self.parts(other, word, far + 1)
+                yield from self.all_parts(other, far + 1)

@@ -98,6 +98,15 @@ class Body:
             body = body.parent
         return self.names.get(name)
 
+    def visible(self) -> dict[str, Named]:
+        """All that `lookup` finds."""
+        found: dict[str, Named] = {}
+        body: Body | None = self
+        while body is not None:
+            found = body.bindings | found
+            body = body.parent
+        return self.names | found
+
 
 def bound(parameters: Sequence[ast.Name], arguments: Sequence[ast.Argument]) -> Iterator[tuple[ast.Name, ast.Argument]]:
     """Each argument with the parameter that it is for."""
