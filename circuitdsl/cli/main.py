@@ -32,9 +32,10 @@ COMMANDS = {
     "list": "the shipped circuits, motifs and rules",
     "demo": "a circuit that assembles itself",
     "study": "a claim of the papers, put to the test",
+    "lsp": "the language server, for editors",
     "cache": "what is kept on disk from run to run",
 }
-LATER = ("graph", "report", "lsp")
+LATER = ("graph", "report")
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

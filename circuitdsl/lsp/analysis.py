@@ -19,7 +19,7 @@ from circuitdsl.graph.files import FileScope, Reader, load_files
 from circuitdsl.graph.resolve import Loaded, load_source
 from circuitdsl.graph.symbols import Symbols, symbols_of
 from circuitdsl.syntax.errors.salvage import salvage
-from circuitdsl.syntax.parse import read_source
+from circuitdsl.syntax.parse import parse, read_source
 
 
 @dataclass(eq=False)
@@ -59,6 +59,17 @@ class Analysis:
         if self.loaded is not None:
             return self.loaded.files
         return load_files(salvage(self.source), self.folder, Report(), self.read)
+
+    @cached_property
+    def is_broken(self) -> bool:
+        """Whether the text is not even grammatical: then parts of it are not read."""
+        if self.loaded is not None:
+            return False
+        try:
+            parse(self.source)
+        except CircuitError:
+            return True
+        return False
 
     @cached_property
     def symbols(self) -> Symbols:

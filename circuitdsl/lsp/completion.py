@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 from circuitdsl.diagnostics import Report, Source, Span
 from circuitdsl.graph import ir
 from circuitdsl.graph.calls import CALLS
 from circuitdsl.graph.files import FileScope, library_imports, load_files
-from circuitdsl.graph.findings import BUILTIN_NAMES
+from circuitdsl.graph.findings import BUILTIN_NAMES, INSTEAD
 from circuitdsl.graph.functions import CALLED
 from circuitdsl.graph.judging import SCHEDULE_SETTINGS, TASK_SETTINGS, UPDATES
 from circuitdsl.graph.occurrences import POPULATIONS, seen_at
@@ -21,6 +23,7 @@ from circuitdsl.graph.synapses import SETTINGS
 from circuitdsl.graph.written import Kind, Named
 from circuitdsl.lsp.analysis import Analysis
 from circuitdsl.lsp.place import Place, Where, where
+from circuitdsl.shipped import shipped
 from circuitdsl.syntax.errors.salvage import Standing, standing
 from circuitdsl.syntax.grammar import spellings
 from circuitdsl.syntax.words import words
@@ -104,8 +107,12 @@ _WORDS: dict[Place, Iterable[str]] = {
     Place.INIT: INIT_FORMS,
 }
 
-#: Keywords that are values, and what may be written at once with a rule.
-_AS_VALUES = frozenset({"LOSS", "RATE", "TRAIN", "SPIKE"})
+#: Keywords that are values, and where; those of constructs that are not yet available; what may call a rule.
+_AS_VALUES = {
+    "LOSS": (Place.SCALAR, Place.RECORD), "RATE": (Place.NEURON,),
+    "TRAIN": (Place.NEURON, Place.SYNAPSE, Place.SCALAR),
+}  # fmt: skip
+_FURTHER = {construct.partition(" ")[0].upper() for construct in INSTEAD} - {"INPUT"}
 _WITH_RULES = frozenset({Place.NUMBER, Place.NEURON, Place.SYNAPSE, Place.SCALAR, Place.INIT})
 
 
@@ -116,7 +123,7 @@ def completions(analysis: Analysis, offset: int, known: ir.Circuit | None = None
     path = re.search(r'\bimport\s+"([^"\n]*)$', source.text[:offset])
     if path is not None:
         span = Span(source, offset - len(path[1]), offset)
-        return Completions(span, tuple(Completion(name, "file") for name in sorted(library_imports())))
+        return Completions(span, tuple(Completion(name, "file") for name in _imports(analysis.folder)))
     written = re.search(r"[A-Za-z_]\w*$", source.text[:offset])
     start = written.start() if written else offset
     if _is_prose(source, start):
@@ -125,6 +132,24 @@ def completions(analysis: Analysis, offset: int, known: ir.Circuit | None = None
     here = standing(source, start, end, _HERE)
     found = {c.label: c for c in reversed(list(_found(analysis, here, where(here), known)))}
     return Completions(Span(source, start, offset), tuple(sorted(found.values(), key=_order)))
+
+
+def _imports(folder: Path | None) -> list[str]:
+    """The files with rules or motifs beside the text, and those of the library."""
+    beside = sorted(folder.glob("*.circ")) if folder is not None else []
+    return [p.name for p in beside if _defines(p)] + _library()
+
+
+@cache
+def _library() -> list[str]:
+    return [name for name in sorted(library_imports()) if _defines(shipped("circuits") / name)]
+
+
+def _defines(path: Path) -> bool:
+    try:
+        return re.search(r"^\s*(rule|motif)\s", path.read_text("utf-8"), re.MULTILINE) is not None
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def _is_prose(source: Source, offset: int) -> bool:
@@ -142,7 +167,8 @@ def _found(analysis: Analysis, here: Standing, at: Where, known: ir.Circuit | No
     place = at.place
     if place is Place.NAME:
         return
-    keywords = here.expected & spellings().keys() - (_AS_VALUES if place not in (Place.START, Place.SCALAR) else set())
+    values = set() if place is Place.START else {k for k, places in _AS_VALUES.items() if place not in places}
+    keywords = (here.expected & spellings().keys()) - values - _FURTHER
     yield from (Completion(spellings()[k], "keyword") for k in keywords if spellings()[k].isidentifier())
     if place is Place.START:
         yield from _settings(analysis, here, at)
