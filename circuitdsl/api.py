@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from circuitdsl.derive.tell.derivation import Derivation
     from circuitdsl.draw.drawing import Drawing
     from circuitdsl.graph.machine import Engine
+    from circuitdsl.graph.symbols import Symbols
     from circuitdsl.lower.loop_ir import Program
     from circuitdsl.lower.pipeline import Fired
     from circuitdsl.runtime.data import Dataset, Scale
@@ -64,6 +66,7 @@ class Circuit:
         self.path = path
         loaded = load(None)
         self.warnings: tuple[Diagnostic, ...] = tuple(loaded.warnings)
+        self._files = loaded.files
         self.ir = _the_circuit(loaded, path)
         self._elaborated: dict[str, ir.Circuit] = {}
 
@@ -75,6 +78,14 @@ class Circuit:
     def folder(self) -> Path | None:
         """Beside what its data and weight files are looked for."""
         return None if self.path is None else self.path.parent
+
+    @cached_property
+    def symbols(self) -> Symbols:
+        """The names of the text and of its imports, each with the places of its declarations and uses, by path:
+        `circuit.symbols["h.basal"].uses`."""
+        from circuitdsl.graph.symbols import symbols_of
+
+        return symbols_of(self._files)
 
     def __repr__(self) -> str:
         graph = self.ir
