@@ -98,7 +98,6 @@ def test_overview_and_help(shell: Shell) -> None:
     [
         ("", "usage"),
         ("chekc a.circ", "did you mean `check`?"),
-        ("lsp a.circ", "not yet available"),
         ("mine.circ", "did you mean `circuitdsl run mine.circ`?"),
         ("check", "required: FILE"),
         ("run a.circ --epoch 3", "did you mean `--epochs`?"),
@@ -121,13 +120,15 @@ def test_what_cannot_be_written_is_said_before_the_run(
     shell: Shell, good: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "folder").mkdir()
+    (tmp_path / "plain").write_text("plain")
     os.mkfifo(tmp_path / "pipe")
     monkeypatch.setattr("circuitdsl.runtime.simulate.simulate", lambda *_, **__: pytest.fail("it ran"))
     for name, why in (
         ("folder", "it is a directory"),
         ("pipe", "no ordinary file"),
         (f"{good}/a.nc", "not a directory"),
-        (good, "is no netCDF file"),
+        ("plain", "is no netCDF file"),
+        (good, "which its ending, .circ, does not say"),
         ("a" * 300, "too long"),
     ):
         code, _, err = shell("run", good, "--target", "reference", "--out", name)

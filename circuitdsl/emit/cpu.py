@@ -38,7 +38,6 @@ from circuitdsl.lower.loop_ir import (
     names_of,
     own_names,
     phases,
-    statements,
 )
 from circuitdsl.lower.rewrite import rename
 from circuitdsl.lower.trim import phase_uses, uses

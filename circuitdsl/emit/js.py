@@ -40,6 +40,7 @@ from circuitdsl.lower.loop_ir import (
     Repeat,
     Statement,
     Store,
+    Sum,
     Var,
     When,
     names_of,
@@ -279,6 +280,9 @@ class _Printer:
                 line = f"{target} {sign} {self._text(statement.value, scope)};"
             case Loop():
                 line = _loop(statement.var, statement.extent)
+            case Sum():
+                self._statement(statement.in_turn(), scope)
+                return
             case When():
                 line = f"if ({self._text(statement.condition, scope)}) {{"
             case _:
