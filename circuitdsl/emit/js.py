@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import assert_never
 
 from circuitdsl.emit.comments import place
-from circuitdsl.emit.cpu import arguments
+from circuitdsl.emit.entry import arguments
 from circuitdsl.emit.names import apart, fresh
 from circuitdsl.emit.target import DType, Target
 from circuitdsl.lower.functions import DEFINITIONS, functions_of, with_parts
@@ -467,5 +467,4 @@ TARGET = Target(
     name="js",
     doc="JavaScript over typed arrays, for a page or node",
     print_program=print_program,
-    arguments=arguments,
 )
