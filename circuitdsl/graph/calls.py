@@ -107,7 +107,7 @@ def at_time(equations: Equations, call: ast.Call, arguments: list[ast.Expr], sco
     if not isinstance(read, ir.Read) or read.when is not ir.When.NOW or not has_past(equations, read.value):
         equations.fail(
             "C030",
-            f"`{call.span.shown}`: `prev` takes a rate, a dendrite or a let",
+            f"`{call.span.shown}`: `prev` takes a rate, an input, a dendrite or a let",
             argument.span,
             label=what_is(equations, read),
             hint=past_hint(argument.span.shown, equations, read),
@@ -116,7 +116,7 @@ def at_time(equations: Equations, call: ast.Call, arguments: list[ast.Expr], sco
 
 
 def has_past(equations: Equations, value: str) -> bool:
-    return kind(equations, value) in {ir.Kind.DENDRITE, ir.Kind.LET, ir.Kind.RATE}
+    return kind(equations, value) in ir.WITH_PAST
 
 
 def what_is(equations: Equations, expr: ir.Expr) -> str:
@@ -141,8 +141,6 @@ def past_hint(shown: str, equations: Equations, expr: ir.Expr) -> str:
             return f"name it first: `let before = {shown}` in the neuron, then `prev(before)`"
         case ir.Read(value=value) if kind(equations, value) is ir.Kind.STATE:
             return f"a state changes at the end of a tick: `{shown}` is what the tick before has left"
-        case ir.Read(value=value) if kind(equations, value) in (ir.Kind.INPUT, ir.Kind.TARGET, ir.Kind.BIAS):
-            return f"it is the same at every tick: write `{shown}`"
         case _:
             return f"give it a name with `let a = {shown}` in a neuron, then `prev(a)`"
 

@@ -76,7 +76,8 @@ def _equals(t: Trouble) -> Finding | None:
     named = before.kind in ("LOSS", "RATE") or t.words[t.at - 2].kind in ("PARAM", "LET", "STATE", "DRIVE", "MODULATOR")
     if t.word.kind in _OPERAND and (named or before.text in _SETTINGS) and not t.first_on_line(t.at):
         value = t.text(t.at, t.at) + ("(…)" if t.next.kind == "LPAR" else "")
-        return _finding(t, "EQUAL", f"write `{t.text(_statement(t), t.at - 1)} = {value}`", skip=0)
+        head = before.text if before.text in _SETTINGS else t.text(_statement(t), t.at - 1)
+        return _finding(t, "EQUAL", f"write `{head} = {value}`", skip=0)
     return None
 
 
