@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 CIRCUITS ?= 500
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test agreement motifs mutants studies verdicts clean
+.PHONY: demo test agreement motifs mutants studies verdicts playground clean
 
 demo: $(VENV)/installed ## a circuit that assembles itself, on handwritten digits
 	$(BIN)/circuitdsl demo --out demo
@@ -36,8 +36,12 @@ studies: $(VENV)/installed ## all studies in full, with docs/studies.md and its 
 verdicts: $(VENV)/installed ## what is derived and measured of every circuit of the library: docs/verdicts.md (minutes)
 	$(BIN)/python -m circuitdsl.report.verdicts
 
+playground: $(VENV)/installed ## a page that checks, derives and trains, as static files in playground/dist (needs node)
+	$(BIN)/python playground/build.py
+	@echo "serve it by: python3 -m http.server -d playground/dist"
+
 clean:
-	rm -rf $(VENV) demo study dist
+	rm -rf $(VENV) demo study dist playground/dist playground/node_modules
 
 # The package is installed from this folder as it stands, so that only a change of what it needs
 # installs it again.
