@@ -343,8 +343,8 @@ class Simulation:
         before: Callable[[Outcome], None] | None = None,
         after_epoch: Callable[[Outcome], None] | None = None,
     ) -> Outcome:
-        """Prepares and runs a request. `saved`: a run to go on from; `before` is told of it before the
-        first example, `after_epoch` of each epoch (to save). Raises UsageError, CircuitError."""
+        """Prepares and runs a request. `saved`: a run to go on from, closed once it is read; `before` is told of it
+        before the first example, `after_epoch` of each epoch (to save). Raises UsageError, CircuitError."""
         from circuitdsl.graph.functions import quiet
         from circuitdsl.runtime.simulate import simulate
         from circuitdsl.runtime.where import one_thread
@@ -450,7 +450,8 @@ class Simulation:
         if int(saved.get("diverged", 0)):
             raise UsageError("the saved run diverged: there is nothing to go on from")
         try:
-            continue_from(outcome.run, saved)
+            with saved:  # its arrays may still be in the file
+                continue_from(outcome.run, saved)
         except (KeyError, ValueError) as problem:
             raise UsageError(f"the saved run does not fit this circuit: {problem}") from None
 

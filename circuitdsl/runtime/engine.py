@@ -79,7 +79,7 @@ class Compiled:
         if ticks_of(self.circuit, numbers, evaluation=True) == 0:
             raise ValueError(f"`{self.circuit.name}` has no tick in evaluation")
         kernel = self.code.kernel("watch" if watch or "watch" in self.code.kernels else "evaluate")
-        call = Call(self, state, data, order, numbers, seed=seed, epoch=epoch, batch=CHUNK)
+        call = Call(self, state, data, order, numbers, seed=seed, epoch=epoch, batch=min(CHUNK, len(order)))
         results: dict[str, list[AnyArray]] = {}
         watched: dict[str, list[AnyArray]] = {name: [] for name in watch}
         with quiet():

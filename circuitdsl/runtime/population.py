@@ -107,7 +107,7 @@ class Population:
         lengths = [len(order) for order in copies.orders]
         longest = max(lengths, default=0)
         kernel = self.code.kernel("evaluate")
-        call = Call(self, kernel, states, copies, epoch=epoch, batch=CHUNK, longest=longest)
+        call = Call(self, kernel, states, copies, epoch=epoch, batch=min(CHUNK, longest), longest=longest)
         found: dict[str, list[AnyArray]] = {b.key: [] for b in kernel.of_role(Role.RESULT)}
         with quiet():
             self.code.warm(kernel, call.nothing)

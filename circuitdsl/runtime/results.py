@@ -9,14 +9,16 @@ matters (source text, parameters, seed, versions) stands in the attributes.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from circuitdsl.graph.blocks import rows_of
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.runtime.records import Series, weight_dimensions
 from circuitdsl.runtime.simulate import Run
-from circuitdsl.runtime.state import restore, state_arrays
+from circuitdsl.runtime.state import clear_absent, state_arrays
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +31,9 @@ TAKEN = frozenset(
 )
 #: HDF5 takes attributes of at most 64 kB; a longer text becomes a variable.
 LONGEST_ATTRIBUTE = 60_000
+
+#: Numbers that are compressed together.
+CHUNK = 1 << 17
 
 
 def provenance(circuit: Circuit, settings: Mapping[str, Any], numbers: Mapping[str, float]) -> dict[str, Any]:
@@ -48,7 +53,8 @@ def provenance(circuit: Circuit, settings: Mapping[str, Any], numbers: Mapping[s
 
 
 def to_dataset(run: Run, attributes: Mapping[str, Any]) -> xr.Dataset:
-    """The run as an xarray.Dataset."""
+    """The run as an xarray.Dataset. Weights and states are the run's own arrays, no copies: they change where it
+    goes on."""
     import numpy as np
     import xarray as xr
 
@@ -121,7 +127,7 @@ def _final(run: Run) -> dict[str, Any]:
             population = circuit.values[name].population
             dims = () if population is None else (f"unit_{population}",)
             array = array if dims else array.reshape(())
-        found[name + FINAL] = (dims, array.copy(), _about("at the end of the run"))
+        found[name + FINAL] = (dims, array, _about("at the end of the run"))
     return found
 
 
@@ -180,8 +186,15 @@ def write(path: Path, dataset: xr.Dataset) -> None:
 
 
 def _compressed(dataset: xr.Dataset) -> dict[Any, dict[str, Any]]:
-    large = (name for name, variable in dataset.data_vars.items() if variable.size > 100_000)
-    return {name: {"zlib": True, "complevel": 1, "shuffle": True} for name in large}
+    large = ((name, v) for name, v in dataset.data_vars.items() if v.size > 100_000)
+    how = {"zlib": True, "complevel": 1, "shuffle": True}
+    return {name: {**how, **({"chunksizes": _chunk(v.shape)} if v.ndim <= 2 else {})} for name, v in large}
+
+
+def _chunk(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Whole rows, as far as they are no longer than a chunk: weights are read some rows at a time."""
+    columns = min(math.prod(shape[1:]), CHUNK)
+    return (min(shape[0], max(1, CHUNK // columns)), *((columns,) if len(shape) == 2 else ()))
 
 
 def read(path: Path) -> xr.Dataset:
@@ -189,6 +202,17 @@ def read(path: Path) -> xr.Dataset:
     import xarray as xr
 
     with xr.open_dataset(path, engine="h5netcdf") as dataset:
+        return dataset.load()
+
+
+def opened(path: Path) -> xr.Dataset:
+    """A written run. That of one seed keeps its arrays in the file until they are asked for. Raises as `read`."""
+    import xarray as xr
+
+    dataset = xr.open_dataset(path, engine="h5netcdf", cache=False)
+    if "seed" not in dataset.dims:
+        return dataset
+    with dataset:
         return dataset.load()
 
 
@@ -208,4 +232,12 @@ def continue_from(run: Run, saved: xr.Dataset) -> None:
         variable = saved[variable_name(series)].transpose(axis, *series.dims)
         series.at = [int(n) for n in at[at <= last]]
         series.values = [np.array(v) for v in variable.values[: len(series.at)]]
-    restore(run.state, {name: saved[name + FINAL].values for name in state_arrays(run.state)})
+    for name, array in state_arrays(run.state).items():
+        final = saved[name + FINAL]
+        if final.size != array.size:
+            raise ValueError(f"`{name}` has the shape {final.shape}, not {array.shape}")
+        for rows in rows_of(array.shape) if final.ndim else ():
+            array[rows] = final[rows].values
+        if not final.ndim:
+            array[...] = final.values
+    clear_absent(run.state)
