@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 CIRCUITS ?= 500
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test agreement motifs mutants studies verdicts clean
+.PHONY: demo test agreement motifs mutants studies verdicts vsix clean
 
 demo: $(VENV)/installed ## a circuit that assembles itself, on handwritten digits
 	$(BIN)/circuitdsl demo --out demo
@@ -36,8 +36,12 @@ studies: $(VENV)/installed ## all studies in full, with docs/studies.md and its 
 verdicts: $(VENV)/installed ## what is derived and measured of every circuit of the library: docs/verdicts.md (minutes)
 	$(BIN)/python -m circuitdsl.report.verdicts
 
+vsix: ## the extension for VS Code, circuitdsl.vsix (needs node 20 or newer, and npm)
+	cd editors/vscode && npm install --no-package-lock --no-audit --no-fund --loglevel=error
+	cd editors/vscode && npm run --silent pack -- --out ../../circuitdsl.vsix
+
 clean:
-	rm -rf $(VENV) demo study dist
+	rm -rf $(VENV) demo study dist circuitdsl.vsix editors/vscode/node_modules editors/vscode/dist
 
 # The package is installed from this folder as it stands, so that only a change of what it needs
 # installs it again.

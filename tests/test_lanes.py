@@ -18,7 +18,7 @@ from circuitdsl.graph.initial import initial_state
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.graph.machine import State
 from circuitdsl.graph.resolve import load_text
-from circuitdsl.lower.lanes import LANES as EXTENT
+from circuitdsl.lower.copies import LANES as EXTENT
 from circuitdsl.lower.loop_ir import Aim, Program, Role
 from circuitdsl.lower.pipeline import passed
 from circuitdsl.lower.schedule import lower_evaluation, lower_training

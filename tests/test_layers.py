@@ -25,7 +25,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"api"}),
     frozenset({"explore"}),
     frozenset({"report"}),  # draws any dataset; a study says what to draw
-    frozenset({"studies", "codes"}),
+    frozenset({"studies", "codes", "lsp"}),
     frozenset({"cli"}),
     frozenset({"__main__"}),
 )

@@ -44,7 +44,7 @@ def whole_life(simulation: Simulation, units: int, folder: Path) -> Outcome:
     save_weights(folder / "w.safetensors", outcome.run.circuit, outcome.run.state)
     load_weights(folder / "w.safetensors", outcome.run.circuit, outcome.run.state)
     with results.opened(folder / "run.nc") as saved:
-        results.continue_from(outcome.run, saved)
+        results.continue_from(outcome.run, saved, outcome.loop.updates_per_epoch)
     assert outcome.run.state.weights["W"].shape == (units, units)
     warnings_of(outcome.loop, outcome.run)
     return outcome

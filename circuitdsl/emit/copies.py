@@ -1,5 +1,5 @@
 """A loop program for many copies of a circuit: its module, and a driver that runs the program copy by copy, or, where
-copies are lanes of one program (lower/lanes.py), group by group.
+copies are lanes of one program (lower/copies.py), group by group.
 
 The driver takes a stretch of copies and releases the GIL, so that threads share a population between them. A copy's
 numbers never depend on which thread or stretch it is in.

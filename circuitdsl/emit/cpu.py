@@ -32,13 +32,15 @@ from circuitdsl.lower.loop_ir import (
     Scalar,
     Statement,
     Store,
+    Sum,
     Var,
     When,
     names_of,
+    own_names,
     phases,
-    rename,
     statements,
 )
+from circuitdsl.lower.rewrite import rename
 from circuitdsl.lower.trim import phase_uses, uses
 from circuitdsl.noise import SCALE_NORMAL, SCALE_UNIFORM24, SCALE_UNIFORM53, scalar_source
 
@@ -259,8 +261,7 @@ class _Functions:
 
     def call(self, phase: Phase) -> str:
         """The call of a phase's function, which is written if no phase like it was."""
-        own = {s.name for s in statements(phase.body) if isinstance(s, Define)}
-        own |= {s.var for s in statements(phase.body) if isinstance(s, Loop)}
+        own = own_names(phase.body)
         free = [n for n in dict.fromkeys(phase_uses(phase)) if n not in own | self.fixed]
         names = dict.fromkeys(n for n in phase_uses(phase) if n not in self.fixed)
         bare = {n: f"v{i}" for i, n in enumerate(names)}
@@ -337,6 +338,8 @@ def _statement(statement: Statement, depth: int, comments: bool) -> list[str]:
             lines = [f"{indent}{target} {sign} {_print(statement.value)}"]
         case Loop():
             lines = [f"{indent}for {statement.var} in range({statement.extent}):"]
+        case Sum():
+            return _statement(statement.in_turn(), depth, comments)
         case When():
             lines = [f"{indent}if {_print(statement.condition)}:"]
         case _:
