@@ -354,8 +354,8 @@ class Simulation:
         before: Callable[[Outcome], None] | None = None,
         after_epoch: Callable[[Outcome], None] | None = None,
     ) -> Outcome:
-        """Prepares and runs a request. `saved`: a run to go on from; `before` is told of it before the
-        first example, `after_epoch` of each epoch (to save). Raises UsageError, CircuitError."""
+        """Prepares and runs a request. `saved`: a run to go on from, closed once it is read; `before` is told of it
+        before the first example, `after_epoch` of each epoch (to save). Raises UsageError, CircuitError."""
         from circuitdsl.graph.functions import quiet
         from circuitdsl.runtime.simulate import simulate
         from circuitdsl.runtime.where import one_thread
@@ -459,7 +459,8 @@ class Simulation:
                 differ = "differ" if key in ("params", "data") else "differs"
                 raise UsageError(f"the saved run is another one: its {key} {differ}{what}")
         try:
-            continue_from(outcome.run, saved, outcome.loop.updates_per_epoch)
+            with saved:  # its arrays may still be in the file
+                continue_from(outcome.run, saved, outcome.loop.updates_per_epoch)
         except ValueError as problem:
             raise UsageError(f"the saved run cannot be gone on with: {problem}") from None
 

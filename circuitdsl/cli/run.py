@@ -209,10 +209,10 @@ def _saved(out: Path) -> dict[int, xr.Dataset]:
     """The runs in a results file by their seeds; none if it is not there."""
     if not out.exists():
         return {}
-    from circuitdsl.runtime.results import read, split
+    from circuitdsl.runtime.results import opened, split
 
     try:
-        return split(read(out))
+        return split(opened(out))
     except (OSError, ValueError, KeyError) as problem:
         fail_usage(f"`{out}` is not a saved run: {problem}")
 

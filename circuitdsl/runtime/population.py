@@ -112,7 +112,7 @@ class Population:
         lengths = [len(order) for order in copies.orders]
         longest = max(lengths, default=0)
         kernel = self.code.evaluating(watched=bool(watch))
-        call = Call(self, kernel, states, copies, epoch=epoch, batch=CHUNK, longest=longest)
+        call = Call(self, kernel, states, copies, epoch=epoch, batch=min(CHUNK, longest), longest=longest)
         found: dict[str, list[AnyArray]] = {b.key: [] for b in kernel.of_role(Role.RESULT)}
         seen: dict[str, list[AnyArray]] = {name: [] for name in watch}
         with quiet():
