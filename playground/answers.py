@@ -10,11 +10,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from circuitdsl.api import loads
+from circuitdsl.derive.tell.brief import attracted, brief
 from circuitdsl.derive.tell.derivation import Derivation, derive
 from circuitdsl.derive.tell.expects import judge
 from circuitdsl.derive.tell.layers import layers
 from circuitdsl.derive.tell.outline import blocks, headline, together
 from circuitdsl.diagnostics import CircuitError, Diagnostic, Source, Span
+from circuitdsl.draw.drawing import drawing
+from circuitdsl.draw.told import Told
 from circuitdsl.graph import ir
 from circuitdsl.graph.numbers import numbers_of
 from circuitdsl.graph.resolve import load_source
@@ -96,13 +99,17 @@ def circuit_of(circuit: ir.Circuit, derivation: Derivation, source: Source) -> d
         "expects": [j.as_json() for j in judge(derivation)],
         "loss": circuit.loss is not None,
         "settings": settings_of(circuit, None, None).attributes(),
-        "drawing": drawing(circuit),
+        "drawing": drawing(circuit, drawn(derivation)).svg(),
     }
 
 
-def drawing(circuit: ir.Circuit) -> str | None:
-    """The circuit as SVG; None as long as nothing draws one without other libraries."""
-    return None
+def drawn(derivation: Derivation) -> dict[str, Told]:
+    """What the drawing says of each synapse."""
+    comes_to = attracted(derivation)
+    return {
+        name: Told(role=found.role, note=brief(found) or comes_to.get(name))
+        for name, found in derivation.findings.items()
+    }
 
 
 def verdicts(circuit: ir.Circuit, derivation: Derivation, source: Source) -> Iterator[dict[str, Any]]:
@@ -110,10 +117,9 @@ def verdicts(circuit: ir.Circuit, derivation: Derivation, source: Source) -> Ite
     found: dict[tuple[int, str], list[str]] = {}
     for finding in derivation.findings.values():
         span = circuit.synapses[finding.synapse].span
-        if finding.role != "learning" or span.source is not source:
+        short = brief(finding)
+        if short is None or span.source is not source:
             continue
-        short = finding.verdict or "no verdict"
-        short += f", {finding.evidence}" if finding.evidence else ""
         start = units(source.text[: source.line_starts[span.line - 1]])
         found.setdefault((start, short), []).append(finding.synapse)
     for (start, short), synapses in found.items():

@@ -54,7 +54,7 @@ for (const folder of new Set(library.map((each) => each.folder))) {
   const options = circuits.map(({ name, doc }) => element("option", { value: name, title: doc }, name));
   part("example").append(element("optgroup", { label: folder }, ...options));
 }
-part("example").prepend(element("option", { value: "", disabled: "" }, "choose one"));
+part("example").prepend(element("option", { value: "" }, "choose one"));
 part("example").value = linked === null ? FIRST : "";
 part("example").addEventListener("change", ({ target }) => {
   const chosen = library.find((each) => each.name === target.value);
@@ -126,7 +126,7 @@ function summary(circuit, problems, errors) {
   }
   if (circuit === null) return "This text holds rules and motifs, but no circuit.";
   if (!circuit.loss) return `${circuit.name} is right. It declares no loss, so that nothing can be a gradient of it.`;
-  const told = circuit.verdicts.map(({ synapses, text }) => `${synapses.join(", ")}: ${text}`);
+  const told = circuit.verdicts.map(({ synapses, text }) => `${synapses.join(", ")}: ${text.replace("⇒ ", "")}`);
   return told.length ? told.join(" · ") : `${circuit.name} is right. Nothing in it learns.`;
 }
 

@@ -44,11 +44,28 @@ async function typed(page, before, after) {
   await page.keyboard.type(after);
 }
 
+// The ids of what the Tab key reaches, one after the other; the editor keeps it until Escape.
+async function tabbed(page) {
+  const found = [];
+  for (let i = 0; i < 12; i++) {
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("Tab");
+    found.push(await page.evaluate(() => (document.activeElement.closest("#editor") ?? document.activeElement).id));
+  }
+  return found;
+}
+
 try {
   let page = await opened(address);
   await until(page, /gradient, proved/);
   seen.firstVerdict = await page.evaluate(() => performance.now());
   seen.inlay = await page.locator(".cm-verdict").allTextContents();
+  seen.blocks = await page.locator(".block h3").evaluateAll((all) => all.map((head) => head.firstChild.textContent));
+  seen.drawing = await page.locator("#drawing svg[role=img] title").first().textContent();
+  seen.live = await page.locator("[aria-live=polite]").count();
+  seen.unnamed = await page.locator("button, input, select, [role=textbox]").evaluateAll((all) =>
+    all.filter((each) => !(each.labels?.length || each.ariaLabel || each.textContent.trim())).map((each) => each.outerHTML));
+  seen.tabbed = await tabbed(page);
   await picture(page, "before");
 
   // A rule that is typed: what drives the credit is taken away, then comes back.
@@ -63,6 +80,7 @@ try {
   await typed(page, "err * pre", "h * pre");
   await until(page, /^Line \d+/);
   seen.broken = await status(page);
+  seen.inlayBroken = await page.locator(".cm-verdict").allTextContents();
   seen.squiggles = await page.locator(".cm-lintRange-error").allTextContents();
   await page.locator("#problem-list button").first().click();
   seen.cursorLine = await page.locator(".cm-activeLine").textContent();
@@ -86,6 +104,16 @@ try {
   await page.waitForFunction(() => /^Training: epoch [1-9]/.test(document.querySelector("#run-status").textContent));
   await page.locator("#stop").click();
   seen.stopped = await page.locator("#run-status").textContent();
+
+  // What a page cannot draw.
+  await page.locator("#epochs").fill("");
+  await typed(page, "normal(0, 1/sqrt(fan_in))", "orthogonal()");
+  await until(page, /gradient, proved/);
+  await page.waitForFunction(() => document.documentElement.dataset.checked !== undefined && !document.querySelector("#run").disabled);
+  await page.locator("#run").click();
+  await page.waitForFunction(() => document.querySelector("#run-status").className === "wrong");
+  seen.refused = await page.locator("#run-status").textContent();
+  await typed(page, "orthogonal()", "normal(0, 1/sqrt(fan_in))");
 
   // The link, in a fresh page; a narrow and dark one.
   await typed(page, "param eta = ", "param eta = 0.01 + ");

@@ -124,7 +124,7 @@ export class Editor {
     const colour = (synapses) => circuit.blocks.find((b) => synapses.includes(b.name))?.colour ?? "";
     const shown = circuit.verdicts.map(({ at: place, text, synapses }) => {
       const names = synapses.length > 1 ? ` (${synapses.length} synapses)` : "";
-      const widget = new Verdict(`⇒ ${text}${names}`, colour(synapses));
+      const widget = new Verdict(`${text}${names}`, colour(synapses));
       return Decoration.widget({ widget, block: true, side: -1 }).range(at(place));
     });
     this.view.dispatch({ effects: [setVerdicts.of(Decoration.set(shown, true)), setBlocks.of(circuit.blocks)] });

@@ -21,8 +21,8 @@ const PACK = `
 import compileall, json, pathlib, shutil
 root = pathlib.Path("/playground")
 import answers
-for circuit in root.glob("circuits/*/*.circ"):  # so that the tables are made, and nothing fails
-    answers.answer(json.dumps({"text": circuit.read_text()}))
+circuit = root / "circuits/heterosynaptic/kolen_pollack.circ"
+assert json.loads(answers.answer(json.dumps({"text": circuit.read_text()})))["circuit"] is not None
 assert list(root.glob("cache/**/grammar/*")), "the tables of the grammar were not kept"
 compileall.compile_dir(root, legacy=True, quiet=2, optimize=1)
 for each in root.rglob("*.py"):

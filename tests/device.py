@@ -13,7 +13,7 @@ from typing import Literal
 import numba
 from bench import Bench
 
-from circuitdsl.emit.cpu import TARGET, print_program
+from circuitdsl.emit.cpu import binding, print_program
 from circuitdsl.lower.loop_ir import (
     Aim,
     Const,
@@ -33,6 +33,7 @@ from circuitdsl.lower.rewrite import with_phases
 from circuitdsl.lower.schedule import lower_evaluation, lower_training
 from circuitdsl.runtime.code import Kernel, Which
 from circuitdsl.runtime.engine import Compiled
+from circuitdsl.runtime.routine import Interpreted
 
 Order = Literal["forward", "backward"]
 
@@ -96,14 +97,14 @@ class Device:
         """An engine as plain Python for these programs and the probes of a bench."""
         found = Compiled(bench.circuit, bench.engine.probes, self.aim.dtype)
         threads = max(bench.examples, *(p.size for p in bench.circuit.populations.values()))
-        found.code.kernels |= {name: self._kernel(found, name, threads) for name in which}
+        found.population.code.kernels |= {name: self._kernel(found, name, threads) for name in which}
         return found
 
     def _kernel(self, engine: Compiled, which: Which, threads: int) -> Kernel:
         program = self.change(passed(self._lowered(engine, which)))
-        text = print_program(taken_apart(program, threads, self.order), self.aim.dtype)
-        entry = _plain(text)[program.name]
-        return Kernel(program, self.aim.dtype, entry, TARGET.arguments(program), warm=True)
+        apart = taken_apart(program, threads, self.order)
+        entry = _plain(print_program(apart, self.aim.dtype))[program.name]
+        return Kernel(program, binding(apart), Interpreted(entry))
 
     def _lowered(self, engine: Compiled, which: Which) -> Program:
         circuit = engine.circuit

@@ -377,7 +377,8 @@ def test_what_another_thread_writes_is_not_fused() -> None:
     first = phase(units(store("h", J)))
     reads = phase(units(units(store("g", J, value=load("h", I)), var="i", over="sequence")))
     other = phase(units(store("k", I), var="i", extent="m"))
-    for second in (reads, other):
+    longer = phase(units(store("k", J), extent="m"))
+    for second in (reads, other, longer):
         assert len(all_phases(fuse(program(first, second)))) == 2
 
 

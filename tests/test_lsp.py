@@ -69,6 +69,10 @@ def test_a_session_from_opening_to_a_rename(tmp_path: Path) -> None:
         lines = FIRST.split("\n")
         shown = [(lines[h.position.line].split(":")[0].strip(), h.label) for h in hints or []]
         assert shown[:2] == [("synapse W1", "⇒ gradient, proved"), ("synapse W2", "⇒ exact, proved")]
+        assert hints
+        resolved = await e.client.inlay_hint_resolve_async(hints[0])
+        assert isinstance(resolved.tooltip, lsp.MarkupContent)
+        assert "with V2 = W2ᵀ" in resolved.tooltip.value
         edit = await e.client.text_document_rename_async(lsp.RenameParams(doc(uri), at, "W_in"))
         assert edit is not None
         assert edit.changes is not None

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import assert_never
 
 from circuitdsl.emit.comments import place
-from circuitdsl.emit.cpu import arguments
+from circuitdsl.emit.entry import arguments
 from circuitdsl.emit.names import apart, fresh
 from circuitdsl.emit.target import DType, Target
 from circuitdsl.lower.functions import DEFINITIONS, functions_of, with_parts
@@ -40,6 +40,7 @@ from circuitdsl.lower.loop_ir import (
     Repeat,
     Statement,
     Store,
+    Sum,
     Var,
     When,
     names_of,
@@ -279,6 +280,9 @@ class _Printer:
                 line = f"{target} {sign} {self._text(statement.value, scope)};"
             case Loop():
                 line = _loop(statement.var, statement.extent)
+            case Sum():
+                self._statement(statement.in_turn(), scope)
+                return
             case When():
                 line = f"if ({self._text(statement.condition, scope)}) {{"
             case _:
@@ -463,5 +467,4 @@ TARGET = Target(
     name="js",
     doc="JavaScript over typed arrays, for a page or node",
     print_program=print_program,
-    arguments=arguments,
 )

@@ -6,8 +6,8 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from functools import cache
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import assert_never
 
@@ -121,7 +121,7 @@ class _Loader:
     def _read(self, path: Path, item: ast.Import, above: tuple[Path, ...]) -> FileScope | None:
         try:
             source = self.read(path)
-            tree = parse(replace(source, name=_shown(path, item)))
+            tree = _parsed(_shown(path, item), source.text)
         except CircuitError as error:
             for diagnostic in error.diagnostics:
                 self.report.add(diagnostic)
@@ -131,6 +131,12 @@ class _Loader:
             self.report.add(Diagnostic(code="C006", title=title, span=item.path.span))
             return None
         return self.load(tree, path, path.parent, (*above, path))
+
+
+@lru_cache(maxsize=64)
+def _parsed(name: str, text: str) -> ast.File:
+    """The tree of an imported text: an editor asks for the same one at every key press."""
+    return parse(Source(name, text))
 
 
 def find_import(name: str, folder: Path | None) -> Path | None:

@@ -11,6 +11,7 @@ from circuitdsl.graph import ir
 from circuitdsl.graph.calls import unknown_phase
 from circuitdsl.graph.expressions import Equations
 from circuitdsl.graph.findings import alternatives, duplicate, listed
+from circuitdsl.graph.foreign import SETTINGS_ELSEWHERE
 from circuitdsl.graph.passes import Pass
 from circuitdsl.graph.scope import (
     Scope,
@@ -65,7 +66,8 @@ class Judging(Pass):
     def _unknown_setting(self, setting: ast.Assign, known: Sequence[str], of: str) -> None:
         self.fail(
             "C018", f"{of} has no setting `{setting.name.name}`", setting.name.span,
-            label=f"expected {alternatives(known)}", hint=did_you_mean(setting.name.name, known),
+            label=f"expected {alternatives(known)}",
+            hint=did_you_mean(setting.name.name, known) or SETTINGS_ELSEWHERE.get(setting.name.name),
         )  # fmt: skip
 
     # ------------------------------------------------------------ loss, tasks, records, expectations
@@ -170,7 +172,9 @@ class Judging(Pass):
             case _:
                 self.fail(
                     "C060", f"`{expr.span.shown}` is not a data set", expr.span, label="not data",
-                    hint='name one that is known, `data = digits`, or a file, `data = "mine.npz"`',
+                    hint=f'the name of a file stands in quotes: `data = "{expr.span.shown}"`'
+                    if isinstance(expr, ast.Member | ast.Binary)
+                    else 'name one that is known, `data = digits`, or a file, `data = "mine.npz"`',
                 )  # fmt: skip
 
     def judgements(self) -> tuple[tuple[ir.Record, ...], tuple[ir.Expect, ...]]:

@@ -426,6 +426,8 @@ class _Walk:
                 self.found.join(Span(argument.span.source, start, start + len(argument.name)), spans[argument.name])
 
     def phase(self, name: ast.Name) -> None:
+        if name.name == self.wanted:
+            self.seen = self.phases | self.seen
         if name.name in self.phases:
             self.use(word_of(name), (self.phases[name.name],))
 

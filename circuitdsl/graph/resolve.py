@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from circuitdsl.diagnostics import CircuitError, Diagnostic, Label, Report, Source, Span
+from circuitdsl.diagnostics import CircuitError, Diagnostic, Label, Report, Severity, Source, Span
 from circuitdsl.graph import ir
 from circuitdsl.graph.build import Builder
 from circuitdsl.graph.cycles import definition_cycles
@@ -82,6 +82,8 @@ def _load(source: Source, folder: Path | None, overrides: Overrides | None, read
     report.stop_if_failed()
     if circuit_tree is None:
         check_use(files, report)
+        if not tree.items:
+            report.add(_empty(source))
         return Loaded(source, None, tuple(report.found), files)
     structure = elaborate(circuit_tree, files, overrides or {}, report)
     report.stop_if_failed()
@@ -103,6 +105,17 @@ def _load(source: Source, folder: Path | None, overrides: Overrides | None, read
     check_use(files, report)
     report.stop_if_failed()
     return Loaded(source, circuit, tuple(report.found), files)
+
+
+def _empty(source: Source) -> Diagnostic:
+    return Diagnostic(
+        code="C008",
+        title=f"`{source.name}` holds nothing",
+        span=Span(source, 0, min(len(source.text), 1)),
+        label="neither a circuit nor a rule nor a motif",
+        hint="begin with `circuit mine { … }`",
+        severity=Severity.NOTE,
+    )
 
 
 def _only_circuit(tree: ast.File, report: Report) -> ast.Circuit | None:

@@ -204,7 +204,7 @@ def _settings(analysis: Analysis, here: Standing, at: Where) -> Iterator[Complet
 def _data_sets() -> list[str]:
     """The data sets that are known by name, where what brings them is installed."""
     with suppress(ImportError):
-        from circuitdsl.runtime.sources import NAMED
+        from circuitdsl.data.named import NAMED
 
         return sorted(NAMED)
     return []

@@ -25,6 +25,13 @@ from circuitdsl.syntax.words import Word, words
 #: Of an item that is longer only its beginning is shown.
 MOST_LINES = 12
 
+#: What the functions are that no record and no built-in name tells.
+_DRAWN_AND_TURNED = {
+    "rand": "a number between 0 and 1, drawn anew for every unit, example and tick",
+    "randn": "a normal number of mean 0 and deviation 1, drawn anew for every unit, example and tick",
+    "transpose": "the weights of a synapse, rows for columns",
+}
+
 #: So many synapses or populations are named, then only counted.
 MOST_NAMED = 6
 
@@ -83,7 +90,7 @@ def _function_doc(name: str) -> str:
         return POPULATION_FUNCTIONS[name][1]
     if name in REDUCTIONS:
         return REDUCTIONS[name].doc
-    return BUILTIN_NAMES.get(name, "")
+    return BUILTIN_NAMES.get(name) or _DRAWN_AND_TURNED.get(name, "")
 
 
 # ---------------------------------------------------------------- what is declared

@@ -106,11 +106,10 @@ class Messages:
     def hover(self, found: Hover) -> lsp.Hover:
         return lsp.Hover(lsp.MarkupContent(lsp.MarkupKind.Markdown, found.text), self.range(found.span))
 
-    def inlay(self, found: Inlay, source: Source) -> lsp.InlayHint:
-        return lsp.InlayHint(
-            position=self.position(source, found.offset), label=found.label, padding_left=True,
-            tooltip=lsp.MarkupContent(lsp.MarkupKind.Markdown, found.tooltip),
-        )  # fmt: skip
+    def inlay(self, found: Inlay, source: Source, uri: str) -> lsp.InlayHint:
+        """A hint, whose tooltip is told when it is asked for by its data."""
+        position = self.position(source, found.offset)
+        return lsp.InlayHint(position=position, label=found.label, padding_left=True, data=[uri, found.offset])
 
     def completions(self, found: Completions) -> lsp.CompletionList:
         place = self.range(found.span)

@@ -195,13 +195,27 @@ def _reading(server: CircServer) -> None:
         found = await server.at(params.text_document.uri, params.position, hover)
         return None if found is None else server.messages.hover(found)
 
-    @server.feature(lsp.TEXT_DOCUMENT_INLAY_HINT)
+    @server.feature(lsp.TEXT_DOCUMENT_INLAY_HINT, lsp.InlayHintOptions(resolve_provider=True))
     async def hints(params: lsp.InlayHintParams) -> list[lsp.InlayHint]:
+        uri = params.text_document.uri
+
         def found(analysis: Analysis) -> list[lsp.InlayHint]:
-            made = [server.messages.inlay(inlay, analysis.source) for inlay in verdicts.inlays(analysis)]
+            made = [server.messages.inlay(inlay, analysis.source, uri) for inlay in verdicts.inlays(analysis)]
             return [h for h in made if params.range.start.line <= h.position.line <= params.range.end.line]
 
-        return await server.about(params.text_document.uri, found)
+        return await server.about(uri, found)
+
+    @server.feature(lsp.INLAY_HINT_RESOLVE)
+    async def resolved(hint: lsp.InlayHint) -> lsp.InlayHint:
+        uri, offset = hint.data  # type: ignore[misc]
+
+        def found(analysis: Analysis) -> str:
+            here = (inlay for inlay in verdicts.inlays(analysis) if inlay.offset == offset)
+            return "\n\n".join(verdicts.tooltip(analysis, inlay) for inlay in here)
+
+        text = await server.about(uri, found)
+        hint.tooltip = lsp.MarkupContent(lsp.MarkupKind.Markdown, text)
+        return hint
 
     @server.feature(lsp.TEXT_DOCUMENT_DOCUMENT_SYMBOL)
     async def listed(params: lsp.DocumentSymbolParams) -> list[lsp.DocumentSymbol]:

@@ -20,11 +20,13 @@ WIDTH = 88
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inlay:
-    """Words behind the line of a text: `offset` is the end of the line, `tooltip` what they rest on."""
+    """Words behind the line of a text: `offset` is the end of the line. They are about `synapses`, by their elaborated
+    names, or about expectations, `expected`, with what was found."""
 
     offset: int
     label: str
-    tooltip: str
+    synapses: tuple[str, ...] = ()
+    expected: tuple[str, ...] = ()
 
 
 def inlays(analysis: Analysis) -> list[Inlay]:
@@ -45,7 +47,8 @@ def _of_synapses(analysis: Analysis) -> Iterator[Inlay]:
                 lines.setdefault(_end_of_line(place), []).append(told)
     for offset, findings in lines.items():
         own = any(_declared_before(analysis, derivation, offset, told) for told in findings)
-        yield Inlay(offset=offset, label=f"⇒ {_together(findings, own=own)}", tooltip=page(analysis, findings))
+        names = tuple(told.synapse for told in findings)
+        yield Inlay(offset=offset, label=f"⇒ {_together(findings, own=own)}", synapses=names)
 
 
 def _shown_at(analysis: Analysis, synapse: ir.Synapse) -> Span | None:
@@ -96,10 +99,18 @@ def _of_expectations(analysis: Analysis) -> Iterator[Inlay]:
             told.setdefault(offset, []).append(f"{judgement.text}: {judgement.value or 'not known'}")
     for offset, oks in lines.items():
         sign = "✗" if False in oks else "·" if None in oks else "✓"
-        yield Inlay(offset=offset, label=sign, tooltip="\n\n".join(told[offset]))
+        yield Inlay(offset=offset, label=sign, expected=tuple(told[offset]))
 
 
 # ---------------------------------------------------------------- why
+
+
+def tooltip(analysis: Analysis, inlay: Inlay) -> str:
+    """What the words of an inlay rest on, as Markdown."""
+    derivation = analysis.derivation
+    assert derivation is not None
+    derived = page(analysis, [derivation.findings[name] for name in inlay.synapses])
+    return "\n\n".join([*([derived] if derived else []), *inlay.expected])
 
 
 def page(analysis: Analysis, findings: Iterable[Told]) -> str:

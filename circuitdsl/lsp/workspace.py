@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,8 +15,8 @@ from circuitdsl.shipped import shipped
 from circuitdsl.syntax import ast
 from circuitdsl.syntax.parse import read_source
 
-#: More files of a folder are not searched for a name.
-MOST_FILES = 2000
+#: More folders below one that is open are not searched for a name.
+MOST_FOLDERS = 5000
 
 
 @dataclass(slots=True, eq=False)
@@ -64,15 +65,22 @@ class Workspace:
         """Every text, open or of the folders, that has a word."""
         paths = dict.fromkeys(self.texts)
         for root in self.roots:
-            for count, path in enumerate(sorted(root.rglob("*.circ"))):
-                if count < MOST_FILES and not any(part.startswith(".") for part in path.relative_to(root).parts):
-                    paths.setdefault(path.resolve())
+            paths |= dict.fromkeys(_circuits_below(root))
         for path in paths:
             try:
                 if re.search(rf"\b{re.escape(word)}\b|\bd{re.escape(word)}\b", self.read(path).text):
                     yield self.analysis(path)
             except (OSError, CircuitError):
                 continue
+
+
+def _circuits_below(root: Path) -> Iterator[Path]:
+    """The circuits in a folder and below, without hidden folders and those of packages."""
+    for count, (folder, below, files) in enumerate(os.walk(root)):
+        if count >= MOST_FOLDERS:
+            return
+        below[:] = sorted(name for name in below if not name.startswith(".") and name != "node_modules")
+        yield from (Path(folder, name).resolve() for name in sorted(files) if name.endswith(".circ"))
 
 
 def imports_of(analysis: Analysis) -> set[Path]:
