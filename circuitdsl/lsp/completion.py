@@ -6,13 +6,12 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from circuitdsl.diagnostics import Report, Source, Span
 from circuitdsl.graph import ir
 from circuitdsl.graph.calls import CALLS
-from circuitdsl.graph.files import FileScope, library_imports, load_files
+from circuitdsl.graph.files import FileScope, library_texts, load_files
 from circuitdsl.graph.findings import BUILTIN_NAMES, INSTEAD
 from circuitdsl.graph.functions import CALLED
 from circuitdsl.graph.judging import SCHEDULE_SETTINGS, TASK_SETTINGS, UPDATES
@@ -23,7 +22,6 @@ from circuitdsl.graph.synapses import SETTINGS
 from circuitdsl.graph.written import Kind, Named
 from circuitdsl.lsp.analysis import Analysis
 from circuitdsl.lsp.place import Place, Where, where
-from circuitdsl.shipped import shipped
 from circuitdsl.syntax.errors.salvage import Standing, standing
 from circuitdsl.syntax.grammar import spellings
 from circuitdsl.syntax.words import words
@@ -137,12 +135,7 @@ def completions(analysis: Analysis, offset: int, known: ir.Circuit | None = None
 def _imports(folder: Path | None) -> list[str]:
     """The files with rules or motifs beside the text, and those of the library."""
     beside = sorted(folder.glob("*.circ")) if folder is not None else []
-    return [p.name for p in beside if _defines(p)] + _library()
-
-
-@cache
-def _library() -> list[str]:
-    return [name for name in sorted(library_imports()) if _defines(shipped("circuits") / name)]
+    return [p.name for p in beside if _defines(p)] + [path for path, _ in library_texts()]
 
 
 def _defines(path: Path) -> bool:
