@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
@@ -52,7 +52,7 @@ class CircServer(LanguageServer):
     """`checks`: the look at each open text that is under way; `right`: its circuit as it was last right."""
 
     def __init__(self) -> None:
-        super().__init__("circuitdsl", version("circuitdsl"), lsp.TextDocumentSyncKind.Full)
+        super().__init__("circuitdsl", version("circuitdsl"), lsp.TextDocumentSyncKind.Incremental)
         self.texts = Workspace()
         self.uris: dict[Path, str] = {}
         self.versions: dict[Path, int] = {}
@@ -158,7 +158,7 @@ def _texts(server: CircServer) -> None:
         path = path_of(params.text_document.uri)
         server.versions[path] = params.text_document.version
         importers = server.texts.importers(path)
-        server.texts.put(path, server.workspace.get_text_document(params.text_document.uri).source)
+        server.texts.put(path, _changed(server, server.texts.texts.get(path, ""), params.content_changes))
         for each in (path, *importers):
             server.look(each)
 
@@ -184,6 +184,18 @@ def _texts(server: CircServer) -> None:
                 server.texts.forget(path)
                 for each in importers:
                     server.look(each)
+
+
+def _changed(server: CircServer, text: str, changes: Sequence[lsp.TextDocumentContentChangeEvent]) -> str:
+    """A text after changes, each of what the one before has left."""
+    for change in changes:
+        if isinstance(change, lsp.TextDocumentContentChangePartial):
+            before = Source("", text)
+            start, end = (server.messages.offset(before, p) for p in (change.range.start, change.range.end))
+            text = text[:start] + change.text + text[end:]
+        else:
+            text = change.text
+    return text
 
 
 # ---------------------------------------------------------------- reading
