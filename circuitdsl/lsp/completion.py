@@ -110,7 +110,7 @@ _AS_VALUES = {
     "LOSS": (Place.SCALAR, Place.RECORD), "RATE": (Place.NEURON,),
     "TRAIN": (Place.NEURON, Place.SYNAPSE, Place.SCALAR),
 }  # fmt: skip
-_FURTHER = {construct.partition(" ")[0].upper() for construct in INSTEAD} - {"INPUT"}
+_FURTHER = {construct.upper().removesuffix(" WHEN") for construct in INSTEAD}
 _WITH_RULES = frozenset({Place.NUMBER, Place.NEURON, Place.SYNAPSE, Place.SCALAR, Place.INIT})
 
 
@@ -161,8 +161,10 @@ def _found(analysis: Analysis, here: Standing, at: Where, known: ir.Circuit | No
     if place is Place.NAME:
         return
     values = set() if place is Place.START else {k for k, places in _AS_VALUES.items() if place not in places}
-    keywords = (here.expected & spellings().keys()) - values - _FURTHER
-    yield from (Completion(spellings()[k], "keyword") for k in keywords if spellings()[k].isidentifier())
+    keywords = {spellings()[k] for k in (here.expected & spellings().keys()) - values - _FURTHER}
+    body = (at.body or "").lower()
+    keywords = {k for k in keywords if k.isidentifier() and f"{k} in a {body}" not in INSTEAD}
+    yield from (Completion(k, "keyword") for k in keywords)
     if place is Place.START:
         yield from _settings(analysis, here, at)
         return
