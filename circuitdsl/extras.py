@@ -12,12 +12,14 @@ from contextlib import contextmanager
 EXTRA: Mapping[str, str] = {
     **dict.fromkeys(
         (
-            "networkx", "numpy", "numba", "rich", "xarray", "h5netcdf", "h5py", "safetensors", "sklearn", "mlxtend",
-            "matplotlib", "scipy", "joblib", "cmaes", "threadpoolctl",
+            "networkx", "numpy", "numba", "llvmlite", "rich", "xarray", "h5netcdf", "h5py", "safetensors", "sklearn",
+            "mlxtend", "matplotlib", "scipy", "joblib", "cmaes", "threadpoolctl",
         ),
         "run",
     ),
     **dict.fromkeys(("dask", "distributed", "dask_jobqueue"), "cluster"),
+    **dict.fromkeys(("pygls", "lsprotocol", "pygments"), "editor"),
+    **dict.fromkeys(("pandas", "pyarrow"), "data"),
     "autograd": "dev",
 }  # fmt: skip
 

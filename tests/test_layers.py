@@ -15,9 +15,9 @@ PACKAGE = Path(__file__).resolve().parents[1] / "circuitdsl"
 #: The rooms from the bottom up; those on one floor do not know each other.
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"diagnostics", "extras", "noise", "shipped", "store"}),
-    frozenset({"syntax"}),
+    frozenset({"syntax", "data"}),
     frozenset({"graph"}),
-    frozenset({"reference", "twin", "lower"}),
+    frozenset({"reference", "twin", "lower", "draw", "highlight"}),
     frozenset({"derive"}),
     frozenset({"emit"}),
     frozenset({"runtime"}),
@@ -25,7 +25,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"api"}),
     frozenset({"explore"}),
     frozenset({"report"}),  # draws any dataset; a study says what to draw
-    frozenset({"studies", "codes"}),
+    frozenset({"studies", "codes", "lsp"}),
     frozenset({"cli"}),
     frozenset({"__main__"}),
 )

@@ -26,6 +26,7 @@ from circuitdsl.extras import how_to_get
 COMMANDS = {
     "check": "is the circuit right?",
     "derive": "what does its plasticity amount to?",
+    "draw": "what does it look like?",
     "run": "train it and judge its metric",
     "certify": "measure what its plasticity does to the loss",
     "sweep": "a grid of params times seeds",
@@ -33,12 +34,15 @@ COMMANDS = {
     "emit": "the code that runs",
     "fmt": "one layout for all circuits",
     "explain": "what a code such as C012 means",
-    "list": "the shipped circuits, motifs and rules",
+    "list": "the shipped circuits, motifs and rules, and what they claim",
+    "show": "the text of a shipped circuit",
+    "new": "a circuit to start from",
     "demo": "a circuit that assembles itself",
     "study": "a claim of the papers, put to the test",
+    "lsp": "the language server, for editors",
     "cache": "what is kept on disk from run to run",
 }
-LATER = ("graph", "report", "lsp")
+LATER = ("report",)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,7 +73,9 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def _add_training(parser: ArgumentParser) -> None:
-    parser.add_argument("--data", metavar="NAME|PATH", help="other data: a name, an .npz, .csv or IDX file")
+    parser.add_argument(
+        "--data", metavar="NAME|PATH", help="other data: a name, or a file: .npz, .npy, .csv, .parquet, IDX"
+    )
     parser.add_argument("--scale", choices=("none", "center", "zscore"), help="scaling of the inputs")
     parser.add_argument("--seed", metavar="N", type=whole_number(0), help="the seed (the task's)")
     parser.add_argument("--seeds", metavar="N", type=whole_number(1), default=1, help="run N seeds: each, and the mean")
@@ -91,7 +94,10 @@ def _add_target(parser: ArgumentParser) -> None:
 
 def _add_results(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "--out", metavar="FILE.nc", type=Path, help="write records, weights and provenance to a netCDF file"
+        "--out",
+        metavar="FILE.nc|FILE.csv",
+        type=Path,
+        help="write records, weights and provenance to a netCDF file, or the curves alone to a table",
     )
     parser.add_argument(
         "--resume",
@@ -103,6 +109,14 @@ def _add_results(parser: ArgumentParser) -> None:
         metavar="FILE.safetensors",
         type=Path,
         help="start from these weights if the file exists; if not, write the final weights to it",
+    )
+    parser.add_argument(
+        "--map",
+        dest="weight_names",
+        metavar="THEIRS=OURS",
+        action="append",
+        default=[],
+        help="what the file of --weights calls a synapse, such as fc1.weight=W1; may be given several times",
     )
     parser.add_argument(
         "--trace",
@@ -123,7 +137,7 @@ def command(options: Namespace) -> int:
         fail_usage(f"`--out` and `--weights` are both `{weights}`: results and weights are files of their own")
     with reporting(options.file, json=json):
         if options.out is not None:
-            check_results(options.out)
+            _check_out(options.out, resume=options.resume)
         if weights is not None and not weights.is_file():
             check_writable(weights)
         circuit = load(options.file)
@@ -138,6 +152,7 @@ def command(options: Namespace) -> int:
             params=params_of(options.settings),
             learn=options.learn,
             weights=weights if weights is not None and weights.exists() else None,
+            weight_names=_names_of(options.weight_names, weights),
         )
         target = INTERPRETER if request.epochs == 0 and trace is not None else options.target
         simulation = Simulation(circuit, target=target, dtype=options.dtype or "float32", without=options.no_pass)
@@ -155,6 +170,35 @@ def command(options: Namespace) -> int:
             saved=_saved(options.out) if options.resume else {},
         )
         return session.run(options.seeds, json=json)
+
+
+def _is_table(out: Path) -> bool:
+    return out.suffix.lower() == ".csv"
+
+
+def _check_out(out: Path, *, resume: bool) -> None:
+    """Raises Stop."""
+    if not _is_table(out):
+        check_results(out)
+        return
+    if resume:
+        fail_usage(f"`--resume` goes on from a netCDF file: a table, `{out}`, holds no weights; call it .nc")
+    check_writable(out)
+    if out.exists() and out.read_bytes()[:11] not in (b"", b"seed,epoch,"):
+        fail_usage(f"`{out}` is there and holds something else: it is not replaced; give another name, or remove it")
+
+
+def _names_of(given: Sequence[str], weights: Path | None) -> dict[str, str]:
+    """The names of `--map THEIRS=OURS`. Raises Stop."""
+    if given and (weights is None or not weights.exists()):
+        fail_usage("`--map` names what is in the file of `--weights`, which has to be there")
+    names: dict[str, str] = {}
+    for one in given:
+        theirs, equals, ours = one.rpartition("=")
+        if not equals or not theirs.strip() or not ours.strip():
+            fail_usage(f"`--map {one}`: written as THEIRS=OURS, such as --map fc1.weight=W1")
+        names[theirs.strip()] = ours.strip()
+    return names
 
 
 def _show_warnings(circuit: Circuit, verbose: bool) -> None:
@@ -185,6 +229,7 @@ class Session:
     save_weights: Path | None
     saved: dict[int, xr.Dataset]
     outcomes: list[Outcome] = field(default_factory=list)
+    left_out: tuple[str, ...] = ()
     last_save: float = field(default_factory=time.monotonic)
 
     def run(self, seeds: int, *, json: bool) -> int:
@@ -203,6 +248,9 @@ class Session:
                     if one.run.diverged is not None:
                         show([one.run.diverged])
         self._finish()
+        if self.left_out:
+            listed = ", ".join(self.left_out[:4]) + (", ..." if self.left_out[4:] else "")
+            say(f"not in the table {self.out}: {listed}; a netCDF file, --out FILE.nc, holds them")
         judged = self._judged()
         if json:
             print_json(json_object(self.circuit, self.simulation, self.outcomes, judged))
@@ -258,12 +306,16 @@ class Session:
 
     def _save(self, *more: Outcome) -> None:
         """Writes what there is of all seeds, also of one that still runs and of earlier ones."""
-        from circuitdsl.runtime.results import joined, write
+        from circuitdsl.runtime.results import joined, write, write_csv
 
         if self.out is None:
             return
         runs = {o.settings.seed: self.simulation.dataset_of(o) for o in (*self.outcomes, *more)}
-        write(self.out, joined({**self.saved, **runs}))
+        together = joined({**self.saved, **runs})
+        if _is_table(self.out):
+            self.left_out = write_csv(self.out, together)
+        else:
+            write(self.out, together)
         self.last_save = time.monotonic()
 
     def _finish(self) -> None:

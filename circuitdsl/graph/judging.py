@@ -23,6 +23,10 @@ from circuitdsl.graph.tables import (
 )
 from circuitdsl.syntax import ast
 
+SCHEDULE_SETTINGS = ("dt", "update")
+UPDATES = ("tick", "example")
+TASK_SETTINGS = ("data", "epochs", "batch", "seed", "metric", "scale", "validation")
+
 
 class Judging(Pass):
     """Resolves the items that are no part of the network."""
@@ -42,10 +46,10 @@ class Judging(Pass):
                 if setting.name.name == "dt":
                     self.tables.dt = self.number(setting.value, scope, "dt")
                 elif setting.name.name == "update":
-                    chosen = word(setting.value, ("tick", "example"), "time of update", self.tables)
+                    chosen = word(setting.value, UPDATES, "time of update", self.tables)
                     update = "example" if chosen == "example" else "tick"
                 else:
-                    self._unknown_setting(setting, ("dt", "update"), "a schedule")
+                    self._unknown_setting(setting, SCHEDULE_SETTINGS, "a schedule")
         phases = []
         for phase in item.phases:
             with suppress(Stop):
@@ -114,11 +118,10 @@ class Judging(Pass):
         return found
 
     def _task(self, item: ast.Task, scope: Scope) -> ir.Task:
-        known = ("data", "epochs", "batch", "seed", "metric", "scale")
         settings: dict[str, ast.Assign] = {}
         for setting in item.settings:
-            if setting.name.name not in known:
-                self._unknown_setting(setting, known, "a task")
+            if setting.name.name not in TASK_SETTINGS:
+                self._unknown_setting(setting, TASK_SETTINGS, "a task")
             self._once(setting, settings)
         if "data" not in settings:
             self.fail(
@@ -142,6 +145,7 @@ class Judging(Pass):
             data_arguments=arguments,
             epochs=number("epochs"), batch=number("batch"), seed=number("seed"), metric=metric,
             scale=scale,  # type: ignore[arg-type]
+            validation=number("validation"),
         )  # fmt: skip
 
     def _data(self, expr: ast.Expr, scope: Scope) -> tuple[str, tuple[tuple[str, float], ...]]:

@@ -40,6 +40,11 @@ class Plan:
     records: tuple[Record, ...]
     probe_of: Mapping[str, int]  # text of a recorded expression -> its probe
 
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """The populations whose rates are recorded: evaluations leave them, so that no other program has to."""
+        return tuple(record.what for record in self.records if isinstance(record.what, str))
+
 
 def plan(circuit: Circuit, metric: Expr | None) -> Plan:
     """What a run of this circuit reads, with this metric."""
@@ -110,6 +115,7 @@ class Reader:
                 self.numbers,
                 seed=self.seed,
                 epoch=self.epoch,
+                watch=self.plan.watched,
             )
         return self._evaluation
 
@@ -128,6 +134,8 @@ class Reader:
                 return np.array(self.evaluation().probes[self.plan.probe_of[record.text]])
 
     def _rates(self, population: str) -> Array:
+        if self._evaluation is not None:
+            return self._evaluation.watched[population][:SHOWN_EXAMPLES].copy()
         shown = self.engine.evaluate(
             self.state,
             self.dataset.arrays,
