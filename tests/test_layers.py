@@ -145,7 +145,6 @@ def test_one_room_knows_where_things_are_kept() -> None:
         "circuitdsl.runtime.stability",
         "circuitdsl.cli.cache",
         "circuitdsl.cli.main",
-        "circuitdsl.cli.version",
         "circuitdsl.store.entries",
     }
 
