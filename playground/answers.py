@@ -9,7 +9,6 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from circuitdsl.api import loads
 from circuitdsl.derive.tell.brief import attracted, brief
 from circuitdsl.derive.tell.derivation import Derivation, derive
 from circuitdsl.derive.tell.expects import judge
@@ -22,10 +21,7 @@ from circuitdsl.graph import ir
 from circuitdsl.graph.numbers import numbers_of
 from circuitdsl.graph.resolve import load_source
 from circuitdsl.runtime.errors import UsageError
-from circuitdsl.runtime.javascript import run_module
-from circuitdsl.runtime.records import plan
 from circuitdsl.runtime.request import Request, Settings, settle
-from circuitdsl.twin.gradient import twin
 
 #: What the text is called in messages.
 NAME = "circuit.circ"
@@ -138,14 +134,20 @@ def settings_of(circuit: ir.Circuit, epochs: int | None, seed: int | None) -> Se
 def programs(given: str) -> str:
     """The module that trains the circuit of a `text` for some `epochs` from a `seed`, and that of its gradient twin, if
     it has a loss; with the task's settings where these are None. Or what is in the way."""
+    from circuitdsl.api import loads  # here, so that the first verdict does not wait for it
+    from circuitdsl.runtime.javascript import run_module
+    from circuitdsl.runtime.records import plan
+    from circuitdsl.twin.gradient import twin
+
     asked = json.loads(given)
     try:
         graph, numbers = loads(asked["text"], NAME).with_params({})
         settings = settings_of(graph, asked["epochs"], asked["seed"])
         metric = settings.task.metric if settings.task is not None else None
-        made = {"circuit": run_module(graph, numbers, plan(graph, metric).probes[:1], settings=settings)}
+        probes = plan(graph, metric).probes[: 0 if metric is None else 1]
+        made = {"circuit": run_module(graph, numbers, probes, settings=settings)}
         if graph.loss is not None:
-            made["twin"] = run_module(twin(graph), numbers, plan(graph, metric).probes[:1], settings=settings)
+            made["twin"] = run_module(twin(graph), numbers, probes, settings=settings)
     except (CircuitError, UsageError, ValueError) as error:
         return json.dumps({"problem": str(error)})
     told = {"metric": None if metric is None else metric.span.text, "settings": settings.attributes()}
