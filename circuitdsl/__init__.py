@@ -15,13 +15,26 @@ if TYPE_CHECKING:
     from circuitdsl.diagnostics import CircuitError, Diagnostic
     from circuitdsl.explore.evolve import evolve
     from circuitdsl.explore.sweep import sweep
+    from circuitdsl.runtime.scheduler import Scheduler
 
-__all__ = ["Circuit", "CircuitError", "Diagnostic", "Simulation", "UsageError", "evolve", "load", "loads", "sweep"]
+__all__ = [
+    "Circuit",
+    "CircuitError",
+    "Diagnostic",
+    "Scheduler",
+    "Simulation",
+    "UsageError",
+    "evolve",
+    "load",
+    "loads",
+    "sweep",
+]
 
 #: Where a name is, if it is not in the API module.
 _HOMES = {
     "CircuitError": "circuitdsl.diagnostics",
     "Diagnostic": "circuitdsl.diagnostics",
+    "Scheduler": "circuitdsl.runtime.scheduler",
     "evolve": "circuitdsl.explore.evolve",
     "sweep": "circuitdsl.explore.sweep",
 }
