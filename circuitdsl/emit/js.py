@@ -47,6 +47,7 @@ from circuitdsl.lower.loop_ir import (
     statements,
     walk,
 )
+from circuitdsl.lower.teams import in_turn
 from circuitdsl.lower.trim import phase_uses
 from circuitdsl.noise import SCALE_NORMAL, SCALE_UNIFORM24, SCALE_UNIFORM53
 
@@ -70,7 +71,7 @@ def print_program(program: Program, dtype: DType, *, comments: bool = True) -> s
     """A constant of a module. Without comments it is the same for circuits that differ in layout only."""
     helpers = _helpers(program, dtype)
     taken = {*RESERVED, *_bound(helpers), program.name}
-    program = apart(program, taken)
+    program = in_turn(apart(program, taken))
     printer = _Printer(program, dtype, comments, taken | names_of(program))
     scope = _Scope()
     printer.control(program.body, scope, 1)
