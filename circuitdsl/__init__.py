@@ -48,5 +48,12 @@ def __getattr__(name: str) -> object:
     return getattr(import_module(_HOMES.get(name, "circuitdsl.api")), name)
 
 
+def load_ipython_extension(shell: object) -> None:
+    """`%load_ext circuitdsl`, in IPython and Jupyter: `%%circ` cells, and runs that show their curves."""
+    from circuitdsl.notebook.magic import load as load_magic
+
+    load_magic(shell)
+
+
 def __dir__() -> list[str]:
     return sorted(__all__)
