@@ -33,6 +33,7 @@ from circuitdsl.graph.functions import quiet
 from circuitdsl.graph.initial import initial_state
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.graph.machine import Numbers
+from circuitdsl.graph.projections import dense
 from circuitdsl.runtime.backends import DEFAULT, is_interpreted
 from circuitdsl.runtime.doubts import doubts_of
 from circuitdsl.runtime.errors import UsageError
@@ -243,7 +244,9 @@ def _watched(watch: Watch, seed: int, *, progress: Progress | None) -> Watched:
     sample = watch.plan.sample(seed)
     before: dict[str, Array] = {}
     try:
-        start = initial_state(watch.plan.still.circuit, course.numbers, seed, dtype=course.dtype, folder=course.folder)
+        still = watch.plan.still.circuit
+        start = initial_state(still, course.numbers, seed, dtype=course.dtype, folder=course.folder)
+        start = dense(still, start)
         for update, state in course.states(watch.plan.engine(), seed, watch.at):
             since = Since(update - done, before) if update > done else None
             _look(watch, found, state, start.weights, sample, seed, update, since)

@@ -38,6 +38,7 @@ from circuitdsl.lower.loop_ir import (
     Phase,
     Program,
     Repeat,
+    Row,
     Statement,
     Store,
     Sum,
@@ -281,7 +282,7 @@ class _Printer:
                 sign = "+=" if statement.add else "="
                 line = f"{target} {sign} {self._text(statement.value, scope)};"
             case Loop():
-                line = _loop(statement.var, statement.extent)
+                line = self._rounds(statement, scope)
             case Sum():
                 self._statement(statement.in_turn(), scope)
                 return
@@ -298,6 +299,14 @@ class _Printer:
         inner = _Scope(scope, scope.depth + 1, defined=defined)
         self._block(statement.body, inner)
         scope.lines += [indent + line, *inner.lines, indent + "}"]
+
+    def _rounds(self, loop: Loop, scope: _Scope) -> str:
+        match loop.extent:
+            case Row() as row:
+                first, stop = (self._text(bound, scope) for bound in row.bounds)
+                return f"for (let {loop.var} = {first}; {loop.var} < {stop}; {loop.var}++) {{"
+            case _:
+                return _loop(loop.var, loop.extent)
 
     def _definition(self, statement: Define) -> str:
         return "let" if statement.name in self.assigned else "const"
@@ -387,7 +396,7 @@ class _Expressions:
 
     def _number(self, const: Const) -> tuple[str, int]:
         match const.dtype:
-            case Dtype.INT:
+            case Dtype.INT | Dtype.SHORT:
                 return str(int(const.value)), _ATOM
             case Dtype.BOOL:
                 return str(bool(const.value)).lower(), _ATOM
