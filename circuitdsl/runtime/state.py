@@ -139,12 +139,15 @@ def write_atomically(path: Path, content: bytes) -> None:
     import os
     import tempfile
 
+    from circuitdsl.store.temporary import clear_litter, temporary_prefix
+
     if path.exists() and not path.is_file():  # a device or a pipe, which is not to be replaced by a file
         path.write_bytes(content)
         return
     path = path.resolve()  # where a link leads: the link stays
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    clear_litter(path.parent, path.name)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=temporary_prefix(path.name))
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
