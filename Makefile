@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 CIRCUITS ?= 500
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test agreement motifs mutants studies verdicts vsix playground clean
+.PHONY: demo test agreement motifs mutants studies verdicts fuzz trust vsix playground clean
 
 demo: $(VENV)/installed ## a circuit that assembles itself, on handwritten digits
 	$(BIN)/circuitdsl demo --out demo
@@ -15,7 +15,7 @@ test: $(VENV)/installed-dev ## style, types and tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 -rs
 
 agreement: $(VENV)/installed-dev ## generated circuits: emitted code against the reference, with all passes, without each, compiled, by node (an hour)
 	NUMBA_DISABLE_JIT=1 $(BIN)/python tests/agreement.py numbers 0 $(CIRCUITS)

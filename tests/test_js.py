@@ -139,7 +139,8 @@ def test_the_state_starts_alike(dtype: str) -> None:
     numbers = numbers_of(circuit, {})
     expected = initial_state(circuit, numbers, 7, dtype=dtype)
     found = ask("start", source=run_module(circuit, numbers, dtype=dtype), seed=7)
-    masks = {name: None if m is None else m.astype(int).ravel().tolist() for name, m in expected.masks.items()}
+    drawn = {name: expected.mask(name) for name in expected.projections}
+    masks = {name: None if m is None else m.astype(int).ravel().tolist() for name, m in drawn.items()}
     assert found["masks"] == masks
     states = {".".join(key): array for key, array in expected.synapse_states.items()}
     parts = {
@@ -161,6 +162,12 @@ def test_what_a_page_cannot_draw_is_refused_with_a_reason(init: str, reason: str
     ).ir
     with pytest.raises(HostError, match=f"`W` starts from .*{reason}"):
         ask("start", source=run_module(circuit, {}), seed=0)
+
+
+def test_more_than_a_page_holds_is_refused() -> None:
+    text = "circuit c { input x: 20000 neuron h: 10000 { dendrite a rate = a } synapse W: x -> h }"
+    with pytest.raises(ValueError, match="`W` joins 10000 to 20000 units: too many for a page"):
+        run_module(loads(text).ir, {})
 
 
 @needs_node
@@ -248,5 +255,5 @@ def test_layout_and_sizes_do_not_change_the_code() -> None:
 
 def test_the_row_of_an_element_is_computed_outside_the_loop_over_it() -> None:
     online = print_program(passed(lower_all(library(KP))[0]), "float32")
-    assert "const at_W1 = j * n_x;" in online
+    assert "const at_W1 = (j * n_x) | 0;" in online
     assert "total += W1[at_W1 + i] * data_x[at_data_x + i];" in online

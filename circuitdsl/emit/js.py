@@ -38,6 +38,7 @@ from circuitdsl.lower.loop_ir import (
     Phase,
     Program,
     Repeat,
+    Row,
     Statement,
     Store,
     Sum,
@@ -47,6 +48,7 @@ from circuitdsl.lower.loop_ir import (
     statements,
     walk,
 )
+from circuitdsl.lower.teams import in_turn
 from circuitdsl.lower.trim import phase_uses
 from circuitdsl.noise import SCALE_NORMAL, SCALE_UNIFORM24, SCALE_UNIFORM53
 
@@ -70,7 +72,7 @@ def print_program(program: Program, dtype: DType, *, comments: bool = True) -> s
     """A constant of a module. Without comments it is the same for circuits that differ in layout only."""
     helpers = _helpers(program, dtype)
     taken = {*RESERVED, *_bound(helpers), program.name}
-    program = apart(program, taken)
+    program = in_turn(apart(program, taken))
     printer = _Printer(program, dtype, comments, taken | names_of(program))
     scope = _Scope()
     printer.control(program.body, scope, 1)
@@ -202,7 +204,8 @@ class _Scope:
 @dataclass(slots=True)
 class _Printer:
     """The functions of a program's phases, as they are written. The place of a row in a buffer is computed where its
-    last index becomes known, and not again for each element: engines for JavaScript do not move it out of a loop.
+    last index becomes known, and not again for each element: engines for JavaScript do not move it out of a loop. Each
+    is made a whole number of 32 bits, without which they reckon with doubles: training would take twice as long.
     `assigned` and `local` are of the present function: its numbers that change, and the names that mean something."""
 
     program: Program
@@ -279,7 +282,7 @@ class _Printer:
                 sign = "+=" if statement.add else "="
                 line = f"{target} {sign} {self._text(statement.value, scope)};"
             case Loop():
-                line = _loop(statement.var, statement.extent)
+                line = self._rounds(statement, scope)
             case Sum():
                 self._statement(statement.in_turn(), scope)
                 return
@@ -296,6 +299,14 @@ class _Printer:
         inner = _Scope(scope, scope.depth + 1, defined=defined)
         self._block(statement.body, inner)
         scope.lines += [indent + line, *inner.lines, indent + "}"]
+
+    def _rounds(self, loop: Loop, scope: _Scope) -> str:
+        match loop.extent:
+            case Row() as row:
+                first, stop = (self._text(bound, scope) for bound in row.bounds)
+                return f"for (let {loop.var} = {first}; {loop.var} < {stop}; {loop.var}++) {{"
+            case _:
+                return _loop(loop.var, loop.extent)
 
     def _definition(self, statement: Define) -> str:
         return "let" if statement.name in self.assigned else "const"
@@ -335,7 +346,7 @@ class _Printer:
         name = fresh(f"at_{buffer}", self.local)
         self.local.add(name)
         home.places[text] = name
-        home.lines.append(f"{'  ' * home.depth}const {name} = {text};")
+        home.lines.append(f"{'  ' * home.depth}const {name} = ({text}) | 0;")
 
 
 def _loop(var: str, extent: str, backward: bool = False) -> str:
@@ -385,7 +396,7 @@ class _Expressions:
 
     def _number(self, const: Const) -> tuple[str, int]:
         match const.dtype:
-            case Dtype.INT:
+            case Dtype.INT | Dtype.SHORT:
                 return str(int(const.value)), _ATOM
             case Dtype.BOOL:
                 return str(bool(const.value)).lower(), _ATOM

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from circuitdsl.graph.initial import fans_of
+from circuitdsl.graph.blocks import rows_of
 from circuitdsl.graph.ir import Kind, Sign, Synapse
 from circuitdsl.graph.numbers import evaluate
+from circuitdsl.graph.projections import Dense, Projection, fans_of
 from circuitdsl.reference import Reference
 
 if TYPE_CHECKING:
-    from circuitdsl.graph.initial import Mask
     from circuitdsl.graph.machine import Indices, Numbers, State
     from circuitdsl.runtime.simulate import Loop, Run
 
@@ -59,21 +59,28 @@ def silent(loop: Loop, run: Run) -> dict[str, float]:
 
 def at_bounds(synapse: Synapse, state: State, numbers: Numbers) -> float:
     """The fraction of weights at a bound, or at the 0 of their sign, of those that are there; 0 if there are none."""
-    mask = state.masks[synapse.name]
-    weights = state.weights[synapse.name]
-    present = weights.ravel() if mask is None else weights[mask]
-    low, high = _limits(synapse, mask, numbers)
-    found = (present <= low + max(NEAR, ROUNDING * abs(low))) if low is not None else present != present
-    if high is not None:
-        found = found | (present >= high - max(NEAR, ROUNDING * abs(high)))
-    return float(found.mean()) if present.size else 0.0
+    import numpy as np
+
+    projection, weights = state.projections[synapse.name], state.weights[synapse.name]
+    mask = projection.mask if isinstance(projection, Dense) else None
+    low, high = _limits(synapse, projection, numbers)
+    found = present = 0
+    for rows in rows_of(weights.shape):
+        some = weights[rows] if mask is None else weights[rows][mask[rows]]
+        at = np.zeros(some.shape, np.bool_)
+        if low is not None:
+            at |= some <= low + max(NEAR, ROUNDING * abs(low))
+        if high is not None:
+            at |= some >= high - max(NEAR, ROUNDING * abs(high))
+        found, present = found + int(at.sum()), present + some.size
+    return found / present if present else 0.0
 
 
-def _limits(synapse: Synapse, mask: Mask | None, numbers: Numbers) -> tuple[float | None, float | None]:
+def _limits(synapse: Synapse, projection: Projection, numbers: Numbers) -> tuple[float | None, float | None]:
     """What sign and bounds keep the weights between; None: nothing does."""
     low = 0.0 if synapse.sign is Sign.EXCITATORY else None
     high = 0.0 if synapse.sign is Sign.INHIBITORY else None
     if synapse.bounds is not None:
-        least, most = (evaluate(bound, numbers, fans_of(synapse, mask)) for bound in synapse.bounds)
+        least, most = (evaluate(bound, numbers, fans_of(synapse, projection)) for bound in synapse.bounds)
         low, high = least if low is None else max(low, least), most if high is None else min(high, most)
     return low, high

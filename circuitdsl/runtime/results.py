@@ -9,14 +9,16 @@ matters (source text, parameters, seed, versions) stands in the attributes.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from circuitdsl.graph.blocks import rows_of
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.runtime.records import Series, weight_dimensions
 from circuitdsl.runtime.simulate import Run
-from circuitdsl.runtime.state import restore, state_arrays, write_atomically
+from circuitdsl.runtime.state import clear_absent, state_arrays, write_atomically
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +31,9 @@ TAKEN = frozenset(
 )
 #: HDF5 takes attributes of at most 64 kB; a longer text becomes a variable.
 LONGEST_ATTRIBUTE = 60_000
+
+#: Numbers that are compressed together.
+CHUNK = 1 << 17
 
 
 def provenance(circuit: Circuit, settings: Mapping[str, Any], numbers: Mapping[str, float]) -> dict[str, Any]:
@@ -48,16 +53,19 @@ def provenance(circuit: Circuit, settings: Mapping[str, Any], numbers: Mapping[s
 
 
 def to_dataset(run: Run, attributes: Mapping[str, Any]) -> xr.Dataset:
-    """The run as an xarray.Dataset."""
+    """The run as an xarray.Dataset. Weights and states are the run's own arrays, no copies: they change where it
+    goes on."""
     import numpy as np
     import xarray as xr
 
+    names = _written(run.circuit, str(attributes.get("task", "")))
     variables: dict[str, Any] = {
-        "metric": ("epoch", np.array(run.metric), _about("the task's metric on the test set")),
-        "loss": ("epoch", np.array(run.loss), _about("the loss on the test set")),
+        "metric": ("epoch", np.array(run.metric), _about(names["metric"], "the task's metric on the test set")),
+        "loss": ("epoch", np.array(run.loss), _about(names["loss"], "the loss on the test set")),
     }
     for name, values in zip(("metric", "loss"), zip(*run.validation, strict=True), strict=False):
-        variables[f"validation_{name}"] = ("epoch", np.array(values), _about(f"the {name} on the validation set"))
+        about = _about(f"{names[name]}, validation", f"the {name} on the validation set")
+        variables[f"validation_{name}"] = ("epoch", np.array(values), about)
     coordinates: dict[str, Any] = {"epoch": np.arange(len(run.metric))}
     for series, axis in zip(run.series, time_axes(run.series), strict=True):
         coordinates[axis] = ("epoch" if axis == "epoch" else axis, np.array(series.at, dtype=np.int64))
@@ -66,12 +74,14 @@ def to_dataset(run: Run, attributes: Mapping[str, Any]) -> xr.Dataset:
         variables[variable_name(series)] = (
             (axis, *series.dims),
             _stacked(series, len(coordinates["epoch"])),
-            _about("recorded " + ("each epoch" if series.every is None else f"every {series.every} updates")),
+            _about(
+                series.name, f"recorded {'each epoch' if series.every is None else f'every {series.every} updates'}"
+            ),
         )
     variables |= _final(run)
     for name in ("epochs_done", "updates_done"):
-        variables[name] = ((), getattr(run, name), _about("how far the run got"))
-    variables["diverged"] = ((), int(run.diverged is not None), _about("whether it diverged after that"))
+        variables[name] = ((), getattr(run, name), _about(name.replace("_", " "), "how far the run got"))
+    variables["diverged"] = ((), int(run.diverged is not None), _about("diverged", "whether it diverged after that"))
     done = {
         "seconds": run.seconds,
         "examples": run.examples,
@@ -82,8 +92,17 @@ def to_dataset(run: Run, attributes: Mapping[str, Any]) -> xr.Dataset:
     return keep_long_text_aside(dataset)
 
 
-def _about(text: str) -> dict[str, str]:
-    return {"long_name": text, "units": "1"}
+def _about(name: str, text: str) -> dict[str, str]:
+    """The name, which plots write at their axes, and what it is."""
+    return {"long_name": name, "description": text}
+
+
+def _written(circuit: Circuit, task: str) -> dict[str, str]:
+    """Metric and loss as the circuit writes them: `accuracy(out, y)`."""
+    metric = circuit.tasks[task].metric if task in circuit.tasks else None
+    loss = None if circuit.loss is None else circuit.loss.expr
+    shown = {"metric": metric, "loss": loss}
+    return {name: name if expr is None else " ".join(expr.span.text.split()) for name, expr in shown.items()}
 
 
 def time_axes(series: Sequence[Series]) -> list[str]:
@@ -121,7 +140,7 @@ def _final(run: Run) -> dict[str, Any]:
             population = circuit.values[name].population
             dims = () if population is None else (f"unit_{population}",)
             array = array if dims else array.reshape(())
-        found[name + FINAL] = (dims, array.copy(), _about("at the end of the run"))
+        found[name + FINAL] = (dims, array, _about(f"{name} at the end", "at the end of the run"))
     return found
 
 
@@ -186,8 +205,15 @@ def write(path: Path, dataset: xr.Dataset) -> None:
 
 
 def _compressed(dataset: xr.Dataset) -> dict[Any, dict[str, Any]]:
-    large = (name for name, variable in dataset.data_vars.items() if variable.size > 100_000)
-    return {name: {"zlib": True, "complevel": 1, "shuffle": True} for name in large}
+    large = ((name, v) for name, v in dataset.data_vars.items() if v.size > 100_000)
+    how = {"zlib": True, "complevel": 1, "shuffle": True}
+    return {name: {**how, **({"chunksizes": _chunk(v.shape)} if v.ndim <= 2 else {})} for name, v in large}
+
+
+def _chunk(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Whole rows, as far as they are no longer than a chunk: weights are read some rows at a time."""
+    columns = min(math.prod(shape[1:]), CHUNK)
+    return (min(shape[0], max(1, CHUNK // columns)), *((columns,) if len(shape) == 2 else ()))
 
 
 #: Endings of files that are something else: what is written would not be what its name says.
@@ -231,24 +257,36 @@ def write_csv(path: Path, together: xr.Dataset) -> tuple[str, ...]:
 
 
 def read(path: Path) -> xr.Dataset:
-    """A written file, all of it in memory. Raises OSError if it cannot be read, ValueError if it is none, or not what
-    was written."""
+    """A written file, all of it in memory. Raises as `opened`."""
+    with opened(path) as dataset:
+        return dataset.load()
+
+
+def opened(path: Path) -> xr.Dataset:
+    """A written file, found to be whole. Of one seed, the arrays stay in the file until they are asked for. Raises
+    OSError if it cannot be read, ValueError if it is none, or not what was written."""
     import h5py
     import xarray as xr
 
     with path.open("rb"):
         pass  # what the system says of a file that is not there is plainer
+    found = None
     try:
         with h5py.File(path) as file:  # where h5netcdf stumbles over this, it leaves a file that cannot be closed
             file.attrs.get("_nc3_strict")
-        with xr.open_dataset(path, engine="h5netcdf") as dataset:
-            found = dataset.load()
+        found = xr.open_dataset(path, engine="h5netcdf", cache=False)
         digest = found.attrs.pop("digest", None)
         whole = digest is None or digest == _digest(found)
+        if "seed" in found.dims and whole:
+            with found:
+                found = found.load()
     except Exception as problem:  # of a damaged file HDF5 and its readers raise whatever they stumble over
+        if found is not None:
+            found.close()
         said = str(problem).splitlines() or [type(problem).__name__]
         raise ValueError(f"it is no netCDF file, or damaged: {said[0][:200]}") from None
     if not whole:
+        found.close()
         raise ValueError("it is damaged, or was changed: its content is not what was written")
     return found
 
@@ -260,10 +298,11 @@ def _digest(dataset: xr.Dataset) -> str:
     found = sha256()
     for name in sorted(map(str, dataset.variables)):
         variable = dataset.variables[name]
-        values = variable.values
         about = sorted((k, str(v)) for k, v in variable.attrs.items())
-        found.update(repr((name, variable.dims, values.shape, about)).encode())
-        found.update(values.tobytes() if values.dtype.kind in "biuf" else repr(values.tolist()).encode())
+        found.update(repr((name, variable.dims, variable.shape, about)).encode())
+        for rows in rows_of(variable.shape) if variable.ndim else ((),):
+            values = variable[rows].values
+            found.update(values.tobytes() if values.dtype.kind in "biuf" else repr(values.tolist()).encode())
     found.update(repr(sorted((k, str(v)) for k, v in dataset.attrs.items())).encode())
     return found.hexdigest()[:32]
 
@@ -289,28 +328,39 @@ def continue_from(run: Run, saved: xr.Dataset, updates_per_epoch: int) -> None:
         variable = _numbers(saved, variable_name(series), (axis, *series.dims))
         series.at = [int(n) for n in at[at <= last]]
         series.values = [value.copy() for value in variable[: len(series.at)]]
-    restore(run.state, {name: _final_of(saved, name, array) for name, array in state_arrays(run.state).items()})
+    for name, array in state_arrays(run.state).items():
+        _take_final(saved, name, array)
+    clear_absent(run.state)
 
 
-def _final_of(saved: xr.Dataset, name: str, like: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """What a run ended with, in place of an array: of its shape, or one number for the state of a modulator."""
+def _take_final(saved: xr.Dataset, name: str, array: np.ndarray[Any, Any]) -> None:
+    """Puts what a run ended with in place of an array, some rows at a time: of its shape, or one number for the state
+    of a modulator."""
     import numpy as np
 
-    found = _numbers(saved, name + FINAL)
-    if found.shape != like.shape and not (like.size == 1 and found.shape == ()):
-        raise ValueError(f"its `{name}{FINAL}` is {found.shape}, where {like.shape} is needed")
-    if not np.isfinite(found).all():
-        raise ValueError(f"its `{name}{FINAL}` is not finite")
-    return found
+    found = _variable(saved, name + FINAL)
+    if found.shape != array.shape and not (array.size == 1 and found.shape == ()):
+        raise ValueError(f"its `{name}{FINAL}` is {found.shape}, where {array.shape} is needed")
+    for rows in rows_of(array.shape) if found.ndim else (...,):
+        values = found[rows].values
+        if not np.isfinite(values).all():
+            raise ValueError(f"its `{name}{FINAL}` is not finite")
+        array[rows] = values
+
+
+def _variable(saved: xr.Dataset, name: str) -> xr.DataArray:
+    """Numbers that may still be in the file. Raises ValueError if they are not there or anything else."""
+    if name not in saved:
+        raise ValueError(f"it has no `{name}`")
+    if saved[name].dtype.kind not in "biuf":
+        raise ValueError(f"its `{name}` holds no numbers")
+    return saved[name]
 
 
 def _numbers(saved: xr.Dataset, name: str, dims: tuple[str, ...] | None = None) -> np.ndarray[Any, Any]:
-    """A variable's numbers, its axes in this order. Raises ValueError if it is not there or anything else."""
-    if name not in saved:
-        raise ValueError(f"it has no `{name}`")
-    values: np.ndarray[Any, Any] = (saved[name] if dims is None else saved[name].transpose(*dims)).values
-    if values.dtype.kind not in "biuf":
-        raise ValueError(f"its `{name}` holds no numbers")
+    """A variable's numbers, its axes in this order. Raises as `_variable`."""
+    found = _variable(saved, name)
+    values: np.ndarray[Any, Any] = (found if dims is None else found.transpose(*dims)).values
     return values
 
 
