@@ -62,8 +62,8 @@ FILES: dict[str, Callable[[], bytes]] = {
     "d.npz": npz,
     "plain.npz": lambda: npz(compressed=False),
     "d.npy": lambda: npy(np.c_[X, Y]),
-    "d-idx2-ubyte": lambda: idx(X),
-    "d-idx2-ubyte.gz": lambda: gzip.compress(idx(X)),
+    "d-images-idx2-ubyte": lambda: idx(X),
+    "d-images-idx2-ubyte.gz": lambda: gzip.compress(idx(X)),
     "d.csv": lambda: TABLE,
     "d.txt": lambda: TABLE.replace(b",", b" "),
     "d.csv.gz": lambda: gzip.compress(TABLE),
@@ -73,6 +73,13 @@ FILES: dict[str, Callable[[], bytes]] = {
 
 def read(path: Path) -> Raw:
     return from_file(path, WANTED)
+
+
+def write(path: Path, content: bytes) -> None:
+    """The file, and beside an IDX file its labels."""
+    path.write_bytes(content)
+    if "images" in path.name:
+        path.with_name(path.name.replace("images", "labels")).write_bytes(idx(Y))
 
 
 def spoilt(content: bytes, rng: random.Random) -> bytes:
@@ -124,15 +131,16 @@ def spoil(path: Path, content: bytes, times: int, seed: int = 0) -> int:
 @pytest.mark.parametrize("name", FILES)
 def test_spoilt_files_are_refused_and_nothing_else(name: str, tmp_path: Path) -> None:
     content = FILES[name]()
-    (tmp_path / name).write_bytes(content)
-    raw = read(tmp_path / name)
-    assert raw.x is not None
-    assert len(raw.x) == 20
+    write(tmp_path / name, content)
+    whole = load_data(str(tmp_path / name), [], CIRCUIT)
+    assert {key: array.shape for key, array in whole.arrays.items()} == {"x": (20, 4), "y": (20, 3)}
     refused = spoil(tmp_path / name, content, TIMES)
     assert 0 < refused <= TIMES
 
 
-@pytest.mark.parametrize("name", ["d.npz", "plain.npz", "d.npy", "d-idx2-ubyte", "d-idx2-ubyte.gz", "d.csv.gz"])
+@pytest.mark.parametrize(
+    "name", ["d.npz", "plain.npz", "d.npy", "d-images-idx2-ubyte", "d-images-idx2-ubyte.gz", "d.csv.gz"]
+)
 def test_cut_files_are_refused(name: str, tmp_path: Path) -> None:
     content = FILES[name]()
     for length in {0, 1, 2, 3, 7, len(content) // 2, len(content) - 1}:
@@ -350,4 +358,5 @@ if __name__ == "__main__":  # many more: prints what was refused of what
     with tempfile.TemporaryDirectory() as folder:
         for name, make in FILES.items():
             times = int(sys.argv[1])
+            write(Path(folder) / name, make())
             print(name, spoil(Path(folder) / name, make(), times, seed=1), "of", times, flush=True)
