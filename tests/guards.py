@@ -104,6 +104,8 @@ circuit c {
   neuron out: 3 { dendrite d   rate = softmax(d) }
   neuron err: 3 { rate = y - out }
   synapse V: L.a -> out.d { init = file("V.npy")   state m = 0   dm = 0.1 * (err * pre - m)   dw = eta * m }
+  synapse S: x -> out.d { init = file("S.npy")   dw = eta * err * pre }
+  synapse C: bias -> out.d { init = file("C.npy")   dw = eta * err }
   loss = cross_entropy(out, y)
 }"""
 INLINE = (
@@ -116,25 +118,39 @@ INLINE = (
     )
     .replace("L.a", "La")
 )
-NAMES = {"x": "seen", "y": "told", "La": "zeta", "out": "answer", "err": "B2", "LW": "Z", "LB": "A", "V": "M"}
+NAMES = {
+    "x": "seen",
+    "y": "told",
+    "La": "zeta",
+    "out": "answer",
+    "err": "B2",
+    "LW": "Z",
+    "LB": "A",
+    "V": "N",
+    "S": "O",
+    "C": "M",
+}
+
+
+SHAPES = {"LW": (5, 4), "LB": (5, 3), "V": (3, 5), "S": (3, 4), "C": (3, 1)}
 
 
 def renamed(text: str) -> str:
-    return re.sub(r'(?<!")\b(x|y|La|out|err|LW|LB|V)\b(?!\.npy)', lambda found: NAMES[found[1]], text)
+    return re.sub(r'(?<!")\b(x|y|La|out|err|LW|LB|V|S|C)\b(?!\.npy)', lambda found: NAMES[found[1]], text)
 
 
 def written_otherwise(seed: int) -> float:
     """The largest relative difference of what is learnt from the same weights: by the motif, written out, renamed."""
     with tempfile.TemporaryDirectory() as name:
         folder, rng = Path(name), np.random.default_rng(seed)
-        for file, shape in {"LW": (5, 4), "LB": (5, 3), "V": (3, 5)}.items():
+        for file, shape in SHAPES.items():
             np.save(folder / f"{file}.npy", rng.normal(size=shape))
         inputs, labels = rng.normal(size=(8, 4)), np.eye(3)[rng.integers(0, 3, 8)]
         motif = _trained(MOTIF, folder, {"x": inputs, "y": labels})
         inline = _trained(INLINE, folder, {"x": inputs, "y": labels})
         other = _trained(renamed(INLINE), folder, {"seen": inputs, "told": labels})
-    pairs = [(motif[m], inline[i]) for m, i in (("L.W", "LW"), ("L.B", "LB"), ("V", "V"))]
-    pairs += [(other[NAMES[i]], inline[i]) for i in ("LW", "LB", "V")]
+    pairs = [(motif[m], inline[i]) for m, i in (("L.W", "LW"), ("L.B", "LB"), ("V", "V"), ("S", "S"), ("C", "C"))]
+    pairs += [(other[NAMES[i]], inline[i]) for i in SHAPES]
     return max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in pairs)
 
 
@@ -152,8 +168,10 @@ def _trained(text: str, folder: Path, data: dict[str, np.ndarray]) -> dict[str, 
     bench.state = initial_state(circuit, numbers, 0, dtype="float32", folder=folder)
     bench.data = {**data, "bias": np.ones((8, 1))}
     bench.examples = 8
+    start = {name: array.copy() for name, array in bench.state.weights.items()}
     for epoch in range(5):
         bench.train(batch=2, epoch=epoch)
+    assert all((bench.state.weights[name] != array).any() for name, array in start.items()), "nothing was learnt"
     return bench.state.weights
 
 

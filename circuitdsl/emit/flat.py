@@ -6,7 +6,7 @@ signature for all circuits. Masks are bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -33,16 +33,34 @@ from circuitdsl.lower.loop_ir import (
 
 _ZERO = Const(0, Dtype.INT)
 
+Index = tuple[Expr, ...]
+#: (buffer, indices) -> where that element stands instead.
+Place = Callable[[str, Index], tuple[str, Index]]
+
 
 def flat(program: Program) -> Program:
     """The program with one index for every place of a buffer."""
     shapes = {b.name: b.shape for b in program.buffers}
-    return replace(program, body=_Flat(shapes).controls(program.body))
+    return replace(
+        program, body=addressed(program.body, lambda name, index: (name, (_row_major(shapes[name], index),)))
+    )
+
+
+def addressed(body: tuple[Control, ...], place: Place) -> tuple[Control, ...]:
+    """The same with every element of a buffer where `place` says that it stands."""
+    return _Addressed(place).controls(body)
+
+
+def _row_major(shape: tuple[str, ...], index: Index) -> Expr:
+    place: Expr = _ZERO
+    for extent, each in zip(shape, index, strict=True):
+        place = plus(_times(place, extent), each)
+    return place
 
 
 @dataclass(frozen=True, slots=True)
-class _Flat:
-    shapes: Mapping[str, tuple[str, ...]]
+class _Addressed:
+    place: Place
 
     def controls(self, body: tuple[Control, ...]) -> tuple[Control, ...]:
         return tuple(map(self._control, body))
@@ -68,8 +86,8 @@ class _Flat:
             case Define() | Assign() | Sum():
                 return replace(statement, value=self.expr(statement.value))
             case Store():
-                index = self._index(statement.buffer, statement.index)
-                return replace(statement, index=index, value=self.expr(statement.value))
+                buffer, index = self._place(statement.buffer, statement.index)
+                return replace(statement, buffer=buffer, index=index, value=self.expr(statement.value))
             case Loop():
                 return replace(statement, body=self._statements(statement.body))
             case When():
@@ -84,20 +102,16 @@ class _Flat:
             case Const() | Var():
                 return expr
             case Load(dtype=Dtype.BOOL):
-                byte = Load(expr.buffer, self._index(expr.buffer, expr.index), Dtype.INT)
-                return Op("ne", (byte, _ZERO), Dtype.BOOL)
+                return Op("ne", (Load(*self._place(expr.buffer, expr.index), Dtype.INT), _ZERO), Dtype.BOOL)
             case Load():
-                return replace(expr, index=self._index(expr.buffer, expr.index))
+                return Load(*self._place(expr.buffer, expr.index), expr.dtype)
             case Op():
                 return replace(expr, arguments=tuple(map(self.expr, expr.arguments)))
             case _:
                 assert_never(expr)
 
-    def _index(self, buffer: str, index: tuple[Expr, ...]) -> tuple[Expr, ...]:
-        place: Expr = _ZERO
-        for extent, each in zip(self.shapes[buffer], index, strict=True):
-            place = _plus(_times(place, extent), self.expr(each))
-        return (place,)
+    def _place(self, buffer: str, index: Index) -> tuple[str, Index]:
+        return self.place(buffer, tuple(map(self.expr, index)))
 
 
 def _times(place: Expr, extent: str) -> Expr:
@@ -106,7 +120,8 @@ def _times(place: Expr, extent: str) -> Expr:
     return Op("mul", (place, Var(extent, Dtype.INT)), Dtype.INT)
 
 
-def _plus(one: Expr, other: Expr) -> Expr:
+def plus(one: Expr, other: Expr) -> Expr:
+    """The sum of two places."""
     if one == _ZERO:
         return other
     return one if other == _ZERO else Op("add", (one, other), Dtype.INT)

@@ -25,9 +25,11 @@ class Printer(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """One back end's text; `doc` says in words what it is. `print_program` gives what the runtime compiles: a module
-    with one entry point (emit/entry.py), which is called with what `binding` says; None: it is only to be read."""
+    with one entry point (emit/entry.py), which is called with what `binding` says; None: it is only to be read.
+    `teams`: it takes programs that are made for teams of threads."""
 
     name: str
     doc: str
     print_program: Printer
     binding: Callable[[Program], Binding] | None = None
+    teams: bool = False

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, assert_never
 from circuitdsl.diagnostics import did_you_mean
 from circuitdsl.emit.target import DType, Target
 from circuitdsl.runtime.cache import load_code
+from circuitdsl.runtime.emulated import load_emulated
 from circuitdsl.runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -88,8 +89,8 @@ BACK_ENDS: tuple[BackEnd, ...] = (
     BackEnd(name=INTERPRETER, doc="the slow, obvious interpreter", build=_interpreter, interpreted=True),
     emitted("circuitdsl.emit.cpu", load_code),
     emitted("circuitdsl.emit.js"),
-    BackEnd(name="cuda", doc="kernels for NVIDIA GPUs"),
-    BackEnd(name="cuda-emulated", doc="the phases of a GPU's threads, as loops on the CPU"),
+    emitted("circuitdsl.emit.cuda"),
+    emitted("circuitdsl.emit.cuda_emulated", load_emulated),
     BackEnd(name="ptx", doc="PTX assembly for a given GPU"),
 )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from circuitdsl.emit.entry import Binding
 from circuitdsl.graph.ir import Circuit, Expr
-from circuitdsl.lower.loop_ir import Aim, Buffer, Dtype, Program, Role
+from circuitdsl.lower.loop_ir import PLAIN, Aim, Buffer, Dtype, Program, Role
 from circuitdsl.lower.pipeline import passed
 from circuitdsl.lower.schedule import lower_evaluation, lower_training
 from circuitdsl.runtime.backends import BackEnd
@@ -85,10 +85,11 @@ class Code:
         assert target is not None
         assert target.binding is not None
         assert load is not None
-        program = passed(self._lowered(which), self.aim, without=self.without)
+        aim = Aim(dtype=self.aim.dtype, teams=True) if target.teams else self.aim
+        program = passed(self._lowered(which, aim if target.teams else PLAIN), aim, without=self.without)
         return Kernel(program, target.binding(program), load(f"{self.circuit.name}_{which}", target, program))
 
-    def _lowered(self, which: Which) -> Program:
+    def _lowered(self, which: Which, aim: Aim) -> Program:
         if which in ("evaluate", "watch"):
-            return lower_evaluation(self.circuit, self.probes, watched=which == "watch")
-        return lower_training(self.circuit, online=which == "train_online")
+            return lower_evaluation(self.circuit, self.probes, watched=which == "watch", aim=aim)
+        return lower_training(self.circuit, online=which == "train_online", aim=aim)
