@@ -32,6 +32,7 @@ from circuitdsl.lower.loop_ir import (
     Define,
     Dtype,
     Expr,
+    Given,
     Load,
     Loop,
     Op,
@@ -205,7 +206,8 @@ class _Scope:
 class _Printer:
     """The functions of a program's phases, as they are written. The place of a row in a buffer is computed where its
     last index becomes known, and not again for each element: engines for JavaScript do not move it out of a loop. Each
-    is made a whole number of 32 bits, without which they reckon with doubles: training would take twice as long.
+    is made a whole number of 32 bits, and so are sizes, without which they reckon with doubles: training would take
+    twice as long.
     `assigned` and `local` are of the present function: its numbers that change, and the names that mean something."""
 
     program: Program
@@ -252,6 +254,8 @@ class _Printer:
         self.assigned = frozenset(s.name for s in statements(phase.body) if isinstance(s, Assign))
         self.local = set(self.taken)
         scope = _Scope(defined=set(free))
+        sizes = [s.name for s in self.program.scalars if s.given is Given.SIZE and s.name in free]
+        scope.lines += ["  " + " ".join(f"{name} |= 0;" for name in sizes)] if sizes else []
         self._block(phase.body, scope)
         head = [f"// {phase.title}{place(phase.origin)}"] if self.comments else []
         self.functions += _indented([*head, *_head(name, free), *scope.lines, "}", ""])
