@@ -308,7 +308,7 @@ def _results(out: str | Path | None, resume: bool | str | Path | xr.Dataset) -> 
 def _warn(diagnostic: Diagnostic) -> None:
     import warnings
 
-    warnings.warn(render(diagnostic), RuntimeWarning, stacklevel=3)
+    warnings.warn(render(diagnostic), RuntimeWarning, stacklevel=4)
 
 
 class Simulation:

@@ -46,10 +46,8 @@ CELLS = [
 BUSY = 12
 
 
-@pytest.fixture(scope="module")
-def cells(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+def executed(folder: Path) -> list[Any]:
     """The cells after they ran; the one that is busy was interrupted."""
-    folder = tmp_path_factory.mktemp("notebook")
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in CELLS])
     client = nbclient.NotebookClient(
         book, timeout=120, kernel_name="python3", allow_errors=True, resources={"metadata": {"path": str(folder)}}
@@ -83,7 +81,7 @@ def printed(cell: Any) -> str:
     return "".join(o["text"] for o in cell.outputs if o["output_type"] == "stream")
 
 
-def test_a_cell_is_a_circuit(cells: list[Any]) -> None:
+def a_cell_is_a_circuit(cells: list[Any]) -> None:
     page = shown(cells[1])
     assert "<svg" in page
     assert "⇒ exact, proved" in page
@@ -91,14 +89,14 @@ def test_a_cell_is_a_circuit(cells: list[Any]) -> None:
     assert "small = &lt;circuit tiny" in page
 
 
-def test_things_show_themselves(cells: list[Any]) -> None:
+def things_show_themselves(cells: list[Any]) -> None:
     ElementTree.fromstring(shown(cells[2], "image/svg+xml"))
     assert "<math" in shown(cells[3])
     assert "exact, proved" in shown(cells[4])
     assert "accuracy(out, y)" in shown(cells[5])
 
 
-def test_a_run_shows_its_curves_and_its_data(cells: list[Any]) -> None:
+def a_run_shows_its_curves_and_its_data(cells: list[Any]) -> None:
     page = shown(cells[6])
     assert page.count("<svg") >= 3
     assert "tiny on iris: 2 epochs, 2 seeds, accuracy(out, y)" in page
@@ -109,7 +107,7 @@ def test_a_run_shows_its_curves_and_its_data(cells: list[Any]) -> None:
     assert "<svg xmlns" not in shown(cells[11]).split("xr-wrap")[0]
 
 
-def test_mistakes_are_diagnostics(cells: list[Any]) -> None:
+def mistakes_are_diagnostics(cells: list[Any]) -> None:
     error = next(o for o in cells[8].outputs if o["output_type"] == "error")
     text = "\n".join(error["traceback"])
     assert "C010" in text
@@ -122,11 +120,21 @@ def test_mistakes_are_diagnostics(cells: list[Any]) -> None:
     assert len(refused["traceback"]) == 1
 
 
-def test_an_interrupt_gives_what_there_is(cells: list[Any]) -> None:
+def an_interrupt_gives_what_there_is(cells: list[Any]) -> None:
     assert "busy" in printed(cells[BUSY])
     assert "\n1\n" in printed(cells[BUSY])
     assert "interrupted after epoch" in printed(cells[BUSY])
     assert printed(cells[BUSY + 1]).strip() == "True"
+
+
+def test_a_notebook(tmp_path: Path) -> None:
+    """One kernel for all of it: to start one takes seconds."""
+    cells = executed(tmp_path)
+    a_cell_is_a_circuit(cells)
+    things_show_themselves(cells)
+    a_run_shows_its_curves_and_its_data(cells)
+    mistakes_are_diagnostics(cells)
+    an_interrupt_gives_what_there_is(cells)
 
 
 def test_without_a_notebook_nothing_is_told(tmp_path: Path) -> None:
