@@ -13,6 +13,7 @@ import warnings
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from importlib import import_module
 from io import TextIOWrapper
+from types import ModuleType
 from typing import NoReturn
 
 from circuitdsl.cli.common import INTERRUPTED, OK, UNFINISHED, USAGE, Stop, color, say
@@ -97,7 +98,17 @@ def _dispatch(arguments: list[str]) -> int:
         raise Stop(USAGE, f"error: `{name}` is not yet available")
     if name not in COMMANDS:
         raise Stop(USAGE, _unknown(name))
-    module = import_module(f"circuitdsl.cli.{name}")
+    code: int = _module(name).command(parser_of(name).parse_intermixed_args(rest))
+    return code
+
+
+def _module(name: str) -> ModuleType:
+    return import_module(f"circuitdsl.cli.{name}")
+
+
+def parser_of(name: str) -> ArgumentParser:
+    """The options of a command of `COMMANDS`."""
+    module = _module(name)
     parser = _Parser(
         prog=f"circuitdsl {name}",
         description=module.ABOUT,
@@ -106,8 +117,7 @@ def _dispatch(arguments: list[str]) -> int:
         allow_abbrev=False,
     )
     module.add_options(parser)
-    code: int = module.command(parser.parse_intermixed_args(rest))
-    return code
+    return parser
 
 
 class _Parser(ArgumentParser):
