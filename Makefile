@@ -17,10 +17,12 @@ test: $(VENV)/installed-dev ## style, types and tests
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2
 
-agreement: $(VENV)/installed-dev ## generated circuits: emitted code against the reference, with all passes, without each, compiled (an hour)
+agreement: $(VENV)/installed-dev ## generated circuits: emitted code against the reference, with all passes, without each, compiled, by node (an hour)
 	NUMBA_DISABLE_JIT=1 $(BIN)/python tests/agreement.py numbers 0 $(CIRCUITS)
 	NUMBA_DISABLE_JIT=1 $(BIN)/python tests/agreement.py passes 0 $(CIRCUITS)
 	$(BIN)/python tests/agreement.py compiled 0 $(CIRCUITS)
+	$(BIN)/python tests/agreement.py javascript 0 $(CIRCUITS)
+	$(BIN)/python tests/agreement.py library-javascript
 
 motifs: $(VENV)/installed-dev ## random motifs: no claim may depend on the order of items, or be contradicted by a simulation (minutes)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/check_motifs.py --circuits 2000 --simulate 300

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from circuitdsl.diagnostics import CircuitError, Diagnostic, render
+from circuitdsl.diagnostics import CircuitError, Diagnostic, Severity, render
 from circuitdsl.extras import named
 from circuitdsl.graph import ir
 from circuitdsl.graph.resolve import Loaded, load_file, load_text
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from circuitdsl.certify.certificate import Certificate
     from circuitdsl.derive.prove.findings import Finding
     from circuitdsl.derive.tell.derivation import Derivation
+    from circuitdsl.draw.drawing import Drawing
     from circuitdsl.graph.machine import Engine
     from circuitdsl.lower.loop_ir import Program
     from circuitdsl.lower.pipeline import Fired
@@ -118,7 +119,7 @@ class Circuit:
         params: Mapping[str, Override] | None = None,
         measure: bool = True,
         task: str | None = None,
-        data: str | tuple[Any, Any] | None = None,
+        data: Any = None,
     ) -> Derivation:
         """What the circuit's own plasticity amounts to (theory.md, sections 3 and 4).
 
@@ -142,10 +143,33 @@ class Circuit:
 
             return with_measured(found, measured(found, asked, task=task, data=data, folder=self.folder))
 
+    def draw(
+        self, *, verdicts: bool = True, measure: bool = False, params: Mapping[str, Override] | None = None
+    ) -> Drawing:
+        """The circuit as a drawing, which shows itself in a notebook and writes itself as SVG, PNG or PDF (`save`).
+
+        With `verdicts` each learning synapse has the verdict of `derive`, measured too if `measure`. Raises UsageError
+        for a param that is not there, CircuitError if the circuit is wrong with it."""
+        from circuitdsl.draw.drawing import drawing
+        from circuitdsl.draw.told import Told
+
+        graph, _ = self.with_params(params or {})
+        if not verdicts:
+            return drawing(graph)
+        from circuitdsl.derive.tell.brief import attracted, brief
+
+        found = self.derive(params=params, measure=measure)
+        comes_to = attracted(found)
+        told = {f.synapse: Told(role=f.role, note=brief(f) or comes_to.get(f.synapse)) for f in found.findings.values()}
+        return drawing(graph, told)
+
+    def _repr_svg_(self) -> str:
+        return self.draw().svg()
+
     def certify(
         self,
         *,
-        data: str | tuple[Any, Any] | None = None,
+        data: Any = None,
         seeds: int = 5,
         params: Mapping[str, Override] | None = None,
         **request: Any,
@@ -212,15 +236,19 @@ class Outcome:
 
     def foreseen(self) -> list[Diagnostic]:
         """What is to be said before the first example: other weights than the circuit's, weights that will run away."""
+        from circuitdsl.runtime.doubts import doubts_of
         from circuitdsl.runtime.stability import warning_before
 
-        unstable = warning_before(self.loop, self.run) if self.run.epochs_done == 0 else None
-        return [*self.warnings, *([] if unstable is None else [unstable])]
+        if self.run.epochs_done:
+            return list(self.warnings)
+        unstable = warning_before(self.loop, self.run)
+        return [*doubts_of(self.loop.dataset), *self.warnings, *([] if unstable is None else [unstable])]
 
 
 def _warn_of(outcome: Outcome) -> None:
     for diagnostic in outcome.foreseen():
-        _warn(diagnostic)
+        if diagnostic.severity is not Severity.NOTE:
+            _warn(diagnostic)
 
 
 def _warn(diagnostic: Diagnostic) -> None:
@@ -245,7 +273,7 @@ class Simulation:
 
     def run(
         self,
-        data: str | tuple[Any, Any] | None = None,
+        data: Any = None,
         *,
         epochs: int | None = None,
         batch: int | None = None,
@@ -255,13 +283,15 @@ class Simulation:
         task: str | None = None,
         scale: Scale | None = None,
         weights: str | Path | None = None,
+        weight_names: Mapping[str, str] | None = None,
     ) -> xr.Dataset:
         """Trains the circuit and gives what it recorded, as `results.to_dataset` says: `metric` and
         `loss` over `epoch`, the records, and the weights at the end (`W1.final`).
 
-        What is not said comes from the task. `data`: a name, a path, or arrays (X [examples,
-        features], y [examples] or [examples, size]). `params` sets params, structural ones too.
-        `weights`: a safetensors file to start from.
+        What is not said comes from the task. `data`: a name, a path, arrays (X [examples, features], y [examples] or
+        [examples, size]), two such pairs, the second to test on, a mapping of arrays by the names of populations, or a
+        pandas.DataFrame, of which a column is the class or target. `params` sets params, structural ones too.
+        `weights`: a safetensors file to start from; `weight_names`: what it calls some of them, theirs -> ours.
         Raises UsageError, CircuitError (data that do not fit), KeyboardInterrupt. A run that
         diverges gives what there is, with a warning and `attrs["diverged"]`."""
         request = Request(
@@ -274,6 +304,7 @@ class Simulation:
             params=params or {},
             learn=learn,
             weights=None if weights is None else Path(weights),
+            weight_names=weight_names or {},
         )
         with named():
             outcome = self.execute(request, before=_warn_of)
@@ -354,7 +385,7 @@ class Simulation:
         if request.weights is not None:
             from circuitdsl.runtime.state import load_weights
 
-            warnings = load_weights(request.weights, graph, state)
+            warnings = load_weights(request.weights, graph, state, request.weight_names)
         loop = Loop(
             engine=engine,
             dataset=dataset,
@@ -377,8 +408,8 @@ class Simulation:
         from circuitdsl.runtime.data import load_data
 
         sizes = tuple((p.name, p.size) for p in graph.populations.values() if p.kind is not ir.Kind.RATE)
-        named = settings.data if isinstance(settings.data, str) else tuple(id(part) for part in settings.data)
-        key = (named, settings.data_arguments, settings.scale, from_task, sizes)
+        named = settings.data if isinstance(settings.data, str) else _identity(settings.data)
+        key = (named, settings.data_arguments, settings.scale, settings.validation, from_task, sizes)
         if self._data is not None and self._data[0] == key:
             return self._data[1]
         dataset = load_data(
@@ -386,6 +417,7 @@ class Simulation:
             settings.data_arguments,
             graph,
             scale=settings.scale,
+            validation=settings.validation,
             dtype=self.dtype,
             folder=self.circuit.folder if from_task else None,
             span=settings.task.data_span if from_task and settings.task else None,
@@ -407,9 +439,11 @@ class Simulation:
         from circuitdsl.runtime.results import continue_from
 
         mine = self.attributes(outcome)
-        for key in ("circuit", "hash", "params", "data", "batch", "scale", "learn", "dtype", "seed"):
+        for key in ("circuit", "hash", "params", "data", "batch", "scale", "validation", "learn", "dtype", "seed"):
             theirs = saved.attrs.get(key)
-            if theirs is not None and theirs != mine[key]:
+            if theirs is None and key != "validation":  # which only runs that hold some out have
+                continue
+            if theirs != mine.get(key):
                 what = "" if key in ("hash", "params") else f" (`{theirs}`, now `{mine[key]}`)"
                 differ = "differ" if key in ("params", "data") else "differs"
                 raise UsageError(f"the saved run is another one: its {key} {differ}{what}")
@@ -419,6 +453,17 @@ class Simulation:
             continue_from(outcome.run, saved)
         except (KeyError, ValueError) as problem:
             raise UsageError(f"the saved run does not fit this circuit: {problem}") from None
+
+
+def _identity(data: Any) -> tuple[int, ...]:
+    """Data given from Python are the same if they are the same objects."""
+    match data:
+        case Mapping():
+            return tuple(id(part) for item in data.items() for part in item)
+        case tuple() | list():
+            return tuple(map(id, data))
+        case _:
+            return (id(data),)
 
 
 def _twin(graph: ir.Circuit) -> ir.Circuit:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Self
 
 
@@ -141,15 +141,37 @@ def position_json(span: Span | None) -> dict[str, object]:
 
 
 class CircuitError(Exception):
-    """A circuit that is wrong. `diagnostics` holds every finding of the stage that failed."""
+    """A circuit that is wrong. `diagnostics` holds every finding of the stage that failed; as text it shows the first
+    of them."""
 
     def __init__(self, diagnostics: Iterable[Diagnostic]):
         self.diagnostics = tuple(diagnostics)
-        super().__init__("\n\n".join(render(d) for d in self.diagnostics))
+        super().__init__(self.diagnostics)
+
+    def __str__(self) -> str:
+        shown, rest = first_of(self.diagnostics)
+        return "\n\n".join([*(render(d) for d in shown), *([rest] if rest else [])])
 
     def __reduce__(self) -> tuple[type[Self], tuple[tuple[Diagnostic, ...]]]:
         """It comes whole from another process."""
         return type(self), (self.diagnostics,)
+
+
+#: So many findings of a severity are shown at once: who has mended these knows what the others are.
+MOST_SHOWN = 20
+
+
+def first_of(diagnostics: Sequence[Diagnostic]) -> tuple[list[Diagnostic], str]:
+    """The findings to show, in their order, and what is said of the others: "and 1,980 more errors", or nothing."""
+    shown: list[Diagnostic] = []
+    counts = dict.fromkeys(Severity, 0)
+    for diagnostic in diagnostics:
+        counts[diagnostic.severity] += 1
+        if counts[diagnostic.severity] <= MOST_SHOWN:
+            shown.append(diagnostic)
+    over = {severity: count - MOST_SHOWN for severity, count in counts.items() if count > MOST_SHOWN}
+    told = " and ".join(f"{n:,} more {severity.value}{'s' if n > 1 else ''}" for severity, n in over.items())
+    return shown, f"and {told}" if told else ""
 
 
 @dataclass(slots=True)
@@ -168,8 +190,8 @@ class Report:
             if place in self._places:
                 return
             self._places.add(place)
-            diagnostic = self._with_origin(diagnostic, diagnostic.span)
-        if diagnostic not in self.found:
+            self.found.append(self._with_origin(diagnostic, diagnostic.span))
+        elif diagnostic not in self.found:
             self.found.append(diagnostic)
 
     @contextmanager
@@ -190,6 +212,11 @@ class Report:
         return replace(diagnostic, labels=(*diagnostic.labels, outside[-1]))
 
     @property
+    def crowded(self) -> bool:
+        """Whether a further finding will hardly be shown: the way out of it need not be looked for."""
+        return len(self.found) > 5 * MOST_SHOWN
+
+    @property
     def failed(self) -> bool:
         return any(d.severity is Severity.ERROR for d in self.found)
 
@@ -201,13 +228,18 @@ class Report:
 
 def did_you_mean(name: str, known: Iterable[str], *, likeness: float = 0.6) -> str | None:
     """A hint with the nearest known name, or None if none is as near as `likeness` (0 to 1)."""
+    near = _nearest(name, tuple(sorted(set(known) - {name})), likeness)
+    return f"did you mean `{near}`?" if near else None
+
+
+@lru_cache(maxsize=1000)  # of a text with one mistake in a thousand places
+def _nearest(name: str, candidates: tuple[str, ...], likeness: float) -> str | None:
     from difflib import get_close_matches
 
-    candidates = sorted(set(known) - {name})
     near = get_close_matches(name, candidates, n=1, cutoff=likeness)
     if not near:  # `Apical` for `apical`: letters that differ in case only
-        near = [k for k in candidates if k.lower() == name.lower()]
-    return f"did you mean `{near[0]}`?" if near else None
+        near = [c for c in candidates if c.lower() == name.lower()]
+    return near[0] if near else None
 
 
 # ---------------------------------------------------------------- rendering
@@ -263,14 +295,14 @@ class _Page:
     def text(self) -> str:
         found = self.diagnostic
         head = self.paint(self.style, f"{found.severity.value}[{found.code}]")
-        lines = [f"{head}: {self.paint(_BOLD, _printable(' '.join(found.title.split())))}"]
+        lines = [f"{head}: {self.paint(_BOLD, printable(' '.join(found.title.split())))}"]
         for source in dict.fromkeys(p.span.source for p in self.places):
             lines += self.excerpt(source, [p for p in self.places if p.span.source is source])
         texts = [*found.notes, *([f"hint: {found.hint}"] if found.hint else [])]
         if texts and self.places:
             lines.append(self.bar())
         for text in texts:
-            first, *rest = _wrapped(_printable(text), self.room)
+            first, *rest = _wrapped(printable(text), self.room)
             lines.append(f"{' ' * self.gutter} {self.paint(_BLUE, '=')} {first}")
             lines += [f"{' ' * self.gutter}   {line}" for line in rest]
         return "\n".join(line.rstrip() for line in lines)
@@ -297,7 +329,7 @@ class _Page:
         One span of several lines is bracketed in the margin; others are shown by their first line."""
         corner = self.paint(_BLUE, f"{' ' * self.gutter} ┌─")
         start = places[0].span
-        lines = [f"{corner} {_printable(source.name)}:{start.line}:{start.column}", self.bar()]
+        lines = [f"{corner} {printable(source.name)}:{start.line}:{start.column}", self.bar()]
         block = next((p for p in places if p.span.line != p.span.end_line), None)
         numbers = {p.span.line for p in places}
         if block is not None:
@@ -335,7 +367,7 @@ class _Page:
         if block is not None and ends_here:
             style, dashes = self.style_of(block), "─" * max(last - left, 0)
             mark = "^" if self.sign_of(block) == "^" else "╯"
-            text = _printable(block.text)
+            text = printable(block.text)
             rows.append(self.row([(c, style) for c in f"╰{dashes}{mark} {text}"]))
         return rows
 
@@ -347,7 +379,7 @@ class _Page:
             start=column[start],
             end=max(column[min(end, len(text))], column[start] + 1),
             sign=sign or self.sign_of(place),
-            text=_printable(place.text),
+            text=printable(place.text),
             style=style or self.style_of(place),
         )
 
@@ -476,8 +508,11 @@ def _wrapped(text: str, width: int) -> list[str]:
     return [line.replace("\0", " ") for line in lines] or [""]
 
 
-def _printable(text: str) -> str:
-    """A text that cannot command the terminal: control characters are shown, not sent."""
+def printable(text: str) -> str:
+    """A text that cannot command the terminal: control characters are shown, not sent, and what is no character (a
+    byte of a file's name that is not UTF-8) can be written."""
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(c if c == "\n" else _shown(c)[0] for c in text)
 
 

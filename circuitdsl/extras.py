@@ -19,6 +19,7 @@ EXTRA: Mapping[str, str] = {
     ),
     **dict.fromkeys(("dask", "distributed", "dask_jobqueue"), "cluster"),
     **dict.fromkeys(("pygls", "lsprotocol", "pygments"), "editor"),
+    **dict.fromkeys(("pandas", "pyarrow"), "data"),
     "autograd": "dev",
 }  # fmt: skip
 

@@ -4,9 +4,12 @@
     NUMBA_DISABLE_JIT=1 python tests/agreement.py passes 0 50
     NUMBA_DISABLE_JIT=1 python tests/agreement.py library
     python tests/agreement.py compiled 0 50
+    python tests/agreement.py javascript 0 50
+    python tests/agreement.py library-javascript
 
 runs the emitted code of generated circuits 0 to 49 (and of some of their gradient twins), with all passes or each left
-out, or of the library made small, as plain Python or compiled, and prints a JSON list of those that differ: exit 1.
+out, or of the library made small, as plain Python, compiled, or as JavaScript by node, and prints a JSON list of those
+that differ: exit 1.
 """
 
 from __future__ import annotations
@@ -15,15 +18,17 @@ import json
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 from random import Random
 
 import numpy as np
 from bench import LIBRARY, Bench
 from generate import random_circuit
+from node import Node
 
 from circuitdsl.diagnostics import Source
 from circuitdsl.graph.ir import Circuit, Kind
-from circuitdsl.graph.machine import State
+from circuitdsl.graph.machine import Engine, State
 from circuitdsl.graph.resolve import load_source, load_text
 from circuitdsl.lower.pipeline import PASSES
 from circuitdsl.runtime.engine import Compiled
@@ -109,13 +114,14 @@ def worst(
     scale: float = 1,
     watching: bool = True,
     without: Collection[str] = (),
+    engine: Callable[..., Engine] = Compiled,
 ) -> tuple[float, str]:
-    """The largest difference between reference and compiled code after some updates and in the evaluation that
-    follows, and where it is. Inputs are normal with deviation `scale`."""
+    """The largest difference between reference and engine after some updates and in the evaluation that follows, and
+    where it is. Inputs are normal with deviation `scale`."""
     bench = Bench(circuit, examples=16, dtype=dtype)
     for population in circuit.of_kind(Kind.INPUT):
         bench.data[population.name] *= scale
-    compiled = Compiled(circuit, bench.engine.probes, dtype, without=without)
+    other = engine(circuit, bench.engine.probes, dtype, without=without)
     order = np.random.default_rng(seed).integers(0, 16, updates * batch)
     if batch > 1 and updates > 1:
         order = order[:-1]  # so that the last batch is short
@@ -124,10 +130,10 @@ def worst(
     watch = [n for n, v in circuit.values.items() if n in circuit.order or v.kind in (Kind.STATE, Kind.INPUT)]
     watch = watch if watching else []
     found = []
-    for engine in (bench.engine, compiled):
+    for each in (bench.engine, other):
         state = start.copy()
-        engine.train(state, batch=batch, **named)
-        found.append((dict(parts(state)), engine.evaluate(state, watch=watch, **named)))
+        each.train(state, batch=batch, **named)
+        found.append((dict(parts(state)), each.evaluate(state, watch=watch, **named)))
     (expected, oracle), (actual, evaluation) = found
     differences = {name: difference(actual[name], expected[name]) for name in expected}
     # relative to 1, as y - out may be all cancellation
@@ -139,14 +145,14 @@ def worst(
     return max((value, name) for name, value in differences.items())
 
 
-def check(circuit: Circuit, seed: int) -> Iterator[str]:
+def check(circuit: Circuit, seed: int, engine: Callable[..., Engine] = Compiled) -> Iterator[str]:
     """What is wrong with one circuit and, of every third, with its twin."""
     many = 50 if seed < 300 else 10
     runs = [("", circuit, "float32", 1, 1 + 2 * (seed % 2)), ("", circuit, "float64", many, 1 + (seed // 2) % 2)]
     if seed % 3 == 0:
         runs.append((" twin", twin(circuit), "float64", 5, 1 + (seed // 3) % 3))
     for what, graph, dtype, updates, batch in runs:
-        error, name = worst(graph, dtype=dtype, updates=updates, batch=batch, watching=updates < 10)
+        error, name = worst(graph, dtype=dtype, updates=updates, batch=batch, watching=updates < 10, engine=engine)
         if not error < TOLERANCE[dtype]:
             yield f"generated {seed}{what}: {name} differs by {error:.1e} ({dtype}, batches of {batch})"
 
@@ -181,26 +187,33 @@ def over(what: Callable[[Circuit, int], Iterator[str]], seeds: Iterable[int]) ->
     return found
 
 
-def library_made_small() -> list[str]:
+def library_made_small(engine: Callable[..., Engine] = Compiled, every: int = 1) -> list[str]:
+    """What is wrong with the circuits of the library, or with every so many of them."""
     found = []
-    for i, name in enumerate(CIRCUITS):
-        error, place = worst(small(name), dtype="float64", updates=50, batch=1 + i % 3, scale=0.3)
+    for i, name in [*enumerate(CIRCUITS)][::every]:
+        error, place = worst(small(name), dtype="float64", updates=50, batch=1 + i % 3, scale=0.3, engine=engine)
         if not error < TOLERANCE["float64"]:
             found.append(f"{name}: {place} differs by {error:.1e}")
-        error, place = worst(small(name), dtype="float32", updates=1, batch=4, scale=0.3)
+        error, place = worst(small(name), dtype="float32", updates=1, batch=4, scale=0.3, engine=engine)
         if not error < TOLERANCE["float32"]:
             found.append(f"{name}: {place} differs by {error:.1e} in float32")
     return found
 
 
-CHECKS = {"numbers": check, "passes": check_passes, "compiled": check_compiled}
+CHECKS = {
+    "numbers": check,
+    "passes": check_passes,
+    "compiled": check_compiled,
+    "javascript": partial(check, engine=Node),
+}
 
 
 def main(what: str, *seeds: str) -> list[str]:
-    if what == "library":
-        return library_made_small()
+    if what.startswith("library"):
+        return library_made_small(Node if what == "library-javascript" else Compiled)
     first, last = map(int, seeds)
-    odd_ones = [*check(odd(), 0), *check(odd(), 3)] if what == "numbers" and first == 0 else []
+    is_first = what in ("numbers", "javascript") and first == 0
+    odd_ones = [wrong for seed in (0, 3) for wrong in CHECKS[what](odd(), seed)] if is_first else []
     return odd_ones + over(CHECKS[what], range(first, last))
 
 

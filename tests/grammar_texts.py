@@ -158,9 +158,12 @@ def _derive(random: Random, symbol: str, size: int, found: list[str]) -> None:
 
 
 def laid_out(random: Random, words: list[str]) -> str:
-    """The words with random spaces, line ends and comments between them."""
+    """The words with random spaces, line ends and comments between them, or nothing where signs part them."""
     text = ""
-    for n, word in enumerate(words):
+    for n, (word, after) in enumerate(zip(words, [*words[1:], ""], strict=True)):
+        if random.random() < 0.3 and not {word, after}.isdisjoint("()[]{}*/^,"):
+            text += word
+            continue
         between = random.choice([" "] * 8 + ["\n", "\n", "\n\n\n", "\t\n  ", f"  # c{n} \n", f"\n #{n}\n\n\n"])
         text += word + between
     return text

@@ -18,6 +18,7 @@ from circuitdsl.cli import main as front_door
 from circuitdsl.cli.cache import KINDS
 from circuitdsl.cli.common import Stop, params_of, print_json
 from circuitdsl.cli.summary import number
+from circuitdsl.shipped import library_path
 from circuitdsl.store.entries import Entry, Kind
 
 GOOD = """circuit small {
@@ -97,7 +98,7 @@ def test_overview_and_help(shell: Shell) -> None:
     [
         ("", "usage"),
         ("chekc a.circ", "did you mean `check`?"),
-        ("graph a.circ", "not yet available"),
+        ("lsp a.circ", "not yet available"),
         ("mine.circ", "did you mean `circuitdsl run mine.circ`?"),
         ("check", "required: FILE"),
         ("run a.circ --epoch 3", "did you mean `--epochs`?"),
@@ -213,7 +214,8 @@ def test_check_says_what_is_wrong(shell: Shell, good: str) -> None:
     code, out, err = shell("check", "bad.circ")
     assert code == 1
     assert "1 error" in out
-    assert "`hh`" in err
+    assert "`hh`" in out
+    assert err == ""
     code, found = shell.json("check", "bad.circ")
     assert code == 1
     (diagnostic,) = found["diagnostics"]
@@ -275,6 +277,65 @@ def test_list(shell: Shell) -> None:
     assert entry["doc"]
     assert Path(entry["path"]).is_file()
     assert "hetero" in shell("list")[1]
+    assert entry["claims"][:3] == ["W1: gradient", "W2: exact", "attractor V2 ~ transpose(W2)"]
+    for found_entry in found["circuits"]:
+        text = Path(found_entry["path"]).read_text(encoding="utf-8")
+        assert len(found_entry["claims"]) == text.count("\n  expect ") + text.count("\n    expect ")
+
+
+def test_list_chooses_by_words(shell: Shell) -> None:
+    code, out, _ = shell("list", "feedback", "Gradient")
+    assert code == 0
+    assert "kolen_pollack.circ" in out
+    assert "claims W1: gradient, W2: exact, attractor V2 ~ transpose(W2), metric >=" in out
+    assert "oja.circ" not in out
+    assert "nothing in the library" in shell("list", "xyzzy")[1]
+
+
+def test_show_prints_and_copies(shell: Shell, good: str) -> None:
+    text = (library_path() / "classic" / "oja.circ").read_text(encoding="utf-8")
+    assert shell("show", "oja") == (0, text, "")
+    assert shell("show", "motifs/sal.circ")[1].startswith("import")
+    assert shell("show", "classic/oja.circ", "--out", "mine.circ")[0] == 0
+    assert Path("mine.circ").read_text(encoding="utf-8") == text
+    code, _, err = shell("show", "oja", "-o", "mine.circ")
+    assert code == 2
+    assert "is there already" in err
+    assert "did you mean `oja`?" in shell("show", "ojja")[2]
+
+
+def test_new_writes_a_circuit_that_keeps_what_it_claims(shell: Shell, good: str) -> None:
+    assert shell("new", "mine")[0] == 0
+    assert shell("check", "mine.circ")[1:] == ("mine.circ: ok\n", "")
+    assert shell("fmt", "--check", "mine.circ")[0] == 0
+    code, found = shell.json("derive", "mine.circ", "--no-measure")
+    assert code == 0
+    assert [e["ok"] for e in found["expects"]] == [True, True, True]
+    assert shell("new", "mine")[0] == 2
+
+
+def test_new_starts_from_a_shipped_circuit(shell: Shell, good: str) -> None:
+    assert shell("new", "other", "--like", "kolen_pollack")[0] == 0
+    text = Path("other.circ").read_text(encoding="utf-8")
+    shipped = (library_path() / "heterosynaptic" / "kolen_pollack.circ").read_text(encoding="utf-8")
+    assert text == shipped.replace("circuit kolen_pollack", "circuit other")
+    assert shell("check", "other.circ")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["circuit"], "a word of the language"),
+        (["2nd"], "starts with no digit"),
+        (["mine", "--like", "ojja"], "did you mean `oja`?"),
+        (["mine", "--like", "rules/hebbian.circ"], "no circuit"),
+    ],
+)
+def test_new_says_what_cannot_be(shell: Shell, good: str, arguments: list[str], said: str) -> None:
+    code, _, err = shell("new", *arguments)
+    assert code == 2
+    assert said in err
+    assert not Path("mine.circ").exists()
 
 
 def test_a_shipped_circuit_is_found_anywhere(shell: Shell, good: str) -> None:

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from circuitdsl.data import named as sources
 from circuitdsl.diagnostics import CircuitError
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.graph.resolve import load_text
-from circuitdsl.runtime import sources
 from circuitdsl.runtime.data import SHUFFLE, Dataset, load_data, permutation
 from circuitdsl.runtime.errors import MissingData
 
@@ -66,7 +66,7 @@ def test_sources_are_read_without_importing_their_packages(tmp_path: Path) -> No
     import subprocess
 
     script = (
-        "import sys; from circuitdsl.runtime import sources as s;"
+        "import sys; from circuitdsl.data import named as s;"
         "z = s.Sizes(64, 10); [n.make(n.defaults, z) for k, n in s.NAMED.items() if k != 'fashion'];"
         "print([m for m in ('sklearn', 'mlxtend', 'pandas', 'xarray') if m in sys.modules])"
     )
@@ -186,7 +186,7 @@ def test_csv(tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text("1;2;0.5\n3;4;0.7\n")
     np.testing.assert_array_equal(load("r.csv", 2, 1, folder=tmp_path).arrays["y"], [[0.5], [0.7]])
     (tmp_path / "bad.csv").write_text("1,2,0\n3,oops,1\n")
-    assert "`oops` in data row 2, column 2" in fails("C063", "bad.csv", 2, 1, folder=tmp_path)
+    assert "line 2, column 2: `oops` is no number" in fails("C063", "bad.csv", 2, 1, folder=tmp_path)
 
 
 def write_idx(path: Path, array: np.ndarray[Any, Any]) -> None:
@@ -251,7 +251,7 @@ def test_sizes_that_do_not_fit() -> None:
     assert "10 classes, but target `y` has 1" in fails("C061", "digits", 64, 1)
     assert "did you mean `digits`?" in fails("C060", "digit", 64, 10)
     assert "has no argument `noize`" in fails("C060", "two_moons(noize=1)", 2, 1)
-    assert "no data file" in fails("C062", "nowhere/mine.npz", 2, 1)
+    assert "there is no file" in fails("C062", "nowhere/mine.npz", 2, 1)
 
 
 def test_the_task_is_underlined() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +11,7 @@ import pytest
 import circuitdsl as cd
 from circuitdsl.api import Request
 from circuitdsl.cli.main import run
-from circuitdsl.graph.ir import Circuit
-from circuitdsl.report.draw import draw, roles
-from circuitdsl.report.layout import arrange
-from circuitdsl.shipped import library_path
 from circuitdsl.studies.self_assembly import ALIGNMENTS, Gauge, alignments, checkpoints, cosine
-
-LIBRARY = library_path()
-CIRCUITS = sorted(
-    p.relative_to(LIBRARY).as_posix() for p in LIBRARY.rglob("*.circ") if p.parent.name not in ("rules", "motifs")
-)
 
 
 @pytest.fixture(scope="module")
@@ -98,42 +88,3 @@ def test_demo_ends_with_five_lines(tmp_path: Path, capsys: pytest.CaptureFixture
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines[-5:]] == ["Built", "From", "Reached", "Remarkable", "Next"]
     assert lines[-6] == ""
-
-
-# ---------------------------------------------------------------- the drawing
-
-
-def test_roles_of_the_four_synapses(circuit: cd.Circuit) -> None:
-    found = roles(circuit.ir)
-    assert {found[f"L[{n}].{s}"] for n in (1, 2) for s in "BVF"} == {"auxiliary"}
-    assert {found["L[1].W"], found["L[2].W"], found["Wo"]} == {"learning"}
-
-
-@pytest.mark.parametrize("name", CIRCUITS)
-def test_layout_keeps_things_apart(name: str) -> None:
-    graph: Circuit = cd.load(LIBRARY / name).ir
-    layout = arrange(graph)
-    for a, b in combinations(layout.places.values(), 2):
-        assert np.hypot(a[0] - b[0], a[1] - b[1]) >= 0.99
-    for population in graph.populations.values():
-        for d, e in combinations(population.dendrites, 2):
-            assert abs((layout.angles[d] - layout.angles[e] + 180) % 360 - 180) >= 45
-
-
-def test_credit_descends_beside_what_ascends(circuit: cd.Circuit) -> None:
-    places = arrange(circuit.ir).places
-    rows = [places[name][1] for name in ("x", "L[1].a", "L[2].a", "out")]
-    assert rows == sorted(set(rows))
-    for up, down in (("L[1].a", "L[1].d"), ("L[2].a", "L[2].d"), ("out", "err")):
-        assert places[up][1] == places[down][1]
-        assert places[up][0] < places[down][0]
-
-
-def test_every_synapse_is_drawn(circuit: cd.Circuit) -> None:
-    from matplotlib.figure import Figure
-
-    axes = Figure().subplots()
-    draw(circuit.ir, axes)
-    written = [text.get_text() for text in axes.texts]
-    assert [written.count(name) for name in ("W", "B", "V", "F", "Wo")] == [2, 2, 2, 2, 1]
-    assert {p.name for p in circuit.ir.populations.values() if p.name != "bias"} <= set(written)

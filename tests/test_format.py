@@ -49,6 +49,22 @@ def test_laws_on_random_texts(random: Random) -> None:
     check_laws(laid_out(random, random_words(random)))
 
 
+DIVISIONS = (
+    "x/(1 + x)", "x/ (1+x)", "x /(1+x)", "x/-y", "1/[2]", "(x)/(y)", "f(x)/g(y)", "x/y/(z/(w))", "x/(y) / (z)",
+    "-x/(-y)", "a[l/(2)]/(b[1]/2)", "a[l-(2)]", "x/.5", "x/loss", "1/(2)^(3)/(4)", "x/\\n(y)", "x/ # why\\n(y)",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("written", DIVISIONS)
+def test_a_division_is_at_rest_after_one_pass(written: str) -> None:
+    check_laws("circuit c { neuron h: 1 { rate = " + written.replace("\\n", "\n") + " } }")
+
+
+@pytest.mark.parametrize("kept", ["x/(1 + x)", "x / (1 + x)", "x/-y", "(x)/(y)", "f(x)/g(y)", "a[l-(2)] / b"])
+def test_a_division_stays_as_it_is_written(kept: str) -> None:
+    assert f"rate = {kept} " in formatted("circuit c { neuron h: 1 { rate = " + kept + " } }")
+
+
 def test_style() -> None:
     text = """
 circuit  a{

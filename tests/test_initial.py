@@ -208,16 +208,19 @@ def test_files(tmp_path: Path) -> None:
 
 def test_files_that_do_not_fit(tmp_path: Path) -> None:
     text = one('file("w.npy")')
-    with pytest.raises(OSError, match=r"cannot read `.*w\.npy`: no such file"):
+    with pytest.raises(OSError, match=r"there is no file `.*w\.npy`"):
         start(text, folder=tmp_path)
     np.save(tmp_path / "w.npy", np.zeros((40, 30)))
     with pytest.raises(ValueError, match=r"`W` is 30x40, but `w.npy` is 40x30"):
         start(text, folder=tmp_path)
     np.save(tmp_path / "w.npy", np.ones((30, 40)) * 1j)
-    with pytest.raises(ValueError, match=r"w.npy` is not an .npy file of numbers"):
+    with pytest.raises(ValueError, match=r"w.npy` holds complex numbers"):
+        start(text, folder=tmp_path)
+    np.save(tmp_path / "w.npy", np.full((30, 40), np.nan))
+    with pytest.raises(ValueError, match=r"w.npy` has 1,200 values that are not finite"):
         start(text, folder=tmp_path)
     (tmp_path / "w.npy").write_text("no array")
-    with pytest.raises(ValueError, match=r"w.npy` is not an .npy file of numbers"):
+    with pytest.raises(ValueError, match=r"w.npy` is no .npy array"):
         start(text, folder=tmp_path)
 
 

@@ -15,9 +15,9 @@ PACKAGE = Path(__file__).resolve().parents[1] / "circuitdsl"
 #: The rooms from the bottom up; those on one floor do not know each other.
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"diagnostics", "extras", "noise", "shipped", "store"}),
-    frozenset({"syntax"}),
+    frozenset({"syntax", "data"}),
     frozenset({"graph"}),
-    frozenset({"reference", "twin", "lower", "highlight"}),
+    frozenset({"reference", "twin", "lower", "draw", "highlight"}),
     frozenset({"derive"}),
     frozenset({"emit"}),
     frozenset({"runtime"}),
@@ -145,6 +145,7 @@ def test_one_room_knows_where_things_are_kept() -> None:
         "circuitdsl.runtime.stability",
         "circuitdsl.cli.cache",
         "circuitdsl.cli.main",
+        "circuitdsl.cli.version",
         "circuitdsl.store.entries",
     }
 

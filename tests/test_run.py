@@ -309,7 +309,7 @@ def test_weights_of_another_circuit(tmp_path: Path) -> None:
         simulation().prepare(Request(weights=path, params={"n": 7}))
     path.write_bytes(b"nonsense")
     state = trained.run.state
-    with pytest.raises(CircuitError, match="cannot be read as safetensors"):
+    with pytest.raises(CircuitError, match="is no safetensors file"):
         load_weights(path, trained.run.circuit, state)
 
 

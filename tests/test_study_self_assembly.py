@@ -10,7 +10,7 @@ import xarray as xr
 
 import circuitdsl as cd
 from circuitdsl.api import Request
-from circuitdsl.runtime import sources
+from circuitdsl.data import named as sources
 from circuitdsl.studies import four_synapses, limits, rivals
 from circuitdsl.studies.protocol import Plan
 from circuitdsl.studies.self_assembly import Gauge, alignments

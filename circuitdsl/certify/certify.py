@@ -62,7 +62,7 @@ def certify(
     *,
     numbers: Numbers | None = None,
     task: str | None = None,
-    data: str | tuple[Any, Any] | None = None,
+    data: Any = None,
     seeds: int = FEWEST,
     seed: int | None = None,
     epochs: int | None = None,
@@ -102,7 +102,7 @@ def measure(
     synapses: Iterable[str],
     *,
     task: str | None = None,
-    data: str | tuple[Any, Any] | None = None,
+    data: Any = None,
     folder: Path | None = None,
 ) -> dict[str, Measured]:
     """A short certificate for some learning synapses: those of which nothing was derived, and those whose verdict

@@ -89,6 +89,7 @@ def plan_of(
         settings.data_arguments,
         circuit,
         scale=settings.scale,
+        validation=settings.validation,
         dtype=dtype,
         folder=folder if request.data is None else None,
         span=settings.task.span if request.data is None and settings.task else None,

@@ -20,7 +20,7 @@ costs time only. CIRCUITDSL_CACHE names another folder.
 Exit codes: 0 ok, 2 usage, 3 the folder cannot be read or cleared."""
 
 EXAMPLES = """\
-  circuitdsl cache
+  circuitdsl cache show
   circuitdsl cache clear
   circuitdsl cache --json"""
 
@@ -29,7 +29,9 @@ KINDS = {"code": "compiled code", "grammar": "tables of the grammar", "growth": 
 
 
 def add_options(parser: ArgumentParser) -> None:
-    parser.add_argument("action", metavar="clear", nargs="?", choices=("clear",), help="delete what is kept")
+    actions = {"show": "say what is kept (this is also done without it)", "clear": "delete it"}
+    told = "; ".join(f"{name}: {what}" for name, what in actions.items())
+    parser.add_argument("action", metavar="show|clear", nargs="?", choices=tuple(actions), help=told)
     add_json(parser)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.cli.common import (
     OK,
+    STDIN,
     USAGE,
     WRONG,
     add_files,
@@ -17,21 +20,27 @@ from circuitdsl.cli.common import (
     fail_usage,
     params_of,
     print_json,
+    several,
     show,
+    stdin_source,
+    texts,
     unreadable,
 )
-from circuitdsl.diagnostics import CircuitError, Diagnostic, Severity, did_you_mean
+from circuitdsl.diagnostics import CircuitError, Diagnostic, Severity, did_you_mean, printable
 
 if TYPE_CHECKING:
     from circuitdsl.graph.ir import Circuit
 
-ABOUT = """Parse, elaborate and check circuits, and say all that is wrong with them.
+ABOUT = """Parse, elaborate and check circuits, and say all that is wrong with them, on stdout. A folder stands for
+all circuits in it and below it, - for a text on stdin.
 
 Exit codes: 0 all are right (warnings allowed), 1 one is wrong, 2 a file is missing."""
 
 EXAMPLES = """\
   circuitdsl check mine.circ
+  circuitdsl check circuits/ > report.txt           # a folder, and all below it
   circuitdsl check --json circuits/classic/*.circ
+  cat mine.circ | circuitdsl check -
   circuitdsl check mine.circ --set depth=4"""
 
 
@@ -42,29 +51,32 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def command(options: Namespace) -> int:
-    files, json, params = options.files, options.json, params_of(options.settings)
+    json, params = options.json, params_of(options.settings)
     found: list[dict[str, Any]] = []
     missing = False
-    for file in files:
+    for file in texts(options.files):
         diagnostics, absent = _check(file, params)
         missing |= absent
-        show(diagnostics)
+        show(diagnostics, sys.stderr if json else sys.stdout)  # what is found is what was asked for
         found.append(check_object(file, diagnostics))
         if not json:
-            print(f"{file}: {_verdict(diagnostics)}")
+            print(f"{printable(file)}: {_verdict(diagnostics)}")
     ok = all(f["ok"] for f in found)
     if json:
-        print_json(found[0] if len(files) == 1 else {"ok": ok, "files": found})
+        print_json({"ok": ok, "files": found} if several(options.files) else found[0])
     return USAGE if missing else OK if ok else WRONG
 
 
 def _check(file: str, params: dict[str, float | list[float]]) -> tuple[tuple[Diagnostic, ...], bool]:
     """What is to be said of a file, and whether it is missing."""
-    from circuitdsl.graph.resolve import load_file
+    from circuitdsl.graph.resolve import load_file, load_source
     from circuitdsl.shipped import find_circuit
 
     try:
-        loaded = load_file(find_circuit(file), overrides=params or None)
+        if file == STDIN:
+            loaded = load_source(stdin_source(), Path.cwd(), overrides=params or None)
+        else:
+            loaded = load_file(find_circuit(file), overrides=params or None)
         if params:
             _must_have(file, loaded.circuit, params)
         return loaded.warnings, False
@@ -90,5 +102,5 @@ def _must_have(file: str, circuit: Circuit | None, params: Iterable[str]) -> Non
 
 def _verdict(diagnostics: tuple[Diagnostic, ...]) -> str:
     counts = [(sum(d.severity is s for d in diagnostics), s.value) for s in Severity]
-    said = [f"{n} {word}{'s' if n > 1 else ''}" for n, word in counts if n]
+    said = [f"{n:,} {word}{'s' if n > 1 else ''}" for n, word in counts if n]
     return ", ".join(said) or "ok"

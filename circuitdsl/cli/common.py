@@ -5,13 +5,26 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
-from circuitdsl.diagnostics import CircuitError, Diagnostic, Severity, render
+from circuitdsl.diagnostics import (
+    CircuitError,
+    Diagnostic,
+    Severity,
+    Source,
+    did_you_mean,
+    first_of,
+    printable,
+    render,
+)
 
 OK, WRONG, USAGE, UNFINISHED, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+#: The name of a text that comes from stdin.
+STDIN = "-"
 
 
 class Stop(Exception):
@@ -23,8 +36,8 @@ class Stop(Exception):
 
 
 def say(text: str) -> None:
-    """A line on stderr."""
-    print(text, file=sys.stderr)
+    """A line on stderr, harmless to the terminal whatever names are in it."""
+    print(printable(text), file=sys.stderr)
 
 
 def color(stream: Any = None) -> bool:
@@ -32,14 +45,23 @@ def color(stream: Any = None) -> bool:
     import os
 
     stream = sys.stderr if stream is None else stream
-    return stream.isatty() and not os.environ.get("NO_COLOR")
+    return stream is not None and stream.isatty() and not os.environ.get("NO_COLOR")
+
+
+class Printed:
+    """Whether this command has printed its JSON object: there is one on every way out, and never two."""
+
+    json = False
 
 
 def print_json(value: Any) -> None:
-    """One JSON object on stdout; NaN and infinities are null."""
+    """One JSON object on stdout; NaN and infinities are null, and what a terminal or UTF-8 does not take is escaped."""
     import json
+    import re
 
-    print(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False))
+    text = json.dumps(_plain(value), ensure_ascii=False, allow_nan=False)
+    print(re.sub(r"[\x7f-\x9f\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text))
+    Printed.json = True
 
 
 def _plain(value: Any) -> Any:
@@ -61,11 +83,15 @@ def _plain(value: Any) -> Any:
 # ---------------------------------------------------------------- diagnostics
 
 
-def show(diagnostics: Iterable[Diagnostic]) -> None:
-    """Diagnostics on stderr, with a blank line after each."""
-    painted = color()
-    for diagnostic in diagnostics:
-        say(render(diagnostic, color=painted) + "\n")
+def show(diagnostics: Iterable[Diagnostic], stream: TextIO | None = None) -> None:
+    """Diagnostics on a stream (stderr), the first of each severity, with a blank line after each."""
+    stream = sys.stderr if stream is None else stream
+    painted = color(stream)
+    shown, rest = first_of(tuple(diagnostics))
+    for diagnostic in shown:
+        print(render(diagnostic, color=painted) + "\n", file=stream)
+    if rest:
+        print(f"{rest}\n", file=stream)
 
 
 def check_object(file: str, diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:
@@ -77,7 +103,60 @@ def check_object(file: str, diagnostics: Sequence[Diagnostic]) -> dict[str, Any]
 def unreadable(file: str, problem: OSError) -> Diagnostic:
     """A file that is not there, as a diagnostic."""
     why = (problem.strerror or str(problem)).lower()
-    return Diagnostic(code="C006", title=f"cannot read `{file}`: {why}", span=None)
+    hint = _meant(file) if isinstance(problem, FileNotFoundError) else None
+    return Diagnostic(code="C006", title=f"cannot read `{file}`: {why}", span=None, hint=hint)
+
+
+def _meant(file: str) -> str | None:
+    """The circuit that was meant, perhaps: `a1` for `a1.circ`, `oja.cric` for `oja.circ`; here, then in the library."""
+    from circuitdsl.shipped import library_path
+
+    path = Path(file)
+    beside: list[Path] = []
+    with suppress(OSError):
+        beside = [p for p in path.parent.iterdir() if p.suffix == ".circ"]
+    near = [p for p in beside if p.stem == path.name] or [p for p in beside if p.name == path.name]
+    if near:
+        return f"did you mean `{near[0]}`?"
+    library = {p.relative_to(library_path()).as_posix() for p in library_path().glob("*/*.circ")}
+    called = {name.rpartition("/")[2]: name for name in sorted(library)}
+    return (
+        did_you_mean(file, [str(p) for p in beside], likeness=0.75)
+        or did_you_mean(file, library, likeness=0.8)
+        or did_you_mean(f"{path.stem}.circ", called, likeness=0.8)
+        or (None if beside else "`circuitdsl list` shows the shipped circuits")
+    )
+
+
+def texts(files: Sequence[str]) -> list[str]:
+    """The files that are meant: of a folder all circuits in it and below it, but for folders that begin with a dot.
+    Raises Stop for a folder without any."""
+    found: list[str] = []
+    for file in files:
+        if file == STDIN or not Path(file).is_dir():
+            found.append(file)
+            continue
+        below = sorted(p for p in Path(file).rglob("*.circ") if p.is_file() and not _hidden(p.relative_to(file)))
+        if not below:
+            fail_usage(f"there is no `.circ` file in the folder `{file}`")
+        found += [str(p) for p in below]
+    return found
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def several(files: Sequence[str]) -> bool:
+    """Whether `--json` lists files, or tells of the one that was named."""
+    return len(files) != 1 or (files[0] != STDIN and Path(files[0]).is_dir())
+
+
+def stdin_source() -> Source:
+    """The text that comes from stdin. Raises CircuitError (C005) if it is not UTF-8."""
+    from circuitdsl.syntax.parse import decoded
+
+    return decoded(sys.stdin.buffer.read(), "<stdin>")
 
 
 @contextmanager
@@ -97,11 +176,11 @@ def reporting(file: str, *, json: bool) -> Iterator[None]:
     except OSError as problem:
         if problem.filename is None:
             raise
-        named = str(problem.filename)
-        found = unreadable(named, problem)
+        found = unreadable(str(problem.filename), problem)
+        show([found])
         if json:
             print_json(check_object(file, [found]))
-        raise Stop(USAGE, render(found, color=color())) from None
+        raise Stop(USAGE) from None
 
 
 def check_writable(path: Path) -> None:
@@ -141,7 +220,7 @@ def add_file(parser: ArgumentParser) -> None:
 
 
 def add_files(parser: ArgumentParser) -> None:
-    parser.add_argument("files", metavar="FILE", nargs="+", help="a .circ file")
+    parser.add_argument("files", metavar="FILE", nargs="+", help="a .circ file, a folder of them, or - for stdin")
 
 
 def add_json(parser: ArgumentParser) -> None:
@@ -220,7 +299,6 @@ def _value(setting: str, text: str) -> float | list[float]:
         return float(text)
     except ValueError:
         pass
-    from circuitdsl.diagnostics import Source
     from circuitdsl.syntax import ast
     from circuitdsl.syntax.parse import parse_expression
 

@@ -82,7 +82,7 @@ def _write(out: Path, circuit: Circuit, results: xr.Dataset) -> list[Path]:
     from circuitdsl.runtime.results import write
 
     write(out / f"{NAME}.nc", results)
-    return [out / f"{NAME}.nc", *save_picture(assembly_picture(circuit.ir, results), out, NAME)]
+    return [out / f"{NAME}.nc", *save_picture(assembly_picture(circuit.draw(), results), out, NAME)]
 
 
 def _print_seed(trial: Trial) -> None:

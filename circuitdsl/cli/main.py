@@ -11,18 +11,23 @@ import os
 import sys
 import warnings
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from contextlib import suppress
+from dataclasses import dataclass
 from importlib import import_module
 from io import TextIOWrapper
 from types import ModuleType
 from typing import NoReturn
 
-from circuitdsl.cli.common import INTERRUPTED, OK, UNFINISHED, USAGE, Stop, color, say
+from circuitdsl.cli.common import INTERRUPTED, OK, UNFINISHED, USAGE, Printed, Stop, color, print_json, say
+from circuitdsl.cli.harmless import Harmless
+from circuitdsl.diagnostics import printable
 from circuitdsl.extras import how_to_get
 
 #: What there is, in the order in which it is shown.
 COMMANDS = {
     "check": "is the circuit right?",
     "derive": "what does its plasticity amount to?",
+    "draw": "what does it look like?",
     "run": "train it and judge its metric",
     "certify": "measure what its plasticity does to the loss",
     "sweep": "a grid of params times seeds",
@@ -30,30 +35,71 @@ COMMANDS = {
     "emit": "the code that runs",
     "fmt": "one layout for all circuits",
     "explain": "what a code such as C012 means",
-    "list": "the shipped circuits, motifs and rules",
+    "list": "the shipped circuits, motifs and rules, and what they claim",
+    "show": "the text of a shipped circuit",
+    "new": "a circuit to start from",
     "demo": "a circuit that assembles itself",
     "study": "a claim of the papers, put to the test",
     "cache": "what is kept on disk from run to run",
 }
-LATER = ("graph", "report", "lsp")
+LATER = ("report", "lsp")
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Runs a command line (default: this process's) and exits with its code."""
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")  # JSON is UTF-8 in every locale, and text would stop at the first η
-    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"  # without a line of ours
+    _prepare_streams()
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {printable(str(message))}\n"  # no line of ours
     code = run(sys.argv[1:] if arguments is None else arguments)
     try:
         sys.stdout.flush()
     except OSError as problem:
-        code = code or _environment(problem)
+        code = code or _environment(problem).code
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 
 
+def _prepare_streams() -> None:
+    """Streams that take every text. JSON is UTF-8 in every locale, and text would stop at the first η; what was closed
+    before we began is as good as read by nobody."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+        sys.stdout = Harmless(sys.stdout)
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a command ended that did not end well: its exit code, what kind of trouble, and what is said of it."""
+
+    code: int
+    kind: str
+    message: str = ""
+    advice: str = ""
+
+
 def run(arguments: list[str]) -> int:
-    """Runs a command line and gives its exit code; whatever goes wrong becomes a message."""
+    """Runs a command line and gives its exit code; whatever goes wrong becomes a message, and with --json one
+    object."""
+    Printed.json = False
+    end = _run(arguments)
+    for text in (end.message, end.advice):
+        if text:
+            say(text)
+    if end.code != OK and not Printed.json and _asks_for_json(arguments):
+        with suppress(OSError):
+            print_json(_ended(end))
+    return end.code
+
+
+def _ended(end: End) -> dict[str, object]:
+    """What `--json` prints where there is nothing else to print, in the form of `check`'s object."""
+    message = end.message.removeprefix("error: ") or end.kind
+    return {"file": None, "ok": False, "diagnostics": [], "kind": end.kind, "error": message, "exit": end.code}
+
+
+def _run(arguments: list[str]) -> End:
     from circuitdsl.runtime.stopping import noticing
 
     try:
@@ -61,22 +107,18 @@ def run(arguments: list[str]) -> int:
             code = _dispatch(arguments)
         if _verbose(arguments):
             _say_what_was_not_kept()
-        return code
+        return End(code, "interrupted" if code == INTERRUPTED else "unfinished")
     except Stop as stop:
-        if stop.message:
-            say(stop.message)
-        return stop.code
+        return End(stop.code, "usage" if stop.code == USAGE else "unfinished", stop.message)
     except KeyboardInterrupt:
-        say("interrupted")
-        return INTERRUPTED
+        return End(INTERRUPTED, "interrupted", "interrupted")
     except OSError as problem:
         return _environment(problem)
     except MemoryError:
-        say("error: out of memory")
-        return UNFINISHED
+        return End(UNFINISHED, "memory", "error: out of memory")
     except RecursionError:
-        say("error: the circuit goes too deep: hundreds of its values are computed from one another in a row")
-        return UNFINISHED
+        deep = "error: the circuit goes too deep: hundreds of its values are computed from one another in a row"
+        return End(UNFINISHED, "depth", deep)
     except ImportError as problem:
         return _missing(problem, arguments)
     except Exception as error:
@@ -90,10 +132,9 @@ def _dispatch(arguments: list[str]) -> int:
         print(_overview())
         return OK if arguments else USAGE
     if name == "--version":
-        from importlib.metadata import version
+        from circuitdsl.cli.version import show_version
 
-        print(f"circuitdsl {version('circuitdsl')}")
-        return OK
+        return show_version(json="--json" in rest)
     if name in LATER:
         raise Stop(USAGE, f"error: `{name}` is not yet available")
     if name not in COMMANDS:
@@ -177,32 +218,37 @@ def _say_what_was_not_kept() -> None:
         say(f"note: compiled code is not kept in `{cache_folder()}`: {why}; CIRCUITDSL_CACHE names another folder")
 
 
-def _environment(problem: OSError) -> int:
+def _asks_for_json(arguments: list[str]) -> bool:
+    return "--json" in arguments[: arguments.index("--")] if "--" in arguments else "--json" in arguments
+
+
+def _environment(problem: OSError) -> End:
     """What the system refuses, such as a full disk; nothing is wrong if it is that nobody reads on."""
     if isinstance(problem, BrokenPipeError):
-        return OK
+        return End(OK, "unread")
     where = "" if problem.filename is None else f" (`{problem.filename}`)"
-    say(f"error: {(problem.strerror or str(problem)).lower()}{where}")
-    return UNFINISHED
+    return End(UNFINISHED, "system", f"error: {(problem.strerror or str(problem)).lower()}{where}")
 
 
-def _missing(problem: ImportError, arguments: list[str]) -> int:
+def _missing(problem: ImportError, arguments: list[str]) -> End:
     """A library that is not installed, with the extra that brings it."""
     way = how_to_get(problem.name)
     if way is None:
         return _fault(problem, arguments)
-    say(f"error: this needs `{problem.name}`, which is not installed: {way}")
-    return USAGE
+    return End(USAGE, "missing", f"error: this needs `{problem.name}`, which is not installed: {way}")
 
 
-def _fault(error: Exception, arguments: list[str]) -> int:
+def _fault(error: Exception, arguments: list[str]) -> End:
     """A fault of the program itself: a message, the traceback only for who asks for it."""
     if os.environ.get("CIRCUITDSL_DEBUG") or _verbose(arguments):
         import traceback
 
         traceback.print_exc()
     first = (str(error).splitlines() or [""])[0]
-    say(f"error: internal fault: {type(error).__name__}: {first}")
-    say("This is a fault of circuitdsl, not of your circuit: please report it with the command and the file.")
-    say("CIRCUITDSL_DEBUG=1 shows where it happened.")
-    return UNFINISHED
+    return End(
+        UNFINISHED,
+        "fault",
+        f"error: internal fault: {type(error).__name__}: {first}",
+        "This is a fault of circuitdsl, not of your circuit: please report it with the command, the file and what\n"
+        "`circuitdsl --version --json` prints. CIRCUITDSL_DEBUG=1 shows where it happened.",
+    )

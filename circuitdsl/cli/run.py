@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -105,6 +106,14 @@ def _add_results(parser: ArgumentParser) -> None:
         help="start from these weights if the file exists; if not, write the final weights to it",
     )
     parser.add_argument(
+        "--map",
+        dest="weight_names",
+        metavar="THEIRS=OURS",
+        action="append",
+        default=[],
+        help="what the file of --weights calls a synapse, such as fc1.weight=W1; may be given several times",
+    )
+    parser.add_argument(
         "--trace",
         metavar="EXAMPLE",
         type=whole_number(0),
@@ -138,6 +147,7 @@ def command(options: Namespace) -> int:
             params=params_of(options.settings),
             learn=options.learn,
             weights=weights if weights is not None and weights.exists() else None,
+            weight_names=_names_of(options.weight_names, weights),
         )
         target = INTERPRETER if request.epochs == 0 and trace is not None else options.target
         simulation = Simulation(circuit, target=target, dtype=options.dtype or "float32", without=options.no_pass)
@@ -155,6 +165,19 @@ def command(options: Namespace) -> int:
             saved=_saved(options.out) if options.resume else {},
         )
         return session.run(options.seeds, json=json)
+
+
+def _names_of(given: Sequence[str], weights: Path | None) -> dict[str, str]:
+    """The names of `--map THEIRS=OURS`. Raises Stop."""
+    if given and (weights is None or not weights.exists()):
+        fail_usage("`--map` names what is in the file of `--weights`, which has to be there")
+    names: dict[str, str] = {}
+    for one in given:
+        theirs, equals, ours = one.rpartition("=")
+        if not equals or not theirs.strip() or not ours.strip():
+            fail_usage(f"`--map {one}`: written as THEIRS=OURS, such as --map fc1.weight=W1")
+        names[theirs.strip()] = ours.strip()
+    return names
 
 
 def _show_warnings(circuit: Circuit, verbose: bool) -> None:

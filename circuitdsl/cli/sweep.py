@@ -28,6 +28,7 @@ from circuitdsl.cli.common import (
 )
 from circuitdsl.cli.exploring import add_runs, add_where, going_on
 from circuitdsl.cli.summary import number
+from circuitdsl.data.raw import counted
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -113,6 +114,7 @@ def command(options: Namespace) -> int:
     from circuitdsl.diagnostics import Severity
     from circuitdsl.explore.bar import progress_bar
     from circuitdsl.explore.sweep import plan_sweep, run_sweep
+    from circuitdsl.runtime.doubts import doubts_of
 
     grid = grid_of(options.settings)
     if not grid:
@@ -133,6 +135,7 @@ def command(options: Namespace) -> int:
         )
         simulation = Simulation(circuit, target=options.target, dtype=options.dtype)
         planned = plan_sweep(simulation, grid, request, options.seeds)
+        show(doubts_of(planned.points[0].setup.dataset))
         started = time.perf_counter()
         with progress_bar() as bar:
             dataset = run_sweep(planned, out=options.out, jobs=options.jobs, cluster=options.cluster, progress=bar)
@@ -174,8 +177,10 @@ def _object(planned: Sweep, found: Sequence[Row], top: Row | None, out: Path | N
 
 
 def _point(planned: Sweep, row: Row) -> dict[str, Any]:
+    validation = {name: _spread(values) for name, values in row.validation.items()}
     return {
         "params": dict(zip(planned.grid, row.values, strict=True)),
+        **({"validation": validation} if validation else {}),
         "metric": _spread(row.metric),
         "loss": _spread(row.loss),
         "diverged": row.diverged,
@@ -201,8 +206,9 @@ def _print(planned: Sweep, found: Sequence[Row], top: Row | None, on: str, out: 
     )
     shown = _shown(planned, found, on)
     has = {"metric": any(_is(row.metric) for row in found), "loss": any(_is(row.loss) for row in found)}
-    heads = [*planned.grid, *(name for name, there in has.items() if there), "diverged"]
-    lines = [heads, *(_cells(row, has, seeds) for row in shown)]
+    validated = ["validation"] if any(row.validation for row in found) else []
+    heads = [*planned.grid, *validated, *(name for name, there in has.items() if there), "diverged"]
+    lines = [heads, *(_cells(row, on, has, seeds) for row in shown)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]
     for line, row in zip(lines, [None, *shown], strict=True):
         text = "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
@@ -219,8 +225,17 @@ def _print_end(planned: Sweep, top: Row | None, on: str, out: Path | None) -> No
         named = ", ".join(f"{name} = {_value(value)}" for name, value in zip(planned.grid, top.values, strict=True))
         what = planned.objective.text if planned.objective else on
         print(f"  best: {named}   {what} {_mean(top.mean_of(on))}")
+        print(f"  {_chosen(planned, top)}")
     if out is not None:
         print(f"  written: {out}")
+
+
+def _chosen(planned: Sweep, top: Row) -> str:
+    """By what the best was chosen: by the test set, what it reaches there is too good."""
+    dataset = planned.points[0].setup.dataset
+    if top.validation:
+        return f"chosen by the {counted(len(dataset.validation), 'validation example')}; the rest is of the test set"
+    return "chosen by the test set itself, so too good: `validation = 0.1` in the task holds examples out to choose by"
 
 
 def _shown(planned: Sweep, found: Sequence[Row], on: str) -> list[Row]:
@@ -230,7 +245,7 @@ def _shown(planned: Sweep, found: Sequence[Row], on: str) -> list[Row]:
     sign = 1 if planned.objective is None else planned.objective.sign
 
     def merit(row: Row) -> float:
-        mean = row.mean_of(on).mean
+        mean = row.chosen_by(on).mean
         return -math.inf if math.isnan(mean) else sign * mean
 
     kept = sorted(found, key=merit, reverse=True)[: SHOWN - 4]
@@ -241,9 +256,11 @@ def _is(values: Sequence[float]) -> bool:
     return any(math.isfinite(v) for v in values)
 
 
-def _cells(row: Row, has: Mapping[str, bool], seeds: int) -> list[str]:
+def _cells(row: Row, on: str, has: Mapping[str, bool], seeds: int) -> list[str]:
     gone = f"{row.diverged} of {seeds}" if row.diverged else ""
-    return [*(_value(v) for v in row.values), *(_mean(row.mean_of(name)) for name, there in has.items() if there), gone]
+    validated = [_mean(row.chosen_by(on))] if row.validation else []
+    measured = [_mean(row.mean_of(name)) for name, there in has.items() if there]
+    return [*(_value(v) for v in row.values), *validated, *measured, gone]
 
 
 def _value(value: Any) -> str:

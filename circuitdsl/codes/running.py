@@ -37,8 +37,21 @@ circuit example {
     ),
     "C063": Code(
         title="Data that cannot be used",
-        explanation="Found when the data are loaded: a file without arrays, examples and labels of different number, "
-        "values that are no numbers.",
+        explanation="Found when the data are loaded: a file that is damaged or of a format that is not read, examples "
+        "and labels of different number, values that are missing or no numbers, no examples to train or to test on.",
+    ),
+    "C064": Code(
+        title="Data that test little",
+        explanation="A warning before a run on data of one's own: examples to test on are among those to learn from, "
+        "the test set is the training set, all examples are of one class, one class has ten times the examples of "
+        "another, or a class has none at all, none to learn from or none to test on. The run goes on; what it measures "
+        "means less.",
+    ),
+    "C065": Code(
+        title="How data were read",
+        explanation="A note where a file could be read in several ways: which separator and decimal sign were found, "
+        "which column was taken as the class or target, which was left out because it is empty or numbers the rows, "
+        "which arrays were not used, and how classes with names are numbered.",
     ),
     "C070": Code(
         title="The run diverged",

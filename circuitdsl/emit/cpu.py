@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
+from circuitdsl.emit.comments import place
 from circuitdsl.emit.copies import driver, quick_forms
 from circuitdsl.emit.names import PYTHON, apart, bound, fresh, spoken
 from circuitdsl.emit.target import DType, Target
-from circuitdsl.lower.functions import DEFINITIONS
+from circuitdsl.lower.functions import DEFINITIONS, functions_of
 from circuitdsl.lower.loop_ir import (
     Assign,
     Branch,
@@ -25,7 +26,6 @@ from circuitdsl.lower.loop_ir import (
     Load,
     Loop,
     Op,
-    Origin,
     Phase,
     Program,
     Repeat,
@@ -34,12 +34,10 @@ from circuitdsl.lower.loop_ir import (
     Store,
     Var,
     When,
-    expressions,
     names_of,
     phases,
     rename,
     statements,
-    walk,
 )
 from circuitdsl.lower.trim import phase_uses, uses
 from circuitdsl.noise import SCALE_NORMAL, SCALE_UNIFORM24, SCALE_UNIFORM53, scalar_source
@@ -200,7 +198,7 @@ _EXTREMES = {
 
 def _helpers(program: Program, dtype: DType) -> list[str]:
     """The functions that the program uses."""
-    used = _used(program)
+    used = functions_of(program)
     lines: list[str] = []
     for definition in DEFINITIONS.values():
         if definition.name in used:
@@ -223,19 +221,6 @@ def _helpers(program: Program, dtype: DType) -> list[str]:
 
 def _helper(name: str, parameters: str, value: str) -> list[str]:
     return ["", "", "@kernel", f"def {name}({parameters}):", f"    return {value}"]
-
-
-def _used(program: Program) -> set[str]:
-    """The functions that the program applies, and those that these are made of."""
-    waiting = [e for p in phases(program.body) for s in statements(p.body) for e in expressions(s)]
-    used: set[str] = set()
-    while waiting:
-        for op in walk(waiting.pop()):
-            if isinstance(op, Op) and op.function not in used:
-                used.add(op.function)
-                if op.function in DEFINITIONS:
-                    waiting.append(DEFINITIONS[op.function].value)
-    return used
 
 
 def _signature(name: str, parameters: Sequence[str]) -> list[str]:
@@ -291,14 +276,14 @@ class _Functions:
         self.taken.add(name)
         self.names[key] = name
         self.heads[key] = len(self.made)
-        head = [f"# {phase.title}{_place(phase.origin)}"] if self.comments else []
+        head = [f"# {phase.title}{place(phase.origin)}"] if self.comments else []
         body = _block(phase.body, 1, comments=self.comments)
         self.made.append([*head, "@kernel", *_signature(name, free), *self.first, *body])
 
     def _also(self, key: str, phase: Phase) -> None:
         lines = self.made[self.heads[key]]
         decorator = lines.index("@kernel")
-        lines.insert(decorator, f"# also {phase.title}{_place(phase.origin)}")
+        lines.insert(decorator, f"# also {phase.title}{place(phase.origin)}")
 
 
 def _control(body: tuple[Control, ...], functions: _Functions, depth: int) -> list[str]:
@@ -357,7 +342,7 @@ def _statement(statement: Statement, depth: int, comments: bool) -> list[str]:
         case _:
             assert_never(statement)
     if comments and not isinstance(statement, When) and statement.origin is not None:
-        lines[-1] += f"  # {statement.origin.entity}{_place(statement.origin)}"
+        lines[-1] += f"  # {statement.origin.entity}{place(statement.origin)}"
     if isinstance(statement, Loop | When):
         lines += _block(statement.body, depth + 1, comments=comments)
     return lines
@@ -369,14 +354,6 @@ def _assignment(statement: Assign) -> str:
             return f"{statement.name} += {_print(more)}"
         case _:
             return f"{statement.name} = {_print(statement.value)}"
-
-
-def _place(origin: Origin | None) -> str:
-    """Where an entity is written, without the folder: the text must be the same on every machine."""
-    if origin is None or origin.span is None:
-        return ""
-    name = origin.span.source.name.replace("\\", "/").rpartition("/")[2]
-    return f" ({name}:{origin.span.line})"
 
 
 # ---------------------------------------------------------------- expressions

@@ -39,7 +39,8 @@ class Lane:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class World:
     """What a brood lives in. `objective`: an expression of one example, or None for the loss. `numbers` are those
-    before evolution, `key` names the compiled circuit, `threads` how many share the work (None: all processors)."""
+    before evolution, `key` names the compiled circuit, `threads` how many share the work (None: all processors).
+    `tested`: whether lives are judged on their test sets, rather than on their validation sets, if they have some."""
 
     graph: ir.Circuit
     objective: ir.Expr | None
@@ -52,6 +53,7 @@ class World:
     folder: Path | None
     key: str
     threads: int | None
+    tested: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +94,9 @@ def lifetimes(world: World, brood: Brood) -> NDArray[np.float64]:
         orders = place.orders(world, epoch) * candidates
         copies = Copies(data=data, orders=orders, numbers=numbers, seeds=seeds)
         population.train(states, copies, epoch=epoch, batch=world.batch)
-    test = [lane.dataset.test for lane in world.lanes] * candidates
+    judged = [lane.dataset.test if world.tested else lane.dataset.judged for lane in world.lanes] * candidates
     found = population.evaluate(
-        states, Copies(data=data, orders=test, numbers=numbers, seeds=seeds), epoch=world.epochs
+        states, Copies(data=data, orders=judged, numbers=numbers, seeds=seeds), epoch=world.epochs
     )
     alive = finite(states)
     if found.loss is not None:

@@ -200,10 +200,10 @@ def _told(schedule: Schedule, goal: Objective) -> dict[str, Any]:
 def _with_identity(planned: Evolution) -> Evolution:
     """What has to be the same to go on: for people first, then fingerprints of all the rest."""
     settings, schedule = planned.settings.attributes(), planned.schedule
-    shown = ("task", "data", "epochs", "batch", "scale")
+    shown = ("task", "data", "epochs", "batch", "scale", "validation")
     identity = {
         "circuit": planned.simulation.circuit.name,
-        **{key: settings[key] for key in shown},
+        **{key: settings[key] for key in shown if key in settings},
         "dtype": planned.world.dtype,
         "params": dict(planned.request.params),
         "genome": {gene.name: gene.step for gene in planned.genome.genes},
@@ -275,7 +275,7 @@ class _Runner:
     bar: Bar
     journal: Journal | None
     threads: int | None
-    world: tuple[tuple[int, int, bool], World] | None = field(default=None)
+    world: tuple[tuple[int, int, bool, bool], World] | None = field(default=None)
 
     def evolve(self, seed: int, told: list[dict[str, Any]]) -> Lineage:
         import numpy as np
@@ -301,14 +301,16 @@ class _Runner:
         return lineage
 
     def _outcomes(self, seed: int, lineage: Lineage, told: dict[str, Any] | None) -> dict[str, Array]:
-        """What the start, the final mean and the best candidate reach, on the tasks and on those held out."""
+        """What the start, the final mean and the best candidate reach on the test sets, of the tasks and of those held
+        out."""
         import numpy as np
 
         if told is None:
             genomes = np.stack([self.planned.genome.start, lineage.mean, lineage.best])
-            told = {"tasks": self._values(seed, self.planned.schedule.generations, genomes, held=False).tolist()}
+            last = self.planned.schedule.generations
+            told = {"tasks": self._values(seed, last, genomes, held=False, tested=True).tolist()}
             if self.planned.family.held_out:
-                told["held_out"] = self._values(seed, 0, genomes, held=True).tolist()
+                told["held_out"] = self._values(seed, 0, genomes, held=True, tested=True).tolist()
             self._journal(seed, told, np.array(told["tasks"]))
         return {name: np.array(values, dtype=np.float64) for name, values in told.items()}
 
@@ -322,12 +324,12 @@ class _Runner:
         top = "" if np.isnan(means).all() else f"best {sign * np.nanmax(means):.4g}"
         self.bar.advance(top or "all diverged")
 
-    def _values(self, seed: int, generation: int, genomes: Array, *, held: bool) -> Array:
+    def _values(self, seed: int, generation: int, genomes: Array, *, held: bool, tested: bool = False) -> Array:
         """The objective of each genome on each task, [genomes, tasks]."""
         import numpy as np
 
         planned = self.planned
-        world = self._world(seed, generation if planned.schedule.resample else 0, held)
+        world = self._world(seed, generation if planned.schedule.resample else 0, held, tested)
         runtime = {k: v for k, v in planned.request.params.items() if not _is_structural(planned.world, k)}
         brood = Brood(
             numbers=planned.genome.numbers(world.graph, runtime, genomes),
@@ -338,12 +340,12 @@ class _Runner:
         found = dict(self.where.map(lifetimes, [(world, piece) for piece in pieces]))
         return np.concatenate([found[i] for i in range(len(pieces))])
 
-    def _world(self, seed: int, generation: int, held: bool) -> World:
+    def _world(self, seed: int, generation: int, held: bool, tested: bool) -> World:
         """The world of a generation; the same object as long as it is the same."""
-        key = seed, generation, held
+        key = seed, generation, held, tested
         if self.world is None or self.world[0] != key:
             lanes = self.planned.family.lanes(seed, generation, held=held)
-            self.world = key, replace(self.planned.world, lanes=lanes, threads=self.threads)
+            self.world = key, replace(self.planned.world, lanes=lanes, threads=self.threads, tested=tested)
         return self.world[1]
 
 

@@ -6,19 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from circuitdsl.data.named import NAMED
 from circuitdsl.explore.broods import Lane
 from circuitdsl.explore.sweep import content_of, digest
 from circuitdsl.graph import ir
 from circuitdsl.runtime.data import Dataset, load_data
 from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.request import Settings
-from circuitdsl.runtime.sources import NAMED
 
 if TYPE_CHECKING:
     from circuitdsl.runtime.data import Scale
 
-#: A data set: its name or path, or arrays (X, y).
-TaskData = str | tuple[Any, Any]
+#: A data set: its name or path, or what `Simulation.run` takes.
+TaskData = Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,18 +35,29 @@ LifeData = TaskData | Drawn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """What all lifetimes' data are fitted to."""
+
+    graph: ir.Circuit
+    scale: Scale | None
+    validation: float | None
+    dtype: str
+
+    def load(self, data: TaskData, arguments: Sequence[tuple[str, float]] = ()) -> Dataset:
+        return load_data(data, arguments, self.graph, scale=self.scale, validation=self.validation, dtype=self.dtype)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Generator:
     """A data set that is made from a seed, without it."""
 
     name: str
     arguments: tuple[tuple[str, float], ...]
-    graph: ir.Circuit
-    scale: Scale | None
-    dtype: str
+    fit: Fit
 
     def member(self, seed: int) -> Dataset:
         arguments = {**dict(self.arguments), "seed": float(seed)}
-        return load_data(self.name, tuple(arguments.items()), self.graph, scale=self.scale, dtype=self.dtype)
+        return self.fit.load(self.name, tuple(arguments.items()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,12 +65,10 @@ class Drawer:
     """A drawn task, fitted to a circuit."""
 
     drawn: Drawn
-    graph: ir.Circuit
-    scale: Scale | None
-    dtype: str
+    fit: Fit
 
     def member(self, seed: int) -> Dataset:
-        return load_data(self.drawn.make(seed), (), self.graph, scale=self.scale, dtype=self.dtype)
+        return self.fit.load(self.drawn.make(seed))
 
 
 Task = Dataset | Generator | Drawer
@@ -102,12 +111,13 @@ def family_of(
     held_out: int | Sequence[LifeData],
 ) -> Family:
     """The family that is asked for; `dataset` are the data of the settings. Raises UsageError, CircuitError."""
-    member = _generator(settings, graph, dtype) or dataset
+    fit = Fit(graph=graph, scale=settings.scale, validation=settings.validation, dtype=dtype)
+    member = _generator(settings, fit) or dataset
 
     def one(data: LifeData) -> Task:
         if isinstance(data, Drawn):
-            return Drawer(drawn=data, graph=graph, scale=settings.scale, dtype=dtype)
-        return load_data(data, (), graph, scale=settings.scale, dtype=dtype)
+            return Drawer(drawn=data, fit=fit)
+        return fit.load(data)
 
     def made(asked: int | Sequence[LifeData], of_many: Task) -> tuple[Task, ...]:
         return (of_many,) * asked if isinstance(asked, int) else tuple(map(one, asked))
@@ -121,7 +131,7 @@ def family_of(
     return Family(tasks=counted, held_out=held, content=digest(fixed, len(counted), len(held), *drawn))
 
 
-def _generator(settings: Settings, graph: ir.Circuit, dtype: str) -> Generator | None:
+def _generator(settings: Settings, fit: Fit) -> Generator | None:
     """What makes the data set, if it is made from a seed."""
     if not isinstance(settings.data, str):
         return None
@@ -132,6 +142,4 @@ def _generator(settings: Settings, graph: ir.Circuit, dtype: str) -> Generator |
     pairs = (part.partition("=") for part in rest.strip().removesuffix(")").split(",") if "=" in part)
     written = {key.strip(): float(value) for key, _, value in pairs}
     arguments = {**dict(settings.data_arguments), **written}
-    return Generator(
-        name=name.strip(), arguments=tuple(arguments.items()), graph=graph, scale=settings.scale, dtype=dtype
-    )
+    return Generator(name=name.strip(), arguments=tuple(arguments.items()), fit=fit)

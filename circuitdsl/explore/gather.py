@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 #: Names that the dataset needs for itself; a param or record of one of them gets `_` after it.
-TAKEN = frozenset({"seed", "epoch", "update", "example", "metric", "loss", "diverged", "epochs_done", "why"})
+TAKEN = frozenset(
+    "seed epoch update example metric loss diverged epochs_done why validation_metric validation_loss".split()
+)
 
 Parts = Mapping[tuple[int, int], Part]
 
@@ -51,6 +53,10 @@ def gather(planned: Sweep, parts: Parts) -> xr.Dataset:
         "diverged": (dims, along([int(bool(p.why)) for p in found]), _about("whether the run diverged")),
         "epochs_done": (dims, along([p.epochs_done for p in found]), _about("whole epochs before it ended")),
     }
+    if any(len(p.validation) for p in found):
+        for i, name in enumerate(("metric", "loss")):
+            held_out = along([_ending(p.validation[:, i], epochs) for p in found])
+            variables[f"validation_{name}"] = ((*dims, "epoch"), held_out, _about(f"the {name} on the validation set"))
     if any(p.why for p in found):
         variables["why"] = (dims, along([p.why for p in found]).astype(object), _about("how the run diverged"))
     axes: dict[str, Any] = {"seed": np.array(planned.seeds), "epoch": np.arange(epochs)}
@@ -163,11 +169,16 @@ class Row:
     values: tuple[Any, ...]
     metric: tuple[float, ...]
     loss: tuple[float, ...]
+    validation: Mapping[str, tuple[float, ...]]
     diverged: int
 
     def mean_of(self, what: str) -> Mean:
-        """Over seeds, of "metric" or "loss"."""
+        """Over seeds, of "metric" or "loss", on the test set."""
         return over_seeds(self.metric if what == "metric" else self.loss)
+
+    def chosen_by(self, what: str) -> Mean:
+        """Over seeds, of "metric" or "loss", on the validation set; without one, on the test set."""
+        return over_seeds(self.validation[what]) if self.validation else self.mean_of(what)
 
 
 def rows(dataset: xr.Dataset) -> list[Row]:
@@ -176,12 +187,15 @@ def rows(dataset: xr.Dataset) -> list[Row]:
 
     axes = [dataset[dim].values.tolist() for dim in dataset["diverged"].dims[:-1]]
     metric, loss = _final(dataset, "metric"), _final(dataset, "loss")
+    names = ("metric", "loss") if "validation_metric" in dataset else ()
+    validation = {name: _final(dataset, f"validation_{name}") for name in names}
     diverged = dataset["diverged"].values
     return [
         Row(
             values=tuple(axis[i] for axis, i in zip(axes, index, strict=True)),
             metric=tuple(metric[index].tolist()),
             loss=tuple(loss[index].tolist()),
+            validation={name: tuple(values[index].tolist()) for name, values in validation.items()},
             diverged=int(diverged[index].sum()),
         )
         for index in np.ndindex(diverged.shape[:-1])
@@ -198,8 +212,8 @@ def _final(dataset: xr.Dataset, name: str) -> Array:
 
 
 def best(found: Sequence[Row], *, on: str, larger: bool) -> Row | None:
-    """The point with the best mean of `on` ("metric" or "loss") among those of which the fewest runs diverged; of
-    equals the first. None if every run diverged."""
-    candidates = [row for row in found if not math.isnan(row.mean_of(on).mean)]
+    """The point with the best mean of `on` ("metric" or "loss") on the validation set, without one on the test set,
+    among those of which the fewest runs diverged; of equals the first. None if every run diverged."""
+    candidates = [row for row in found if not math.isnan(row.chosen_by(on).mean)]
     sign = 1 if larger else -1
-    return max(candidates, key=lambda row: (-row.diverged, sign * row.mean_of(on).mean), default=None)
+    return max(candidates, key=lambda row: (-row.diverged, sign * row.chosen_by(on).mean), default=None)

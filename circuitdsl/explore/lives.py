@@ -73,10 +73,12 @@ class Recorded:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """What came of a run. `metric` and `loss` have a value for each epoch, the first before training; NaN where there
-    is none. `why`: how it diverged, else empty."""
+    is none. `validation` [epochs, 2]: metric and loss on the validation set, no rows without one. `why`: how it
+    diverged, else empty."""
 
     metric: Array
     loss: Array
+    validation: Array
     records: tuple[Recorded, ...]
     epochs_done: int
     why: str
@@ -143,6 +145,7 @@ def _part(run: Run) -> Part:
     return Part(
         metric=np.array(run.metric),
         loss=np.array(run.loss),
+        validation=np.array(run.validation).reshape(-1, 2),
         records=records,
         epochs_done=run.epochs_done,
         why=run.diverged.title if run.diverged else "",
@@ -159,6 +162,7 @@ def to_bytes(part: Part) -> bytes:
     told = [{"name": r.name, "every": r.every, "dims": r.dims} for r in part.records]
     head = {"epochs_done": part.epochs_done, "why": part.why, "records": told}
     arrays: dict[str, Any] = {"head": np.array(json.dumps(head)), "metric": part.metric, "loss": part.loss}
+    arrays["validation"] = part.validation
     for i, record in enumerate(part.records):
         arrays |= {f"at{i}": record.at, f"values{i}": record.values}
     buffer = io.BytesIO()
@@ -189,6 +193,7 @@ def from_bytes(content: bytes) -> Part:
         return Part(
             metric=arrays["metric"],
             loss=arrays["loss"],
+            validation=arrays.get("validation", np.zeros((0, 2))),
             records=records,
             epochs_done=head["epochs_done"],
             why=head["why"],

@@ -39,7 +39,7 @@ def sweep(
     grid: Grid,
     *,
     seeds: int = 1,
-    data: str | tuple[Any, Any] | None = None,
+    data: Any = None,
     task: str | None = None,
     epochs: int | None = None,
     batch: int | None = None,
@@ -191,10 +191,16 @@ def content_of(dataset: Dataset) -> str:
     from hashlib import blake2b
 
     found = blake2b(digest_size=8)
-    for name, array in (*dataset.arrays.items(), ("train", dataset.train), ("test", dataset.test)):
+    for name, array in (*dataset.arrays.items(), *_parts(dataset)):
         found.update(f"{name} {array.shape} {array.dtype}".encode())
         found.update(array.tobytes())
     return found.hexdigest()
+
+
+def _parts(dataset: Dataset) -> Iterator[tuple[str, Any]]:
+    yield from (("train", dataset.train), ("test", dataset.test))
+    if len(dataset.validation):
+        yield "validation", dataset.validation
 
 
 def _identity(
@@ -202,11 +208,11 @@ def _identity(
 ) -> dict[str, Any]:
     """What has to be the same to go on: for people first, then fingerprints of all the rest."""
     settings = first.settings.attributes()
-    shown = ("task", "data", "epochs", "batch", "scale", "learn")
+    shown = ("task", "data", "epochs", "batch", "scale", "learn", "validation")
     lives = [(p.setup.key, content_of(p.setup.dataset)) for p in {id(p.setup): p for p in points}.values()]
     return {
         "circuit": simulation.circuit.name,
-        **{key: settings[key] for key in shown},
+        **{key: settings[key] for key in shown if key in settings},
         "target": simulation.target,
         "dtype": simulation.dtype,
         "params": dict(request.params),

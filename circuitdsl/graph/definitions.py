@@ -112,10 +112,12 @@ def _rule_cycles(file: FileScope) -> Iterator[Diagnostic]:
 def _cycle(name: str, rule: ast.Rule, file: FileScope) -> list[str]:
     """The rules on the way from a rule back to itself, empty if there is none."""
     path: list[str] = []
+    seen: set[str] = set()  # what has been visited once leads nowhere new: else each call of each call is followed
 
     def visit(called: str, body: ast.Expr, scope: FileScope) -> bool:
-        if called in path:
+        if called in seen:
             return called == name
+        seen.add(called)
         path.append(called)
         for call in calls_in(body):
             if call.function in scope.rules:

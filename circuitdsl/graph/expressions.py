@@ -33,6 +33,8 @@ from circuitdsl.syntax import ast
 #: what anyone writes, and within what the recursive functions of the compiler can take.
 MAX_DEPTH = 200
 MAX_NODES = 20_000
+#: How many terms all equations together may have; what rules pass on to rules counts at every step.
+MAX_TERMS = 200_000
 
 
 @dataclass(slots=True)
@@ -74,6 +76,7 @@ class Equations:
         self.whole = self.whole or expr.span
         self.depth += 1
         self.nodes += 1
+        self._count()
         if self.depth > MAX_DEPTH:
             self.too_large(f"nests more than {MAX_DEPTH} deep")
         if self.nodes > MAX_NODES:
@@ -82,6 +85,15 @@ class Equations:
             return self._resolved(expr, scope)
         finally:
             self.depth -= 1
+
+    def _count(self) -> None:
+        """Stops at once, with all that was found so far, when there is no end of terms. Raises CircuitError."""
+        self.tables.terms += 1
+        if self.tables.terms > MAX_TERMS:
+            report = self.tables.symbols.report
+            with suppress(Stop):
+                self.too_large(f"brings the equations of the circuit beyond {MAX_TERMS:,} terms")
+            report.stop_if_failed()
 
     def too_large(self, what: str) -> NoReturn:
         """C026 at the whole equation."""
@@ -146,6 +158,7 @@ class Equations:
     def _reference(self, ref: ast.Ref, scope: Scope) -> ir.Expr:
         inner = self._inner_reference(ref, scope)
         if inner is not None:
+            self._count()
             return self._reference(*inner)
         endpoint = self._endpoint(ref, scope)
         if endpoint is not None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import assert_never
 
@@ -151,8 +152,16 @@ def homes_of(what: str, name: str, file: FileScope) -> list[str]:
     ]
     if near:
         return near
-    root, pattern = shipped("circuits"), re.compile(rf"^\s*{what}\s+{re.escape(name)}\s*\(", re.MULTILINE)
-    return [path for path in sorted(library_imports()) if pattern.search((root / path).read_text("utf-8"))]
+    pattern = re.compile(rf"^\s*{what}\s+{re.escape(name)}\s*\(", re.MULTILINE)
+    return [path for path, text in _library_texts() if pattern.search(text)]
+
+
+@cache
+def _library_texts() -> list[tuple[str, str]]:
+    """The files of the library that define rules and motifs: what to import, and its text."""
+    root = shipped("circuits")
+    texts = [(path, (root / path).read_text("utf-8")) for path in sorted(library_imports())]
+    return [(path, text) for path, text in texts if re.search(r"^\s*(rule|motif)\s", text, re.MULTILINE)]
 
 
 def deep_items(items: Iterable[ast.TopItem | ast.Item]) -> Iterator[ast.TopItem | ast.Item]:

@@ -175,7 +175,10 @@ class _Draw:
 
         number: Callable[[Expr], float] = partial(evaluate, numbers=self.numbers, fans=fans)
         drawn = self.arithmetic(init, key, self.generator(key), shape, number)
-        return np.broadcast_to(drawn, shape).astype(self.dtype)
+        values = np.broadcast_to(drawn, shape).astype(self.dtype)
+        if np.isinf(values).any() and np.isfinite(drawn).all():
+            raise ValueError(f"an initial value of `{key}` is too large for {self.dtype}")
+        return values
 
     def arithmetic(
         self, init: Init, key: str, rng: np.random.Generator, shape: tuple[int, ...],
@@ -247,15 +250,14 @@ def _load(path: Path) -> Doubles:
     """The numbers of an `.npy` file. Raises OSError if there is none, ValueError if it holds none."""
     import numpy as np
 
+    from circuitdsl.data.raw import SourceError
+    from circuitdsl.data.weights import weights_of
+
     try:
-        found = np.asarray(np.load(path, allow_pickle=False))
-        if found.dtype.kind not in "biuf":
-            raise TypeError(found.dtype)
-    except OSError as error:
-        raise OSError(f"cannot read `{path}`: {(error.strerror or str(error)).lower()}") from error
-    except (ValueError, TypeError, EOFError) as error:
-        raise ValueError(f"`{path}` is not an .npy file of numbers") from error
-    return found.astype(np.float64)
+        return weights_of(path).astype(np.float64)
+    except SourceError as problem:
+        kind = OSError if problem.missing else ValueError
+        raise kind(problem.title + (f" ({problem.hint})" if problem.hint else "")) from None
 
 
 def _shaped(key: str, source: str, values: Doubles, shape: tuple[int, ...]) -> Doubles:

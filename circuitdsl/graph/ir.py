@@ -431,6 +431,7 @@ class Task(Entity):
     seed: Expr | None = None
     metric: Expr | None = None
     scale: Literal["none", "center", "zscore"] | None = None
+    validation: Expr | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

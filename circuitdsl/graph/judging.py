@@ -112,7 +112,7 @@ class Judging(Pass):
         return found
 
     def _task(self, item: ast.Task, scope: Scope) -> ir.Task:
-        known = ("data", "epochs", "batch", "seed", "metric", "scale")
+        known = ("data", "epochs", "batch", "seed", "metric", "scale", "validation")
         settings: dict[str, ast.Assign] = {}
         for setting in item.settings:
             if setting.name.name not in known:
@@ -140,6 +140,7 @@ class Judging(Pass):
             data_arguments=arguments,
             epochs=number("epochs"), batch=number("batch"), seed=number("seed"), metric=metric,
             scale=scale,  # type: ignore[arg-type]
+            validation=number("validation"),
         )  # fmt: skip
 
     def _data(self, expr: ast.Expr, scope: Scope) -> tuple[str, tuple[tuple[str, float], ...]]:

@@ -212,6 +212,8 @@ class Symbols:
         shown = place.path.removeprefix(scope.prefix)
         if place.path in self.broken:
             raise Stop
+        if self.report.crowded:
+            self.fail(Diagnostic(code="C010", title=f"unknown name `{shown}`", span=place.span))
         if place.path in self.instances:
             self._fail_as_instance(place, shown)
         visible = list(dict.fromkeys(self.visible(scope)))

@@ -47,6 +47,8 @@ Overrides = Mapping[str, float | Sequence[float]]
 
 #: Far above any circuit one would draw; stops `for i in 1..1e9` with a message.
 MAX_DECLARATIONS = 50_000
+#: Turns of loops and items in them, in all: loops within loops, and motifs that use motifs twice, multiply.
+MAX_ITEMS = 200_000
 
 Judged = (
     ast.Loss | ast.ExpectVerdict | ast.ExpectAttractor | ast.ExpectMetric | ast.Record | ast.Schedule
@@ -99,6 +101,7 @@ class _Walker:
     found: list[tuple[Judged, Scope]] = field(default_factory=list)
     motifs: list[str] = field(default_factory=list)
     arguments: list[tuple[ast.Expr, Scope]] = field(default_factory=list)
+    walked: int = 0
 
     def items(self, items: Iterable[ast.Item], scope: Scope) -> None:
         """Params first, so that ranges and indices may use those written below them."""
@@ -113,7 +116,24 @@ class _Walker:
         with suppress(Stop):
             self._item(item, scope)
 
+    def _count(self, place: Span, what: str) -> None:
+        """Stops at once, with all that was found so far, when there is no end of items. Raises CircuitError."""
+        self.walked += 1
+        if self.walked > MAX_ITEMS:
+            self.report.add(
+                Diagnostic(
+                    code="C026",
+                    title=f"{what} brings the circuit beyond {MAX_ITEMS:,} items",
+                    span=first_line(place),
+                    label="the last one that is counted",
+                    notes=("loops within loops multiply, and so do motifs that use others several times",),
+                    hint="make the ranges shorter: a loop makes one population per turn; more units go into its size",
+                )
+            )
+            self.report.stop_if_failed()
+
     def _item(self, item: ast.Item, scope: Scope) -> None:
+        self._count(item.span, f"`{first_line(item.span).shown}`")
         match item:
             case ast.Param() | ast.Target() | ast.Neuron() | ast.Synapse() | ast.Modulator():
                 self._declare(item, scope)
@@ -189,6 +209,7 @@ class _Walker:
                 )
             )
         for value in range(first, last + 1):
+            self._count(item.span, f"the turn {value} of `for {item.variable.name}`")
             self.items(item.items, scope.child({item.variable.name: value}, (item.span,)))
 
     def _alias(self, item: ast.Alias, scope: Scope) -> None:
@@ -296,6 +317,7 @@ class StructuralNumbers:
     overrides: Overrides
     evaluating: list[str] = field(default_factory=list)
     values: dict[str, float | list[float]] = field(default_factory=dict)  # of params that have been evaluated
+    given: dict[Thunk, float] = field(default_factory=dict)  # of arguments that have been evaluated
 
     def integer(self, expr: ast.Expr, scope: Scope) -> int:
         value = self.number(expr, scope)
@@ -357,7 +379,9 @@ class StructuralNumbers:
             case int():
                 return found
             case Thunk():
-                return self.number(found.expr, found.scope)
+                if found not in self.given:  # it may be read twice by an argument that is itself read twice, and so on
+                    self.given[found] = self.number(found.expr, found.scope)
+                return self.given[found]
             case Place():
                 return self._param(found, expr, scope)
             case _:

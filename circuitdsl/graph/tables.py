@@ -50,6 +50,7 @@ class Tables:
     phases: dict[str, Span] = field(default_factory=dict)
     dt: ir.Expr | None = None
     has_loss: bool = False
+    terms: int = 0  # of all equations, as far as they have been resolved
     wires: dict[str, dict[str, Span]] = field(default_factory=dict)  # population -> population it reads
     wired: list[ir.Wire] = field(default_factory=list)
     met: dict[str, set[str]] = field(default_factory=dict)  # population -> those wired to it, either way, or paired

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from circuitdsl.graph.formulas import fold
 from circuitdsl.graph.functions import COMPARISONS, FUNCTIONS, Function
-from circuitdsl.lower.loop_ir import Const, Dtype, Expr, Op, Var
+from circuitdsl.lower.loop_ir import Const, Dtype, Expr, Op, Program, Var, expressions, phases, statements, walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +51,21 @@ DEFINITIONS: dict[str, Definition] = {
     for f in FUNCTIONS.values()
     if isinstance(f.value, str) and not f.is_short
 }
+
+
+def functions_of(program: Program) -> set[str]:
+    """The functions that the phases of a program apply, and those that these are made of."""
+    found = [e for p in phases(program.body) for s in statements(p.body) for e in expressions(s)]
+    return with_parts({op.function for e in found for op in walk(e) if isinstance(op, Op)})
+
+
+def with_parts(functions: Collection[str]) -> set[str]:
+    """These functions, and those that they are made of."""
+    waiting, found = set(functions), set()
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        if name in DEFINITIONS:
+            parts = {op.function for op in walk(DEFINITIONS[name].value) if isinstance(op, Op)}
+            waiting |= parts - found
+    return found

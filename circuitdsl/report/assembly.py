@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from circuitdsl.graph.ir import Circuit
-from circuitdsl.report.draw import COLOURS, draw
+from circuitdsl.draw.colours import THEMES
+from circuitdsl.draw.drawing import Drawing
 from circuitdsl.runtime.state import write_atomically
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+COLOURS = THEMES["light"]
 #: The curves of the middle panel: variable, label, colour.
 CURVES = (
     ("cos_B_F", "feedback B and transposed F", COLOURS["auxiliary"]),
@@ -22,14 +23,17 @@ CURVES = (
 )
 
 
-def assembly_picture(circuit: Circuit, results: xr.Dataset) -> Figure:
+def assembly_picture(circuit: Drawing, results: xr.Dataset) -> Figure:
     """Three panels: the circuit; the alignments over training, mean and range over seeds and layers;
     accuracy beside the gradient twin's. `results` is the data set of `studies.self_assembly`."""
     from matplotlib.figure import Figure
 
+    from circuitdsl.draw.paint import paint
+
     figure = Figure(figsize=(13.5, 5.2), layout="constrained")
     left, middle, right = figure.subplots(1, 3, width_ratios=[1.05, 1, 1])
-    draw(circuit, left)
+    room = 72 * min(4.3 / circuit.picture.width, 4.7 / circuit.picture.height)
+    paint(circuit.picture, left, point=room)
     left.set_title("a circuit of local rules", fontsize=11)
     _alignment(middle, results)
     _accuracy(right, results)

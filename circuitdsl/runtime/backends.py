@@ -86,6 +86,7 @@ DEFAULT, INTERPRETER = "cpu", "reference"
 BACK_ENDS: tuple[BackEnd, ...] = (
     BackEnd(name=INTERPRETER, doc="the slow, obvious interpreter", build=_interpreter, interpreted=True),
     emitted("circuitdsl.emit.cpu", load_module),
+    emitted("circuitdsl.emit.js"),
     BackEnd(name="cuda", doc="kernels for NVIDIA GPUs"),
     BackEnd(name="cuda-emulated", doc="the phases of a GPU's threads, as loops on the CPU"),
     BackEnd(name="ptx", doc="PTX assembly for a given GPU"),

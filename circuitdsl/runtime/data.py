@@ -1,23 +1,26 @@
-"""Fits a data set to a circuit: sizes, one-hot classes, a split and a scaling.
+"""Fits a data set to a circuit: what was asked for, a split, and the arrays of each population.
 
-language.md, `task`: image data are scaled to [0, 1] and centred by each feature's training mean,
-tabular data z-scored with training statistics (zero deviation counts as 1); `scale` overrides. A
-fixed 80/20 split, the same for every seed of a run, unless the data bring their own.
+A fixed 80/20 split, the same for every seed of a run, unless the data bring their own (language.md, `task`).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from circuitdsl.diagnostics import CircuitError, Diagnostic, Label, Span, did_you_mean
-from circuitdsl.graph.ir import Circuit, Kind, Population
+from circuitdsl.data.files import from_file
+from circuitdsl.data.given import raw_of_given
+from circuitdsl.data.named import NAMED, Sizes
+from circuitdsl.data.raw import Raw, SourceError, Wanted
+from circuitdsl.diagnostics import CircuitError, Diagnostic, Span, did_you_mean
+from circuitdsl.graph.ir import Circuit, Kind
 from circuitdsl.noise import rand
 from circuitdsl.runtime.errors import MissingData
-from circuitdsl.runtime.sources import NAMED, Raw, Sizes, SourceError, from_file
+from circuitdsl.runtime.fitting import Fitter, examples_of, must_be_finite, scaled, top_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,20 +33,38 @@ if TYPE_CHECKING:
 Scale = Literal["none", "center", "zscore"]
 
 #: What a permutation is for: these words of 32 bits stand where the occurrence of a written `rand()` would, which has
-#: 63. The split takes no seed, so that the test set does not depend on a run's.
-SPLIT, SHUFFLE = 0xFFFF_FFFF, 0xFFFF_FFFE
+#: 63. The splits take no seed, so that test and validation set do not depend on a run's.
+SPLIT, SHUFFLE, VALIDATION = 0xFFFF_FFFF, 0xFFFF_FFFE, 0xFFFF_FFFC
 TEST_FRACTION = 0.2
+
+
+def _no_examples() -> Indices:
+    import numpy as np
+
+    return np.arange(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """`arrays`: for every input and target population [examples, size]; `train` and `test` index
-    them. `name` is how the data were asked for."""
+    """`arrays`: for every input and target population [examples, size]; `train`, `test` and `validation` index
+    them; the last is empty unless a task asks for it, and what choices are judged on. `name` is how the data were asked
+    for. `own`: whether they are the user's; `targets`: which of the arrays are targets; `labels`: what the classes of
+    a target are called, if not by their numbers; `notes`: how they were read, where that is not the only way."""
 
     name: str
     arrays: dict[str, NDArray[np.floating[Any]]]
     train: Indices
     test: Indices
+    validation: Indices = field(default_factory=_no_examples)
+    own: bool = False
+    targets: tuple[str, ...] = ()
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def judged(self) -> Indices:
+        """What choices are judged on: the validation set, without one the test set."""
+        return self.validation if len(self.validation) else self.test
 
 
 def permutation(n: int, *, purpose: int, seed: int = 0, epoch: int = 0) -> Indices:
@@ -57,11 +78,12 @@ def permutation(n: int, *, purpose: int, seed: int = 0, epoch: int = 0) -> Indic
 
 
 def load_data(
-    data: str | tuple[Any, Any],
+    data: Any,
     arguments: Sequence[tuple[str, float]],
     circuit: Circuit,
     *,
     scale: Scale | None = None,
+    validation: float | None = None,
     dtype: str = "float32",
     folder: Path | None = None,
     span: Span | None = None,
@@ -69,14 +91,15 @@ def load_data(
     """A data set, fitted to the circuit's inputs and targets.
 
     `data` is a name (`digits`), a name with arguments (`two_moons(noise=0.2)`), a path (relative to
-    `folder`), or arrays (X, y). `span` is where the circuit asks for it.
+    `folder`), or what `data/given.py` takes: arrays (X, y), a mapping of arrays, a data frame. `validation`: the part
+    of the training examples that is held out to judge choices. `span` is where the circuit asks for it.
     Raises CircuitError: C060 unknown data set or argument, C061 sizes that do not fit, C062 a file
     or package that is missing, C063 data that cannot be used; MissingData, which is one, for C062 and
     for an unknown name that does not come from the circuit.
     """
     try:
         name, raw = _raw(data, dict(arguments), circuit, folder, span)
-        return _fit(name, raw, circuit, scale, dtype, span)
+        return _fit(name, raw, circuit, scale, validation, dtype, span)
     except SourceError as problem:
         finding = Diagnostic(
             code="C062" if problem.missing else "C063", title=problem.title, span=span, hint=problem.hint
@@ -88,27 +111,44 @@ def load_data(
 
 
 def _raw(
-    data: str | tuple[Any, Any],
+    data: Any,
     arguments: dict[str, float],
     circuit: Circuit,
     folder: Path | None,
     span: Span | None,
 ) -> tuple[str, Raw]:
+    wanted = Wanted(*({p.name: p.size for p in circuit.of_kind(kind)} for kind in (Kind.INPUT, Kind.TARGET)))
+    if isinstance(data, PathLike):
+        data = fspath(data)
+        return data, from_file(_place(data, folder), wanted)
     if not isinstance(data, str):
-        return "arrays", _from_arrays(data)
+        return "arrays", raw_of_given(data, wanted)
     name, written = _call(data, span)
     arguments |= written
     if name in NAMED:
-        return data, _named(name, arguments, circuit, span)
+        return data, _named(name, arguments, Sizes(wanted.features, wanted.values), span)
     if not looks_like_path(name):
         raise (MissingData if span is None else CircuitError)([_unknown(name, span)])
-    path = Path(name).expanduser()
-    populations = tuple(p.name for p in (*circuit.of_kind(Kind.INPUT), *circuit.of_kind(Kind.TARGET)))
-    return data, from_file(path if folder is None else folder / path, populations)
+    return data, from_file(_place(data.strip(), folder), wanted)
+
+
+def _place(name: str, folder: Path | None) -> Path:
+    try:
+        path = Path(name).expanduser()
+    except RuntimeError:  # of a user who is not there
+        path = Path(name)
+    return path if folder is None else folder / path
 
 
 def looks_like_path(name: str) -> bool:
-    return "/" in name or "\\" in name or "." in name or Path(name).exists()
+    return "/" in name or "\\" in name or "." in name or _exists(name)
+
+
+def _exists(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except (OSError, ValueError):  # what no file can be called
+        return False
 
 
 def _unknown(name: str, span: Span | None) -> Diagnostic:
@@ -135,7 +175,7 @@ def _call(text: str, span: Span | None) -> tuple[str, dict[str, float]]:
     return match[1], arguments
 
 
-def _named(name: str, arguments: Mapping[str, float], circuit: Circuit, span: Span | None) -> Raw:
+def _named(name: str, arguments: Mapping[str, float], sizes: Sizes, span: Span | None) -> Raw:
     source = NAMED[name]
     for key in arguments:
         if key not in source.defaults:
@@ -151,209 +191,113 @@ def _named(name: str, arguments: Mapping[str, float], circuit: Circuit, span: Sp
                     )
                 ]
             )
-    inputs = sum(p.size for p in circuit.of_kind(Kind.INPUT))
-    targets = sum(p.size for p in circuit.of_kind(Kind.TARGET))
-    return source.make({**source.defaults, **arguments}, Sizes(inputs, targets))
-
-
-def _from_arrays(data: tuple[Any, Any]) -> Raw:
-    import numpy as np
-
-    if not isinstance(data, tuple | list) or len(data) != 2:
-        raise SourceError("data are given as a pair (X, y); y may be None")
-    x, y = (None if part is None else np.asarray(part) for part in data)
-    return Raw(x=x, y=y, top=255.0 if x is not None and x.dtype == "uint8" else None)
+    return source.make({**source.defaults, **arguments}, sizes)
 
 
 # ---------------------------------------------------------------- made to fit
 
 
-def _fit(name: str, raw: Raw, circuit: Circuit, scale: Scale | None, dtype: str, span: Span | None) -> Dataset:
+def _fit(
+    name: str, raw: Raw, circuit: Circuit, scale: Scale | None, validation: float | None, dtype: str, span: Span | None
+) -> Dataset:
     import numpy as np
 
-    inputs = {p.name: _features(name, raw, p, circuit, span) for p in circuit.of_kind(Kind.INPUT)}
-    targets = {p.name: _target(name, raw, p, circuit, span) for p in circuit.of_kind(Kind.TARGET)}
-    n = _examples(name, {**inputs, **targets}, raw)
-    train, test = _split(raw, n)
+    fitter = Fitter(name, raw, circuit, span)
+    inputs = {p.name: fitter.features(p) for p in circuit.of_kind(Kind.INPUT)}
+    found = {p.name: fitter.target(p) for p in circuit.of_kind(Kind.TARGET)}
+    targets = {key: table for key, (table, _) in found.items()}
+    n = examples_of(name, {**inputs, **targets}, raw)
+    train, test, held_out = _split(raw, n, validation, name)
     for key, table in {**inputs, **targets}.items():
-        _must_be_finite(name, key, table, "not finite")  # now: scaling spreads one over its whole feature
+        must_be_finite(name, key, table, "not finite")  # now: scaling spreads one over its whole feature
     arrays = {}
     with np.errstate(over="ignore", invalid="ignore"):
         for key, table in inputs.items():
-            arrays[key] = _scaled(table, train, scale, raw.top, dtype)
+            arrays[key] = scaled(table, train, scale, top_of(raw, circuit.populations[key]), dtype)
         for key, table in targets.items():
             arrays[key] = table.astype(dtype)
     for key, table in arrays.items():
-        _must_be_finite(name, key, table, f"too large to be scaled, or for {dtype}")
-    return Dataset(name=name, arrays=arrays, train=train, test=test)
+        must_be_finite(name, key, table, f"too large to be scaled, or for {dtype}")
+    return Dataset(
+        name=name,
+        arrays=arrays,
+        train=train,
+        test=test,
+        validation=held_out,
+        own=name.partition("(")[0].strip() not in NAMED,
+        targets=tuple(targets),
+        labels={key: names for key, (_, names) in found.items() if names},
+        notes=(*raw.notes, *fitter.notes),
+    )
 
 
-def _misfit(name: str, has: str, population: Population, span: Span | None, hint: str | None) -> CircuitError:
-    kind = "input" if population.kind is Kind.INPUT else "target"
-    title = f"data set `{name}` has {has}, but {kind} `{population.name}` has {population.size}"
-    place = Label(population.span, f"{population.size} units")
-    primary, labels = (population.span, ()) if span is None else (span, (place,))
-    return CircuitError([Diagnostic(code="C061", title=title, span=primary, labels=labels, hint=hint)])
+# ---------------------------------------------------------------- split
 
 
-def _features(name: str, raw: Raw, population: Population, circuit: Circuit, span: Span | None) -> Table:
-    table = raw.named.get(population.name, raw.x)
-    if table is None or (population.name not in raw.named and len(circuit.of_kind(Kind.INPUT)) > 1):
+def _split(raw: Raw, n: int, validation: float | None, name: str) -> tuple[Indices, Indices, Indices]:
+    """Training, test and validation examples. Raises SourceError."""
+    import numpy as np
+
+    train, test = _train_and_test(raw, n, name)
+    if raw.validation is not None:
+        held_out = _indices(raw.validation, n, "validation", name)
+        return np.setdiff1d(train, held_out) if raw.train is None else train, test, held_out
+    if validation is None:
+        return train, test, _no_examples()
+    if len(train) < 2:
+        raise SourceError(f"data set `{name}` has one training example: none can be held out to validate")
+    order = train[permutation(len(train), purpose=VALIDATION)]
+    count = min(len(train) - 1, max(1, round(validation * len(train))))
+    return np.sort(order[count:]), test, np.sort(order[:count])
+
+
+def _train_and_test(raw: Raw, n: int, name: str) -> tuple[Indices, Indices]:
+    import numpy as np
+
+    if raw.train is None and raw.test is None:
+        if n < 2:
+            return np.arange(n), np.arange(n)
+        order = permutation(n, purpose=SPLIT)
+        held_out = max(1, round(TEST_FRACTION * n))
+        return np.sort(order[held_out:]), np.sort(order[:held_out])
+    train = None if raw.train is None else _indices(raw.train, n, "train", name)
+    test = None if raw.test is None else _indices(raw.test, n, "test", name)
+    everything = np.arange(n)
+    if train is None:
+        train = np.setdiff1d(everything, _no_examples() if test is None else test)
+    if test is None:
+        test = np.setdiff1d(everything, train)
+    for part, what in ((train, "train"), (test, "test")):
+        if not len(part):
+            raise SourceError(f"data set `{name}` leaves no examples to {what} on")
+    return train, test
+
+
+def _indices(array: Table, n: int, part: str, name: str) -> Indices:
+    """The examples of a part, from their indices or a mask. Raises SourceError."""
+    import numpy as np
+
+    what = f"`{part}` of data set `{name}`"
+    if array.ndim == 0:
         raise SourceError(
-            f"data set `{name}` has no array for the input `{population.name}`",
-            hint="a circuit with several inputs takes an .npz with one array per population, by its name",
+            f"{what} is one number: it has to list examples by their indices, from 0, or to mark them in a mask",
+            hint=f"for the first {array} of them: `{part} = numpy.arange({array})`"
+            if array.dtype.kind in "iu"
+            else None,
         )
-    if table.dtype.kind not in "biuf":
-        raise SourceError(f"data set `{name}`: the array for `{population.name}` holds no numbers")
-    flat = _rows(name, table, population)
-    if flat.shape[1] != population.size:
-        hint = f"write `input {population.name}: {flat.shape[1]}`"
-        raise _misfit(name, _counted(flat.shape[1], "feature"), population, span, hint)
-    return flat
-
-
-def _rows(name: str, table: Table, population: Population) -> Table:
-    """[examples, values of one]"""
-    if table.ndim == 0 or not len(table):
-        has = "one number" if table.ndim == 0 else "no examples"
-        raise SourceError(f"data set `{name}`: the array for `{population.name}` holds {has}")
-    return table.reshape(len(table), -1)
-
-
-def _counted(n: int, what: str) -> str:
-    return f"{n:,} {what}" + ("" if n == 1 else "es" if what.endswith("s") else "s")
-
-
-def _target(name: str, raw: Raw, population: Population, circuit: Circuit, span: Span | None) -> Table:
-    """[examples, size]: classes one-hot (size 1: 0/1), other values as they are."""
-    table = raw.named.get(population.name, raw.y)
-    if table is None or (population.name not in raw.named and len(circuit.of_kind(Kind.TARGET)) > 1):
-        raise SourceError(
-            f"data set `{name}` has no array for the target `{population.name}`",
-            hint="give y, or an .npz with one array per population, by its name",
-        )
-    if table.dtype.kind not in "biuf":
-        raise SourceError(f"data set `{name}`: the array for `{population.name}` holds no numbers")
-    size = population.size
-    flat = _rows(name, table, population)
-    if flat.shape[1] == 1 and (size > 1 or raw.classes or flat.dtype.kind in "biu"):
-        return _classes(name, raw, flat[:, 0], population, span)
-    if flat.shape[1] != size:
-        hint = f"write `target {population.name}: {flat.shape[1]}`"
-        raise _misfit(name, _counted(flat.shape[1], "target value"), population, span, hint)
-    return flat
-
-
-def _classes(name: str, raw: Raw, labels: Table, population: Population, span: Span | None) -> Table:
-    import numpy as np
-
-    size = population.size
-    found, ranks = np.unique(labels, return_inverse=True)
-    whole = bool(np.all(found == np.round(found)))
-    if size == 1:
-        if raw.classes in (None, 2) and len(found) <= 2:
-            return np.where(found[ranks] == found[-1], 1.0, 0.0)[:, None]
-        if raw.classes is None:
-            return labels[:, None]
-    count = raw.classes or len(found)
-    fits = count == size if raw.classes else (count <= size and whole)
-    if not fits:
-        has = _counted(count, "class") if whole else "one target value"
-        raise _misfit(name, has, population, span, f"write `target {population.name}: {count if whole else 1}`")
-    ranks = labels.astype(np.int64) if found[0] >= 0 and found[-1] < size else ranks
-    one_hot = np.zeros((len(labels), size))
-    one_hot[np.arange(len(labels)), ranks] = 1.0
-    return one_hot
-
-
-def _examples(name: str, tables: Mapping[str, Table], raw: Raw) -> int:
-    """How many examples there are; a circuit without inputs and targets takes the set's number."""
-    counts = {key: len(table) for key, table in tables.items()}
-    if not counts and raw.x is not None:
-        return len(raw.x)
-    if len(set(counts.values())) > 1:
-        listed = ", ".join(f"{n} for `{key}`" for key, n in counts.items())
-        raise SourceError(f"data set `{name}` has different numbers of examples: {listed}")
-    n = next(iter(counts.values()), 0)
-    if n == 0:
-        raise SourceError(f"data set `{name}` has no examples")
-    return n
-
-
-def _split(raw: Raw, n: int) -> tuple[Indices, Indices]:
-    import numpy as np
-
-    if raw.train_count is not None:
-        return np.arange(raw.train_count), np.arange(raw.train_count, n)
-    if raw.train is not None or raw.test is not None:
-        train = None if raw.train is None else _indices(raw.train, n)
-        test = None if raw.test is None else _indices(raw.test, n)
-        everything = np.arange(n)
-        return (
-            np.setdiff1d(everything, test) if train is None and test is not None else train,
-            np.setdiff1d(everything, train) if test is None and train is not None else test,
-        )  # type: ignore[return-value]
-    if n < 2:
-        return np.arange(n), np.arange(n)
-    order = permutation(n, purpose=SPLIT)
-    held_out = max(1, round(TEST_FRACTION * n))
-    return np.sort(order[held_out:]), np.sort(order[:held_out])
-
-
-def _indices(array: Table, n: int) -> Indices:
-    import numpy as np
-
+    if array.ndim != 1 or array.dtype.kind not in "biu":
+        raise SourceError(f"{what} holds neither indices of examples nor a mask")
+    if array.dtype == bool and len(array) != n:
+        raise SourceError(f"{what} is a mask of {len(array)} examples, but there are {n}")
     chosen = np.flatnonzero(array) if array.dtype == bool else array
-    if chosen.dtype.kind not in "iu" or chosen.ndim != 1 or not len(chosen):
-        raise SourceError("`train` and `test` are lists of example numbers, or masks")
+    if not len(chosen):
+        raise SourceError(f"{what} holds no example")
     if chosen.min() < 0 or chosen.max() >= n:
-        raise SourceError(f"`train` and `test` number the examples from 0 to {n - 1}")
+        raise SourceError(f"{what} has to number the examples from 0 to {n - 1}")
+    if len(np.unique(chosen)) != len(chosen):
+        hint = "a mask is of type bool" if len(array) == n and chosen.max() == 1 else "list each example once"
+        raise SourceError(f"{what} lists examples several times", hint=hint)
     return chosen.astype(np.int64)
-
-
-def _scaled(table: Table, train: Indices, scale: Scale | None, top: float | None, dtype: str) -> Table:
-    """(x / top - shift) / spread, row block by row block: a large set is never held in float64."""
-    import numpy as np
-
-    how = scale or ("zscore" if top is None else "center")
-    white = 1.0 if top is None else top
-    shift, spread = _statistics(table, train, how, white)
-    out: Table = np.empty(table.shape, dtype=dtype)
-    for start in range(0, len(table), 4096):
-        rows = slice(start, start + 4096)
-        out[rows] = (table[rows] / white - shift) / spread
-    return out
-
-
-def _statistics(table: Table, train: Indices, how: str, white: float) -> tuple[Table, Table]:
-    """Each feature's training mean and deviation, as far as `how` uses them."""
-    import numpy as np
-
-    shift, spread = np.zeros(table.shape[1]), np.ones(table.shape[1])
-    if how == "none":
-        return shift, spread
-    shift = table[train].mean(axis=0, dtype=np.float64) / white
-    if how == "zscore":
-        total = np.zeros(table.shape[1])
-        for start in range(0, len(train), 4096):
-            total += np.square(table[train[start : start + 4096]] / white - shift).sum(axis=0)
-        spread = np.sqrt(total / len(train))
-        spread[np.isinf(spread)] = np.nan  # rather than to divide everything away
-        spread[spread <= 1e-12 * np.maximum(np.abs(shift), 1e-300)] = 1.0
-    return shift, spread
-
-
-def _must_be_finite(name: str, key: str, table: Table, otherwise: str) -> None:
-    import numpy as np
-
-    wrong = np.argwhere(~np.isfinite(table))
-    if len(wrong):
-        row, column = wrong[0]
-        are = "is" if len(wrong) == 1 else "are"
-        raise SourceError(
-            f"data set `{name}` has {_counted(len(wrong), 'value')} for `{key}` that {are} {otherwise}",
-            hint=f"the first is {table[row, column]} in example {row}, feature {column}",
-        )
 
 
 def subset(dataset: Dataset, examples: int) -> Dataset:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import index
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from circuitdsl.diagnostics import did_you_mean
 from circuitdsl.graph import ir
-from circuitdsl.graph.numbers import whole
+from circuitdsl.graph.numbers import evaluate, whole
 from circuitdsl.runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Request:
     """What is asked of a run; what is None comes from the task (else epochs 10, batch 1, seed 0)."""
 
     task: str | None = None
-    data: str | tuple[Any, Any] | None = None
+    data: Any = None
     epochs: int | None = None
     batch: int | None = None
     seed: int | None = None
@@ -35,6 +36,7 @@ class Request:
     params: Mapping[str, Override] = field(default_factory=dict)
     learn: Learn | None = None
     weights: Path | None = None
+    weight_names: Mapping[str, str] = field(default_factory=dict)  # what that file calls them, theirs -> ours
 
     @property
     def own_settings(self) -> bool:
@@ -48,18 +50,20 @@ class Settings:
     """A request with everything filled in."""
 
     task: ir.Task | None
-    data: str | tuple[Any, Any]
+    data: Any
     data_arguments: tuple[tuple[str, float], ...]
     epochs: int
     batch: int
     seed: int
     scale: Scale | None
+    validation: float | None
     learn: Learn
 
     def attributes(self) -> dict[str, Any]:
         """As they stand in a results file."""
         arguments = ", ".join(f"{k}={v:g}" for k, v in self.data_arguments)
-        data = self.data if isinstance(self.data, str) else "arrays"
+        data = fspath(self.data) if isinstance(self.data, str | PathLike) else "arrays"
+        held_out = {} if self.validation is None else {"validation": self.validation}
         return {
             "task": self.task.name if self.task else "",
             "data": f"{data}({arguments})" if arguments else data,
@@ -68,6 +72,7 @@ class Settings:
             "seed": self.seed,
             "scale": self.scale or "",
             "learn": self.learn,
+            **held_out,
         }
 
 
@@ -104,8 +109,19 @@ def settle(circuit: ir.Circuit, request: Request, numbers: Mapping[str, float]) 
         batch=setting("batch", request.batch, DEFAULT_BATCH, 1),
         seed=setting("seed", request.seed, DEFAULT_SEED, 0),
         scale=request.scale or (task.scale if task else None),
+        validation=_validation(task, numbers),
         learn=request.learn or "circuit",
     )
+
+
+def _validation(task: ir.Task | None, numbers: Mapping[str, float]) -> float | None:
+    """The part of the training examples that is held out. Raises UsageError."""
+    if task is None or task.validation is None:
+        return None
+    value = evaluate(task.validation, numbers)
+    if not 0 < value < 1:
+        raise UsageError(f"`validation` is {value:g}: it has to be a part of the training examples, such as 0.1")
+    return value
 
 
 #: Of an example: beyond what anyone waits for.

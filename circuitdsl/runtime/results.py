@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 FINAL = ".final"
 #: What a file holds besides the records: a record of that name gets `_` behind.
-TAKEN = frozenset({"epoch", "example", "seed", "loss", "metric", "epochs_done", "diverged"})
+TAKEN = frozenset(
+    {"epoch", "example", "seed", "loss", "metric", "epochs_done", "diverged", "validation_metric", "validation_loss"}
+)
 #: HDF5 takes attributes of at most 64 kB; a longer text becomes a variable.
 LONGEST_ATTRIBUTE = 60_000
 
@@ -54,6 +56,8 @@ def to_dataset(run: Run, attributes: Mapping[str, Any]) -> xr.Dataset:
         "metric": ("epoch", np.array(run.metric), _about("the task's metric on the test set")),
         "loss": ("epoch", np.array(run.loss), _about("the loss on the test set")),
     }
+    for name, values in zip(("metric", "loss"), zip(*run.validation, strict=True), strict=False):
+        variables[f"validation_{name}"] = ("epoch", np.array(values), _about(f"the {name} on the validation set"))
     coordinates: dict[str, Any] = {"epoch": np.arange(len(run.metric))}
     for series, axis in zip(run.series, time_axes(run.series), strict=True):
         coordinates[axis] = ("epoch" if axis == "epoch" else axis, np.array(series.at, dtype=np.int64))

@@ -33,8 +33,9 @@ class Run:
     """A run so far: what it has measured and the state it goes on from.
 
     `loss` and `metric` have one value per epoch done, the first before training; NaN where there is
-    none. `seconds` is spent training `examples` examples in this process (not evaluating,
-    compiling or loading), `compile_seconds` compiling."""
+    none. `validation` has both, metric and loss, on the examples held out to judge choices, if there are some.
+    `seconds` is spent training `examples` examples in this process (not evaluating, compiling or loading),
+    `compile_seconds` compiling."""
 
     circuit: Circuit
     state: State
@@ -43,6 +44,7 @@ class Run:
     updates_done: int = 0
     loss: list[float] = field(default_factory=list)
     metric: list[float] = field(default_factory=list)
+    validation: list[tuple[float, float]] = field(default_factory=list)
     seconds: float = 0.0
     compile_seconds: float = 0.0
     examples: int = 0
@@ -120,7 +122,7 @@ class _Mark:
 
     def restore(self, run: Run) -> None:
         run.state, run.updates_done, run.epochs_done = self.state, self.updates, self.epochs
-        del run.loss[self.epochs + 1 :], run.metric[self.epochs + 1 :]
+        del run.loss[self.epochs + 1 :], run.metric[self.epochs + 1 :], run.validation[self.epochs + 1 :]
         for series, length in zip(run.series, self.lengths, strict=True):
             del series.at[length:], series.values[length:]
 
@@ -142,6 +144,8 @@ def _epoch(loop: Loop, run: Run, before: _Mark) -> None:
             run.diverged = bad_update(loop, run.epochs_done, before.state, order, done, before.updates)
             run.loss.append(math.nan)
             run.metric.append(math.nan)
+            if run.validation:
+                run.validation.append((math.nan, math.nan))
             return
         _record_updates(loop, run)
     run.epochs_done += 1
@@ -190,6 +194,17 @@ def _record_updates(loop: Loop, run: Run) -> None:
             series.values.append(reader.read(record))
 
 
+def _validated(loop: Loop, run: Run) -> tuple[float, float]:
+    """Metric and loss on the validation set."""
+    found = loop.engine.evaluate(
+        run.state, loop.dataset.arrays, loop.dataset.validation, loop.numbers, seed=loop.seed, epoch=run.epochs_done
+    )
+    return (
+        found.probes[0] if loop.plan.has_metric else math.nan,
+        math.nan if found.loss is None else found.loss,
+    )
+
+
 def _measure(loop: Loop, run: Run, before: State | None = None) -> None:
     """Evaluates the test set after an epoch that started at `before`, or before the first, and reads
     what is due."""
@@ -199,6 +214,8 @@ def _measure(loop: Loop, run: Run, before: State | None = None) -> None:
     metric = found.probes[0] if loop.plan.has_metric else math.nan
     run.loss.append(loss)
     run.metric.append(metric)
+    if len(loop.dataset.validation):
+        run.validation.append(_validated(loop, run))
     for record, series in zip(loop.plan.records, run.series, strict=True):
         if series.every is None:
             series.at.append(run.epochs_done)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from circuitdsl.diagnostics import CircuitError, Diagnostic, Severity
+from circuitdsl.diagnostics import CircuitError, Diagnostic, Severity, did_you_mean
 from circuitdsl.graph.canonical import by_name
 from circuitdsl.graph.ir import Circuit
 
 if TYPE_CHECKING:
+    from circuitdsl.data.weights import Stored
     from circuitdsl.graph.machine import Array, State
+
+#: So many arrays of a file are named in a message.
+LISTED = 12
 
 
 def circuit_hash(circuit: Circuit) -> str:
@@ -54,49 +60,78 @@ def save_weights(path: Path, circuit: Circuit, state: State) -> None:
     write_atomically(path, save(arrays, metadata=metadata))
 
 
-def load_weights(path: Path, circuit: Circuit, state: State) -> tuple[Diagnostic, ...]:
+def load_weights(
+    path: Path, circuit: Circuit, state: State, names: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Diagnostic, ...]:
     """Starts `state` from the weights in a file; persistent states that the file lacks keep their
-    initial values. Gives a warning (C072) if the file comes from another circuit that fits.
+    initial values. `names`: what the file calls some of the circuit's weights and states, theirs -> ours. Gives a
+    warning (C072) if the file comes from another circuit that fits.
 
     Raises CircuitError (C071) if the file cannot be read, lacks a synapse, or has other shapes."""
-    saved, metadata = _read_weights(path)
+    from circuitdsl.data.raw import SourceError
+    from circuitdsl.data.weights import read_safetensors
+
     own = state_arrays(state)
-    problems = [_misfit(path, name, own[name].shape, saved.get(name)) for name in state.weights]
-    problems += [_misfit(path, name, own[name].shape, saved[name]) for name in own if name in saved]
-    found = list({p.title: p for p in problems if p is not None}.values())
-    if found:
-        raise CircuitError(found)
-    restore(state, {name: saved.get(name, array) for name, array in own.items()})
-    if metadata.get("hash") in (None, circuit_hash(circuit)):
+    theirs = {ours: name for name, ours in names.items()}
+    called = {name: theirs.get(name, name) for name in own}
+    try:
+        stored = read_safetensors(path, called.values())
+    except SourceError as problem:
+        raise CircuitError([Diagnostic(code="C071", title=problem.title, span=None, hint=problem.hint)]) from None
+    found = [
+        _misfit(path, n, called[n], own[n], stored) for n in own if n in state.weights or called[n] in stored.shapes
+    ]
+    found += [_unknown_name(path, name, ours, own, stored) for name, ours in names.items()]
+    problems = [problem for problem in found if problem is not None]
+    if problems:
+        raise CircuitError(problems)
+    restore(state, {name: stored.arrays.get(called[name], array) for name, array in own.items()})
+    if stored.metadata.get("hash") in (None, circuit_hash(circuit)):
         return ()
-    other = metadata.get("circuit", "?")
+    other = stored.metadata.get("circuit", "?")
     title = f"`{path.name}` holds weights of another circuit, `{other}`, of the same shapes"
     return (Diagnostic(code="C072", title=title, span=None, severity=Severity.WARNING),)
 
 
-def _read_weights(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
-    from safetensors import SafetensorError, safe_open
+def _misfit(path: Path, name: str, called: str, own: Array, stored: Stored) -> Diagnostic | None:
+    """C071 for an array that is not there, has another shape, or numbers too large for this precision."""
+    import numpy as np
 
-    try:
-        with safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as problem:
-        title = f"`{path}` cannot be read as safetensors: {problem}"
-        raise CircuitError([Diagnostic(code="C071", title=title, span=None)]) from None
-
-
-def _misfit(path: Path, name: str, shape: tuple[int, ...], saved: Array | None) -> Diagnostic | None:
-    if saved is None:
-        title = f"`{path.name}` has no weights for `{name}`"
-    elif saved.shape != shape:
-        title = f"`{path.name}` has `{name}` of shape {_shape(saved.shape)}, the circuit has {_shape(shape)}"
+    shape = stored.shapes.get(called)
+    hint: str | None = "the file was written for another circuit"
+    if shape is None:
+        alike = [key for key, other in stored.shapes.items() if other == own.shape]
+        title = f"`{path.name}` has no weights for `{name}`; it holds {_held(stored)}"
+        hint = f"what it calls otherwise: `--map {alike[0] if alike else 'THEIRS'}={name}`"
+    elif shape != own.shape:
+        title = f"`{path.name}` has `{called}` of shape {_shape(shape)}, the circuit has {_shape(own.shape)}"
+        if shape == own.shape[::-1]:
+            hint = "weights are postsynaptic x presynaptic: save its transpose"
+    elif np.abs(stored.arrays[called]).max(initial=0) > np.finfo(own.dtype).max:
+        title, hint = f"`{called}` in `{path.name}` has values that are too large for {own.dtype}", None
     else:
         return None
-    return Diagnostic(code="C071", title=title, span=None, hint="the file was written for another circuit")
+    return Diagnostic(code="C071", title=title, span=None, hint=hint)
+
+
+def _unknown_name(path: Path, name: str, ours: str, own: Collection[str], stored: Stored) -> Diagnostic | None:
+    if ours not in own:
+        title, hint = f"`--map {name}={ours}`: the circuit has no `{ours}`", did_you_mean(ours, own)
+    elif name not in stored.shapes:
+        title, hint = f"`{path.name}` has no `{name}`; it holds {_held(stored)}", did_you_mean(name, stored.shapes)
+    else:
+        return None
+    return Diagnostic(code="C071", title=title, span=None, hint=hint)
+
+
+def _held(stored: Stored) -> str:
+    """What a file holds, as far as a line takes it."""
+    listed = [f"`{name}` ({_shape(shape)})" for name, shape in stored.shapes.items()]
+    return ", ".join(listed[:LISTED]) + (f" and {len(listed) - LISTED} more" if listed[LISTED:] else "") or "nothing"
 
 
 def _shape(shape: tuple[int, ...]) -> str:
-    return " x ".join(str(n) for n in shape)
+    return " x ".join(str(n) for n in shape) or "one number"
 
 
 def write_atomically(path: Path, content: bytes) -> None:

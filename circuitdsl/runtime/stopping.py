@@ -1,4 +1,4 @@
-"""How long work is told to stop: by a key press, or by whoever asked for it.
+"""How long work is told to stop: by a key press, by a signal that asks the process to end, or by whoever asked for it.
 
 Work asks now and then, by `stop_if_told`: a thread cannot be interrupted, and a KeyboardInterrupt that comes while
 Python forgets an object (in a `__del__`, in the callback of a weak reference) is printed and lost.
@@ -17,6 +17,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
+
+#: The signals that ask a process to end, which is taken as a key press is: what was done is saved. Schedulers of
+#: clusters send SIGTERM when the time is up, a closed terminal SIGHUP.
+ENDING = tuple(signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if name in signal.Signals.__members__)
 
 #: A key was pressed since `noticing` began.
 _PRESSED = Event()
@@ -56,13 +60,16 @@ def told_by(stop: Event) -> Iterator[None]:
 
 @contextmanager
 def noticing() -> Iterator[None]:
-    """Inside, Ctrl-C raises KeyboardInterrupt as ever, and is noted besides, for where that is lost. Does nothing
-    outside the main thread, which alone is told of signals."""
+    """Inside, Ctrl-C raises KeyboardInterrupt as ever, and is noted besides, for where that is lost; other signals that
+    ask for the end do the same, unless the process ignores them (`nohup`). Does nothing outside the main thread, which
+    alone is told of signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     _PRESSED.clear()
-    handler, hook = signal.signal(signal.SIGINT, _note), sys.unraisablehook
+    noticed = [s for s in ENDING if s is signal.SIGINT or signal.getsignal(s) is not signal.SIG_IGN]
+    handlers = {s: signal.signal(s, _note) for s in noticed}
+    hook = sys.unraisablehook
 
     def silent(lost: UnraisableHookArgs) -> None:
         if not issubclass(lost.exc_type, KeyboardInterrupt):
@@ -73,7 +80,8 @@ def noticing() -> Iterator[None]:
         yield
     finally:
         sys.unraisablehook = hook
-        signal.signal(signal.SIGINT, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         _PRESSED.clear()
 
 

@@ -10,8 +10,8 @@ from functools import cache, partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal
 
+from circuitdsl.data.named import NAMED, Sizes
 from circuitdsl.explore.families import Drawn
-from circuitdsl.runtime.sources import NAMED, Sizes
 
 if TYPE_CHECKING:
     import numpy as np

@@ -138,7 +138,7 @@ class _Bench:
 
         rows = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
         doubled = tuple(np.repeat(part, 2, axis=0) for part in rows)  # whatever the split holds out is there again
-        request = Request(seed=self.seed, data=doubled, scale="none", batch=1, params=params)  # type: ignore[arg-type]
+        request = Request(seed=self.seed, data=doubled, scale="none", batch=1, params=params)
         outcome = self.simulation.prepare(request)
         outcome.run.state = state.copy()
         return outcome

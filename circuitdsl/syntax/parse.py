@@ -39,11 +39,15 @@ def read_source(path: str | Path) -> Source:
 
     Raises CircuitError (C005) if it is not UTF-8, OSError if it cannot be read.
     """
-    data = Path(path).read_bytes()
+    return decoded(Path(path).read_bytes(), str(path))
+
+
+def decoded(data: bytes, name: str) -> Source:
+    """The text that bytes are. Raises CircuitError (C005) if they are not UTF-8."""
     try:
-        return Source(str(path), data.decode("utf-8"))
+        return Source(name, data.decode("utf-8"))
     except UnicodeDecodeError as error:
-        source = Source(str(path), data.decode("utf-8", errors="replace"))
+        source = Source(name, data.decode("utf-8", errors="replace"))
         at = len(data[: error.start].decode("utf-8"))
         raise CircuitError([_not_utf8(source, at, data[error.start])]) from None
 

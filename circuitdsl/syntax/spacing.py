@@ -65,12 +65,14 @@ class _Spacer:
             return not word.text.startswith(".")
         if word.kind in _NEVER_BEFORE or previous.kind in _NEVER_AFTER or self.after_sign:
             return True
+        if inside == "index" and kinds & _TIGHT_IN_INDEX:
+            return True
+        if previous.kind == "SLASH":
+            return self._tight_slash(previous, word)
         if word.kind == "LPAR":
             return previous.kind in ("NAME", "RSQB", "SPIKE")
         if word.kind == "LSQB":
             return previous.kind in _OPERAND_ENDS
-        if inside == "index" and kinds & _TIGHT_IN_INDEX:
-            return True
         if "EQUAL" in kinds and inside == "call":
             return True
         return self._tight_slash(previous, word)

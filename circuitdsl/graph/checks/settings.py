@@ -126,6 +126,7 @@ def ranges(circuit: ir.Circuit) -> Findings:
         yield from _whole("`epochs`", task.epochs, numbers, 0)
         yield from _whole("`batch`", task.batch, numbers, 1)
         yield from _whole("`seed`", task.seed, numbers, 0, 2**32 - 1)
+        yield from _part("`validation`", task.validation, numbers)
     for record in circuit.records:
         yield from _whole("`every`", record.every, numbers, 1)
     yield from dynamic_ranges(circuit, numbers)
@@ -145,6 +146,12 @@ def dynamic_ranges(circuit: ir.Circuit, numbers: dict[str, float]) -> Findings:
 def out_of_range(title: str, span: Span, wanted: str, *labels: Label) -> Diagnostic:
     title = f"{title}, which is out of its range"
     return Diagnostic(code="C027", title=title, span=span, label=f"expected {wanted}", labels=labels)
+
+
+def _part(what: str, expr: ir.Expr | None, numbers: dict[str, float]) -> Findings:
+    value = None if expr is None else number_of(expr, numbers)
+    if expr is not None and value is not None and not 0 < value < 1:
+        yield out_of_range(f"{what} is {value:g}", expr.span, "a part of the training examples, such as 0.1")
 
 
 def _whole(what: str, expr: ir.Expr | None, numbers: dict[str, float], least: int, most: int | None = None) -> Findings:

@@ -1,0 +1,1 @@
+"""Drawings of circuits: layout and SVG, by the standard library alone."""
