@@ -132,7 +132,7 @@ def _circuit_page(entry: Entry) -> Iterator[str]:
     circuit = cd.load(entry.path)
     yield f"# {_title(entry)}\n"
     yield f"{entry.doc}\n"
-    yield f'<div class="drawing" markdown="0">\n{circuit.draw()}\n</div>\n'
+    yield f'<div class="drawing" markdown="0">\n{circuit.draw().svg()}\n</div>\n'
     yield f"```console\n$ circuitdsl derive {entry.name} --no-measure\n{_derived(circuit)}\n```\n"
     yield f"```circ\n{entry.path.read_text(encoding='utf-8').rstrip()}\n```\n"
 
