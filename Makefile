@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 CIRCUITS ?= 500
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test agreement motifs mutants studies verdicts clean
+.PHONY: demo test agreement motifs mutants studies verdicts vsix playground clean
 
 demo: $(VENV)/installed ## a circuit that assembles itself, on handwritten digits
 	$(BIN)/circuitdsl demo --out demo
@@ -15,7 +15,7 @@ test: $(VENV)/installed-dev ## style, types and tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 -rs
 
 agreement: $(VENV)/installed-dev ## generated circuits: emitted code against the reference, with all passes, without each, compiled, by node (an hour)
 	NUMBA_DISABLE_JIT=1 $(BIN)/python tests/agreement.py numbers 0 $(CIRCUITS)
@@ -36,8 +36,16 @@ studies: $(VENV)/installed ## all studies in full, with docs/studies.md and its 
 verdicts: $(VENV)/installed ## what is derived and measured of every circuit of the library: docs/verdicts.md (minutes)
 	$(BIN)/python -m circuitdsl.report.verdicts
 
+vsix: ## the extension for VS Code, circuitdsl.vsix (needs node 20 or newer, and npm)
+	cd editors/vscode && npm install --no-package-lock --no-audit --no-fund --loglevel=error
+	cd editors/vscode && npm run --silent pack -- --out ../../circuitdsl.vsix
+
+playground: $(VENV)/installed ## a page that checks, derives and trains, as static files in playground/dist (needs node)
+	$(BIN)/python playground/build.py
+	@echo "serve it by: python3 -m http.server -d playground/dist"
+
 clean:
-	rm -rf $(VENV) demo study dist
+	rm -rf $(VENV) demo study dist circuitdsl.vsix editors/vscode/node_modules editors/vscode/dist playground/dist playground/node_modules
 
 # The package is installed from this folder as it stands, so that only a change of what it needs
 # installs it again.

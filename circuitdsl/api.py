@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from circuitdsl.derive.tell.derivation import Derivation
     from circuitdsl.draw.drawing import Drawing
     from circuitdsl.graph.machine import Engine
+    from circuitdsl.graph.symbols import Symbols
     from circuitdsl.lower.loop_ir import Program
     from circuitdsl.lower.pipeline import Fired
     from circuitdsl.runtime.data import Dataset, Scale
@@ -64,6 +66,7 @@ class Circuit:
         self.path = path
         loaded = load(None)
         self.warnings: tuple[Diagnostic, ...] = tuple(loaded.warnings)
+        self._files = loaded.files
         self.ir = _the_circuit(loaded, path)
         self._elaborated: dict[str, ir.Circuit] = {}
 
@@ -75,6 +78,14 @@ class Circuit:
     def folder(self) -> Path | None:
         """Beside what its data and weight files are looked for."""
         return None if self.path is None else self.path.parent
+
+    @cached_property
+    def symbols(self) -> Symbols:
+        """The names of the text and of its imports, each with the places of its declarations and uses, by path:
+        `circuit.symbols["h.basal"].uses`."""
+        from circuitdsl.graph.symbols import symbols_of
+
+        return symbols_of(self._files)
 
     def __repr__(self) -> str:
         graph = self.ir
@@ -343,8 +354,8 @@ class Simulation:
         before: Callable[[Outcome], None] | None = None,
         after_epoch: Callable[[Outcome], None] | None = None,
     ) -> Outcome:
-        """Prepares and runs a request. `saved`: a run to go on from; `before` is told of it before the
-        first example, `after_epoch` of each epoch (to save). Raises UsageError, CircuitError."""
+        """Prepares and runs a request. `saved`: a run to go on from, closed once it is read; `before` is told of it
+        before the first example, `after_epoch` of each epoch (to save). Raises UsageError, CircuitError."""
         from circuitdsl.graph.functions import quiet
         from circuitdsl.runtime.simulate import simulate
         from circuitdsl.runtime.where import one_thread
@@ -443,16 +454,15 @@ class Simulation:
             theirs = saved.attrs.get(key)
             if theirs is None and key != "validation":  # which only runs that hold some out have
                 continue
-            if theirs != mine.get(key):
-                what = "" if key in ("hash", "params") else f" (`{theirs}`, now `{mine[key]}`)"
+            if str(theirs) != str(mine.get(key)):
+                what = "" if key in ("hash", "params") else f" (`{theirs}`, now `{mine.get(key)}`)"
                 differ = "differ" if key in ("params", "data") else "differs"
                 raise UsageError(f"the saved run is another one: its {key} {differ}{what}")
-        if int(saved.get("diverged", 0)):
-            raise UsageError("the saved run diverged: there is nothing to go on from")
         try:
-            continue_from(outcome.run, saved)
-        except (KeyError, ValueError) as problem:
-            raise UsageError(f"the saved run does not fit this circuit: {problem}") from None
+            with saved:  # its arrays may still be in the file
+                continue_from(outcome.run, saved, outcome.loop.updates_per_epoch)
+        except ValueError as problem:
+            raise UsageError(f"the saved run cannot be gone on with: {problem}") from None
 
 
 def _identity(data: Any) -> tuple[int, ...]:

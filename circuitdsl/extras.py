@@ -12,8 +12,8 @@ from contextlib import contextmanager
 EXTRA: Mapping[str, str] = {
     **dict.fromkeys(
         (
-            "networkx", "numpy", "numba", "rich", "xarray", "h5netcdf", "h5py", "safetensors", "sklearn", "mlxtend",
-            "matplotlib", "scipy", "joblib", "cmaes", "threadpoolctl",
+            "networkx", "numpy", "numba", "llvmlite", "rich", "xarray", "h5netcdf", "h5py", "safetensors", "sklearn",
+            "mlxtend", "matplotlib", "scipy", "joblib", "cmaes", "threadpoolctl",
         ),
         "run",
     ),

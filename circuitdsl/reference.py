@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, assert_never
 
+from circuitdsl.graph.blocks import rows_of
 from circuitdsl.graph.functions import quiet
 from circuitdsl.graph.initial import constrain, fans_of
 from circuitdsl.graph.interpret import Batch, DType, Frame, Position, Units, Weights, evaluate, read_value
@@ -352,7 +353,7 @@ class Reference:
             weights = state.weights[current.synapse]
             into = weights if current.transposed else weights.T
             source = read_value(current.source, frame)
-            total = total + np.broadcast_to(source, (frame.batch.size, into.shape[0])) @ into
+            total = total + _product(np.broadcast_to(source, (frame.batch.size, into.shape[0])), into)
         if value.expr is not None:
             own = np.broadcast_to(evaluate(value.expr, frame, self._units(value, state)), shape)
             total = total + own if value.currents else own
@@ -450,6 +451,18 @@ class Reference:
         if not read:
             return np.full(frames[-1].batch.size, np.nan, self.dtype)
         return np.asarray(np.mean([self._scalar(loss.expr, frame, state) for frame in read], axis=0))
+
+
+def _product(source: Array, into: Array) -> Array:
+    """[B, pre] times [pre, post]; large weights of another precision are converted some at a time."""
+    import numpy as np
+
+    if source.dtype == into.dtype:
+        return np.asarray(source @ into)
+    found = np.empty((len(source), into.shape[1]), np.result_type(source, into))
+    for units in rows_of(into.T.shape):
+        found[:, units] = source @ into[:, units]
+    return found
 
 
 def _masked(step: Array, mask: NDArray[np.bool_] | None) -> Array:

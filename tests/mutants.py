@@ -1,6 +1,7 @@
 """`make mutants`: one edit of the source at a time, in a copy, and the test that dies of it.
 
-Each mutant takes away one thing that keeps a relation from being claimed where it does not hold. One that survives has
+Each mutant takes away one thing that keeps a relation from being claimed where it does not hold, or a program from
+computing something else. One that survives has
 no test; one whose text is not found exactly once is stale, and has to be written anew. Exit 1 for either.
 """
 
@@ -26,6 +27,12 @@ PAIRS = "circuitdsl/derive/prove/pairs.py"
 RELATIONS = "circuitdsl/derive/prove/relations.py"
 MATCHING = "circuitdsl/derive/prove/matching.py"
 TESTS = ("tests/test_relations.py",)
+SCHEDULE = "circuitdsl/lower/schedule.py"
+TOUCHES = "circuitdsl/lower/touches.py"
+VERIFY = "circuitdsl/lower/verify.py"
+FUSE = "circuitdsl/lower/fuse.py"
+PROGRAMS = ("tests/test_lower.py",)
+TICKS = ("tests/test_schedule.py",)
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,46 @@ MUTANTS = (
         "a gate that credit and gradient do not both begin with is dropped",
         MATCHING, "return all(x.signal.of in lead for x in letters", "return all(True for x in letters",
         ("tests/test_derivation.py", "tests/test_relations.py"),
+    ),
+    Mutant(
+        "a phase without a tick has a last one",
+        SCHEDULE, "parts = (Op(\"eq\", (_following(TICK), stop), Dtype.BOOL), some)",
+        "parts = (Op(\"eq\", (_following(TICK), stop), Dtype.BOOL), Op(\"eq\", (stop, stop), Dtype.BOOL))", TICKS,
+    ),
+    Mutant(
+        "states are applied before `prev` remembers",
+        SCHEDULE, "*remember_phases(layout), *(apply_phase(layout, s) for s in moving)]",
+        "*(apply_phase(layout, s) for s in moving), *remember_phases(layout)]", TICKS,
+    ),
+    Mutant(
+        "`prev` remembers before states have their increments",
+        SCHEDULE, "return [*phases, *remember_phases(layout), *", "return [*remember_phases(layout), *phases, *", TICKS,
+    ),
+    Mutant(
+        "states are applied before a gradient's ticks are kept",
+        SCHEDULE, "forward += [*tape_phases(layout), *_advance(layout, states)]",
+        "forward += [*_advance(layout, states), *tape_phases(layout)]", TICKS,
+    ),
+    Mutant(
+        "loops over different extents are fused",
+        FUSE, "[(loop.var, loop.extent, loop.over) for", "[(loop.var, loop.over) for", PROGRAMS,
+    ),
+    Mutant(
+        "loops over different axes of a buffer are fused",
+        TOUCHES, "(len(self.reads | self.writes) > 1 or NOWHERE in", "(NOWHERE in", PROGRAMS,
+    ),
+    Mutant(
+        "every thread stores beside loops over threads",
+        VERIFY, "if None in touch.writes:", "if None in touch.writes - {None}:", PROGRAMS,
+    ),
+    Mutant(
+        "lanes write each other's places",
+        VERIFY, "in_rounds(loop.body, loop.var).items()", "in_rounds((), loop.var).items()", PROGRAMS,
+    ),
+    Mutant(
+        "a barrier goes that a team needs",
+        "circuitdsl/lower/join.py", "(self.threads and meet(self.touches, other.touches))", "False",
+        ("tests/test_teams.py",),
     ),
 )  # fmt: skip
 

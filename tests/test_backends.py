@@ -33,7 +33,7 @@ def print_program(program, dtype, *, comments=True):
     return "# a stub\\n" + cpu.print_program(program, dtype, comments=comments)
 
 
-TARGET = replace(cpu.TARGET, name="stub", doc="a remark", print_program=print_program, print_copies=None)
+TARGET = replace(cpu.TARGET, name="stub", doc="a remark", print_program=print_program)
 '''
 
 
@@ -104,7 +104,7 @@ def test_a_new_one_is_a_file_and_a_line(tmp_path: Path, runs: bool) -> None:
     (tmp_path / "circuitdsl" / "emit" / "stub.py").write_text(STUB)
     the_list = tmp_path / "circuitdsl" / "runtime" / "backends.py"
     head = "BACK_ENDS: tuple[BackEnd, ...] = (\n"
-    line = f'    emitted("circuitdsl.emit.stub"{", load_module" if runs else ""}),\n'
+    line = f'    emitted("circuitdsl.emit.stub"{", load_code" if runs else ""}),\n'
     the_list.write_text(the_list.read_text().replace(head, head + line))
     small = tmp_path / "small.circ"
     small.write_text("""circuit small {

@@ -98,7 +98,6 @@ def test_overview_and_help(shell: Shell) -> None:
     [
         ("", "usage"),
         ("chekc a.circ", "did you mean `check`?"),
-        ("lsp a.circ", "not yet available"),
         ("mine.circ", "did you mean `circuitdsl run mine.circ`?"),
         ("check", "required: FILE"),
         ("run a.circ --epoch 3", "did you mean `--epochs`?"),
@@ -121,13 +120,15 @@ def test_what_cannot_be_written_is_said_before_the_run(
     shell: Shell, good: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "folder").mkdir()
+    (tmp_path / "plain").write_text("plain")
     os.mkfifo(tmp_path / "pipe")
     monkeypatch.setattr("circuitdsl.runtime.simulate.simulate", lambda *_, **__: pytest.fail("it ran"))
     for name, why in (
         ("folder", "it is a directory"),
         ("pipe", "no ordinary file"),
         (f"{good}/a.nc", "not a directory"),
-        (good, "is no netCDF file"),
+        ("plain", "is no netCDF file"),
+        (good, "which its ending, .circ, does not say"),
         ("a" * 300, "too long"),
     ):
         code, _, err = shell("run", good, "--target", "reference", "--out", name)
@@ -539,9 +540,10 @@ def test_the_cpu_does_as_the_reference(shell: Shell, good: str) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-def test_an_interrupted_run_exits_130_and_can_go_on(good: str) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_exits_130_and_can_go_on(good: str, number: signal.Signals) -> None:
     program = "import circuitdsl.cli.run as r; r.SAVE_EVERY = 0; from circuitdsl.cli.main import main; main()"
-    line = ["run", good, "--target", "reference", "--epochs", "100000", "--out", "i.nc"]
+    line = ["run", good, "--target", "reference", "--epochs", "100000", "--out", "i.nc", "--json"]
     process = subprocess.Popen(
         [sys.executable, "-c", program, *line], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -549,9 +551,10 @@ def test_an_interrupted_run_exits_130_and_can_go_on(good: str) -> None:
         time.sleep(0.1)
         if Path("i.nc").exists() or process.poll() is not None:
             break
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
+    assert json.loads(out)["kind"] == "interrupted"
     assert "go on with --resume" in err
     assert "Traceback" not in err
     from circuitdsl.runtime.results import read

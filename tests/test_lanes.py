@@ -13,12 +13,12 @@ import pytest
 from agreement import generated, parts
 from bench import Bench
 
-from circuitdsl.emit.cpu import print_copies
+from circuitdsl.emit.cpu import print_program
 from circuitdsl.graph.initial import initial_state
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.graph.machine import State
 from circuitdsl.graph.resolve import load_text
-from circuitdsl.lower.lanes import LANES as EXTENT
+from circuitdsl.lower.copies import LANES as EXTENT
 from circuitdsl.lower.loop_ir import Aim, Program, Role
 from circuitdsl.lower.pipeline import passed
 from circuitdsl.lower.schedule import lower_evaluation, lower_training
@@ -168,7 +168,7 @@ def test_what_lanes_have_in_common_has_no_axis_of_lanes() -> None:
     assert {"W1", "W2", "h", "out", "result_loss"} <= wide
     training = laned(lower_training(circuit(), online=True), 8)
     assert [b.key for b in training.buffers if b.role is Role.NUMBER] == ["eta"]
-    assert "for _lane in range(_lanes):" in print_copies(training, "float32")
+    assert "for _lane in range(_lanes):" in print_program(training, "float32")
 
 
 def test_index_that_differs_between_lanes() -> None:
@@ -207,7 +207,7 @@ def test_tanh_is_within_rounding() -> None:
     """What stands in for the library's in float32."""
     from numba import njit
 
-    from circuitdsl.emit.copies import SWIFT_TANH
+    from circuitdsl.emit.swift import SWIFT_TANH
 
     space = {"kernel": njit, "real": np.float32}
     exec(SWIFT_TANH, space)

@@ -30,17 +30,19 @@ from circuitdsl.lower.loop_ir import (
     Program,
     Repeat,
     Role,
+    Rounds,
     Scalar,
     Statement,
     Store,
+    Sum,
     Var,
     When,
     phases,
-    rename,
     statements,
 )
 from circuitdsl.lower.names import Names
 from circuitdsl.lower.pipeline import passed
+from circuitdsl.lower.rewrite import rename
 from circuitdsl.lower.schedule import lower_all, lower_evaluation, lower_training
 from circuitdsl.lower.trim import trimmed, uses
 from circuitdsl.lower.verify import LoopError, verify
@@ -58,16 +60,25 @@ def store(buffer: str, *index: Expr, value: Expr = ONE, add: bool = False) -> St
     return Store(buffer=buffer, index=index, value=value, add=add)
 
 
-def units(*body: Statement, var: str = "j", extent: str = "n", threads: bool = True) -> Loop:
-    return Loop(var=var, extent=extent, body=body, threads=threads)
+def units(*body: Statement, var: str = "j", extent: str = "n", over: Rounds = "threads") -> Loop:
+    return Loop(var=var, extent=extent, body=body, over=over)
+
+
+def lanes(*body: Statement, var: str = "i", extent: str = "m") -> Loop:
+    return Loop(var=var, extent=extent, body=body, over="lanes")
 
 
 def phase(*body: Statement, name: str = "p") -> Phase:
     return Phase(name=name, title=name, body=body)
 
 
+def row_sum(name: str, var: str = "i", extent: str = "m") -> Sum:
+    """Adds up a row of W."""
+    return Sum(name=name, var=var, extent=extent, value=load("W", J, I))
+
+
 def program(*body: Control) -> Program:
-    """Buffers h and g [n], k [m], W [n, m], data x [n], a row r [m], an int q [n]."""
+    """Buffers h and g [n], k [m], W [n, m], S [n, n], data x [n], a row r [m], an int q [n]."""
     scalars = [Scalar(name=n, dtype=INT, given=Given.SIZE, key=n) for n in ("n", "m")]
     scalars.append(Scalar(name="eta", dtype=REAL, given=Given.PARAM, key="eta"))
 
@@ -77,6 +88,7 @@ def program(*body: Control) -> Program:
     buffers = (
         buffer("h", Role.VALUE, "n"), buffer("g", Role.VALUE, "n"), buffer("k", Role.VALUE, "m"),
         buffer("W", Role.WEIGHT, "n", "m"), buffer("x", Role.DATA, "n"), buffer("r", Role.ROW, "m"),
+        buffer("S", Role.WEIGHT, "n", "n"),
         buffer("q", Role.ORDER, "n", dtype=INT),
     )  # fmt: skip
     return Program(
@@ -93,7 +105,7 @@ GOOD: dict[str, tuple[Control, ...]] = {
                 Define(name="total", value=Const(0.0, REAL)),
                 units(
                     Assign(name="total", value=Op("add", (Var("total", REAL), load("W", J, I)))),
-                    var="i", extent="m", threads=False,
+                    var="i", extent="m", over="sequence",
                 ),
                 store("h", J, value=Var("total", REAL)),
             )
@@ -105,7 +117,7 @@ GOOD: dict[str, tuple[Control, ...]] = {
             units(
                 Define(name="s", value=load("h", J)),
                 units(store("k", I, value=load("W", J, I), add=True), var="i", extent="m"),
-                threads=False,
+                over="sequence",
             ),
         ),
     ),
@@ -120,9 +132,31 @@ GOOD: dict[str, tuple[Control, ...]] = {
     "a row of one's own": (
         phase(
             units(
-                units(store("r", I), var="i", extent="m", threads=False),
-                units(store("W", J, I, value=load("r", I)), var="i", extent="m", threads=False),
+                units(store("r", I), var="i", extent="m", over="sequence"),
+                units(store("W", J, I, value=load("r", I)), var="i", extent="m", over="sequence"),
             )
+        ),
+    ),
+    "shared by a team": (
+        phase(
+            units(
+                Define(name="total", value=Const(0.0, REAL)),
+                row_sum("total"),
+                lanes(
+                    Define(name="t", value=load("k", I)),
+                    Assign(name="t", value=Op("mul", (Var("t", REAL), Var("total", REAL)))),
+                    store("W", J, I, value=Var("t", REAL), add=True),
+                ),
+                lanes(store("W", J, I, value=Op("mul", (load("W", J, I), ONE)))),
+            )
+        ),
+    ),
+    "one team alone": (
+        phase(
+            Define(name="total", value=Const(0.0, REAL)),
+            Sum(name="total", var="i", extent="m", value=load("k", I)),
+            lanes(store("k", I, value=Op("div", (load("k", I), Var("total", REAL))))),
+            store("h", Const(0, INT), value=load("k", Const(0, INT)), add=True),
         ),
     ),
     "uniform control": (
@@ -144,7 +178,7 @@ BAD: dict[str, tuple[str, tuple[Control, ...]]] = {
     ),
     "a thread reads what another one wrote before": (
         "another thread writes",
-        (phase(units(store("h", J)), units(units(store("g", J, value=load("h", I)), var="i", threads=False))),),
+        (phase(units(store("h", J)), units(units(store("g", J, value=load("h", I)), var="i", over="sequence"))),),
     ),
     "threads over other extents write one buffer": (
         "another thread writes",
@@ -152,15 +186,96 @@ BAD: dict[str, tuple[str, tuple[Control, ...]]] = {
     ),
     "all threads write one place": ("every thread writes", (phase(units(store("h", Const(0, INT)))),)),
     "threads add to one place": ("every thread writes", (phase(units(store("h", Const(0, INT), add=True))),)),
-    "threads read what was written alike": (
-        "another thread writes", (phase(store("h", Const(0, INT)), units(store("g", J, value=load("h", J)))),)
+    "every thread would store beside loops over threads": (
+        "outside the loops over threads", (phase(store("h", Const(0, INT), add=True), units(store("g", J))),)
+    ),
+    "every thread would read what threads wrote": (
+        "another thread writes",
+        (phase(units(store("h", J)), store("g", Const(0, INT), value=load("h", Const(0, INT)))),),
+    ),
+    "a softmax whose serial part reads back in a threaded phase": (
+        "outside the loops over threads",
+        (
+            phase(
+                Define(name="total", value=Const(0.0, REAL)),
+                units(
+                    store("h", J, value=Op("exp", (load("g", J),))),
+                    Assign(name="total", value=Op("add", (Var("total", REAL), load("h", J)))),
+                    over="sequence",
+                ),
+                units(store("h", J, value=Op("div", (load("h", J), Var("total", REAL)))), over="sequence"),
+                units(store("k", I), var="i", extent="m"),
+            ),
+        ),
+    ),
+    "a thread reads what its neighbour writes": (
+        "another thread writes",
+        (phase(units(store("h", J, value=load("h", Op("add", (J, Const(1, INT)), INT))))),),
+    ),
+    "a condition around threads reads what they write": (
+        "another thread writes",
+        (
+            phase(
+                When(
+                    condition=Op("lt", (load("h", Const(0, INT)), ONE), BOOL),
+                    body=(units(store("h", J)),),
+                )
+            ),
+        ),
     ),
     "threads assign what they share": (
         "which they share",
         (phase(Define(name="total", value=ONE), units(Assign(name="total", value=ONE))),),
     ),
-    "thread loops within each other": (
-        "within a thread loop", (phase(units(units(store("W", J, I), var="i", extent="m"))),)
+    "loops over threads within each other": (
+        "within a loop over threads", (phase(units(units(store("W", J, I), var="i", extent="m"))),)
+    ),
+    "threads within lanes": (
+        "within a loop over lanes", (phase(lanes(units(store("W", J, I)))),)
+    ),
+    "lanes within lanes": (
+        "within a loop over lanes", (phase(units(lanes(lanes(store("W", J, I), var="t")))),)
+    ),
+    "a sum within lanes": (
+        "within a loop over lanes",
+        (phase(lanes(Define(name="total", value=ONE), row_sum("total", var="j", extent="n"), store("k", I))),),
+    ),
+    "a lane reads what another one writes": (
+        "another lane writes", (phase(lanes(store("k", I, value=load("k", Const(0, INT))))),)
+    ),
+    "lanes write one place": ("another lane writes", (phase(units(lanes(store("h", J)))),)),
+    "lanes of two axes": (
+        "another lane writes",
+        (phase(lanes(store("S", J, Const(0, INT)), store("S", Const(0, INT), J), var="j", extent="n")),),
+    ),
+    "lanes assign what they share": (
+        "lanes of a loop assign `total`",
+        (phase(units(Define(name="total", value=ONE), lanes(Assign(name="total", value=ONE), store("W", J, I)))),),
+    ),
+    "threads sum into what they share": (
+        "threads of a loop assign `total`",
+        (phase(Define(name="total", value=ONE), units(row_sum("total"), store("h", J))),),
+    ),
+    "a sum into nothing": ("not defined", (phase(units(row_sum("total"))),)),
+    "a sum into an argument": ("may not be assigned", (phase(units(row_sum("eta"))),)),
+    "a sum of another type": (
+        "is real, not int", (phase(units(Define(name="total", value=Const(0, INT)), row_sum("total"))),)
+    ),
+    "a sum of truth values": (
+        "no number",
+        (
+            phase(
+                Define(name="all", value=Op("lt", (ONE, ONE), BOOL)),
+                Sum(name="all", var="i", extent="m", value=Op("lt", (load("k", I), ONE), BOOL)),
+            ),
+        ),
+    ),
+    "a sum over another extent": (
+        "runs over `n`, but indexes `m`",
+        (phase(Define(name="total", value=ONE), Sum(name="total", var="i", extent="n", value=load("k", I))),),
+    ),
+    "the variable of a sum after it": (
+        "`i` is not defined", (phase(units(Define(name="total", value=ONE), row_sum("total"), store("W", J, I))),)
     ),
     "a row is read before it is set": (
         "read before it is set", (phase(units(store("h", J, value=load("r", Const(0, INT))))),)
@@ -179,7 +294,7 @@ BAD: dict[str, tuple[str, tuple[Control, ...]]] = {
         "known already", (phase(Define(name="t", value=ONE), Define(name="t", value=ONE)),)
     ),
     "a loop variable that hides another": (
-        "known already", (phase(units(units(store("h", J), threads=False))),)
+        "known already", (phase(units(units(store("h", J), over="sequence"))),)
     ),
     "a variable with the name of a buffer": ("known already", (phase(Define(name="h", value=ONE)),)),
     "an assignment to nothing": ("not defined", (phase(Assign(name="t", value=ONE)),)),
@@ -236,6 +351,9 @@ def test_two_things_of_one_name_and_unknown_extents() -> None:
     good = program()
     with pytest.raises(LoopError, match="two things"):
         verify(replace(good, buffers=(*good.buffers, good.buffers[0])))
+    again = replace(good.buffers[3], name="again")
+    with pytest.raises(LoopError, match="two buffers are bound to `W`"):
+        verify(replace(good, buffers=(*good.buffers, again)))
     odd = Buffer(name="odd", role=Role.WORK, key="", shape=("eta",))
     with pytest.raises(LoopError, match="no int scalar"):
         verify(replace(good, buffers=(odd,)))
@@ -257,9 +375,10 @@ def test_neighbours_are_fused() -> None:
 
 def test_what_another_thread_writes_is_not_fused() -> None:
     first = phase(units(store("h", J)))
-    reads = phase(units(units(store("g", J, value=load("h", I)), var="i", threads=False)))
+    reads = phase(units(units(store("g", J, value=load("h", I)), var="i", over="sequence")))
     other = phase(units(store("k", I), var="i", extent="m"))
-    for second in (reads, other):
+    longer = phase(units(store("k", J), extent="m"))
+    for second in (reads, other, longer):
         assert len(all_phases(fuse(program(first, second)))) == 2
 
 
@@ -268,7 +387,7 @@ def test_rounds_of_a_batch_are_fused_only_if_they_are_apart() -> None:
     b = Var("b", INT)
 
     def batch(*body: Statement) -> Phase:
-        return phase(units(units(*body), var="b", extent="n", threads=False))
+        return phase(units(units(*body), var="b", extent="n", over="sequence"))
 
     def fits(p: Program) -> Program:
         w = replace(p.buffers[3], shape=("n", "n"))
@@ -360,9 +479,9 @@ def test_transposed_currents_run_along_rows() -> None:
 
     lowered = lower_training(twin(library("heterosynaptic/tied_feedback.circ")), online=True)
     back = next(p for p in all_phases(lowered) if any("W2" in repr(s) for s in p.body) and "adjoint" in p.title)
-    outer = next(s for s in back.body if isinstance(s, Loop) and not s.threads)
+    outer = next(s for s in back.body if isinstance(s, Loop) and s.over == "sequence")
     inner = next(s for s in outer.body if isinstance(s, Loop))
-    assert inner.threads
+    assert inner.over == "threads"
     add = next(s for s in inner.body if isinstance(s, Store))
     assert add.add
     assert next(e for e in add.value.arguments if isinstance(e, Load) and e.buffer == "W2").index == (I, J)

@@ -24,7 +24,7 @@ from test_pipeline import ALL, circuit, differing
 
 import circuitdsl as cd
 from circuitdsl.diagnostics import CircuitError
-from circuitdsl.emit.cpu import print_copies, print_program
+from circuitdsl.emit.cpu import print_program
 from circuitdsl.emit.names import PYTHON, apart, bound, fresh, spoken
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.graph.resolve import load_text
@@ -57,7 +57,7 @@ def texts(graph: Circuit) -> list[str]:
     found = []
     for program in lower_all(graph):
         found += [print_program(passed(program), "float32"), print_program(passed(program), "float64")]
-        found += [print_copies(passed(program, Aim(copies=copies)), "float32") for copies in (1, 2)]
+        found += [print_program(passed(program, Aim(copies=copies)), "float32") for copies in (1, 2)]
     return found
 
 
@@ -135,9 +135,9 @@ def test_compiled(names: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("copies", [1, 2])
 def test_what_a_text_binds_is_what_its_module_has(copies: int) -> None:
     for program in lower_all(circuit()):
-        text = print_copies(passed(program, Aim(copies=copies)), "float32")
+        text = print_program(passed(program, Aim(copies=copies)), "float32")
         space: dict[str, object] = {}
-        exec(text.replace(", cache=True", ""), space)  # what stands in no file is not kept
+        exec(text, space)
         assert bound(text) == space.keys() - {"__builtins__", "__doc__"}
 
 

@@ -134,8 +134,7 @@ def programs(circuit: ir.Circuit) -> list[str]:
     made = [lower_training(circuit, online=online) for online in (True, False)]
     made += [lower_evaluation(circuit, probes, watched=watched) for watched in (True, False)]
     texts = [TARGET.print_program(passed(p), "float32", comments=False) for p in made]
-    assert TARGET.print_copies is not None
-    return [*texts, TARGET.print_copies(passed(made[0], Aim(copies=4)), "float32", comments=False)]
+    return [*texts, TARGET.print_program(passed(made[0], Aim(copies=4)), "float32", comments=False)]
 
 
 # ---------------------------------------------------------------- draws have names

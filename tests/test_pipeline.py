@@ -25,7 +25,7 @@ from circuitdsl.graph.ir import Circuit
 from circuitdsl.graph.resolve import load_text
 from circuitdsl.lower import pipeline
 from circuitdsl.lower.loop_ir import Aim, Program
-from circuitdsl.lower.pipeline import LOWERED, PASSES, Pass, passed, stages
+from circuitdsl.lower.pipeline import LOWERED, PASSES, Pass, fired, passed, stages
 from circuitdsl.lower.schedule import lower_all
 from circuitdsl.lower.show import show
 from circuitdsl.lower.verify import LoopError
@@ -66,6 +66,8 @@ def test_each_pass_fires_in_the_library() -> None:
         found = load(name)
         for learn in ("circuit", "backprop") if found.ir.loss is not None else ("circuit",):
             missing -= {one.name for one in Emission(circuit=found, learn=learn).passes() if one.times}
+        for_teams = [list(stages(p)) for p in lower_all(found.ir, aim=Aim(teams=True))]
+        missing -= {one.name for one in fired(for_teams) if one.times}
         if not missing:
             return
     assert not missing
@@ -94,7 +96,7 @@ def test_a_stage_is_shown() -> None:
         assert "\n    phase " in text
     emission = Emission(circuit=load("heterosynaptic/kolen_pollack.circ"))
     assert emission.after("lower") != emission.after("fuse")
-    assert "program train_online_lanes" in emission.after("lanes")
+    assert "program train_online_lanes" in emission.after("copies")
     assert "program train_online_lanes" not in emission.after("fuse")
 
 

@@ -52,6 +52,29 @@ def test_a_key_press_is_raised_where_it_can_be() -> None:
     assert not told_to_stop()
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_other_signals_that_ask_for_the_end_are_key_presses(name: str) -> None:
+    number = getattr(signal, name, None)
+    if number is None:
+        pytest.skip("no such signal here")
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt), noticing():
+        signal.raise_signal(number)
+    assert signal.getsignal(number) is before
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no such signal here")
+def test_a_signal_that_the_process_ignores_stays_ignored() -> None:
+    """`nohup`: the terminal may be closed."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with noticing():
+            signal.raise_signal(signal.SIGHUP)
+            assert not told_to_stop()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_what_must_not_be_broken_off_is_not() -> None:
     done: list[str] = []
 

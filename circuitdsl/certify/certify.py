@@ -8,7 +8,7 @@ costs little more than the training.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -28,11 +28,13 @@ from circuitdsl.certify.trajectory import checkpoints
 from circuitdsl.derive.prove.findings import Measured, Verdict
 from circuitdsl.derive.read.roles import Roles, roles_of
 from circuitdsl.derive.tell.derivation import Derivation
+from circuitdsl.diagnostics import Diagnostic
 from circuitdsl.graph.functions import quiet
 from circuitdsl.graph.initial import initial_state
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.graph.machine import Numbers
 from circuitdsl.runtime.backends import DEFAULT, is_interpreted
+from circuitdsl.runtime.doubts import doubts_of
 from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.population import cores
 from circuitdsl.runtime.request import Request
@@ -77,6 +79,7 @@ def certify(
     jobs: int | None = None,
     cluster: str | None = None,
     progress: Progress | None = None,
+    tell: Callable[[Sequence[Diagnostic]], None] | None = None,
 ) -> Certificate:
     """The certificate of a circuit that declares a loss.
 
@@ -86,11 +89,13 @@ def certify(
     512, or as many as the training pays for; more draws of them where a rule has noise). `long`: it trains until all
     that its derivation assumes could have come about, 8/(eta gamma) updates at least. `jobs`: how many seeds at once
     (all processors; one, if it is interpreted); `cluster`: the address of a dask scheduler to send them to instead.
-    Deterministic, wherever it runs.
+    `tell` is told, before it starts, what is to be said of the data. Deterministic, wherever it runs.
     Raises UsageError for a circuit without loss or learning weights and for impossible settings, CircuitError for
     data that do not fit, Unfinished if the cluster is lost."""
     request = Request(task=task, data=data, epochs=epochs, batch=batch, seed=seed, scale=scale)
     plan = plan_of(circuit, request, numbers=numbers, folder=folder, engine=engine, dtype=dtype)
+    if tell is not None:
+        tell(doubts_of(plan.course.dataset))
     names = graded_synapses(circuit)
     plan = with_examples(prolonged(plan, names) if long else plan, moments, examples)
     with _place(plan, seeds, jobs, cluster) as where:

@@ -18,6 +18,7 @@ from circuitdsl.cli.common import (
     print_json,
     reporting,
     say,
+    show,
     whole_number,
 )
 from circuitdsl.cli.exploring import add_place, losing
@@ -44,7 +45,9 @@ def add_options(parser: ArgumentParser) -> None:
     add_file(parser)
     add_task(parser)
     add_set(parser)
-    parser.add_argument("--data", metavar="NAME|PATH", help="other data: a name, an .npz, .csv or IDX file")
+    parser.add_argument(
+        "--data", metavar="NAME|PATH", help="other data: a name, or a file: .npz, .npy, .csv, .parquet, IDX"
+    )
     parser.add_argument("--scale", choices=("none", "center", "zscore"), help="scaling of the inputs")
     parser.add_argument("--seeds", metavar="N", type=whole_number(1), default=5, help="how many seeds (5)")
     parser.add_argument("--seed", metavar="N", type=whole_number(0), help="the first seed (the task's)")
@@ -90,6 +93,7 @@ def command(options: Namespace) -> int:
                 jobs=options.jobs,
                 cluster=options.cluster,
                 progress=progress,
+                tell=show,
             )
     if options.json:
         print_json(certificate.as_json())

@@ -199,7 +199,12 @@ def check_writable(path: Path) -> None:
 
 
 def check_results(path: Path) -> None:
-    """The same for a results file: what holds no results, such as the circuit itself, is not replaced. Raises Stop."""
+    """The same for a results file: what holds no results, such as the circuit itself, is not replaced, and its name is
+    not that of something else. Raises Stop."""
+    from circuitdsl.runtime.results import other_ending
+
+    if (why := other_ending(path)) is not None:
+        fail_usage(why)
     check_writable(path)
     if path.exists():
         with path.open("rb") as file:

@@ -96,6 +96,8 @@ def command(options: Namespace) -> int:
     from circuitdsl.diagnostics import Severity
     from circuitdsl.explore.bar import progress_bar
     from circuitdsl.explore.evolve import Schedule, plan_evolution, run_evolution
+    from circuitdsl.runtime.data import Dataset
+    from circuitdsl.runtime.doubts import doubts_of
 
     if options.out is not None:
         check_results(options.out)
@@ -127,6 +129,7 @@ def command(options: Namespace) -> int:
             tasks=options.tasks,
             held_out=options.held_out,
         )
+        show(d for task in planned.family.tasks[:1] if isinstance(task, Dataset) for d in doubts_of(task))
         started = time.perf_counter()
         with progress_bar() as bar:
             dataset = run_evolution(planned, out=options.out, jobs=options.jobs, cluster=options.cluster, progress=bar)

@@ -12,7 +12,9 @@ from circuitdsl.cli.common import INTERRUPTED, UNFINISHED, Stop, whole_number
 
 def add_runs(parser: ArgumentParser) -> None:
     """What each run is: data, epochs, batch, the first seed."""
-    parser.add_argument("--data", metavar="NAME|PATH", help="other data: a name, an .npz, .csv or IDX file")
+    parser.add_argument(
+        "--data", metavar="NAME|PATH", help="other data: a name, or a file: .npz, .npy, .csv, .parquet, IDX"
+    )
     parser.add_argument("--scale", choices=("none", "center", "zscore"), help="scaling of the inputs")
     parser.add_argument("--seed", metavar="N", type=whole_number(0), help="the first seed (the task's)")
     parser.add_argument("--epochs", metavar="N", type=whole_number(0), help="how often through the data")

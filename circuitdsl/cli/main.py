@@ -40,9 +40,10 @@ COMMANDS = {
     "new": "a circuit to start from",
     "demo": "a circuit that assembles itself",
     "study": "a claim of the papers, put to the test",
+    "lsp": "the language server, for editors",
     "cache": "what is kept on disk from run to run",
 }
-LATER = ("report", "lsp")
+LATER = ("report",)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

@@ -73,7 +73,9 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def _add_training(parser: ArgumentParser) -> None:
-    parser.add_argument("--data", metavar="NAME|PATH", help="other data: a name, an .npz, .csv or IDX file")
+    parser.add_argument(
+        "--data", metavar="NAME|PATH", help="other data: a name, or a file: .npz, .npy, .csv, .parquet, IDX"
+    )
     parser.add_argument("--scale", choices=("none", "center", "zscore"), help="scaling of the inputs")
     parser.add_argument("--seed", metavar="N", type=whole_number(0), help="the seed (the task's)")
     parser.add_argument("--seeds", metavar="N", type=whole_number(1), default=1, help="run N seeds: each, and the mean")
@@ -92,7 +94,10 @@ def _add_target(parser: ArgumentParser) -> None:
 
 def _add_results(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "--out", metavar="FILE.nc", type=Path, help="write records, weights and provenance to a netCDF file"
+        "--out",
+        metavar="FILE.nc|FILE.csv",
+        type=Path,
+        help="write records, weights and provenance to a netCDF file, or the curves alone to a table",
     )
     parser.add_argument(
         "--resume",
@@ -132,7 +137,7 @@ def command(options: Namespace) -> int:
         fail_usage(f"`--out` and `--weights` are both `{weights}`: results and weights are files of their own")
     with reporting(options.file, json=json):
         if options.out is not None:
-            check_results(options.out)
+            _check_out(options.out, resume=options.resume)
         if weights is not None and not weights.is_file():
             check_writable(weights)
         circuit = load(options.file)
@@ -167,6 +172,22 @@ def command(options: Namespace) -> int:
         return session.run(options.seeds, json=json)
 
 
+def _is_table(out: Path) -> bool:
+    return out.suffix.lower() == ".csv"
+
+
+def _check_out(out: Path, *, resume: bool) -> None:
+    """Raises Stop."""
+    if not _is_table(out):
+        check_results(out)
+        return
+    if resume:
+        fail_usage(f"`--resume` goes on from a netCDF file: a table, `{out}`, holds no weights; call it .nc")
+    check_writable(out)
+    if out.exists() and out.read_bytes()[:11] not in (b"", b"seed,epoch,"):
+        fail_usage(f"`{out}` is there and holds something else: it is not replaced; give another name, or remove it")
+
+
 def _names_of(given: Sequence[str], weights: Path | None) -> dict[str, str]:
     """The names of `--map THEIRS=OURS`. Raises Stop."""
     if given and (weights is None or not weights.exists()):
@@ -188,10 +209,10 @@ def _saved(out: Path) -> dict[int, xr.Dataset]:
     """The runs in a results file by their seeds; none if it is not there."""
     if not out.exists():
         return {}
-    from circuitdsl.runtime.results import read, split
+    from circuitdsl.runtime.results import opened, split
 
     try:
-        return split(read(out))
+        return split(opened(out))
     except (OSError, ValueError, KeyError) as problem:
         fail_usage(f"`{out}` is not a saved run: {problem}")
 
@@ -208,6 +229,7 @@ class Session:
     save_weights: Path | None
     saved: dict[int, xr.Dataset]
     outcomes: list[Outcome] = field(default_factory=list)
+    left_out: tuple[str, ...] = ()
     last_save: float = field(default_factory=time.monotonic)
 
     def run(self, seeds: int, *, json: bool) -> int:
@@ -226,6 +248,9 @@ class Session:
                     if one.run.diverged is not None:
                         show([one.run.diverged])
         self._finish()
+        if self.left_out:
+            listed = ", ".join(self.left_out[:4]) + (", ..." if self.left_out[4:] else "")
+            say(f"not in the table {self.out}: {listed}; a netCDF file, --out FILE.nc, holds them")
         judged = self._judged()
         if json:
             print_json(json_object(self.circuit, self.simulation, self.outcomes, judged))
@@ -281,12 +306,16 @@ class Session:
 
     def _save(self, *more: Outcome) -> None:
         """Writes what there is of all seeds, also of one that still runs and of earlier ones."""
-        from circuitdsl.runtime.results import joined, write
+        from circuitdsl.runtime.results import joined, write, write_csv
 
         if self.out is None:
             return
         runs = {o.settings.seed: self.simulation.dataset_of(o) for o in (*self.outcomes, *more)}
-        write(self.out, joined({**self.saved, **runs}))
+        together = joined({**self.saved, **runs})
+        if _is_table(self.out):
+            self.left_out = write_csv(self.out, together)
+        else:
+            write(self.out, together)
         self.last_save = time.monotonic()
 
     def _finish(self) -> None:

@@ -9,7 +9,6 @@ from importlib.metadata import PackageNotFoundError, packages_distributions, ver
 
 from circuitdsl.cli.common import OK, print_json
 from circuitdsl.extras import EXTRA
-from circuitdsl.store.entries import cache_folder
 
 
 def show_version(*, json: bool) -> int:
@@ -26,7 +25,6 @@ def show_version(*, json: bool) -> int:
             "machine": platform.machine(),
             "processors": os.cpu_count(),
             "libraries": _libraries(),
-            "cache": cache_folder(),
             "encoding": sys.getfilesystemencoding(),
         }
     )

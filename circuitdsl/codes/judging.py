@@ -178,4 +178,54 @@ circuit example {
 }
 """,
     ),
+    "C057": Code(
+        title="A prediction and a target exchanged",
+        explanation="A warning. `cross_entropy(p, y)` and `accuracy(p, y)` take the prediction first. The other way "
+        "round they are computed too, of a prediction that is the answer itself, and what is learnt is something else.",
+        wrong="""\
+circuit example {
+  input x: 4
+  target y: 2
+  neuron out: 2 { dendrite basal   rate = softmax(basal) }
+  neuron err: 2 { rate = y - out }
+  synapse W: x -> out { dw = 0.1 * err * pre }
+  loss = cross_entropy(y, out)
+}
+""",
+        right="""\
+circuit example {
+  input x: 4
+  target y: 2
+  neuron out: 2 { dendrite basal   rate = softmax(basal) }
+  neuron err: 2 { rate = y - out }
+  synapse W: x -> out { dw = 0.1 * err * pre }
+  loss = cross_entropy(out, y)
+}
+""",
+    ),
+    "C058": Code(
+        title="The cross-entropy of what is no probability",
+        explanation="A warning. The prediction can be negative, where its logarithm is cut off at 1e-7, or more than "
+        "1, where the loss is negative: no learning rule will lower it to an end.",
+        wrong="""\
+circuit example {
+  input x: 4
+  target y: 2
+  neuron out: 2 { dendrite basal   rate = basal }
+  neuron err: 2 { rate = y - out }
+  synapse W: x -> out { dw = 0.1 * err * pre }
+  loss = cross_entropy(out, y)
+}
+""",
+        right="""\
+circuit example {
+  input x: 4
+  target y: 2
+  neuron out: 2 { dendrite basal   rate = softmax(basal) }
+  neuron err: 2 { rate = y - out }
+  synapse W: x -> out { dw = 0.1 * err * pre }
+  loss = cross_entropy(out, y)
+}
+""",
+    ),
 }

@@ -155,4 +155,16 @@ circuit example {
 }
 """,
     ),
+    "C008": Code(
+        title="A text that holds nothing",
+        explanation="A note. There is neither a circuit nor a rule nor a motif in the file.",
+        wrong="# nothing yet\n",
+        right="""\
+circuit example {
+  input x: 4
+  neuron h: 4 { rate = relu(x) }
+  loss = mean(h)
+}
+""",
+    ),
 }

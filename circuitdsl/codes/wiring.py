@@ -182,4 +182,25 @@ circuit example {
 }
 """,
     ),
+    "C048": Code(
+        title="A rule that only decays",
+        explanation="A warning. Every term of the rule takes away from the weight, whatever the signals are: it ends "
+        "at 0, and nothing is learnt.",
+        wrong="""\
+circuit example {
+  input x: 4
+  neuron h: 4 { dendrite basal   rate = relu(basal) }
+  synapse W: x -> h { dw = -0.01 * w * post^2 }
+  loss = mean(h)
+}
+""",
+        right="""\
+circuit example {
+  input x: 4
+  neuron h: 4 { dendrite basal   rate = relu(basal) }
+  synapse W: x -> h { dw = 0.01 * (post * pre - w * post^2) }
+  loss = mean(h)
+}
+""",
+    ),
 }

@@ -26,8 +26,8 @@ def read_parquet(path: Path) -> Columns:
     """The columns of a parquet file. Raises SourceError."""
     ordinary(path)
     try:
-        import pandas as pd  # type: ignore[import-untyped]
-        import pyarrow  # type: ignore[import-untyped]  # noqa: F401 - pandas says less well that it is missing
+        import pandas as pd
+        import pyarrow  # noqa: F401 - pandas says less well that it is missing
     except ModuleNotFoundError as problem:
         raise SourceError(
             f"`{path}` is a parquet file, for which `{problem.name}` is not installed",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +22,38 @@ PLAIN = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "
 WIDENED = ("BF16", "F8_E5M2", "F8_E4M3")
 
 
+#: Bytes of a safetensors file that are looked at together.
+BLOCK = 1 << 19
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """A safetensors file: the `arrays` that were asked for, the `shapes` of all that are there, and its metadata."""
+    """A safetensors file: the `shapes` of all arrays that are there, its metadata, and, of those that were asked for,
+    the largest size of a number. The numbers stay in the file, `places` says where."""
 
-    arrays: Mapping[str, Array]
+    path: Path
     shapes: Mapping[str, tuple[int, ...]]
     metadata: Mapping[str, str]
+    places: Mapping[str, tuple[str, int, int]]  # type, first byte, byte after the last
+    largest: dict[str, float] = field(default_factory=dict)
+
+    def blocks(self, name: str) -> Iterator[Array]:
+        """The numbers of an array in a row, some at a time. Raises SourceError for a type that is not read."""
+        dtype, start, end = self.places[name]
+        what = f"`{name}` in `{self.path}`"
+        with self.path.open("rb") as file:
+            file.seek(start)
+            while start < end:
+                content = file.read(min(BLOCK, end - start))
+                start += len(content)
+                yield _numbers(content, dtype, what)
+
+    def read_into(self, name: str, array: Array) -> None:
+        """Sets an array of the same shape, in place."""
+        at = 0
+        for block in self.blocks(name):
+            array.flat[at : at + block.size] = block
+            at += block.size
 
 
 def read_safetensors(path: Path, names: Collection[str]) -> Stored:
@@ -36,6 +61,7 @@ def read_safetensors(path: Path, names: Collection[str]) -> Stored:
     of other types or that are not finite."""
     import json
 
+    import numpy as np
     from safetensors import SafetensorError, safe_open
 
     ordinary(path)
@@ -45,16 +71,24 @@ def read_safetensors(path: Path, names: Collection[str]) -> Stored:
     except SafetensorError as problem:
         raise SourceError(f"`{path}` is no safetensors file, or damaged: {problem}") from None
     with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        head = json.loads(file.read(length))
-        shapes = {name: tuple(told["shape"]) for name, told in head.items() if name != "__metadata__"}
-        arrays = {}
-        for name in shapes.keys() & set(names):
-            start, end = head[name]["data_offsets"]
-            file.seek(8 + length + start)
-            what = f"`{name}` in `{path}`"
-            arrays[name] = _finite(_numbers(file.read(end - start), head[name]["dtype"], what), what)
-    return Stored(arrays={n: a.reshape(shapes[n]) for n, a in arrays.items()}, shapes=shapes, metadata=metadata)
+        first = 8 + int.from_bytes(file.read(8), "little")
+        head = json.loads(file.read(first - 8))
+    head.pop("__metadata__", None)
+    stored = Stored(
+        path=path,
+        shapes={name: tuple(told["shape"]) for name, told in head.items()},
+        metadata=metadata,
+        places={n: (told["dtype"], *(first + at for at in told["data_offsets"])) for n, told in head.items()},
+    )
+    for name in stored.shapes.keys() & set(names):
+        wrong = 0
+        stored.largest[name] = 0.0
+        for block in stored.blocks(name):
+            wrong += int(np.count_nonzero(~np.isfinite(block)))
+            stored.largest[name] = max(stored.largest[name], float(np.abs(block).max()))
+        if wrong:
+            raise SourceError(_not_finite(f"`{name}` in `{path}`", wrong))
+    return stored
 
 
 def _numbers(content: bytes, dtype: str, what: str) -> Array:
@@ -102,5 +136,9 @@ def _finite(found: Array, what: str) -> Array:
 
     wrong = int(np.count_nonzero(~np.isfinite(found)))
     if wrong:
-        raise SourceError(f"{what} has {counted(wrong, 'value')} that {'is' if wrong == 1 else 'are'} not finite")
+        raise SourceError(_not_finite(what, wrong))
     return found
+
+
+def _not_finite(what: str, wrong: int) -> str:
+    return f"{what} has {counted(wrong, 'value')} that {'is' if wrong == 1 else 'are'} not finite"

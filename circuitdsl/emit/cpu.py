@@ -7,12 +7,14 @@ are different phases, not as there are layers. What is emitted also runs as plai
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import assert_never
 
 from circuitdsl.emit.comments import place
-from circuitdsl.emit.copies import driver, quick_forms
-from circuitdsl.emit.names import PYTHON, apart, bound, fresh, spoken
+from circuitdsl.emit.entry import OWN, Binding, binding_of, entry
+from circuitdsl.emit.flat import flat
+from circuitdsl.emit.names import PYTHON, apart, bound, fresh
+from circuitdsl.emit.swift import quick_forms
 from circuitdsl.emit.target import DType, Target
 from circuitdsl.lower.functions import DEFINITIONS, functions_of
 from circuitdsl.lower.loop_ir import (
@@ -29,78 +31,57 @@ from circuitdsl.lower.loop_ir import (
     Phase,
     Program,
     Repeat,
-    Scalar,
     Statement,
     Store,
+    Sum,
     Var,
     When,
     names_of,
+    own_names,
     phases,
-    rename,
-    statements,
 )
-from circuitdsl.lower.trim import phase_uses, uses
+from circuitdsl.lower.rewrite import rename
+from circuitdsl.lower.trim import phase_uses
 from circuitdsl.noise import SCALE_NORMAL, SCALE_UNIFORM24, SCALE_UNIFORM53, scalar_source
 
 #: Sums may be reordered and products contracted, but NaN and infinity stay what they are.
 OPTIONS = 'error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"}'
-#: How the entry point is compiled.
-ENTRY = f"@njit({OPTIONS}, nogil=True)"
-#: Functions that only the entry point calls need no way in from Python: a third of the time to compile.
+#: No function is called from Python, and a way in from there would be a third of the time to compile.
 INNER = "no_cpython_wrapper=True, no_cfunc_wrapper=True"
 #: Beyond so many calls of phases they are kept out of line: LLVM's work would grow with the square of them.
 INLINE_CALLS = 24
 
 
 def print_program(program: Program, dtype: DType, *, comments: bool = True) -> str:
-    """The source of a module with one entry point, `program.name`, of the arguments `arguments(program)` and
-    then the program's buffers. Without comments it is the same for circuits that differ in layout only."""
-    return _module(program, dtype, False, comments)
-
-
-def _module(program: Program, dtype: DType, driven: bool, comments: bool) -> str:
-    """`driven`: a driver calls the program."""
+    """The source of a module with one entry point, `program.name` (emit/entry.py), that takes what `binding(program)`
+    says. Without comments it is the same for circuits that differ in layout only."""
+    program = flat(program)
     far = sum(1 for _ in phases(program.body)) > INLINE_CALLS
     head, helpers = _head(dtype, far), [*quick_forms(program), *_helpers(program, dtype)]
-    program, taken = _apart(program, [*head, *helpers], driven)
+    program, taken = _apart(program, [*head, *helpers])
     fixed = dict(program.constants)
     first = [*(["    apart()"] if far else []), DISTINCT]
     functions = _Functions(comments, first, fixed={"1", *fixed}, taken=taken)
-    body = _control(program.body, functions, 1)
-    names = [*(s.name for s in arguments(program)), *(b.name for b in program.buffers)]
+    body = _control(program.body, functions, 2)
     lines = [f'"""{program.title}, in {dtype}. Written by circuitdsl."""', ""] if comments else []
     lines += [*head, *([""] if fixed else []), *(f"{name} = {value}" for name, value in fixed.items()), *helpers]
     for function in functions.made:
         lines += ["", "", *function]
-    lines += ["", "", "@kernel" if driven else ENTRY, *_signature(program.name, names)]
-    if comments:
-        lines.append(f'    """{program.title}."""')
-    lines += [*([] if driven else ["    whole()"]), DISTINCT, *body]
-    if driven:
-        lines += ["", "", *driver(program, arguments(program), OPTIONS)]
-    return "\n".join(lines) + "\n"
+    way_in = entry(program.name, program.title if comments else "", binding_of(program), body)
+    return "\n".join([*lines, "", "", "@kernel", *way_in]) + "\n"
 
 
-def _apart(program: Program, text: list[str], driven: bool) -> tuple[Program, set[str]]:
+def _apart(program: Program, text: list[str]) -> tuple[Program, set[str]]:
     """The program with names that mean nothing else in a module of this text, and all names that mean something
     there."""
-    taken = {*PYTHON, *bound("\n".join(text)), program.name}
-    if driven:
-        bare = replace(program, buffers=())
-        taken |= spoken("\n".join(driver(bare, (), OPTIONS)))
+    taken = {*PYTHON, *bound("\n".join(text)), *OWN, program.name}
     program = apart(program, taken)
     return program, taken | names_of(program)
 
 
-def print_copies(program: Program, dtype: DType, *, comments: bool = True) -> str:
-    """The same module, and in it the driver of many copies (emit/copies.py)."""
-    return _module(program, dtype, True, comments)
-
-
-def arguments(program: Program) -> tuple[Scalar, ...]:
-    """The runtime scalars that the entry point takes, in order: those that it uses."""
-    used = uses(program.body)
-    return tuple(s for s in program.scalars if s.name in used)
+def binding(program: Program) -> Binding:
+    """What the entry point of a program takes."""
+    return binding_of(flat(program))
 
 
 # ---------------------------------------------------------------- the module
@@ -110,39 +91,9 @@ def _head(dtype: DType, far: bool) -> list[str]:
     """`far`: whether phases are kept out of line."""
     imports = ["import numpy as np", "from numba import config, njit, types", "from numba.extending import intrinsic"]
     kinds = [f"real = np.{dtype}", "kernel = njit(", f"    {OPTIONS},", f"    {INNER},", ")"]
-    marks = "\n".join([_WHOLE, _DISTINCT, *([_APART] if far else [])])
+    marks = "\n".join([_DISTINCT, *([_APART] if far else [])])
     return [*imports, "", *kinds, *marks.split("\n")]
 
-
-_WHOLE = '''
-
-if config.DISABLE_JIT:
-
-    def whole():
-        pass
-
-else:
-
-    @intrinsic
-    def whole(context):
-        """Called in the entry point: it runs what was linked into it, as it will when it is loaded from disk. Else
-        the process that compiles it runs functions as they were compiled on their own, which round otherwise."""
-
-        def lower(context, builder, signature, arguments):
-            library = context.active_code_library
-            optimize = library._optimize_final_module
-
-            def closed():
-                optimize()
-                for function in library._final_module.functions:
-                    if function.linkage.name == "linkonce_odr" and not function.is_declaration:
-                        function.linkage = "internal"
-
-            library._optimize_final_module = closed
-            return context.get_dummy_value()
-
-        return types.void(), lower
-'''.rstrip()
 
 _DISTINCT = '''
 
@@ -160,14 +111,14 @@ else:
 
         def lower(context, builder, signature, arguments):
             for argument in builder.function.args:
-                if argument.name.endswith(".4"):  # the fifth field of an array is where its data are
+                if argument.type.is_pointer and argument.name.startswith("arg."):
                     argument.add_attribute("noalias")
             return context.get_dummy_value()
 
         return types.void(), lower
 '''.rstrip()
 
-#: What every function but the driver begins with.
+#: What every function of arrays begins with.
 DISTINCT = "    distinct()"
 
 _APART = '''
@@ -259,8 +210,7 @@ class _Functions:
 
     def call(self, phase: Phase) -> str:
         """The call of a phase's function, which is written if no phase like it was."""
-        own = {s.name for s in statements(phase.body) if isinstance(s, Define)}
-        own |= {s.var for s in statements(phase.body) if isinstance(s, Loop)}
+        own = own_names(phase.body)
         free = [n for n in dict.fromkeys(phase_uses(phase)) if n not in own | self.fixed]
         names = dict.fromkeys(n for n in phase_uses(phase) if n not in self.fixed)
         bare = {n: f"v{i}" for i, n in enumerate(names)}
@@ -337,6 +287,8 @@ def _statement(statement: Statement, depth: int, comments: bool) -> list[str]:
             lines = [f"{indent}{target} {sign} {_print(statement.value)}"]
         case Loop():
             lines = [f"{indent}for {statement.var} in range({statement.extent}):"]
+        case Sum():
+            return _statement(statement.in_turn(), depth, comments)
         case When():
             lines = [f"{indent}if {_print(statement.condition)}:"]
         case _:
@@ -430,6 +382,5 @@ TARGET = Target(
     name="cpu",
     doc="compiled for this machine's processor by Numba",
     print_program=print_program,
-    arguments=arguments,
-    print_copies=print_copies,
+    binding=binding,
 )

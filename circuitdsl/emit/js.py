@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import assert_never
 
 from circuitdsl.emit.comments import place
-from circuitdsl.emit.cpu import arguments
+from circuitdsl.emit.entry import arguments
 from circuitdsl.emit.names import apart, fresh
 from circuitdsl.emit.target import DType, Target
 from circuitdsl.lower.functions import DEFINITIONS, functions_of, with_parts
@@ -40,6 +40,7 @@ from circuitdsl.lower.loop_ir import (
     Repeat,
     Statement,
     Store,
+    Sum,
     Var,
     When,
     names_of,
@@ -201,7 +202,8 @@ class _Scope:
 @dataclass(slots=True)
 class _Printer:
     """The functions of a program's phases, as they are written. The place of a row in a buffer is computed where its
-    last index becomes known, and not again for each element: engines for JavaScript do not move it out of a loop.
+    last index becomes known, and not again for each element: engines for JavaScript do not move it out of a loop. Each
+    is made a whole number of 32 bits, without which they reckon with doubles: training would take twice as long.
     `assigned` and `local` are of the present function: its numbers that change, and the names that mean something."""
 
     program: Program
@@ -279,6 +281,9 @@ class _Printer:
                 line = f"{target} {sign} {self._text(statement.value, scope)};"
             case Loop():
                 line = _loop(statement.var, statement.extent)
+            case Sum():
+                self._statement(statement.in_turn(), scope)
+                return
             case When():
                 line = f"if ({self._text(statement.condition, scope)}) {{"
             case _:
@@ -331,7 +336,7 @@ class _Printer:
         name = fresh(f"at_{buffer}", self.local)
         self.local.add(name)
         home.places[text] = name
-        home.lines.append(f"{'  ' * home.depth}const {name} = {text};")
+        home.lines.append(f"{'  ' * home.depth}const {name} = ({text}) | 0;")
 
 
 def _loop(var: str, extent: str, backward: bool = False) -> str:
@@ -463,5 +468,4 @@ TARGET = Target(
     name="js",
     doc="JavaScript over typed arrays, for a page or node",
     print_program=print_program,
-    arguments=arguments,
 )

@@ -11,7 +11,8 @@ import keyword
 from collections.abc import Collection, Iterator
 from functools import cache
 
-from circuitdsl.lower.loop_ir import Program, names_of, rename_program
+from circuitdsl.lower.loop_ir import Program, names_of
+from circuitdsl.lower.rewrite import rename_program
 
 PYTHON = frozenset(keyword.kwlist) | frozenset(dir(builtins))
 

@@ -10,25 +10,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from circuitdsl.lower.loop_ir import Program, Scalar
+    from circuitdsl.emit.entry import Binding
+    from circuitdsl.lower.loop_ir import Program
 
 DType = Literal["float32", "float64"]
 
 
 class Printer(Protocol):
-    """A loop program as the source text of a module with one entry point, which is called as the program."""
+    """A loop program as source text."""
 
     def __call__(self, program: Program, dtype: DType, *, comments: bool = True) -> str: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One back end's text; `doc` says in words what it is. `print_program` gives what the runtime compiles, whose entry
-    point takes the scalars `arguments` and then the program's buffers. `print_copies` adds the driver of many copies
-    (emit/copies.py); None: this back end has none."""
+    """One back end's text; `doc` says in words what it is. `print_program` gives what the runtime compiles: a module
+    with one entry point (emit/entry.py), which is called with what `binding` says; None: it is only to be read."""
 
     name: str
     doc: str
     print_program: Printer
-    arguments: Callable[[Program], tuple[Scalar, ...]]
-    print_copies: Printer | None = None
+    binding: Callable[[Program], Binding] | None = None

@@ -35,7 +35,12 @@ class Journal:
 
     @staticmethod
     def at(out: Path, kind: str, identity: Identity) -> Journal:
-        """Raises UsageError if the file or the journal beside it belongs to something else, OSError."""
+        """Raises UsageError if the file or the journal beside it belongs to something else, or its name says that it is
+        something else; OSError."""
+        from circuitdsl.runtime.results import other_ending
+
+        if (why := other_ending(out)) is not None:
+            raise UsageError(why)
         plain = json.loads(json.dumps(identity))
         journal = Journal(out, kind, plain)
         if out.exists():

@@ -142,6 +142,8 @@ class Builder(Pass):
             self.report.add(duplicate("rate", extra.span, rates[0].span, "rate"))
         updates = self._updates(item.members, {m.name.name for m in states_of(item.members)}, info.path)
         via = declared.scope.via
+        self.tables.broken.add(info.path)
+        resolved = 0
         for member in item.members:
             with suppress(Stop):
                 match member:
@@ -162,6 +164,9 @@ class Builder(Pass):
                         self.structure.symbols.fail(further(member.what, member.span))
                     case ast.Assign():
                         pass  # an increment, taken by its state
+                resolved += 1
+        if resolved == len(item.members):
+            self.tables.broken.remove(info.path)
         if not rates:
             self.report.add(
                 Diagnostic(
@@ -225,7 +230,7 @@ class Builder(Pass):
                     self.fail(
                         "C018", f"`{name}` is no part of `{owner}`", member.name.span, label="nothing to set here",
                         hint=did_you_mean(name, ["dendrite", "state", "let", "rate", *(f"d{s}" for s in states)])
-                        or f"name the value with `let {name} = …`",
+                        or self._meant(name, members),
                     )  # fmt: skip
                 if state not in states:
                     self._undeclared_state(member, state, states, owner)
@@ -233,6 +238,13 @@ class Builder(Pass):
                     self.structure.symbols.fail(duplicate(name, member.name.span, found[state].name.span, "equation"))
                 found[state] = member
         return found
+
+    @staticmethod
+    def _meant(name: str, members: Sequence[object]) -> str:
+        """What an equation for something undeclared was to be: the rate, if there is none."""
+        if any(isinstance(m, ast.Rate) for m in members):
+            return f"name the value with `let {name} = …`"
+        return f"what a neuron sends is its rate: `rate = …`; another value is named by `let {name} = …`"
 
     def _undeclared_state(self, member: ast.Assign, state: str, states: set[str], owner: str) -> None:
         hint = did_you_mean(state, states)

@@ -10,6 +10,7 @@ from circuitdsl.graph import ir
 from circuitdsl.graph.files import FileScope, homes_of
 from circuitdsl.graph.findings import arguments as count_of
 from circuitdsl.graph.findings import further, listed, units
+from circuitdsl.graph.foreign import FUNCTIONS_ELSEWHERE
 from circuitdsl.graph.functions import CALLED, FUNCTIONS
 from circuitdsl.graph.populations import POPULATION_FUNCTIONS, REDUCTIONS
 from circuitdsl.graph.scope import Binding, Scope, Thunk
@@ -35,7 +36,7 @@ CALLS = (
 )
 #: Far deeper than anyone writes rules within rules; cycles are found when files are loaded.
 MAX_RULE_DEPTH = 60
-FURTHER_FUNCTIONS = frozenset({"spike", "bernoulli", "length", "sum_in"})
+FURTHER_FUNCTIONS = frozenset({"spike", "bernoulli", "length", "sum_in", "sum_out"})
 
 
 def resolve_call(equations: Equations, call: ast.Call, scope: Scope) -> ir.Expr:
@@ -106,7 +107,7 @@ def at_time(equations: Equations, call: ast.Call, arguments: list[ast.Expr], sco
     if not isinstance(read, ir.Read) or read.when is not ir.When.NOW or not has_past(equations, read.value):
         equations.fail(
             "C030",
-            f"`{call.span.shown}`: `prev` takes a rate, a dendrite or a let",
+            f"`{call.span.shown}`: `prev` takes a rate, an input, a dendrite or a let",
             argument.span,
             label=what_is(equations, read),
             hint=past_hint(argument.span.shown, equations, read),
@@ -115,7 +116,7 @@ def at_time(equations: Equations, call: ast.Call, arguments: list[ast.Expr], sco
 
 
 def has_past(equations: Equations, value: str) -> bool:
-    return kind(equations, value) in {ir.Kind.DENDRITE, ir.Kind.LET, ir.Kind.RATE}
+    return kind(equations, value) in ir.WITH_PAST
 
 
 def what_is(equations: Equations, expr: ir.Expr) -> str:
@@ -140,8 +141,6 @@ def past_hint(shown: str, equations: Equations, expr: ir.Expr) -> str:
             return f"name it first: `let before = {shown}` in the neuron, then `prev(before)`"
         case ir.Read(value=value) if kind(equations, value) is ir.Kind.STATE:
             return f"a state changes at the end of a tick: `{shown}` is what the tick before has left"
-        case ir.Read(value=value) if kind(equations, value) in (ir.Kind.INPUT, ir.Kind.TARGET, ir.Kind.BIAS):
-            return f"it is the same at every tick: write `{shown}`"
         case _:
             return f"give it a name with `let a = {shown}` in a neuron, then `prev(a)`"
 
@@ -199,17 +198,16 @@ def reduction(equations: Equations, call: ast.Call, arguments: list[ast.Expr], s
     if isinstance(equations.owner, OfNumber):
         equations.needs_run(call.span.shown, call.span)
     if not isinstance(equations.owner, OfScalar):
-        equations.fail(
-            "C030",
-            f"`{name}` makes one number of a population: not here, where each unit has its own",
-            call.span,
-            notes=("it stands in modulators, losses, metrics and records",),
-            hint=f"declare `modulator m = {call.span.shown}`, and read `m`",
-        )
+        from circuitdsl.graph.reducing import refuse_reduction
+
+        refuse_reduction(equations, call, scope)
     if equations.reducing is not None:
+        from circuitdsl.graph.reducing import free_name
+
+        m = free_name(equations, scope)
         equations.fail(
             "C030", f"`{name}` stands within another reduction", call.span,
-            hint=f"declare `modulator m = {call.span.shown}`, and read `m`",
+            hint=f"declare `modulator {m} = {call.span.shown}`, and read `{m}`",
         )  # fmt: skip
     arity(equations, call, arguments, REDUCTIONS[name].arity)
     seen: list[tuple[str, int, Span]] = []
@@ -273,6 +271,7 @@ def unknown_function(call: ast.Call, file: FileScope) -> Diagnostic:
     else:
         # `sinh` is not meant to be `sin`: short names have to be nearer
         hint = did_you_mean(name, [*CALLS, *file.rules], likeness=0.6 if len(name) > 4 else 0.9)
+        hint = FUNCTIONS_ELSEWHERE.get(name, FUNCTIONS_ELSEWHERE.get(name.lower(), hint))
     spoken = sorted(CALLS.keys() - {"transpose"})
     rules = f"; rules seen from here: {listed(file.rules)}" if file.rules else ""
     return Diagnostic(

@@ -255,14 +255,13 @@ class Declarations(Pass):
                     label="nothing of this name", labels=(Label(pre.span, "declared here"),),
                     hint=nearest(str(last.key), list(pre.members), "it has"),
                 )  # fmt: skip
-        if when is ir.When.PREV and kind not in (ir.Kind.DENDRITE, ir.Kind.LET, ir.Kind.RATE):
-            same = "changes at the end of a tick" if kind is ir.Kind.STATE else "is the same at every tick"
+        if when is ir.When.PREV and kind not in ir.WITH_PAST:
             self.fail(
                 "C030",
-                f"`{expr.span.shown}`: `prev` takes a rate, a dendrite or a let",
+                f"`{expr.span.shown}`: `prev` takes a rate, an input, a dendrite or a let",
                 ref.span,
                 label=f"this is {_article(kind.value)}",
-                hint=f"{_article(kind.value)} {same}: start at `{ref.span.shown}` itself",
+                hint=f"{_article(kind.value)} changes at the end of a tick: start at `{ref.span.shown}` itself",
             )
         return ir.Read(value=value, axis=ir.Axis.PRE, when=when, span=expr.span), pre
 

@@ -13,7 +13,7 @@ from circuitdsl.syntax import ast
 
 def check_definitions(file: FileScope, report: Report) -> None:
     """Checks the rules, motifs, loops and imports of a file and of all that it imports: errors only."""
-    for scope in _with_imports(file, set()):
+    for scope in file.closure():
         for found in _errors(scope):
             report.add(found)
 
@@ -22,14 +22,6 @@ def check_use(file: FileScope, report: Report) -> None:
     """Warns of what the file hides or does not use; the last check, for what is broken is often unused."""
     for found in (*_hidden(file), *_unused(file)):
         report.add(found)
-
-
-def _with_imports(file: FileScope, seen: set[int]) -> Iterator[FileScope]:
-    if id(file) not in seen:
-        seen.add(id(file))
-        yield file
-        for _, imported in file.imports:
-            yield from _with_imports(imported, seen)
 
 
 def _errors(file: FileScope) -> Iterator[Diagnostic]:

@@ -14,8 +14,8 @@ from typing import Literal, NoReturn, assert_never
 
 from circuitdsl.diagnostics import Diagnostic, Label, Span
 from circuitdsl.graph import ir
-from circuitdsl.graph.calls import resolve_call
-from circuitdsl.graph.findings import BUILTIN_NAMES, index_out_of_range, nearest
+from circuitdsl.graph.calls import CALLS, resolve_call
+from circuitdsl.graph.findings import BUILTIN_NAMES, FURTHER_NAMES, further, index_out_of_range, nearest
 from circuitdsl.graph.formulas import OPERATOR_NAMES
 from circuitdsl.graph.locality import (
     coefficient_as_number,
@@ -200,6 +200,9 @@ class Equations:
         return None
 
     def _unknown(self, place: Place) -> NoReturn:
+        name = place.path.removeprefix(place.scope.prefix)
+        if name in CALLS:
+            self.fail("C017", f"`{name}` is a function", place.span, label="of what?", hint=f"write `{CALLS[name]}`")
         self.tables.symbols.unknown(place, [*self.tables.phases, *self._builtin_names()])
 
     def _builtin_names(self) -> list[str]:
@@ -249,6 +252,8 @@ class Equations:
 
     def _member_of(self, population: PopulationInfo, name: str, span: Span) -> str:
         if name not in population.members:
+            if name in FURTHER_NAMES:
+                self.tables.symbols.fail(further(name, span))
             bare = population.kind is not ir.Kind.RATE
             hint = (
                 f"an {population.kind.value} has a rate and nothing else" if population.kind is ir.Kind.INPUT else None
@@ -397,18 +402,30 @@ class Equations:
             case ast.Modulator():
                 return self._modulator(place, ref)
             case ast.Synapse():
-                own = isinstance(self.owner, OfSynapse) and self.owner.synapse.path == place.path
                 self.fail(
                     "C030",
                     f"the synapse `{place.path}` stands where a number is needed",
                     ref.span,
                     label="a whole matrix of weights",
-                    hint="in its own equations its weight is `w`" if own
-                    else "a synapse sees its own weight only, as `w`; a dendrite brings what others transmit",
-                )  # fmt: skip
+                    hint=self._of_weights(place.path),
+                )
             case _:
                 # declared, but its own declaration failed: that has been reported
                 self.fail("C010", f"`{place.path}` could not be resolved", ref.span)
+
+    def _of_weights(self, path: str) -> str:
+        """Where the weights of a synapse can be read."""
+        match self.owner:
+            case OfScalar(what="record"):
+                return f"records show weights, `record {path}`, and their norm, `record norm({path})`"
+            case OfScalar(what="loss"):
+                return f"a penalty on weights is a decay in their rule: `- gamma * w`; watch `record norm({path})`"
+            case OfScalar():
+                return f"norms of weights stand in records only: `record norm({path})`"
+            case OfSynapse(synapse=synapse) if synapse.path == path:
+                return "in its own equations its weight is `w`"
+            case _:
+                return "a synapse sees its own weight only, as `w`; a dendrite brings what others transmit"
 
     def _param(self, place: Place, ref: ast.Ref) -> ir.Expr:
         path = place.path

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from functools import cache
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import assert_never
 
-from circuitdsl.diagnostics import CircuitError, Diagnostic, Report, did_you_mean
+from circuitdsl.diagnostics import CircuitError, Diagnostic, Report, Source, did_you_mean
 from circuitdsl.graph.findings import duplicate
 from circuitdsl.shipped import shipped
 from circuitdsl.syntax import ast
 from circuitdsl.syntax.parse import parse, read_source
 
+#: Gives the text of a file that is imported; an editor has texts that are not saved yet.
+Reader = Callable[[Path], Source]
+
 
 @dataclass(slots=True, eq=False)
 class FileScope:
     """The rules and motifs that a file sees, its own and those of its direct imports, each with the
-    file that it is written in."""
+    file that it is written in. `path` is where the file lies, None for a text without a folder."""
 
     tree: ast.File
+    path: Path | None = None
     rules: dict[str, tuple[ast.Rule, FileScope]] = field(default_factory=dict)
     motifs: dict[str, tuple[ast.Motif, FileScope]] = field(default_factory=dict)
     imports: list[tuple[ast.Import, FileScope]] = field(default_factory=list)
@@ -34,20 +38,31 @@ class FileScope:
     def own_motifs(self) -> dict[str, ast.Motif]:
         return {name: motif for name, (motif, file) in self.motifs.items() if file is self}
 
+    def closure(self) -> list[FileScope]:
+        """The file and all that it imports, directly or not, each once."""
+        found, waiting = [self], [self]
+        while waiting:
+            for _, imported in waiting.pop().imports:
+                if imported not in found:
+                    found.append(imported)
+                    waiting.append(imported)
+        return found
 
-def load_files(tree: ast.File, folder: Path | None, report: Report) -> FileScope:
+
+def load_files(tree: ast.File, folder: Path | None, report: Report, read: Reader = read_source) -> FileScope:
     """The file with all that it imports, each parsed once. `folder` is where the file lies."""
     own = Path(tree.span.source.name).resolve() if folder is not None else None
-    return _Loader(report).load(tree, folder, (own,) if own else ())
+    return _Loader(report, read).load(tree, own, folder, (own,) if own else ())
 
 
 @dataclass(slots=True)
 class _Loader:
     report: Report
+    read: Reader
     loaded: dict[Path, FileScope | None] = field(default_factory=dict)
 
-    def load(self, tree: ast.File, folder: Path | None, above: tuple[Path, ...]) -> FileScope:
-        scope = FileScope(tree)
+    def load(self, tree: ast.File, path: Path | None, folder: Path | None, above: tuple[Path, ...]) -> FileScope:
+        scope = FileScope(tree, path)
         for item in deep_items(tree.items):
             match item:
                 case ast.Rule() if self._is_new(scope.rules, item.name, "rule"):
@@ -105,8 +120,8 @@ class _Loader:
 
     def _read(self, path: Path, item: ast.Import, above: tuple[Path, ...]) -> FileScope | None:
         try:
-            source = read_source(path)
-            tree = parse(replace(source, name=_shown(path, item)))
+            source = self.read(path)
+            tree = _parsed(_shown(path, item), source.text)
         except CircuitError as error:
             for diagnostic in error.diagnostics:
                 self.report.add(diagnostic)
@@ -115,7 +130,13 @@ class _Loader:
             title = f"cannot read the import `{item.path.value}`: {error.strerror}"
             self.report.add(Diagnostic(code="C006", title=title, span=item.path.span))
             return None
-        return self.load(tree, path.parent, (*above, path))
+        return self.load(tree, path, path.parent, (*above, path))
+
+
+@lru_cache(maxsize=64)
+def _parsed(name: str, text: str) -> ast.File:
+    """The tree of an imported text: an editor asks for the same one at every key press."""
+    return parse(Source(name, text))
 
 
 def find_import(name: str, folder: Path | None) -> Path | None:
@@ -153,11 +174,11 @@ def homes_of(what: str, name: str, file: FileScope) -> list[str]:
     if near:
         return near
     pattern = re.compile(rf"^\s*{what}\s+{re.escape(name)}\s*\(", re.MULTILINE)
-    return [path for path, text in _library_texts() if pattern.search(text)]
+    return [path for path, text in library_texts() if pattern.search(text)]
 
 
 @cache
-def _library_texts() -> list[tuple[str, str]]:
+def library_texts() -> list[tuple[str, str]]:
     """The files of the library that define rules and motifs: what to import, and its text."""
     root = shipped("circuits")
     texts = [(path, (root / path).read_text("utf-8")) for path in sorted(library_imports())]

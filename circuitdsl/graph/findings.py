@@ -23,7 +23,15 @@ BUILTIN_NAMES = {
     "last": "`last(P)` is 1 in the last tick of phase P",
     "metric": "the task's metric, in `expect metric`",
     "backprop": "the metric of the gradient twin, in `expect metric`",
+    "index": "a unit's own number",
+    "epoch": "the number of finished epochs",
+    "length": "`length(x)` is the number of ticks of a time series",
+    "sum_in": "`sum_in(w)` is a sum over the weights onto a neuron",
+    "sum_out": "`sum_out(w)` is a sum over the weights from a neuron",
 }
+
+#: Values that are only reserved.
+FURTHER_NAMES = ("index", "epoch")
 
 #: What can be written today in place of a construct that is only reserved.
 INSTEAD = {
@@ -37,6 +45,10 @@ INSTEAD = {
     "efficacy": "let a neuron's `let` scale what it sends, and start the synapse there: `synapse W: h.sent -> g`",
     "bernoulli()": "`rand() < p` is 1 with probability p",
     "sum_in()": "a dendrite is the sum over its synapses of weight times rate",
+    "index": 'a ramp over the units is an input, or initial values from a file: `state place = file("place.npy")`',
+    "epoch": "a value that changes slowly is a state: `state age = 0 keep` with `dage = 1`",
+    "let in a synapse": "write the value where it is read, or let one of the neurons compute it (`pre.a`, `post.a`)",
+    "a coefficient in a modulator": "let its owner use it, `let weighted = c * …`, and read that: `sum(h.weighted)`",
     "length()": "pass the number as a param",
     "stage": "a `schedule` has phases within an example, and there may be several tasks",
 }

@@ -1,7 +1,7 @@
 """The state a circuit starts from: weights, masks, states and coefficients, drawn once from the seed.
 
-Every entity has its own stream, keyed by (seed, its name), so that adding or removing one leaves the others
-as they were. Everything is drawn in float64 and then rounded, so that runs of both precisions start alike.
+Everything is drawn in float64 and then rounded, so that runs of both precisions start alike, and some rows at a time,
+so that nothing is held but the weights themselves (graph/draws.py).
 """
 
 from __future__ import annotations
@@ -12,19 +12,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
-from circuitdsl.graph.functions import elementwise, quiet
+from circuitdsl.graph.blocks import rows_of
+from circuitdsl.graph.draws import Draws, Value, generator, numbers_in, shaped
+from circuitdsl.graph.functions import quiet
 from circuitdsl.graph.ir import (
     Circuit,
     Connect,
-    Expr,
-    Fan,
     Init,
-    InitApply,
-    InitCall,
     Kind,
     Lifetime,
-    Num,
-    ParamRef,
     Sign,
     Synapse,
 )
@@ -35,6 +31,8 @@ from circuitdsl.noise import check_seed
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from circuitdsl.graph.draws import Generator
 
     Array = NDArray[np.floating[Any]]
     Doubles = NDArray[np.float64]
@@ -116,23 +114,14 @@ class _Draw:
     weights: dict[str, Array]
     masks: dict[str, Mask | None]
 
-    def generator(self, key: str) -> np.random.Generator:
-        """The stream of one entity: keyed by the seed and its name."""
-        from hashlib import sha256
-
-        import numpy as np
-
-        words = np.frombuffer(sha256(key.encode()).digest(), dtype="<u4")
-        return np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.seed, *words.tolist()])))
-
     def path(self, name: str) -> Path:
         return (self.folder or Path()) / name
 
     def mask_of(self, name: str) -> Mask | None:
         if name not in self.masks:
             synapse = self.circuit.synapses[name]
-            rng = self.generator(f"{name} connect")
-            self.masks[name] = _mask(synapse, self.numbers, rng, self.path)
+            stream = generator(self.seed, f"{name} connect")
+            self.masks[name] = _mask(synapse, self.numbers, stream, self.path)
         return self.masks[name]
 
     def weights_of(self, name: str) -> Array:
@@ -140,8 +129,13 @@ class _Draw:
         if name not in self.weights:
             synapse = self.circuit.synapses[name]
             mask = self.mask_of(name)
-            drawn = self.per_weight(synapse, name, synapse.init)
-            self.weights[name] = constrain(drawn, synapse, mask, self.numbers, fans_of(synapse, mask))
+            fans = fans_of(synapse, mask)
+
+            def kept(values: Array, rows: slice) -> Array:
+                return constrain(values, synapse, None if mask is None else mask[rows], self.numbers, fans)
+
+            shape = (synapse.post_size, synapse.pre_size)
+            self.weights[name] = self.values(synapse.init, name, shape, fans, kept)
         return self.weights[name]
 
     def per_weight(self, synapse: Synapse, key: str, init: Init) -> Array:
@@ -149,9 +143,11 @@ class _Draw:
         import numpy as np
 
         mask = self.mask_of(synapse.name)
-        shape = (synapse.post_size, synapse.pre_size)
-        values = self.values(init, key, shape, fans_of(synapse, mask))
-        return values if mask is None else np.where(mask, values, values.dtype.type(0))
+
+        def there(values: Array, rows: slice) -> Array:
+            return values if mask is None else np.where(mask[rows], values, values.dtype.type(0))
+
+        return self.values(init, key, (synapse.post_size, synapse.pre_size), fans_of(synapse, mask), there)
 
     def neuron_states(self, lifetime: Lifetime) -> dict[str, Array]:
         """The initial value of every state of neurons and modulators of one lifetime, [size]."""
@@ -169,108 +165,36 @@ class _Draw:
         size = self.circuit.populations[coefficient.owner].size
         return self.values(coefficient.init, name, (size,), None)
 
-    def values(self, init: Init, key: str, shape: tuple[int, ...], fans: Fans | None) -> Array:
-        """An initial value in the run's dtype."""
+    def values(
+        self, init: Init, key: str, shape: tuple[int, ...], fans: Fans | None,
+        finish: Callable[[Array, slice], Array] = lambda values, rows: values,
+    ) -> Array:  # fmt: skip
+        """An initial value in the run's dtype, made some rows at a time; `finish` has the last word on them."""
         import numpy as np
 
-        number: Callable[[Expr], float] = partial(evaluate, numbers=self.numbers, fans=fans)
-        drawn = self.arithmetic(init, key, self.generator(key), shape, number)
-        values = np.broadcast_to(drawn, shape).astype(self.dtype)
-        if np.isinf(values).any() and np.isfinite(drawn).all():
-            raise ValueError(f"an initial value of `{key}` is too large for {self.dtype}")
-        return values
-
-    def arithmetic(
-        self, init: Init, key: str, rng: np.random.Generator, shape: tuple[int, ...],
-        number: Callable[[Expr], float],
-    ) -> Doubles:  # fmt: skip
-        """An initial value as float64: of `shape`, or a number."""
-        import numpy as np
-
-        match init:
-            case InitApply():
-                parts = [self.arithmetic(a, key, rng, shape, number) for a in init.arguments]
-                return np.asarray(elementwise(init.function, parts), dtype=np.float64)
-            case InitCall():
-                return self.call(init, key, rng, shape, [number(a) for a in init.arguments])
-            case Num() | ParamRef() | Fan():
-                return np.float64(number(init)) * np.ones(())
-            case _:
-                assert_never(init)
-
-    def call(
-        self, init: InitCall, key: str, rng: np.random.Generator, shape: tuple[int, ...],
-        arguments: list[float],
-    ) -> Doubles:  # fmt: skip
-        """One named initial value, as float64."""
-        import numpy as np
-
-        match init.which:
-            case "zeros":
-                return np.zeros(shape)
-            case "constant":
-                return np.full(shape, arguments[0])
-            case "normal":
-                return arguments[0] + arguments[1] * rng.standard_normal(shape)
-            case "uniform":
-                return arguments[0] + (arguments[1] - arguments[0]) * rng.random(shape)
-            case "orthogonal":
-                return _orthogonal(rng, *_matrix(key, init, shape))
-            case "identity":
-                return np.eye(*_matrix(key, init, shape))
-            case "transpose" | "copy":
-                assert init.other is not None
-                other = self.weights_of(init.other).astype(np.float64)
-                return _shaped(key, init.span.text, other.T if init.which == "transpose" else other, shape)
-            case "file":
-                assert init.path is not None
-                return _shaped(key, init.path, _load(self.path(init.path)), shape)
-            case _:
-                assert_never(init.which)
-
-
-def _matrix(key: str, init: InitCall, shape: tuple[int, ...]) -> tuple[int, int]:
-    if len(shape) != 2:
-        raise ValueError(f"`{key}` is not a matrix: `{init.which}` has no meaning for it")
-    return shape[0], shape[1]
-
-
-def _orthogonal(rng: np.random.Generator, rows: int, columns: int) -> Doubles:
-    """Uniformly drawn with orthonormal rows or columns, whichever are fewer (QR of a normal matrix, with
-    the sign that makes it unique; Mezzadri 2007)."""
-    import numpy as np
-
-    tall = rng.standard_normal((max(rows, columns), min(rows, columns)))
-    q, r = np.linalg.qr(tall)
-    q = q * np.where(np.diagonal(r) < 0, -1.0, 1.0)
-    return q if rows >= columns else q.T
-
-
-def _load(path: Path) -> Doubles:
-    """The numbers of an `.npy` file. Raises OSError if there is none, ValueError if it holds none."""
-    import numpy as np
-
-    from circuitdsl.data.raw import SourceError
-    from circuitdsl.data.weights import weights_of
-
-    try:
-        return weights_of(path).astype(np.float64)
-    except SourceError as problem:
-        kind = OSError if problem.missing else ValueError
-        raise kind(problem.title + (f" ({problem.hint})" if problem.hint else "")) from None
-
-
-def _shaped(key: str, source: str, values: Doubles, shape: tuple[int, ...]) -> Doubles:
-    if values.shape != shape:
-        wanted, found = ("x".join(map(str, s)) or "a number" for s in (shape, values.shape))
-        raise ValueError(f"`{key}` is {wanted}, but `{source}` is {found}")
-    return values
+        value = Value(
+            key=key,
+            shape=shape,
+            draws=Draws(generator(self.seed, key), shape),
+            number=partial(evaluate, numbers=self.numbers, fans=fans),
+            weights={name: partial(self.weights_of, name) for name in self.circuit.synapses},
+            path=self.path,
+        )
+        maker = value.maker(init)
+        made: Array = np.empty(shape, dtype=self.dtype)
+        for rows in rows_of(shape):
+            drawn = maker(rows)
+            made[rows] = drawn
+            if np.isinf(made[rows]).any() and np.isfinite(drawn).all():
+                raise ValueError(f"an initial value of `{key}` is too large for {self.dtype}")
+            made[rows] = finish(made[rows], rows)
+        return made
 
 
 # ---------------------------------------------------------------- masks
 
 
-def _mask(synapse: Synapse, numbers: Numbers, rng: np.random.Generator, path: Callable[[str], Path]) -> Mask | None:
+def _mask(synapse: Synapse, numbers: Numbers, stream: Generator, path: Callable[[str], Path]) -> Mask | None:
     """Which weights are present, [post size, pre size]; None if all are.
 
     `fan_in(k)` chooses among what the other masks of the synapse allow, so that `fan_in(3) & no_self` is
@@ -278,40 +202,61 @@ def _mask(synapse: Synapse, numbers: Numbers, rng: np.random.Generator, path: Ca
     import numpy as np
 
     shape = (synapse.post_size, synapse.pre_size)
+    draws = Draws(stream, shape)
+    connects = sorted(synapse.connect, key=lambda c: c.which == "fan_in")
+    parts = [part for c in connects if (part := _one_mask(c, synapse, numbers, draws, path)) is not None]
+    if not parts:
+        return None
     mask = np.ones(shape, dtype=np.bool_)
-    for connect in sorted(synapse.connect, key=lambda c: c.which == "fan_in"):
-        mask &= _one_mask(connect, synapse, mask, numbers, rng, path)
+    for rows in rows_of(shape):
+        for part in parts:
+            mask[rows] &= part(rows, mask[rows])
     return None if mask.all() else mask
 
 
 def _one_mask(
-    connect: Connect, synapse: Synapse, allowed: Mask, numbers: Numbers, rng: np.random.Generator,
-    path: Callable[[str], Path],
-) -> Mask:  # fmt: skip
+    connect: Connect, synapse: Synapse, numbers: Numbers, draws: Draws, path: Callable[[str], Path]
+) -> Callable[[slice, Mask], Mask] | None:
+    """What tells of some rows which weights are present of those that are allowed; None if all are."""
     import numpy as np
 
-    shape = allowed.shape
+    shape = (synapse.post_size, synapse.pre_size)
+    columns = np.arange(shape[1])
+
+    def is_self(rows: slice) -> Mask:
+        return np.asarray(np.arange(rows.start, rows.stop)[:, None] == columns)
+
     match connect.which:
         case "dense":
-            return np.ones(shape, dtype=np.bool_)
+            return None
         case "one_to_one":
-            return np.eye(*shape, dtype=np.bool_)
+            return lambda rows, allowed: is_self(rows)
         case "no_self":
-            return ~np.eye(*shape, dtype=np.bool_)
+            return lambda rows, allowed: ~is_self(rows)
         case "sparse":
             assert connect.argument is not None
-            return rng.random(shape) < evaluate(connect.argument, numbers)
+            chance = evaluate(connect.argument, numbers)
+            drawn = draws.rows(lambda stream, size: stream.random(size))
+            return lambda rows, allowed: drawn(rows) < chance
         case "fan_in":
             assert connect.argument is not None
             k = whole(connect.argument, numbers, f"the k of `fan_in` in `{synapse.name}`")
             if k > synapse.pre_size:
                 units = f"`{synapse.pre}` has {synapse.pre_size} units"
                 raise ValueError(f"`{synapse.name}` cannot have a fan_in of {k}: {units}")
-            rank = np.argsort(np.argsort(np.where(allowed, rng.random(shape), 2.0), axis=1), axis=1)
-            return rank < k
+            keys = draws.rows(lambda stream, size: stream.random(size))
+            return lambda rows, allowed: _lowest(np.where(allowed, keys(rows), 2.0), k)
         case "file":
             assert connect.path is not None
-            present: Mask = _shaped(synapse.name, connect.path, _load(path(connect.path)), shape) != 0
-            return present
+            held = shaped(synapse.name, connect.path, numbers_in(path(connect.path)), shape)
+            return lambda rows, allowed: held[rows] != 0
         case _:
             assert_never(connect.which)
+
+
+def _lowest(keys: Doubles, k: int) -> Mask:
+    """Where the k lowest keys of each row are."""
+    import numpy as np
+
+    rank = np.argsort(np.argsort(keys, axis=1), axis=1)
+    return np.asarray(rank < k)

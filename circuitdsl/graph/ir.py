@@ -263,6 +263,11 @@ class Kind(StrEnum):
     ADJOINT = "adjoint"  # made by twin/gradient.py, never written
 
 
+#: What `prev` reads: values that a tick has and the tick before had, given or computed. States are as the tick before
+#: left them, and read by their name.
+WITH_PAST = frozenset({Kind.INPUT, Kind.TARGET, Kind.BIAS, Kind.DENDRITE, Kind.LET, Kind.RATE})
+
+
 class Lifetime(StrEnum):
     EXAMPLE = "example"  # one per example of the batch, reset to its init at the first tick
     KEEP = "keep"  # one for the circuit, survives examples, increments averaged over the batch

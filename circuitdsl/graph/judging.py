@@ -11,6 +11,7 @@ from circuitdsl.graph import ir
 from circuitdsl.graph.calls import unknown_phase
 from circuitdsl.graph.expressions import Equations
 from circuitdsl.graph.findings import alternatives, duplicate, listed
+from circuitdsl.graph.foreign import SETTINGS_ELSEWHERE
 from circuitdsl.graph.passes import Pass
 from circuitdsl.graph.scope import (
     Scope,
@@ -21,6 +22,10 @@ from circuitdsl.graph.tables import (
     OfScalar,
 )
 from circuitdsl.syntax import ast
+
+SCHEDULE_SETTINGS = ("dt", "update")
+UPDATES = ("tick", "example")
+TASK_SETTINGS = ("data", "epochs", "batch", "seed", "metric", "scale", "validation")
 
 
 class Judging(Pass):
@@ -41,10 +46,10 @@ class Judging(Pass):
                 if setting.name.name == "dt":
                     self.tables.dt = self.number(setting.value, scope, "dt")
                 elif setting.name.name == "update":
-                    chosen = word(setting.value, ("tick", "example"), "time of update", self.tables)
+                    chosen = word(setting.value, UPDATES, "time of update", self.tables)
                     update = "example" if chosen == "example" else "tick"
                 else:
-                    self._unknown_setting(setting, ("dt", "update"), "a schedule")
+                    self._unknown_setting(setting, SCHEDULE_SETTINGS, "a schedule")
         phases = []
         for phase in item.phases:
             with suppress(Stop):
@@ -61,7 +66,8 @@ class Judging(Pass):
     def _unknown_setting(self, setting: ast.Assign, known: Sequence[str], of: str) -> None:
         self.fail(
             "C018", f"{of} has no setting `{setting.name.name}`", setting.name.span,
-            label=f"expected {alternatives(known)}", hint=did_you_mean(setting.name.name, known),
+            label=f"expected {alternatives(known)}",
+            hint=did_you_mean(setting.name.name, known) or SETTINGS_ELSEWHERE.get(setting.name.name),
         )  # fmt: skip
 
     # ------------------------------------------------------------ loss, tasks, records, expectations
@@ -112,11 +118,10 @@ class Judging(Pass):
         return found
 
     def _task(self, item: ast.Task, scope: Scope) -> ir.Task:
-        known = ("data", "epochs", "batch", "seed", "metric", "scale", "validation")
         settings: dict[str, ast.Assign] = {}
         for setting in item.settings:
-            if setting.name.name not in known:
-                self._unknown_setting(setting, known, "a task")
+            if setting.name.name not in TASK_SETTINGS:
+                self._unknown_setting(setting, TASK_SETTINGS, "a task")
             self._once(setting, settings)
         if "data" not in settings:
             self.fail(
@@ -167,7 +172,9 @@ class Judging(Pass):
             case _:
                 self.fail(
                     "C060", f"`{expr.span.shown}` is not a data set", expr.span, label="not data",
-                    hint='name one that is known, `data = digits`, or a file, `data = "mine.npz"`',
+                    hint=f'the name of a file stands in quotes: `data = "{expr.span.shown}"`'
+                    if isinstance(expr, ast.Member | ast.Binary)
+                    else 'name one that is known, `data = digits`, or a file, `data = "mine.npz"`',
                 )  # fmt: skip
 
     def judgements(self) -> tuple[tuple[ir.Record, ...], tuple[ir.Expect, ...]]:

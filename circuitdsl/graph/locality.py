@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 
 from circuitdsl.diagnostics import Label
 from circuitdsl.graph import ir
-from circuitdsl.graph.findings import units
+from circuitdsl.graph.findings import further, units
 from circuitdsl.graph.populations import REDUCTIONS
+from circuitdsl.graph.scope import Stop
 from circuitdsl.graph.tables import OfNeuron, OfNumber, OfScalar, OfSynapse, PopulationInfo, SynapseInfo
 from circuitdsl.syntax import ast
 
@@ -53,6 +54,8 @@ def partner(
     equations: Equations, synapse: SynapseInfo, population: PopulationInfo, value: str, ref: ast.Ref
 ) -> ir.Expr:
     post, name = synapse.post, population.path
+    if {post.path, name} & equations.tables.broken:
+        raise Stop  # its equations, and so its partners, are not known: that has been reported
     near = {post.path, *equations.tables.partners(post.path)}
     if population.kind is ir.Kind.TARGET and not any(name in equations.tables.wires.get(p, {}) for p in near):
         equations.fail(
@@ -142,6 +145,8 @@ def dendrite_of_pre(
 
 
 def foreign_coefficient(equations: Equations, path: str, ref: ast.Ref) -> NoReturn:
+    if isinstance(equations.owner, OfScalar):
+        equations.tables.symbols.fail(further("a coefficient in a modulator", ref.span))
     owner, per = equations.tables.coefficients[path].owner, equations.tables.coefficients[path].per
     mine = equations.owner.synapse.path if isinstance(equations.owner, OfSynapse) else None
     bare = path.rpartition(".")[2].partition("[")[0]

@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from circuitdsl.diagnostics import CircuitError, Diagnostic, Label, Report, Source, Span
+from circuitdsl.diagnostics import CircuitError, Diagnostic, Label, Report, Severity, Source, Span
 from circuitdsl.graph import ir
 from circuitdsl.graph.build import Builder
 from circuitdsl.graph.cycles import definition_cycles
 from circuitdsl.graph.declare import Declarations
 from circuitdsl.graph.definitions import check_definitions, check_use
-from circuitdsl.graph.files import load_files
+from circuitdsl.graph.files import FileScope, Reader, load_files
 from circuitdsl.graph.flow import loops, tick_order, tick_sources
 from circuitdsl.graph.numbers import param_of
 from circuitdsl.graph.structure import Overrides, elaborate
@@ -26,11 +26,12 @@ from circuitdsl.syntax.parse import parse, read_source
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A checked text. `circuit` is None for a file of rules and motifs only."""
+    """A checked text, with the files that it imports. `circuit` is None for a file of rules and motifs only."""
 
     source: Source
     circuit: ir.Circuit | None
     warnings: tuple[Diagnostic, ...]
+    files: FileScope
 
 
 def load_file(path: str | Path, *, overrides: Overrides | None = None) -> Loaded:
@@ -49,9 +50,12 @@ def load_text(text: str, name: str = "<text>", *, overrides: Overrides | None = 
     return load_source(Source(name, text), None, overrides=overrides)
 
 
-def load_source(source: Source, folder: Path | None, *, overrides: Overrides | None = None) -> Loaded:
+def load_source(
+    source: Source, folder: Path | None, *, overrides: Overrides | None = None, read: Reader = read_source
+) -> Loaded:
+    """Like `load_file`, for a text that lies, or will lie, in a folder; `read` gives the texts of its imports."""
     try:
-        return _load(source, folder, overrides)
+        return _load(source, folder, overrides, read)
     except RecursionError:
         raise CircuitError([_too_deep(source)]) from None
 
@@ -67,10 +71,10 @@ def _too_deep(source: Source) -> Diagnostic:
     )
 
 
-def _load(source: Source, folder: Path | None, overrides: Overrides | None) -> Loaded:
+def _load(source: Source, folder: Path | None, overrides: Overrides | None, read: Reader) -> Loaded:
     report = Report()
     tree = parse(source)
-    files = load_files(tree, folder, report)
+    files = load_files(tree, folder, report, read)
     report.stop_if_failed()
     check_definitions(files, report)
     report.stop_if_failed()
@@ -78,7 +82,9 @@ def _load(source: Source, folder: Path | None, overrides: Overrides | None) -> L
     report.stop_if_failed()
     if circuit_tree is None:
         check_use(files, report)
-        return Loaded(source, None, tuple(report.found))
+        if not tree.items:
+            report.add(_empty(source))
+        return Loaded(source, None, tuple(report.found), files)
     structure = elaborate(circuit_tree, files, overrides or {}, report)
     report.stop_if_failed()
     tables = Tables(structure.symbols, structure.numbers)
@@ -98,7 +104,18 @@ def _load(source: Source, folder: Path | None, overrides: Overrides | None) -> L
     check(circuit, structure, report)
     check_use(files, report)
     report.stop_if_failed()
-    return Loaded(source, circuit, tuple(report.found))
+    return Loaded(source, circuit, tuple(report.found), files)
+
+
+def _empty(source: Source) -> Diagnostic:
+    return Diagnostic(
+        code="C008",
+        title=f"`{source.name}` holds nothing",
+        span=Span(source, 0, min(len(source.text), 1)),
+        label="neither a circuit nor a rule nor a motif",
+        hint="begin with `circuit mine { … }`",
+        severity=Severity.NOTE,
+    )
 
 
 def _only_circuit(tree: ast.File, report: Report) -> ast.Circuit | None:

@@ -6,13 +6,14 @@ a path is an entity; aliases and arguments are followed on the way, what is left
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, NoReturn
 
 from circuitdsl.diagnostics import Diagnostic, Label, Report, Span, did_you_mean
 from circuitdsl.graph.files import FileScope
-from circuitdsl.graph.findings import listed
+from circuitdsl.graph.findings import FURTHER_NAMES, further, listed
 from circuitdsl.syntax import ast
 from circuitdsl.syntax.words import UNIT
 
@@ -68,6 +69,13 @@ class Scope:
                 return scope.bindings[name]
             scope = scope.parent
         return None
+
+    def loops(self) -> Iterator[tuple[str, int]]:
+        """The variables of the loops around, the innermost first, with their values."""
+        scope: Scope | None = self
+        while scope is not None:
+            yield from ((name, value) for name, value in scope.bindings.items() if isinstance(value, int))
+            scope = scope.parent
 
     def child(self, bindings: dict[str, Binding], via: tuple[Span, ...] = ()) -> Scope:
         return Scope(
@@ -222,6 +230,8 @@ class Symbols:
         if turns:
             title, there = f"`{shown}` stands for several: say which one", f"there is {listed(turns)}"
             self.fail(Diagnostic(code="C010", title=title, span=place.span, hint=there))
+        if shown in FURTHER_NAMES:
+            self.fail(further(shown, place.span))
         if UNIT.fullmatch(shown):
             self.fail(
                 Diagnostic(
@@ -268,12 +278,25 @@ class Symbols:
         members = [k for k in known if k.endswith(f".{shown}")]
         if members:
             return f"it is seen from outside as {listed(members, 3)}"
+        return self._turns(shown, scope, known) or did_you_mean(shown, known)
+
+    def _turns(self, shown: str, scope: Scope, known: list[str]) -> str | None:
+        """Of an index that is none: which there are, and where the loop that reads it stands."""
         base, bracket, rest = shown.partition("[")
-        member = rest.partition("]")[2]
+        turn, _, member = rest.partition("]")
         siblings = [k for k in known if bracket and k.startswith(f"{base}[") and k.endswith(f"]{member}")]
-        if siblings:
-            return f"there is {listed(siblings, 3)}; the end of a chain is an alias: `alias {shown} = …`"
-        return did_you_mean(shown, known)
+        if not siblings and member:  # `h[3].d`, where the members of populations are no names of their own
+            siblings, member = [k for k in known if bracket and re.fullmatch(rf"{re.escape(base)}\[-?\d+\]", k)], ""
+        if not siblings:
+            return None
+        end = f"{base}[{turn}]{member}"
+        if end in siblings:
+            return None
+        ends = siblings if len(siblings) < 3 else [siblings[0], siblings[-1]]
+        joined = (" to " if len(siblings) > 2 else " and ").join(f"`{s}`" for s in ends)
+        there = f"{joined} {'is' if len(siblings) == 1 else 'are'} there"
+        loop = next((f", and `{n}` is {v} here" for n, v in scope.loops() if str(v) in turn or _near(turn, v)), "")
+        return f"{there}{loop}; the end of a chain is an alias: `alias {end} = …`"
 
     def visible(self, scope: Scope) -> Iterator[str]:
         walk: Scope | None = scope
@@ -285,6 +308,11 @@ class Symbols:
                 if path.startswith(scope.prefix) and path not in (*self.walking, "bias"):
                     yield path.removeprefix(scope.prefix)
         yield "bias"
+
+
+def _near(turn: str, value: int) -> bool:
+    """Whether an index may come from a loop's variable: it is one off."""
+    return turn.lstrip("-").isdigit() and abs(int(turn) - value) <= 1
 
 
 def visibility(scope: Scope, known: list[str]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from circuitdsl.diagnostics import Diagnostic, Label, Span, did_you_mean
 from circuitdsl.graph import ir
 from circuitdsl.graph.expressions import Equations
 from circuitdsl.graph.findings import BUILTIN_NAMES, alternatives, further, nearest, units, wrong_count
+from circuitdsl.graph.foreign import INITS_ELSEWHERE, WORDS_ELSEWHERE
 from circuitdsl.graph.formulas import OPERATOR_NAMES
 from circuitdsl.graph.functions import CALLED, FUNCTIONS
 from circuitdsl.graph.scope import Place, Scope, Thunk
@@ -48,9 +49,16 @@ def word(expr: ast.Expr, allowed: Sequence[str], what: str, tables: Tables) -> s
             title=f"`{expr.span.shown}` is not a {what}",
             span=expr.span,
             label=f"expected {listed}",
-            hint=did_you_mean(expr.span.shown, allowed),
+            hint=_word_meant(expr, allowed),
         )
     )
+
+
+def _word_meant(expr: ast.Expr, allowed: Sequence[str]) -> str | None:
+    elsewhere = WORDS_ELSEWHERE.get(expr.span.shown.strip('"'), "")
+    if elsewhere.partition("(")[0] in allowed:
+        return f"write `{elsewhere}`"
+    return did_you_mean(expr.span.shown.strip('"'), allowed)
 
 
 def text_of(expr: ast.Expr, what: str, tables: Tables) -> str:
@@ -125,7 +133,9 @@ class Inits:
                 span=expr.span if isinstance(expr, ast.Name) else expr.function_span,
                 label="neither an initial value nor a param",
                 notes=("initial values: " + " ".join(INIT_FORMS.values()),),
-                hint=DRAWN_ONCE.get(name) or did_you_mean(name, [*INIT_ARITY, *self.tables.params]),
+                hint=DRAWN_ONCE.get(name)
+                or INITS_ELSEWHERE.get(name.partition("_")[0].lower())
+                or did_you_mean(name, [*INIT_ARITY, *self.tables.params]),
             )
         )
 
@@ -193,10 +203,24 @@ def synapse_of(expr: ast.Expr, scope: Scope, tables: Tables) -> SynapseInfo:
                 tables.symbols.used.add(found.path)
                 return tables.synapses[found.path]
     title = f"`{expr.span.shown}` is not a synapse"
-    hint = nearest(expr.span.shown, list(tables.synapses), "the synapses are")
+    hint = _transposed(expr) or nearest(expr.span.shown, list(tables.synapses), "the synapses are")
     tables.symbols.fail(
         Diagnostic(code="C030", title=title, span=expr.span, label="a synapse is needed here", hint=hint)
     )
+
+
+def _transposed(expr: ast.Expr) -> str | None:
+    """`W^T`, `W.T`, `T(W)`, as other languages have it."""
+    match expr:
+        case ast.Binary(operator="^", left=of, right=ast.Name(name="T" | "t")):
+            pass
+        case ast.Member(base=of, name="T" | "t"):
+            pass
+        case ast.Call(function="T" | "t" | "tr" | "trans" | "transposed", arguments=(only,)):
+            return f"write `transpose({only.span.shown})`"
+        case _:
+            return None
+    return f"write `transpose({of.span.shown})`"
 
 
 # ---------------------------------------------------------------- masks
@@ -409,6 +433,10 @@ def _meant(condition: ast.Expr) -> str | None:
             return f"write `metric {sign}= {right}`"
         case ast.Binary(operator=">=" | "<=" | ">" | "<" as sign, right=ast.Name(name="metric")):
             return f"write `metric {'<=' if sign[0] == '>' else '>='} {left}`"
+        case ast.Binary(operator="==", right=ast.Name(name=name)) if name in VERDICTS:
+            return f"write `expect {left}: {name}`"
+        case ast.Binary(operator=">=" | "<=" | ">" | "<" as sign, left=ast.Name() | ast.Call()):
+            return f"a task says what is measured, `metric = …`; then write `expect metric {sign[0]}= {right}`"
         case _:
             return None
 

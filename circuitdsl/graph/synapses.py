@@ -80,6 +80,8 @@ class SynapseBuilder:
         if name.startswith("d") and len(name) > 1:
             title = f"`{name}` is the increment of `{name[1:]}`, but `{self.info.path}` has no state `{name[1:]}`"
             declare = hint or f"declare it: `state {name[1:]} = 0`"
+            if name[1:] in ("W", "weight", "weights", "J", self.info.path.rpartition(".")[2]):
+                declare = "in its own equations the weight is `w`, and its increment `dw = …`"
             self.tables.symbols.fail(
                 Diagnostic(
                     code="C014", title=title, span=member.name.span, label=f"no state `{name[1:]}`", hint=declare
@@ -87,6 +89,12 @@ class SynapseBuilder:
             )
         title = f"a synapse has no setting `{name}`"
         expected = "expected `init`, `connect`, `sign`, `bounds`, `dw`, a state or a drive"
+        if name in ("w", "weight", "W"):
+            hint = "a rule gives the increment of the weight: `dw = …` is added to it"
+        elif isinstance(member.value, ast.Number):
+            hint = (
+                hint or f"a number is declared outside, `param {name} = {member.value.span.text}`, and read in the rule"
+            )
         hint = hint or f"name a value with `drive {name} = …` or `state {name} = …`"
         self.tables.symbols.fail(Diagnostic(code="C018", title=title, span=member.name.span, label=expected, hint=hint))
 

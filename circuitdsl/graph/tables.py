@@ -50,6 +50,7 @@ class Tables:
     phases: dict[str, Span] = field(default_factory=dict)
     dt: ir.Expr | None = None
     has_loss: bool = False
+    broken: set[str] = field(default_factory=set)  # populations with an equation that could not be resolved
     terms: int = 0  # of all equations, as far as they have been resolved
     wires: dict[str, dict[str, Span]] = field(default_factory=dict)  # population -> population it reads
     wired: list[ir.Wire] = field(default_factory=list)

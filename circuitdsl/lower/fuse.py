@@ -1,35 +1,19 @@
-"""Fewer barriers and fewer passes: neighbouring phases become one where no thread needs what another writes.
+"""Fewer passes over the same units: neighbouring phases whose loops are alike become one loop.
 
-Two phases are joined if all that they both touch, and one of them writes, belongs to the same thread in both.
-Loops that then stand side by side over the same extent are joined by the same rule, with their rounds in
-place of threads: a dendrite and the rate that it makes end up in one loop.
+Two loops over the same extent are joined if all that they both touch, and one of them writes, belongs to the same
+round in both: a dendrite and the rate that it makes end up in one loop over threads, and so do loops over examples
+around them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import assert_never
 
-from circuitdsl.lower.loop_ir import (
-    Branch,
-    Control,
-    Define,
-    Expr,
-    Load,
-    Loop,
-    Phase,
-    Program,
-    Repeat,
-    Role,
-    Statement,
-    Store,
-    Var,
-    expressions,
-    rename,
-    statements,
-    walk,
-)
+from circuitdsl.lower.loop_ir import Branch, Control, Define, Loop, Phase, Program, Repeat, Role, Statement
+from circuitdsl.lower.names import Apart
+from circuitdsl.lower.touches import Touches, add, in_rounds, meet
 
 
 def fuse(program: Program) -> Program:
@@ -39,87 +23,77 @@ def fuse(program: Program) -> Program:
 
 
 def _controls(body: Sequence[Control], private: frozenset[str]) -> tuple[Control, ...]:
-    result: list[Control] = []
+    made: list[Control | _Nest] = []
     for part in body:
-        last = result[-1] if result else None
+        last = made[-1] if made else None
         match part:
             case Repeat() | Branch():
-                result.append(replace(part, body=_controls(part.body, private)))
+                made.append(replace(part, body=_controls(part.body, private)))
             case Phase():
-                joined = _joined(last, part, private) if isinstance(last, Phase) else None
-                if joined is not None:
-                    result[-1] = joined
-                else:
-                    result.append(part)
+                nest = _nest(part, private)
+                if nest is None:
+                    made.append(part)
+                elif not (isinstance(last, _Nest) and last.takes(nest)):
+                    made.append(nest)
             case Define():
-                result.append(part)
+                made.append(part)
             case _:
                 assert_never(part)
-    return tuple(result)
+    return tuple(part.phase() if isinstance(part, _Nest) else part for part in made)
 
 
-def _joined(a: Phase, b: Phase, private: frozenset[str]) -> Phase | None:
-    """One phase that does both, if threads allow and it saves a loop."""
-    body = _apart(b.body, {s.name for s in statements(a.body) if isinstance(s, Define)})
-    if len(a.body) != 1 or len(body) != 1:
-        return None
-    merged = _merged(a.body[0], body[0], private)
-    if merged is None:
-        return None
-    return replace(a, title=f"{a.title}; {b.title}", body=(merged,))
+@dataclass(slots=True)
+class _Nest:
+    """Phases that become one: loops within each other, `around`, and in the innermost, over threads, `bodies`. For each
+    of these loops what its rounds touch; they are `apart` if none needs what another one writes."""
 
+    phases: list[Phase]
+    around: list[Loop]
+    touches: list[Touches]
+    bodies: list[Statement]
+    apart: bool
+    names: Apart
 
-def _apart(body: tuple[Statement, ...], taken: set[str]) -> tuple[Statement, ...]:
-    """The statements with their numbers renamed where `taken` has the name."""
-    own = {s.name for s in statements(body) if isinstance(s, Define)}
-    names: dict[str, str] = {}
-    for name in sorted(own & taken):
-        base, count = name.rstrip("0123456789"), 2
-        while f"{base}{count}" in own | taken | set(names.values()):
-            count += 1
-        names[name] = f"{base}{count}"
-    return rename(body, names)
-
-
-def _merged(a: Statement, b: Statement, private: frozenset[str]) -> Loop | None:
-    """One loop for two, if they are alike and no round needs what another one writes."""
-    if not isinstance(a, Loop) or not isinstance(b, Loop):
-        return None
-    if (a.var, a.extent, a.threads) != (b.var, b.extent, b.threads):
-        return None
-    if not _independent((a, b), private):
-        return None
-    if len(a.body) == 1 and len(b.body) == 1:
-        inner = _merged(a.body[0], b.body[0], private)
-        if inner is not None:
-            return replace(a, body=(inner,))
-        if not a.threads:
-            return None
-    return replace(a, body=(*a.body, *b.body)) if a.threads else None
-
-
-def _independent(loops: tuple[Loop, Loop], private: frozenset[str]) -> bool:
-    """Whether whatever is written is only touched by the round of the loop that it belongs to. Rows that
-    are `private` to a thread are no matter between rounds of a thread loop: they are set before they are read."""
-    own = private if loops[0].threads else frozenset()
-    accesses = [access for loop in loops for access in _accesses(loop.body, loops[0].var)]
-    for buffer in {name for name, write, _ in accesses if write} - own:
-        axes = {axis for name, _, axis in accesses if name == buffer}
-        if len(axes) > 1 or -1 in axes:
+    def takes(self, other: _Nest) -> bool:
+        """Adds a nest if its loops are alike and no round needs what another one writes."""
+        heads, others = ([(loop.var, loop.extent, loop.over) for loop in n.around] for n in (self, other))
+        if heads != others or not (self.apart and other.apart):
             return False
-    return True
+        if any(meet(a, b) for a, b in zip(self.touches, other.touches, strict=True)):
+            return False
+        for a, b in zip(self.touches, other.touches, strict=True):
+            add(a, b)
+        self.phases += other.phases
+        self.bodies += self.names.renamed(tuple(other.bodies))
+        return True
+
+    def phase(self) -> Phase:
+        first = self.phases[0]
+        if len(self.phases) == 1:
+            return first
+        body = tuple(self.bodies)
+        for loop in reversed(self.around):
+            body = (replace(loop, body=body),)
+        return replace(first, title="; ".join(p.title for p in self.phases), body=body)
 
 
-def _accesses(body: tuple[Statement, ...], var: str) -> Iterator[tuple[str, bool, int]]:
-    """(buffer, whether it is written, the axis along which `var` indexes it or -1)."""
-    for statement in statements(body):
-        for expr in expressions(statement):
-            for node in walk(expr):
-                if isinstance(node, Load):
-                    yield node.buffer, False, _axis(node.index, var)
-        if isinstance(statement, Store):
-            yield statement.buffer, True, _axis(statement.index, var)
-
-
-def _axis(index: tuple[Expr, ...], var: str) -> int:
-    return next((n for n, e in enumerate(index) if isinstance(e, Var) and e.name == var), -1)
+def _nest(phase: Phase, private: frozenset[str]) -> _Nest | None:
+    """A phase that is loops within each other down to one over threads. Rows that are `private` to a thread are no
+    matter between its rounds: they are set before they are read."""
+    around: list[Loop] = []
+    touches: list[Touches] = []
+    body = phase.body
+    while not around or around[-1].over != "threads":
+        match body:
+            case (Loop() as loop,):
+                found = in_rounds(loop.body, loop.var)
+                own = private if loop.over == "threads" else frozenset[str]()
+                touches.append({name: touch for name, touch in found.items() if name not in own})
+                around.append(loop)
+                body = loop.body
+            case _:
+                return None
+    names = Apart()
+    names.renamed(body)
+    apart = not any(touch.meets for level in touches for touch in level.values())
+    return _Nest([phase], around, touches, list(body), apart, names)

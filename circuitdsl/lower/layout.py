@@ -16,6 +16,8 @@ from circuitdsl.graph.canonical import by_name
 from circuitdsl.graph.ir import Axis, Circuit, Kind, Lifetime, Read, Synapse, SynapseVar, When
 from circuitdsl.lower.extents import ONE, Extents
 from circuitdsl.lower.loop_ir import (
+    PLAIN,
+    Aim,
     Buffer,
     Const,
     Dtype,
@@ -56,6 +58,7 @@ class Layout:
     circuit: Circuit
     work: Pass
     online: bool
+    aim: Aim = PLAIN
     extents: Extents = field(init=False)
     names: Names = field(default_factory=Names)
     buffers: dict[str, Buffer] = field(default_factory=dict)
@@ -152,10 +155,12 @@ class Layout:
         shape = (self.scalar(Given.EXAMPLES, "", "examples", Dtype.INT).name,)
         return self.keep(Buffer(name="order", role=Role.ORDER, key="", shape=shape, dtype=Dtype.INT))
 
-    def each_example(self, *body: Statement, threads: bool = False) -> tuple[Statement, ...]:
+    def each_example(
+        self, *body: Statement, threads: bool = False, origin: Origin | None = None
+    ) -> tuple[Statement, ...]:
         if self.online:
             return body
-        return (Loop(var="b", extent="count", body=body, threads=threads),)
+        return (Loop(var="b", extent="count", body=body, over="threads" if threads else "sequence", origin=origin),)
 
     # ------------------------------------------------------------ buffers
 

@@ -1,9 +1,18 @@
 """The loop program: what every back end prints, and all that it sees of a circuit.
 
-Uniform control (`Repeat`, `Branch`, `Define`) stands around **phases**. A phase is executed by many threads,
-with a barrier after it: a loop with `threads` hands each of its rounds to one thread, everything else in a
-phase is done by all of them alike. So within a phase no thread may read or write what another one writes;
-lower/verify.py holds that after every pass. On one processor a thread loop is a loop.
+Uniform control (`Repeat`, `Branch`, `Define`) stands around **phases**, and after each phase is a barrier. **Teams** of
+1 to 32 threads share a phase:
+
+- The rounds of a loop over `threads` are shared out among the teams. Round k of every such loop of a phase is the same
+  team's, so that all of them have teams of one width.
+- A phase without a loop over threads is one round, of one team.
+- Within a round one statement follows the other, whichever thread does it. Only the rounds of a loop over `lanes` and
+  the summands of a `Sum` are shared out among the team's threads; the team waits for all of them.
+- In a phase with loops over threads, what stands outside them is done by every thread alike. So nothing may be stored
+  there, but in a row of the thread's own.
+
+So within a phase no team may read or write what another one writes, and in a loop over lanes no lane what another one
+writes; lower/verify.py holds that after every pass. A processor is a team of one thread, to which a loop is a loop.
 
 Sizes, params and tick counts are runtime scalars, never literals. Names are unique in a program; a back end renames
 what its language or its own text has taken.
@@ -11,8 +20,8 @@ what its language or its own text has taken.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, assert_never
 
@@ -46,8 +55,8 @@ class Role(StrEnum):
     COEFFICIENT = "coefficient"
     RESET = "reset"  # what a state of an example starts from
     VALUE = "value"  # a value of the circuit at the present tick
-    NUMBER = "number"  # a real scalar that differs between lanes (lower/lanes.py); key the scalar's name
-    ROW = "row"  # room for sums that every thread has of its own; set before it is read
+    NUMBER = "number"  # a real scalar that differs between lanes (lower/copies.py); key the scalar's name
+    ROW = "row"  # room for sums that every thread has of its own, where a team is one thread; set before it is read
     WORK = "work"  # anything else
     RESULT = "result"  # one number per example: "loss", "probe 0"
 
@@ -178,15 +187,37 @@ class Store:
     origin: Origin | None = field(default=None, compare=False, repr=False)
 
 
+#: Who does the rounds of a loop: one after the other, a team each, or a thread of the team each.
+Rounds = Literal["sequence", "threads", "lanes"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loop:
-    """`var` from 0 to below the int scalar `extent`; with `threads` each round belongs to one thread."""
+    """`var` from 0 to below the int scalar `extent`."""
 
     var: str
     extent: str
     body: tuple[Statement, ...]
-    threads: bool = False
+    over: Rounds = "sequence"
     origin: Origin | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sum:
+    """Adds `value` for every `var` from 0 to below the int scalar `extent` to a number that was defined."""
+
+    name: str
+    var: str
+    extent: str
+    value: Expr
+    origin: Origin | None = field(default=None, compare=False, repr=False)
+
+    def in_turn(self) -> Loop:
+        """The same as a loop, one summand after the other."""
+        total = Var(self.name, self.value.dtype)
+        value = Op("add", (total, self.value), total.dtype)
+        add = Assign(name=self.name, value=value, origin=self.origin)
+        return Loop(var=self.var, extent=self.extent, body=(add,), origin=self.origin)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +226,7 @@ class When:
     body: tuple[Statement, ...]
 
 
-Statement = Define | Assign | Store | Loop | When
+Statement = Define | Assign | Store | Loop | Sum | When
 
 
 # ---------------------------------------------------------------- control around phases
@@ -234,13 +265,15 @@ Control = Define | Phase | Repeat | Branch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aim:
-    """What a program is made for: the precision of its reals, and how many copies of it are to stand side by side."""
+    """What a program is made for: the precision of its reals, how many copies of it are to stand side by side, and
+    whether `teams` of threads share its phases (a GPU) or one thread does all of them."""
 
     dtype: Literal["float32", "float64"] = "float32"
     copies: int = 1
+    teams: bool = False
 
 
-#: One copy, in float32.
+#: One copy, in float32, on one thread.
 PLAIN = Aim()
 
 
@@ -291,7 +324,7 @@ def walk(expr: Expr) -> Iterator[Expr]:
 def expressions(statement: Statement) -> tuple[Expr, ...]:
     """The expressions that stand directly in a statement."""
     match statement:
-        case Define() | Assign():
+        case Define() | Assign() | Sum():
             return (statement.value,)
         case Store():
             return (*statement.index, statement.value)
@@ -309,6 +342,27 @@ def statements(body: tuple[Statement, ...]) -> Iterator[Statement]:
         yield statement
         if isinstance(statement, Loop | When):
             yield from statements(statement.body)
+
+
+def own_names(body: tuple[Statement, ...]) -> set[str]:
+    """The names that statements give: numbers that they define, variables of loops."""
+    found: set[str] = set()
+    for statement in statements(body):
+        match statement:
+            case Define():
+                found.add(statement.name)
+            case Loop() | Sum():
+                found.add(statement.var)
+            case Assign() | Store() | When():
+                pass
+            case _:
+                assert_never(statement)
+    return found
+
+
+def has_threads(body: tuple[Statement, ...]) -> bool:
+    """Whether there is a loop over threads."""
+    return any(isinstance(s, Loop) and s.over == "threads" for s in statements(body))
 
 
 def phases(body: tuple[Control, ...]) -> Iterator[Phase]:
@@ -342,133 +396,7 @@ def _named(body: tuple[Control, ...]) -> set[str]:
             case Branch():
                 found |= _named(part.body)
             case Phase():
-                found |= {s.name for s in statements(part.body) if isinstance(s, Define)}
-                found |= {s.var for s in statements(part.body) if isinstance(s, Loop)}
+                found |= own_names(part.body)
             case _:
                 assert_never(part)
     return found
-
-
-def rename_program(program: Program, names: dict[str, str]) -> Program:
-    """The program with everything in it renamed but its phases and itself."""
-
-    def new(name: str) -> str:
-        return names.get(name, name)
-
-    return replace(
-        program,
-        scalars=tuple(replace(s, name=new(s.name)) for s in program.scalars),
-        buffers=tuple(replace(b, name=new(b.name), shape=tuple(map(new, b.shape))) for b in program.buffers),
-        bounded=tuple((new(a), new(b)) for a, b in program.bounded),
-        constants=tuple((new(name), value) for name, value in program.constants),
-        body=tuple(_renamed(part, names) for part in program.body),
-    )
-
-
-def _renamed(part: Control, names: dict[str, str]) -> Control:
-    def new(name: str) -> str:
-        return names.get(name, name)
-
-    match part:
-        case Define():
-            return replace(part, name=new(part.name), value=rename_expr(part.value, names))
-        case Repeat():
-            body = tuple(_renamed(p, names) for p in part.body)
-            return replace(part, var=new(part.var), extent=new(part.extent), body=body)
-        case Branch():
-            body = tuple(_renamed(p, names) for p in part.body)
-            return replace(part, condition=rename_expr(part.condition, names), body=body)
-        case Phase():
-            return replace(part, body=rename(part.body, names))
-        case _:
-            assert_never(part)
-
-
-def rename_expr(expr: Expr, names: dict[str, str]) -> Expr:
-    """The expression with variables and buffers renamed."""
-    match expr:
-        case Const():
-            return expr
-        case Var():
-            return Var(names.get(expr.name, expr.name), expr.dtype)
-        case Load():
-            index = tuple(rename_expr(i, names) for i in expr.index)
-            return Load(names.get(expr.buffer, expr.buffer), index, expr.dtype)
-        case Op():
-            return Op(expr.function, tuple(rename_expr(a, names) for a in expr.arguments), expr.dtype)
-        case _:
-            assert_never(expr)
-
-
-def rename(body: tuple[Statement, ...], names: dict[str, str]) -> tuple[Statement, ...]:
-    """The statements with variables, buffers and extents renamed."""
-    return tuple(_rename(s, names) for s in body)
-
-
-def _rename(statement: Statement, names: dict[str, str]) -> Statement:
-    def new(name: str) -> str:
-        return names.get(name, name)
-
-    match statement:
-        case Define() | Assign():
-            return replace(statement, name=new(statement.name), value=rename_expr(statement.value, names))
-        case Store():
-            index = tuple(rename_expr(i, names) for i in statement.index)
-            value = rename_expr(statement.value, names)
-            return replace(statement, buffer=new(statement.buffer), index=index, value=value)
-        case Loop():
-            body = rename(statement.body, names)
-            return replace(statement, var=new(statement.var), extent=new(statement.extent), body=body)
-        case When():
-            condition = rename_expr(statement.condition, names)
-            return replace(statement, condition=condition, body=rename(statement.body, names))
-        case _:
-            assert_never(statement)
-
-
-def rewritten(program: Program, change: Callable[[Op], Expr]) -> Program:
-    """The program with every operation changed, inner ones first."""
-    return replace(program, body=tuple(_rewritten_control(part, change) for part in program.body))
-
-
-def _rewritten_control(part: Control, change: Callable[[Op], Expr]) -> Control:
-    match part:
-        case Define():
-            return replace(part, value=_rewritten_expr(part.value, change))
-        case Branch():
-            body = tuple(_rewritten_control(p, change) for p in part.body)
-            return replace(part, condition=_rewritten_expr(part.condition, change), body=body)
-        case Repeat():
-            return replace(part, body=tuple(_rewritten_control(p, change) for p in part.body))
-        case Phase():
-            return replace(part, body=tuple(_rewritten(s, change) for s in part.body))
-        case _:
-            assert_never(part)
-
-
-def _rewritten(statement: Statement, change: Callable[[Op], Expr]) -> Statement:
-    match statement:
-        case Define() | Assign():
-            return replace(statement, value=_rewritten_expr(statement.value, change))
-        case Store():
-            index = tuple(_rewritten_expr(i, change) for i in statement.index)
-            return replace(statement, index=index, value=_rewritten_expr(statement.value, change))
-        case When():
-            body = tuple(_rewritten(s, change) for s in statement.body)
-            return replace(statement, condition=_rewritten_expr(statement.condition, change), body=body)
-        case Loop():
-            return replace(statement, body=tuple(_rewritten(s, change) for s in statement.body))
-        case _:
-            assert_never(statement)
-
-
-def _rewritten_expr(expr: Expr, change: Callable[[Op], Expr]) -> Expr:
-    match expr:
-        case Const() | Var():
-            return expr
-        case Load():
-            return Load(expr.buffer, tuple(_rewritten_expr(i, change) for i in expr.index), expr.dtype)
-        case Op():
-            return change(Op(expr.function, tuple(_rewritten_expr(a, change) for a in expr.arguments), expr.dtype))
-        case _:
-            assert_never(expr)

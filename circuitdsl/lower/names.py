@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from circuitdsl.lower.loop_ir import Define, Statement, statements
+from circuitdsl.lower.rewrite import rename
+
 #: Variables of phases; an entity of that name (also with a number after it) gets a `_` behind.
 LOCALS = frozenset({
     "b", "i", "j", "k", "total", "top", "best", "winner", "rank", "mine", "e", "s", "g", "dw", "step", "other",
@@ -54,3 +57,26 @@ class Locals:
         assert base in LOCALS, base
         self.counts[base] = self.counts.get(base, 0) + 1
         return base if self.counts[base] == 1 else f"{base}{self.counts[base]}"
+
+
+@dataclass(slots=True)
+class Apart:
+    """Names of the numbers of phases that become one: the second `total` is `total2`. `reached`: up to where all
+    numbers after a name are taken."""
+
+    taken: set[str] = field(default_factory=set)
+    reached: dict[str, int] = field(default_factory=dict)
+
+    def renamed(self, body: tuple[Statement, ...]) -> tuple[Statement, ...]:
+        """The statements with names for their numbers that nobody had so far."""
+        own = {s.name for s in statements(body) if isinstance(s, Define)}
+        names = {name: self._next(name.rstrip("0123456789"), own) for name in sorted(own & self.taken)}
+        self.taken |= own | set(names.values())
+        return rename(body, names) if names else body
+
+    def _next(self, base: str, own: set[str]) -> str:
+        count = self.reached.get(base, 1) + 1
+        while f"{base}{count}" in own or f"{base}{count}" in self.taken:
+            count += 1
+        self.reached[base] = count
+        return f"{base}{count}"

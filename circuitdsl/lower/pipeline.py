@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from circuitdsl.lower.copies import laned
 from circuitdsl.lower.fuse import fuse
-from circuitdsl.lower.lanes import laned
-from circuitdsl.lower.loop_ir import PLAIN, Aim, Program, phases, statements
+from circuitdsl.lower.join import joined
+from circuitdsl.lower.loop_ir import Aim, Program, phases, statements
 from circuitdsl.lower.powers import multiplied
 from circuitdsl.lower.swift import swift
+from circuitdsl.lower.teams import shared
 from circuitdsl.lower.trim import trimmed
 from circuitdsl.lower.verify import verify
 
@@ -31,23 +33,26 @@ PASSES: tuple[Pass, ...] = (
     Pass("fuse", "joins neighbouring phases, and loops over the same units", fuse),
     Pass("trim", "drops numbers and buffers that nothing uses", trimmed),
     Pass("powers", "squares and cubes become products", multiplied),
-    Pass("lanes", "copies of a circuit become the innermost loop, where there are many", laned),
+    Pass("copies", "copies of a circuit become the innermost loop, where there are many", laned),
     Pass("swift", "tanh in the form that fills vectors, in float32 lanes", swift),
+    Pass("join", "neighbouring phases become one where no team of threads needs a barrier", joined),
+    Pass("teams", "marks the loops and sums that the threads of a team can share", shared),
 )
 #: The stage before the first pass.
 LOWERED = "lower"
 
 
-def passed(program: Program, aim: Aim = PLAIN, *, without: Collection[str] = ()) -> Program:
+def passed(program: Program, aim: Aim | None = None, *, without: Collection[str] = ()) -> Program:
     """The program after all passes but those of these names. Raises LoopError if a pass has broken it."""
     for _, stage in stages(program, aim, without=without):
         program = stage
     return program
 
 
-def stages(program: Program, aim: Aim = PLAIN, *, without: Collection[str] = ()) -> Iterator[tuple[str, Program]]:
-    """(name, the program after it) of the lowering and every pass. Raises LoopError as `passed`."""
-    program = replace(program, aim=aim)
+def stages(program: Program, aim: Aim | None = None, *, without: Collection[str] = ()) -> Iterator[tuple[str, Program]]:
+    """(name, the program after it) of the lowering and every pass, for the `aim` that it was lowered for or another one
+    without teams. Raises LoopError as `passed`."""
+    program = program if aim is None else replace(program, aim=aim)
     verify(program)
     yield LOWERED, program
     for each in PASSES:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from circuitdsl.lower.loop_ir import Const, Expr, Load, Op, Program, Var, rewritten
+from circuitdsl.lower.loop_ir import Const, Expr, Load, Op, Program, Var
+from circuitdsl.lower.rewrite import rewritten
 
 
 def multiplied(program: Program) -> Program:

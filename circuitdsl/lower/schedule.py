@@ -13,6 +13,8 @@ from circuitdsl.graph import ir
 from circuitdsl.graph.ir import Circuit, Kind, Lifetime, Value
 from circuitdsl.lower.layout import TICK, Layout, Pass, real
 from circuitdsl.lower.loop_ir import (
+    PLAIN,
+    Aim,
     Branch,
     Buffer,
     Const,
@@ -47,23 +49,26 @@ _TICKS = Var("ticks", Dtype.INT)
 _ONE = Const(1, Dtype.INT)
 
 
-def lower_training(circuit: Circuit, *, online: bool) -> Program:
+def lower_training(circuit: Circuit, *, online: bool, aim: Aim = PLAIN) -> Program:
     """The program of `Engine.train`, before any pass (lower/pipeline.py); `online` if every batch has one example."""
     work: Pass = "twin" if circuit.reverse else "learn"
-    layout = Layout(circuit, work, online)
+    layout = Layout(circuit, work, online, aim)
     return _twin(layout) if circuit.reverse else _learning(layout)
 
 
-def lower_evaluation(circuit: Circuit, probes: Sequence[ir.Expr] = (), *, watched: bool = True) -> Program:
+def lower_evaluation(
+    circuit: Circuit, probes: Sequence[ir.Expr] = (), *, watched: bool = True, aim: Aim = PLAIN
+) -> Program:
     """The program of `Engine.evaluate`, before any pass: one batch. Results are the loss ("loss"; a sum over ticks for
     `loss over P`) and the probes ("probe 0") of each example. If `watched`, all values are evaluated, and stand as
     they were at the last tick; else only what the results need."""
-    return _evaluation(Layout(circuit, "free", online=False), probes, watched)
+    return _evaluation(Layout(circuit, "free", online=False, aim=aim), probes, watched)
 
 
-def lower_all(circuit: Circuit, probes: Sequence[ir.Expr] = ()) -> list[Program]:
+def lower_all(circuit: Circuit, probes: Sequence[ir.Expr] = (), aim: Aim = PLAIN) -> list[Program]:
     """All that a circuit becomes: training online and in batches, and evaluation."""
-    return [*(lower_training(circuit, online=online) for online in (True, False)), lower_evaluation(circuit, probes)]
+    training = (lower_training(circuit, online=online, aim=aim) for online in (True, False))
+    return [*training, lower_evaluation(circuit, probes, aim=aim)]
 
 
 # ---------------------------------------------------------------- programs
@@ -136,6 +141,7 @@ def _program(layout: Layout, name: str, title: str, body: Sequence[Control]) -> 
         buffers=tuple(layout.buffers.values()),
         bounded=() if layout.online else (("count", layout.capacity("batch")),),
         body=tuple(body),
+        aim=layout.aim,
     )
 
 

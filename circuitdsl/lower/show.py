@@ -22,6 +22,7 @@ from circuitdsl.lower.loop_ir import (
     Repeat,
     Statement,
     Store,
+    Sum,
     Var,
     When,
 )
@@ -78,8 +79,12 @@ def _statements(body: tuple[Statement, ...], depth: int) -> Iterator[str]:
                 sign = "+=" if statement.add else "="
                 yield f"{indent}{_element(statement.buffer, statement.index)} {sign} {_text(statement.value)}"
             case Loop():
-                yield f"{indent}{'threads' if statement.threads else 'for'} {statement.var} to {statement.extent}"
+                head = "for" if statement.over == "sequence" else statement.over
+                yield f"{indent}{head} {statement.var} to {statement.extent}"
                 yield from _statements(statement.body, depth + 1)
+            case Sum():
+                over = f"{statement.var} to {statement.extent}"
+                yield f"{indent}{statement.name} += sum over {over} of {_text(statement.value)}"
             case When():
                 yield f"{indent}when {_text(statement.condition)}"
                 yield from _statements(statement.body, depth + 1)

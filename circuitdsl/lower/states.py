@@ -31,7 +31,7 @@ def _units(layout: Layout, size: str, body: tuple[Statement, ...], *, shared: bo
     """The statements for each unit, and for each example unless all examples share them."""
     if size == ONE:
         return body if shared else layout.each_example(*body, threads=True)
-    loop = Loop(var="j", extent=size, body=body, threads=True)
+    loop = Loop(var="j", extent=size, body=body, over="threads")
     return (loop,) if shared else layout.each_example(loop)
 
 
@@ -79,7 +79,7 @@ def _batch_mean(
     mean = Op("mul", (total, SHARE))
     body = (
         Define(name=total.name, value=real(0.0), origin=origin),
-        *layout.each_example(*equation.site.block, add),
+        *layout.each_example(*equation.site.block, add, origin=origin),
         Store(buffer=target.name, index=(equation.unit,), value=mean, origin=origin),
     )
     return _units(layout, equation.size, body, shared=True)
@@ -191,10 +191,10 @@ def _matrix_phase(target: Buffer, value: Expr, per_example: bool) -> Phase:
     lead = (AT_B,) if per_example else ()
     body: tuple[Statement, ...] = (Store(buffer=target.name, index=(*lead, *index), value=value, origin=target.origin),)
     if columns != ONE:
-        body = (Loop(var="i", extent=columns, body=body, threads=rows == ONE),)
+        body = (Loop(var="i", extent=columns, body=body, over="threads" if rows == ONE else "sequence"),)
     if per_example:
         alone = rows == ONE and columns == ONE
-        body = (Loop(var="b", extent="count", body=body, threads=alone),)
+        body = (Loop(var="b", extent="count", body=body, over="threads" if alone else "sequence"),)
     if rows != ONE:
-        body = (Loop(var="j", extent=rows, body=body, threads=True),)
+        body = (Loop(var="j", extent=rows, body=body, over="threads"),)
     return Phase(name=f"reset_{target.name}", title=f"{target.key}: initial value", body=body, origin=target.origin)

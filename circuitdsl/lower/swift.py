@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from circuitdsl.lower.loop_ir import Expr, Op, Program, rewritten
+from circuitdsl.lower.loop_ir import Expr, Op, Program
+from circuitdsl.lower.rewrite import rewritten
 
 #: What stands in for what.
 SWIFT = {"tanh": "swift_tanh"}

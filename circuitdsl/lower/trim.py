@@ -17,6 +17,7 @@ from circuitdsl.lower.loop_ir import (
     Program,
     Repeat,
     Store,
+    Sum,
     Var,
     expressions,
     statements,
@@ -26,13 +27,9 @@ from circuitdsl.lower.loop_ir import (
 
 def trimmed(program: Program) -> Program:
     """The program without uniform numbers that are never read, and without buffers that are never touched."""
-    while True:
-        used = uses(program.body)
-        body = _without(program.body, used)
-        if body == program.body:
-            break
-        program = replace(program, body=body)
-    return replace(program, buffers=tuple(b for b in program.buffers if b.name in used))
+    used: set[str] = set()
+    body = _without(program.body, used)
+    return replace(program, body=body, buffers=tuple(b for b in program.buffers if b.name in used))
 
 
 def uses(body: tuple[Control, ...]) -> set[str]:
@@ -57,7 +54,7 @@ def phase_uses(phase: Phase) -> Iterator[str]:
     """The names that a phase uses, its own variables among them, in the order of their use."""
     for statement in statements(phase.body):
         match statement:
-            case Loop():
+            case Loop() | Sum():
                 yield statement.extent
             case Store():
                 yield statement.buffer
@@ -83,19 +80,27 @@ def _in(expr: Expr) -> set[str]:
 
 
 def _without(body: tuple[Control, ...], used: set[str]) -> tuple[Control, ...]:
+    """From the end to the beginning, as numbers are defined before they are read; what is read on the way is added to
+    `used`."""
     kept: list[Control] = []
-    for part in body:
+    for part in reversed(body):
         match part:
             case Define():
-                if part.name in used:
-                    kept.append(part)
+                if part.name not in used:
+                    continue
+                used.discard(part.name)
+                used |= _in(part.value)
             case Branch() | Repeat():
                 inner = _without(part.body, used)
-                if inner:
-                    kept.append(replace(part, body=inner))
+                if not inner:
+                    continue
+                used |= {part.extent} if isinstance(part, Repeat) else _in(part.condition)
+                part = replace(part, body=inner)
             case Phase():
-                if part.body:
-                    kept.append(part)
+                if not part.body:
+                    continue
+                used |= set(phase_uses(part))
             case _:
                 assert_never(part)
-    return tuple(kept)
+        kept.append(part)
+    return tuple(reversed(kept))

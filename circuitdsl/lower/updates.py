@@ -1,15 +1,16 @@
 """Plasticity as phases: the increments of weights and synaptic states, averaged over the batch and applied.
 
 With one example at a time everything about a weight happens in one pass over it. In a batch, row after row,
-each example adds its increments to sums; then the averages are applied. What all examples have in common
-(decay) is computed once. Where increments are summed over ticks (`update = example`, a gradient twin) the sums
+each example adds its increments to sums; then the averages are applied. For teams of threads (`Aim.teams`) it is
+weight after weight: a number in a register sums over the examples. What all examples have in common (decay) is
+computed once. Where increments are summed over ticks (`update = example`, a gradient twin) the sums
 live as long as the example, and are applied at the last tick that they hold.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from circuitdsl.diagnostics import Span
 from circuitdsl.graph import ir
@@ -18,6 +19,7 @@ from circuitdsl.lower.equations import Site, depends, hoist, ordered_products, t
 from circuitdsl.lower.extents import ONE
 from circuitdsl.lower.layout import AT_I, AT_J, ZERO, Layout, real
 from circuitdsl.lower.loop_ir import (
+    Assign,
     Branch,
     Buffer,
     Control,
@@ -33,6 +35,7 @@ from circuitdsl.lower.loop_ir import (
     Statement,
     Store,
     Var,
+    own_names,
 )
 from circuitdsl.lower.names import Locals
 from circuitdsl.lower.values import Equation
@@ -65,7 +68,7 @@ def synapse_controls(layout: Layout, synapse: Synapse, final: Expr) -> list[Cont
 @dataclass(frozen=True, slots=True)
 class _Item:
     """Something that is evaluated for each example and averaged. `state` is None for `dw` and drives;
-    `buffer` holds its sum, where it needs one."""
+    `buffer` holds its sum, where it needs one and no register does."""
 
     what: str
     expr: Expr
@@ -126,10 +129,20 @@ class _Rule:
         buffer = self._room(what, span, state) if needs_sum else None
         return _Item(what, lowered, span, state, buffer)
 
-    def _room(self, what: str, span: Span, state: SynapseVar | None) -> Buffer:
+    def _own(self, item: _Item) -> list[Expr]:
+        """The summands that each example has for itself."""
+        return [t for t in terms(item.expr) if self.layout.online or depends(t, _EXAMPLES)]
+
+    def _common(self, item: _Item) -> list[Expr]:
+        """The summands that all examples have in common."""
+        return [t for t in terms(item.expr) if not (self.layout.online or depends(t, _EXAMPLES))]
+
+    def _room(self, what: str, span: Span, state: SynapseVar | None) -> Buffer | None:
         """Room for a sum: a row that the thread keeps for itself, or, over ticks, a number per weight."""
         layout = self.layout
         if not summed_over_ticks(layout):
+            if layout.aim.teams:
+                return None
             self.rows_used += 1
             return layout.row(layout.pre(self.synapse), self.rows_used)
         shape = (layout.post(self.synapse), layout.pre(self.synapse))
@@ -166,7 +179,7 @@ class _Rule:
     def rows(self, *body: Statement) -> tuple[Statement, ...]:
         """The statements for each postsynaptic unit, a thread each."""
         post = self.layout.post(self.synapse)
-        return body if post == ONE or not body else (Loop(var="j", extent=post, body=body, threads=True),)
+        return body if post == ONE or not body else (Loop(var="j", extent=post, body=body, over="threads"),)
 
     def along(self, *body: Statement) -> tuple[Statement, ...]:
         """The statements for each presynaptic unit; these are the threads if there is one row."""
@@ -178,7 +191,7 @@ class _Rule:
                 var="i",
                 extent=pre,
                 body=body,
-                threads=self.layout.post(self.synapse) == ONE,
+                over="threads" if self.layout.post(self.synapse) == ONE else "sequence",
                 origin=self.origin(""),
             ),
         )
@@ -205,7 +218,12 @@ class _Rule:
     def at_once(self) -> Phase:
         """One tick: increments and their application, row by row."""
         names = Locals()
-        before, inner, values = self._online(names) if self.layout.online else self._batched(names)
+        if self.layout.online:
+            before, inner, values = self._online(names)
+        elif self.layout.aim.teams:
+            before, inner, values = self._in_registers(names)
+        else:
+            before, inner, values = self._batched(names)
         inner += self._application(values, names)
         return self.phase("learn", "learning", (*before, *self._hoisted(inner, names)))
 
@@ -224,7 +242,7 @@ class _Rule:
         inner: list[Statement] = []
         values: dict[str, Expr] = {}
         for item in self.items:
-            common = [t for t in terms(item.expr) if not depends(t, _EXAMPLES)]
+            common = self._common(item)
             if item.buffer is not None:
                 common.insert(0, Op("mul", (Load(item.buffer.name, self.index(item.buffer)), SHARE)))
             values[item.what] = self._defined(total(common), item.what, item.span, inner, names)
@@ -235,7 +253,7 @@ class _Rule:
         inner: list[Statement] = []
         steps: list[tuple[Buffer, Expr, _Item]] = []
         for item, buffer in sums:
-            own = [t for t in terms(item.expr) if self.layout.online or depends(t, _EXAMPLES)]
+            own = self._own(item)
             if own:
                 steps.append((buffer, _ordered(total(own)), item))
         fresh = self._fresh_steps(names)
@@ -243,20 +261,63 @@ class _Rule:
         inner += fresh
         return self.layout.each_example(*self._hoisted(inner, names)) if inner else ()
 
+    def _in_registers(self, names: Locals) -> tuple[list[Statement], list[Statement], dict[str, Expr]]:
+        """With a batch, for teams: at each weight sums over the examples, then as `_batched`."""
+        inner, totals = self._totals(names)
+        values: dict[str, Expr] = {}
+        for item in self.items:
+            common = self._common(item)
+            if item.what in totals:
+                common.insert(0, Op("mul", (totals[item.what], SHARE)))
+            values[item.what] = self._defined(total(common), item.what, item.span, inner, names)
+        return [], inner, values
+
+    def _totals(self, names: Locals) -> tuple[list[Statement], dict[str, Var]]:
+        """At one weight, sums over the examples in numbers, by what they sum; and the examples' own states."""
+        zeros: list[Statement] = []
+        steps: list[Statement] = []
+        totals: dict[str, Var] = {}
+        for item in self.items:
+            own = self._own(item)
+            if not own:
+                continue
+            held, origin = Var(names.fresh("total"), Dtype.REAL), self.origin(item.what, item.span)
+            step = ordered_products(total(own), frozenset({"j"}), _INNER, _EXAMPLES)
+            zeros.append(Define(name=held.name, value=real(0.0), origin=origin))
+            steps.append(Assign(name=held.name, value=Op("add", (held, step)), origin=origin))
+            totals[item.what] = held
+        each = [*steps, *self._fresh_steps(names)]
+        return [*zeros, *(self.layout.each_example(*each) if each else ())], totals
+
     def collect(self) -> Phase:
         """One tick of several: adds to the sums. Those of states that advance each tick start anew."""
         names = Locals()
+        title = "increments, summed over the ticks"
+        if self.layout.aim.teams and not self.layout.online:
+            return self.phase("collect", title, self._hoisted(self._collected(names), names))
         sums = [(item, item.buffer) for item in self.items if item.buffer is not None]
         anew = [(item, buffer) for item, buffer in sums if self._advances(item)]
         zero = self.along(*(self.store(buffer, real(0.0), add=False, what=item.what) for item, buffer in anew))
         inner: list[Statement] = []
         for item, buffer in sums:
-            common = [t for t in terms(item.expr) if not (self.layout.online or depends(t, _EXAMPLES))]
+            common = self._common(item)
             if common:
                 value = Op("mul", (total(common), COUNT))
                 inner.append(self.store(buffer, value, add=True, what=item.what, span=item.span))
         body = (*zero, *self._examples(sums, names), *self._hoisted(inner, names))
-        return self.phase("collect", "increments, summed over the ticks", body)
+        return self.phase("collect", title, body)
+
+    def _collected(self, names: Locals) -> list[Statement]:
+        """At one weight, sums over the examples and their place in memory once."""
+        inner, totals = self._totals(names)
+        for item in self.items:
+            assert item.buffer is not None
+            common = self._common(item)
+            summands: list[Expr] = [totals[item.what]] if item.what in totals else []
+            summands += [Op("mul", (total(common), COUNT))] if common else []
+            add = not self._advances(item)
+            inner.append(self.store(item.buffer, total(summands), add=add, what=item.what, span=item.span))
+        return inner
 
     def apply(self) -> Phase:
         """The last tick of several: the sums are applied, but to states that advance each tick."""
@@ -294,20 +355,20 @@ class _Rule:
         inner = tuple(inner)
         if self.layout.pre(self.synapse) == ONE:
             return inner
-        varying = _INNER | {s.name for s in inner if isinstance(s, Define)}
+        varying = _INNER | own_names(inner)
         block: list[Statement] = []
         known: dict[Expr, Var] = {}
-        body: list[Statement] = []
-        for s in inner:
+
+        def lifted(s: Statement) -> Statement:
             match s:
-                case Define():
-                    value = hoist(s.value, varying, block, names, known)
-                    body.append(Define(name=s.name, value=value, origin=s.origin))
-                case Store():
-                    value = hoist(s.value, varying, block, names, known)
-                    body.append(Store(buffer=s.buffer, index=s.index, value=value, add=s.add, origin=s.origin))
+                case Define() | Assign() | Store():
+                    return replace(s, value=hoist(s.value, varying, block, names, known))
+                case Loop():
+                    return replace(s, body=tuple(map(lifted, s.body)))
                 case _:
-                    body.append(s)
+                    return s
+
+        body = tuple(map(lifted, inner))
         return (*block, *self.along(*body))
 
     def _defined(self, expr: Expr, what: str, span: Span, inner: list[Statement], names: Locals) -> Expr:

@@ -92,7 +92,7 @@ class Equation:
         """The statements for each example and unit."""
         if self.size == ONE:
             return self.layout.each_example(*self.site.block, *body, threads=True)
-        loop = Loop(var="j", extent=self.size, body=body, threads=True)
+        loop = Loop(var="j", extent=self.size, body=body, over="threads")
         return self.layout.each_example(loop)
 
     def prepare(self, *exprs: ir.Expr) -> None:
@@ -180,7 +180,7 @@ def _rows(
     value = Op("add", (total, expr)) if has_expr else total
     at = (*layout.example, AT_J)
     body.append(Store(buffer=target.name, index=at, value=value, origin=target.origin))
-    return (Loop(var="j", extent=equation.size, body=layout.each_example(*body), threads=True),)
+    return (Loop(var="j", extent=equation.size, body=layout.each_example(*body), over="threads"),)
 
 
 def _columns(layout: Layout, equation: Equation, current: Current, target: Buffer) -> tuple[Statement, ...]:
@@ -194,7 +194,7 @@ def _columns(layout: Layout, equation: Equation, current: Current, target: Buffe
     store = Store(buffer=target.name, index=(*layout.example, AT_J), value=product, add=True, origin=target.origin)
     each = layout.each_example(
         Define(name=source.name, value=_source(layout, current, row)),
-        Loop(var="j", extent=target.shape[-1], body=(store,), threads=True),
+        Loop(var="j", extent=target.shape[-1], body=(store,), over="threads"),
     )
     return _loop(weights.shape[0], *each, origin=origin)
 
@@ -308,4 +308,4 @@ def _kwta(layout: Layout, argument: Expr, k: Expr, target: Buffer, origin: Origi
     )
     if size == ONE:
         return layout.each_example(*body, threads=True)
-    return layout.each_example(Loop(var="j", extent=size, body=body, threads=True))
+    return layout.each_example(Loop(var="j", extent=size, body=body, over="threads"))

@@ -1,13 +1,15 @@
 """Is a loop program well formed? Asked after every pass, so that a wrong pass is found where it is wrong.
 
 Types; every name defined once and before its use; as many indices as extents, and loop variables only along
-the extent that they run over; nothing written that is only to be read; and, within a phase, no thread reading
-or writing what another one writes.
+the extent that they run over; nothing written that is only to be read; within a phase no team reading or writing what
+another one writes, and within a loop over lanes no lane what another one writes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NoReturn, assert_never
 
@@ -29,13 +31,19 @@ from circuitdsl.lower.loop_ir import (
     Program,
     Repeat,
     Role,
+    Rounds,
     Statement,
     Store,
+    Sum,
     Var,
     When,
-    expressions,
+    has_threads,
     walk,
 )
+from circuitdsl.lower.touches import NOWHERE, Touches, in_rounds
+
+#: What is bound to an array of the state, one buffer to each.
+_STATE = frozenset({Role.WEIGHT, Role.SYNAPSE_STATE, Role.KEPT})
 
 
 class LoopError(Exception):
@@ -44,61 +52,62 @@ class LoopError(Exception):
 
 def verify(program: Program) -> None:
     """Raises LoopError if the program is not well formed."""
-    names = [*(s.name for s in program.scalars), *(b.name for b in program.buffers), *dict(program.constants)]
-    for name in names:
-        if names.count(name) > 1:
-            raise LoopError(f"`{program.name}`: two things are called `{name}`")
+    fixed = [*(s.name for s in program.scalars), *dict(program.constants)]
+    _once(program, [*fixed, *(b.name for b in program.buffers)], "two things are called `{}`")
+    _once(program, [b.key for b in program.buffers if b.role in _STATE], "two buffers are bound to `{}`")
     checker = _Checker(
         buffers={b.name: b for b in program.buffers},
         bounded=dict(program.bounded),
-        known={s.name: s.dtype for s in program.scalars} | dict.fromkeys(dict(program.constants), Dtype.INT),
-        fixed=frozenset([*(s.name for s in program.scalars), *dict(program.constants)]),
         where=program.name,
         stand_ins=dict(program.stand_ins),
+        known={s.name: s.dtype for s in program.scalars} | dict.fromkeys(dict(program.constants), Dtype.INT),
+        fixed=set(fixed),
     )
     for buffer in program.buffers:
+        if buffer.role is Role.ROW and program.aim.teams:
+            checker.fail(f"`{buffer.name}` is a row of one thread, and teams are of many")
         for extent in buffer.shape:
             if extent != "1" and checker.known.get(extent) is not Dtype.INT:
                 raise LoopError(f"`{buffer.name}`: the extent `{extent}` is no int scalar")
     checker.controls(program.body)
 
 
-@dataclass(frozen=True, slots=True)
-class _Access:
-    """A read or write of a buffer. `axis` is where the thread's own index stands: None outside thread
-    loops, -1 if it does not occur."""
-
-    buffer: str
-    write: bool
-    axis: int | None
+def _once(program: Program, names: Iterable[str], message: str) -> None:
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise LoopError(f"`{program.name}`: {message.format(name)}")
 
 
 @dataclass(slots=True)
 class _Checker:
-    """What is known at one place of the program. `fixed` names may not be assigned; `private` ones were
-    defined by the present thread."""
+    """What is known at one place of the program, which is `within` such a loop. Names that are `fixed` may not be
+    assigned, nor the first `shared` of those that were `given`: all rounds of the loop have them in common."""
 
     buffers: dict[str, Buffer]
     bounded: dict[str, str]
-    known: dict[str, Dtype]
-    fixed: frozenset[str]
     where: str
     stand_ins: dict[str, str]
+    known: dict[str, Dtype]
+    fixed: set[str]
     ranges: dict[str, str] = field(default_factory=dict)
-    thread: str | None = None
-    private: set[str] | None = None
-    accesses: list[_Access] = field(default_factory=list)
+    given: dict[str, int] = field(default_factory=dict)
+    shared: int = 0
+    within: Rounds = "sequence"
 
     def fail(self, text: str) -> NoReturn:
         raise LoopError(f"`{self.where}`: {text}")
 
-    def inner(self) -> _Checker:
-        """The same place, one level down: what is defined there ends there."""
-        return _Checker(
-            buffers=self.buffers, bounded=self.bounded, known=dict(self.known), fixed=self.fixed,
-            where=self.where, stand_ins=self.stand_ins, ranges=dict(self.ranges), thread=self.thread,
-            private=self.private, accesses=self.accesses,
-        )  # fmt: skip
+    @contextmanager
+    def inner(self) -> Iterator[None]:
+        """One level down: what is defined there ends there."""
+        before, shared, within = len(self.given), self.shared, self.within
+        yield
+        while len(self.given) > before:
+            name, _ = self.given.popitem()
+            del self.known[name]
+            self.fixed.discard(name)
+            self.ranges.pop(name, None)
+        self.shared, self.within = shared, within
 
     # ------------------------------------------------------------ control
 
@@ -108,17 +117,18 @@ class _Checker:
                 case Define():
                     self._uniform(part.value)
                     self._define(part.name, self.type_of(part.value))
-                    self.fixed |= {part.name}
+                    self.fixed.add(part.name)
                 case Branch():
                     self._uniform(part.condition)
                     self._expect(part.condition, Dtype.BOOL, "the condition of a branch")
-                    self.inner().controls(part.body)
+                    with self.inner():
+                        self.controls(part.body)
                 case Repeat():
                     self._extent(part.extent)
-                    inner = self.inner()
-                    inner._define(part.var, Dtype.INT)
-                    inner.fixed |= {part.var}
-                    inner.controls(part.body)
+                    with self.inner():
+                        self._define(part.var, Dtype.INT)
+                        self.fixed.add(part.var)
+                        self.controls(part.body)
                 case Phase():
                     self._phase(part)
                 case _:
@@ -131,47 +141,51 @@ class _Checker:
                 self.fail(f"control around phases reads `{node.buffer}`, which threads write")
 
     def _phase(self, phase: Phase) -> None:
-        inner = self.inner()
-        inner.where = phase.title
-        inner.accesses = []
-        inner.statements(phase.body)
-        inner.rows_are_set()
-        for buffer in {a.buffer for a in inner.accesses if a.write}:
-            if self.buffers[buffer].role is Role.ROW:
-                continue
-            axes = {a.axis for a in inner.accesses if a.buffer == buffer}
-            if axes == {-1}:
-                inner.fail(f"every thread writes the same places of `{buffer}`")
-            if len(axes) > 1 or -1 in axes:
-                inner.fail(f"a thread reads or writes places of `{buffer}` that another thread writes")
+        around, self.where = self.where, phase.title
+        with self.inner():
+            self.statements(phase.body)
+        touches = in_rounds(phase.body)
+        self._rows_are_set(touches)
+        if has_threads(phase.body):
+            self._teams_are_apart(touches)
+        self.where = around
 
-    def rows_are_set(self) -> None:
+    def _rows_are_set(self, touches: Touches) -> None:
         """A thread's own row holds what another round left in it until it is set."""
-        first: dict[str, _Access] = {}
-        for access in self.accesses:
-            first.setdefault(access.buffer, access)
-        for name, access in first.items():
-            if self.buffers[name].role is Role.ROW and not access.write:
+        for name, touch in touches.items():
+            if self.buffers[name].role is Role.ROW and not touch.set_first:
                 self.fail(f"`{name}` is read before it is set")
+
+    def _teams_are_apart(self, touches: Touches) -> None:
+        for name, touch in touches.items():
+            if self.buffers[name].role is Role.ROW:
+                continue
+            if None in touch.writes:
+                self.fail(f"`{name}` is stored outside the loops over threads: every thread would do that")
+            if touch.meets and touch.reads | touch.writes == {NOWHERE}:
+                self.fail(f"every thread writes the same places of `{name}`")
+            if touch.meets:
+                self.fail(f"a thread reads or writes places of `{name}` that another thread writes")
 
     # ------------------------------------------------------------ statements
 
     def statements(self, body: tuple[Statement, ...]) -> None:
         for statement in body:
-            for expr in expressions(statement):
-                self.accesses += self._loads(expr)
             match statement:
                 case Define():
                     self._define(statement.name, self.type_of(statement.value))
                 case Assign():
-                    self._assign(statement)
+                    self._expect(statement.value, self._assigned(statement.name), f"what `{statement.name}` becomes")
                 case Store():
                     self._store(statement)
                 case Loop():
                     self._loop(statement)
+                case Sum():
+                    self._sum(statement)
                 case When():
                     self._expect(statement.condition, Dtype.BOOL, "a condition")
-                    self.inner().statements(statement.body)
+                    with self.inner():
+                        self.statements(statement.body)
                 case _:
                     assert_never(statement)
 
@@ -179,18 +193,17 @@ class _Checker:
         if name in self.known or name in self.buffers:
             self.fail(f"`{name}` is defined where it is known already")
         self.known[name] = dtype
-        if self.private is not None:
-            self.private.add(name)
+        self.given[name] = len(self.given)
 
-    def _assign(self, statement: Assign) -> None:
-        name = statement.name
+    def _assigned(self, name: str) -> Dtype:
+        """The type of a number that is assigned."""
         if name not in self.known:
             self.fail(f"`{name}` is assigned, but not defined")
         if name in self.fixed:
             self.fail(f"`{name}` may not be assigned within a phase")
-        if self.private is not None and name not in self.private:
-            self.fail(f"the threads of a loop assign `{name}`, which they share")
-        self._expect(statement.value, self.known[name], f"what is assigned to `{name}`")
+        if self.given[name] < self.shared:
+            self.fail(f"the {self.within} of a loop assign `{name}`, which they share")
+        return self.known[name]
 
     def _store(self, statement: Store) -> None:
         buffer = self._buffer(statement.buffer)
@@ -198,22 +211,47 @@ class _Checker:
             self.fail(f"`{buffer.name}` is only to be read")
         self._index(buffer, statement.index)
         self._expect(statement.value, buffer.dtype, f"what is stored in `{buffer.name}`")
-        if statement.add:
-            self.accesses.append(_Access(buffer.name, False, self._axis(statement.index)))
-        self.accesses.append(_Access(buffer.name, True, self._axis(statement.index)))
 
     def _loop(self, loop: Loop) -> None:
-        self._extent(loop.extent)
-        inner = self.inner()
-        inner._define(loop.var, Dtype.INT)
-        inner.fixed |= {loop.var}
-        inner.ranges[loop.var] = loop.extent
-        if loop.threads:
-            if self.thread is not None:
-                self.fail("a thread loop stands within a thread loop")
-            inner.thread = loop.var
-            inner.private = set()
-        inner.statements(loop.body)
+        with self._rounds(loop.var, loop.extent):
+            if loop.over != "sequence":
+                self._shared_out(loop.over)
+            if loop.over == "lanes":
+                self._lanes_are_apart(loop)
+            self.statements(loop.body)
+
+    def _sum(self, statement: Sum) -> None:
+        self._not_in_lanes("sum")
+        dtype = self._assigned(statement.name)
+        with self._rounds(statement.var, statement.extent):
+            self._expect(statement.value, dtype, f"what is added to `{statement.name}`")
+        if dtype is Dtype.BOOL:
+            self.fail(f"`{statement.name}` is no number to add to")
+
+    @contextmanager
+    def _rounds(self, var: str, extent: str) -> Iterator[None]:
+        self._extent(extent)
+        with self.inner():
+            self._define(var, Dtype.INT)
+            self.fixed.add(var)
+            self.ranges[var] = extent
+            yield
+
+    def _shared_out(self, over: Rounds) -> None:
+        """From here on rounds are those of teams or of lanes."""
+        self._not_in_lanes(f"loop over {over}")
+        if over == self.within:
+            self.fail(f"a loop over {over} stands within a loop over {over}")
+        self.within, self.shared = over, len(self.given)
+
+    def _not_in_lanes(self, what: str) -> None:
+        if self.within == "lanes":
+            self.fail(f"a {what} stands within a loop over lanes")
+
+    def _lanes_are_apart(self, loop: Loop) -> None:
+        for name, touch in in_rounds(loop.body, loop.var).items():
+            if touch.meets:
+                self.fail(f"a lane reads or writes places of `{name}` that another lane writes")
 
     # ------------------------------------------------------------ expressions
 
@@ -265,16 +303,3 @@ class _Checker:
                 over = self.ranges[expr.name]
                 if extent not in (over, self.bounded.get(over)):
                     self.fail(f"`{expr.name}` runs over `{over}`, but indexes `{extent}` of `{buffer.name}`")
-
-    # ------------------------------------------------------------ threads
-
-    def _loads(self, expr: Expr) -> Iterator[_Access]:
-        for node in walk(expr):
-            if isinstance(node, Load):
-                yield _Access(node.buffer, False, self._axis(node.index))
-
-    def _axis(self, index: tuple[Expr, ...]) -> int | None:
-        if self.thread is None:
-            return None
-        own = [n for n, e in enumerate(index) if isinstance(e, Var) and e.name == self.thread]
-        return own[0] if own else -1

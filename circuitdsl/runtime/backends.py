@@ -9,22 +9,23 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Literal, Protocol, assert_never
 
 from circuitdsl.diagnostics import did_you_mean
 from circuitdsl.emit.target import DType, Target
-from circuitdsl.runtime.cache import load_module
+from circuitdsl.runtime.cache import load_code
 from circuitdsl.runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from circuitdsl.graph.ir import Circuit, Expr
     from circuitdsl.graph.machine import Engine
+    from circuitdsl.lower.loop_ir import Program
+    from circuitdsl.runtime.routine import Routine
 
 #: What is asked of a back end.
 Use = Literal["run", "print", "run many copies"]
-#: (name, text, what makes two texts the same) -> the module of a printed text.
-Loader = Callable[[str, str, str], ModuleType]
+#: (name, what prints it, program) -> its code, ready to be called.
+Loader = Callable[[str, "Target", "Program"], "Routine"]
 
 
 class Build(Protocol):
@@ -54,7 +55,7 @@ class BackEnd:
             case "print":
                 return self.target is not None
             case "run many copies":
-                return self.load is not None and self.target is not None and self.target.print_copies is not None
+                return self.load is not None and self.target is not None
             case _:
                 assert_never(use)
 
@@ -85,7 +86,7 @@ DEFAULT, INTERPRETER = "cpu", "reference"
 
 BACK_ENDS: tuple[BackEnd, ...] = (
     BackEnd(name=INTERPRETER, doc="the slow, obvious interpreter", build=_interpreter, interpreted=True),
-    emitted("circuitdsl.emit.cpu", load_module),
+    emitted("circuitdsl.emit.cpu", load_code),
     emitted("circuitdsl.emit.js"),
     BackEnd(name="cuda", doc="kernels for NVIDIA GPUs"),
     BackEnd(name="cuda-emulated", doc="the phases of a GPU's threads, as loops on the CPU"),

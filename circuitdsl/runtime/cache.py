@@ -1,134 +1,115 @@
-"""Emitted modules, and what Numba makes of their functions, kept on disk (store/entries.py).
+"""Emitted code made to run: as object code, which is kept on disk (store/entries.py), or as plain Python.
 
-Numba's own cache believes what it finds. Here the key is the source with the versions and the processor for which it
-was compiled, and what is damaged is compiled anew.
+What has been compiled once starts without the compiler. The key of what is kept is the text with the versions and the
+processor that it was compiled for; what is damaged is compiled anew.
 """
 
 from __future__ import annotations
 
 import hashlib
 import linecache
-import pickle
+import os
 import sys
 import threading
-from dataclasses import dataclass
 from functools import cache
-from importlib.abc import MetaPathFinder
+from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from circuitdsl.store.entries import Entry, cache_folder
+from circuitdsl.runtime.routine import Interpreted, Native, Routine
+from circuitdsl.store.entries import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from circuitdsl.emit.target import Target
+    from circuitdsl.lower.loop_ir import Program
 
-_IMPORTING = threading.Lock()
+_LOADING = threading.Lock()
+#: What this process has loaded, by its text. Object code stays in memory.
+_LOADED: dict[str, Routine] = {}
 
 
-def load_module(name: str, source: str, key: str) -> ModuleType:
-    """The module of an emitted source. What Numba makes of the functions that Python calls is kept on disk.
+def load_code(name: str, target: Target, program: Program) -> Routine:
+    """The code of a program as a back end prints it. `name` is for who looks into the cache."""
+    dtype = program.aim.dtype
+    key = target.print_program(program, dtype, comments=False)
+    with _LOADING:
+        if key not in _LOADED:
+            if is_interpreted():
+                module = module_of(name, target.print_program(program, dtype), key)
+                _LOADED[key] = Interpreted(getattr(module, program.name))
+            else:
+                _LOADED[key] = _native(name, key, program)
+        return _LOADED[key]
 
-    `key` is what decides whether two sources are the same (the source without comments)."""
+
+def is_interpreted() -> bool:
+    """Whether Numba is told to leave functions as they are."""
+    if "numba" in sys.modules:
+        return bool(sys.modules["numba"].config.DISABLE_JIT)
+    return os.environ.get("NUMBA_DISABLE_JIT", "0").strip() not in ("", "0")
+
+
+def module_of(name: str, source: str, key: str) -> ModuleType:
+    """The module of a source; tracebacks show its lines."""
     digest = hashlib.sha256(key.encode()).hexdigest()[:24]
-    module_name = f"circuitdsl_emitted_{digest}"
-    with _IMPORTING:  # a module that another thread is importing already stands in sys.modules, half made
-        if module_name not in sys.modules:
-            _import_numba()
-            _keep_code(_run(module_name, f"<{name} {digest}>", source), name, key)
-        return sys.modules[module_name]
-
-
-def _run(module_name: str, file: str, source: str) -> ModuleType:
-    module = ModuleType(module_name)
+    file, module = f"<{name} {digest}>", ModuleType(f"circuitdsl_emitted_{digest}")
     linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file
-    sys.modules[module_name] = module  # where Numba looks for it
+    sys.modules[module.__name__] = module  # where Numba looks for it
     try:
         exec(compile(source, file, "exec"), module.__dict__)
     except BaseException:
-        del sys.modules[module_name]
+        del sys.modules[module.__name__]
         raise
     return module
 
 
-def _keep_code(module: ModuleType, name: str, key: str) -> None:
-    """Those without a way in from Python become part of those that call them."""
-    functions: list[Any] = [f for f in vars(module).values() if hasattr(f, "targetoptions")]
-    for function in functions:
-        if not function.targetoptions.get("no_cpython_wrapper"):
-            function._cache = CodeOnDisk(name, f"{function.__name__}\n{key}")
+def entry_of(name: str, key: str) -> Entry:
+    """Where the object code of a text is kept that was compiled for this processor by these versions."""
+    from circuitdsl.runtime.objects import host
+
+    return Entry("code", name, "\n".join([_versions(), *host(), key]))
 
 
-@dataclass(frozen=True, slots=True)
-class CodeOnDisk:
-    """What Numba's dispatcher asks of a cache (numba.core.caching), for one function."""
+def _native(name: str, key: str, program: Program) -> Native:
+    from circuitdsl.runtime.objects import load_object
 
-    name: str
-    key: str
+    entry = entry_of(name, key)
+    kept = entry.read()
+    found = None if kept is None else load_object(kept)
+    if found is None:
+        from circuitdsl.runtime.alone import import_numba
 
-    @property
-    def cache_path(self) -> str:
-        return str(cache_folder())
+        import_numba()
+        from circuitdsl.runtime.compile import compiled
 
-    def load_overload(self, signature: Any, context: Any) -> Any:
-        """The compiled function; None if it is not kept, or not for these versions and this processor."""
-        from numba.core.compiler import CompileResult
-
-        rebuild: Any = CompileResult._rebuild
-        context.refresh()
-        kept = self._entry(signature, context.codegen()).read()
-        if kept is None:
-            return None
-        try:
-            return rebuild(context, *pickle.loads(kept))
-        except Exception:  # another build of the same versions: as good as none
-            return None
-
-    def save_overload(self, signature: Any, compiled: Any) -> None:
-        from numba.core import serialize
-
-        dumps: Any = serialize.dumps
-        if not compiled.library.has_dynamic_globals:  # addresses of this process
-            self._entry(signature, compiled.codegen).write(dumps(compiled._reduce()))
-
-    def flush(self) -> None:
-        """There is nothing in memory."""
-
-    def _entry(self, signature: Any, codegen: Any) -> Entry:
-        return Entry("code", self.name, "\n".join([_versions(), repr(codegen.magic_tuple()), str(signature), self.key]))
+        made = compiled(module_of(name, key, key), program.name, program.aim.dtype)
+        entry.write(made)
+        found = load_object(made)
+        assert found is not None
+    return found
 
 
 @cache
 def _versions() -> str:
+    """What makes the code: the compiler, which is not loaded for that, and how it is called."""
+    import llvmlite
+    import numpy as np
+
+    how = hashlib.sha256(Path(__file__).with_name("compile.py").read_bytes()).hexdigest()
+    versions = f"python {sys.version}", f"numpy {np.__version__}", f"llvmlite {llvmlite.__version__}", _numba(), how
+    settings = (f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith("NUMBA_"))
+    return "\n".join([*versions, *settings])
+
+
+def _numba() -> str:
+    """Numba's version. Raises ModuleNotFoundError."""
+    found = find_spec("numba")
+    if found is None or found.origin is None:
+        raise ModuleNotFoundError("numba is not installed", name="numba")
+    told = Path(found.origin).with_name("_version.py")
+    if told.is_file():  # the packages' metadata take longer to read than the code
+        return told.read_text()
     from importlib.metadata import version
 
-    packages = ("circuitdsl", "numba", "llvmlite", "numpy")
-    return ", ".join([f"python {sys.version}", *(f"{name} {version(name)}" for name in packages)])
-
-
-# ---------------------------------------------------------------- Numba without SciPy
-
-
-class _Hidden(MetaPathFinder):
-    """For the thread that makes it, a package is not installed."""
-
-    def __init__(self, package: str):
-        self.package, self.thread = package, threading.get_ident()
-
-    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
-        if name == self.package and threading.get_ident() == self.thread:
-            raise ModuleNotFoundError(f"`{name}` is not needed here", name=name)
-
-
-def _import_numba() -> None:
-    """Numba imports SciPy to see whether there is any, which takes longer than all else of a start."""
-    if "numba" in sys.modules:
-        return
-    hidden = _Hidden("scipy")
-    sys.meta_path.insert(0, hidden)
-    try:
-        from numba.np import arraymath
-    finally:
-        sys.meta_path.remove(hidden)
-    from importlib.util import find_spec
-
-    arraymath._HAVE_BLAS = find_spec("scipy") is not None  # what it would have seen
+    return version("numba")

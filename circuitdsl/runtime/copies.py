@@ -1,24 +1,32 @@
-"""One call of a population's compiled program: all that it is given."""
+"""One call of a circuit's compiled program: all that its copies are given, and what they leave.
+
+A single run is a population of one copy.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, assert_never
 
+from circuitdsl.graph.ir import Kind, Lifetime
 from circuitdsl.graph.machine import Data, Numbers, State
 from circuitdsl.lower.loop_ir import Buffer, Dtype, Given, Role, Scalar
 from circuitdsl.runtime.code import Kernel
-from circuitdsl.runtime.engine import ticks_of, usable, whole_ticks
 from circuitdsl.runtime.lanes import Groups, groups_of
+from circuitdsl.runtime.routine import Frame, Part
+from circuitdsl.runtime.ticks import ticks_of, whole_ticks
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from circuitdsl.graph.machine import Indices
     from circuitdsl.runtime.population import Copies, Population
 
     AnyArray = NDArray[Any]
+    Whole = NDArray[np.int64]
 
 #: What training changes.
 WRITTEN = frozenset({Role.WEIGHT, Role.SYNAPSE_STATE, Role.KEPT})
@@ -26,6 +34,8 @@ WRITTEN = frozenset({Role.WEIGHT, Role.SYNAPSE_STATE, Role.KEPT})
 
 def shared(items: Sequence[Any]) -> tuple[list[Any], list[int]]:
     """The distinct objects, and which of them each place holds."""
+    if len(items) == 1:
+        return [items[0]], [0]
     import numpy as np
 
     ids = np.fromiter(map(id, items), dtype=np.uint64, count=len(items))
@@ -33,9 +43,18 @@ def shared(items: Sequence[Any]) -> tuple[list[Any], list[int]]:
     return [items[i] for i in first.tolist()], rows.ravel().tolist()
 
 
+@lru_cache(maxsize=32)
+def _rows(rows: int, copies: int) -> Whole:
+    """Which of so many rows each copy uses, if consecutive copies share them."""
+    import numpy as np
+
+    return np.arange(copies, dtype=np.int64) * rows // max(copies, 1)
+
+
 @dataclass(slots=True)
 class Call:
-    """What one call of a kernel is given."""
+    """What the copies of a population are given when a kernel is called, once or for one chunk of examples after the
+    other. `arrays`: what each buffer is bound to, [rows, ...]."""
 
     population: Population
     kernel: Kernel
@@ -48,44 +67,81 @@ class Call:
     data_rows: list[int] = field(init=False)
     orders: list[Indices] = field(init=False)
     order_rows: list[int] = field(init=False)
+    count: int = field(init=False)
     numbers: list[Numbers] = field(init=False)
     number_rows: list[int] = field(init=False)
     groups: Groups | None = field(init=False, default=None)
-    arguments: list[Any] = field(init=False)
+    arrays: dict[str, AnyArray] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.data, self.data_rows = shared(self.copies.data)
         self.orders, self.order_rows = shared(self.copies.orders)
         self.numbers, self.number_rows = shared(self.copies.numbers)
+        self.count = len(self.copies)
 
-    def run(self, steps: Sequence[int] = (), *, first: int = 0, counts: Sequence[int] = ()) -> dict[str, AnyArray]:
-        """One call for all copies; gives what it measured, [copies, ...] by key."""
-        self.bind(self.columns(steps, first, counts))
-        arguments, entry = self.arguments, self.kernel.entry
+    def run(self, steps: Sequence[int] = (), *, first: int = 0, counts: Sequence[int] = ()) -> None:
+        """One call for all copies; what training changes is changed in the states."""
+        frame = self._frame(self._columns(steps, first, counts))
+        routine = self.kernel.routine
 
         def work(begin: int, end: int, worker: int) -> None:
-            entry(begin, end, worker, *arguments)
+            routine(frame, begin, end, worker)
 
-        self.population.spread(self.arguments[0], work)
-        return self._unbind()
+        self.population.spread(len(frame), work)
+        if self.groups is not None:
+            for buffer in self.kernel.binding.buffers:
+                if buffer.role in WRITTEN:
+                    self.groups.narrow(self.arrays[buffer.name], self._held(buffer))
 
-    def nothing(self) -> None:
-        """A call for no copy."""
-        self.bind(self.columns())
-        self.kernel.entry(0, 0, 0, *self.arguments)
+    def results(self) -> dict[str, AnyArray]:
+        """What the last call has measured, [copies, examples] by key."""
+        return {b.key: self._narrow(self.arrays[b.name])[..., 0] for b in self.kernel.of_role(Role.RESULT)}
+
+    def watched(self, name: str, first: int, count: int) -> AnyArray:
+        """A value of the only copy as it stood at the last tick of these examples, [examples, size]."""
+        import numpy as np
+
+        value, dtype = self.population.circuit.values[name], self.population.dtype
+        match value.kind:
+            case Kind.INPUT | Kind.TARGET:
+                return np.asarray(self.data[0][name])[self.orders[0][first : first + count]].astype(dtype)
+            case Kind.BIAS:
+                return np.ones((count, 1), dtype)
+            case Kind.STATE if value.lifetime is Lifetime.KEEP or not self.population.circuit.schedule.phases:
+                held = self.states.kept if value.lifetime is Lifetime.KEEP else self.states.resets
+                return np.repeat(held[name][:1].astype(dtype), count, axis=0)
+            case _:
+                buffer = next(b for b in self.kernel.of_role(Role.VALUE) if b.key == name)
+                return self.arrays[buffer.name][0, :count].copy()
+
+    def _narrow(self, array: AnyArray) -> AnyArray:
+        """[copies, ...] of what may stand in lanes."""
+        import numpy as np
+
+        if self.groups is None:
+            return array.copy()
+        made = np.zeros((self.count, *array.shape[1:-1]), array.dtype)
+        self.groups.narrow(array, made)
+        return made
+
+    @property
+    def runs(self) -> int:
+        """How often the code runs: for each copy, or for each group of them."""
+        return self.count if self.groups is None else len(self.groups)
 
     # ------------------------------------------------------------ scalars
 
-    def columns(self, steps: Sequence[int] = (), first: int = 0, counts: Sequence[int] = ()) -> dict[str, AnyArray]:
+    def _columns(self, steps: Sequence[int], first: int, counts: Sequence[int]) -> dict[str, AnyArray]:
         """Every scalar that the kernel takes or that a buffer's shape needs, [copies]."""
         import numpy as np
 
-        given = {Given.STEPS: steps, Given.FIRST: first, Given.COUNT: counts}
+        nothing = [0] * self.count
+        given = {Given.STEPS: steps or nothing, Given.FIRST: first, Given.COUNT: counts or nothing}
         found = {}
         for scalar in self.kernel.program.scalars:
-            value = np.asarray(self._column(scalar, given))
-            dtype = self.population.dtype if scalar.dtype is Dtype.REAL else "int64"
-            found[scalar.name] = np.broadcast_to(value if value.size else 0, len(self.copies)).astype(dtype)
+            real = scalar.dtype is Dtype.REAL
+            found[scalar.name] = np.empty(self.count, self.population.dtype if real else np.int64)
+            found[scalar.name][:] = self._column(scalar, given)
         return found
 
     def _column(self, scalar: Scalar, given: Mapping[Given, Any]) -> Any:
@@ -128,7 +184,7 @@ class Call:
         if mask is None:
             return float(synapse.pre_size if incoming else synapse.post_size)
         degrees = mask.sum(axis=(1, 2)) / (synapse.post_size if incoming else synapse.pre_size)
-        return np.repeat(degrees, len(self.copies) // len(degrees))
+        return np.repeat(degrees, self.count // len(degrees))
 
     def _capacity(self, of: str) -> int:
         if of == "batch":
@@ -139,68 +195,67 @@ class Call:
 
     # ------------------------------------------------------------ arrays
 
-    def bind(self, columns: Mapping[str, AnyArray]) -> None:
-        """Sets `arguments`: all that the driver takes after a stretch of copies (or groups) and its worker."""
+    def _frame(self, columns: Mapping[str, AnyArray]) -> Frame:
+        """All that the code takes for copies, or for groups of them."""
         import numpy as np
 
-        kernel = self.kernel
-        whole = [columns[s.name] for s in kernel.scalars if s.dtype is not Dtype.REAL]
-        whole += [np.array(self.data_rows, dtype=np.int64), np.array(self.order_rows, dtype=np.int64)]
-        integers = np.stack(whole, axis=1)
-        numbers = [b.key for b in kernel.of_role(Role.NUMBER)]
-        real = [columns[name] for name in numbers or (s.name for s in kernel.scalars if s.dtype is Dtype.REAL)]
-        none: AnyArray = np.zeros((len(self.copies), 0), dtype=self.population.dtype)
-        reals = np.stack(real, axis=1) if real else none
-        if kernel.in_lanes:
-            self.groups = groups_of(integers)
-            integers = integers[self.groups.first]
-            reals = self.groups.wide(reals, len(self.copies))
-        sizes = {name: int(column.max(initial=0)) for name, column in columns.items() if column.dtype.kind == "i"}
-        sizes |= kernel.extents
-        arrays = [self._array(b, sizes) for b in kernel.program.buffers if b.role is not Role.NUMBER]
-        self.arguments = [len(integers), integers, np.ascontiguousarray(reals), *arrays]
+        binding, copies = self.kernel.binding, self.count
+        none: AnyArray = np.zeros(copies, dtype=np.int64)
+        wholes = np.stack([columns[s.name] for s in binding.wholes] or [none], axis=1)
+        reals = np.stack([columns[s.name] for s in binding.numbers] or [none], axis=1)
+        if self.kernel.in_lanes:
+            common = [self.data_rows, self.order_rows, *(columns[s.name].tolist() for s in binding.wholes)]
+            self.groups = groups_of(np.array(common, dtype=np.int64).T)
+        if self.groups is not None:
+            wholes, reals = wholes[self.groups.first], reals[self.groups.first]
+        sizes = {name: max(column.tolist(), default=0) for name, column in columns.items() if column.dtype.kind == "i"}
+        sizes |= self.kernel.extents
+        parts = [self._part(buffer, sizes, columns) for buffer in binding.buffers]
+        return Frame(np.ascontiguousarray(wholes), np.ascontiguousarray(reals), parts)
 
-    def _unbind(self) -> dict[str, AnyArray]:
-        """What was measured; puts back what was written in lanes."""
+    def _part(self, buffer: Buffer, sizes: Mapping[str, int], columns: Mapping[str, AnyArray]) -> Part:
+        """A buffer's array, and which of its rows each copy (or group) uses."""
         import numpy as np
 
-        results = {}
-        buffers = [b for b in self.kernel.program.buffers if b.role is not Role.NUMBER]
-        for buffer, array in zip(buffers, self.arguments[3:], strict=True):
-            if buffer.role is Role.RESULT:
-                if self.groups is None:
-                    results[buffer.key] = array.copy()
-                else:
-                    results[buffer.key] = np.zeros((len(self.copies), *array.shape[1:-1]), array.dtype)
-                    self.groups.narrow(array, results[buffer.key])
-            elif self.groups is not None and buffer.role in WRITTEN:
-                self.groups.narrow(array, self._held(buffer))
-        return results
+        array = self._array(buffer, tuple([sizes[extent] for extent in buffer.shape]), columns)
+        self.arrays[buffer.name] = array
+        match buffer.role:
+            case Role.VALUE | Role.ROW | Role.WORK:
+                return Part(array, None)
+            case Role.DATA | Role.ORDER if len(array) > 1:
+                each = np.array(self.data_rows if buffer.role is Role.DATA else self.order_rows, dtype=np.int64)
+                return Part(array, each if self.groups is None else each[self.groups.first])
+            case _:
+                return Part(array, _rows(len(array), self.runs))
 
-    def _array(self, buffer: Buffer, sizes: Mapping[str, int]) -> AnyArray:
-        shape = tuple(sizes[extent] for extent in buffer.shape)
+    def _array(self, buffer: Buffer, shape: tuple[int, ...], columns: Mapping[str, AnyArray]) -> AnyArray:
         match buffer.role:
             case Role.VALUE | Role.ROW | Role.WORK:
                 return self.kernel.room(buffer, (self.population.threads, *shape))
             case Role.RESULT:
-                results = self.kernel.room(buffer, (len(self.groups or self.copies), *shape))
+                results = self.kernel.room(buffer, (self.runs, *shape))
                 results[...] = 0
                 return results
             case Role.DATA:
-                return self.population.stacked(buffer.key, [data[buffer.key] for data in self.data])
+                stacked = self.population.stacked(buffer.key, [data[buffer.key] for data in self.data])
+                if stacked.shape[2:] != shape[1:]:
+                    raise ValueError(f"`{buffer.key}` has the shape {stacked.shape[1:]}, not {shape}")
+                return stacked
             case Role.ORDER:
                 return self.population.stacked("", self.orders)
-            case Role.WEIGHT | Role.SYNAPSE_STATE | Role.KEPT | Role.COEFFICIENT | Role.RESET | Role.MASK if (
-                self.groups is not None
-            ):
-                array = self._fitting(buffer, self._held(buffer), shape[:-1], written=buffer.role in WRITTEN)
-                return self.groups.wide(array, len(self.copies))
-            case Role.WEIGHT | Role.SYNAPSE_STATE | Role.KEPT | Role.COEFFICIENT | Role.RESET | Role.MASK:
-                return self._fitting(buffer, self._held(buffer), shape, written=buffer.role in WRITTEN)
             case Role.NUMBER:
-                raise ValueError(f"`{buffer.name}` stands among the real numbers")
+                return self._wide(columns[buffer.key])
+            case Role.WEIGHT | Role.SYNAPSE_STATE | Role.KEPT | Role.COEFFICIENT | Role.RESET | Role.MASK:
+                held = self._held(buffer)
+                if self.groups is None:
+                    return self._fitting(buffer, held, shape)
+                return self._wide(self._fitting(buffer, held, shape[:-1]))
             case _:
                 assert_never(buffer.role)
+
+    def _wide(self, array: AnyArray) -> AnyArray:
+        assert self.groups is not None
+        return self.groups.wide(array, self.count)
 
     def _held(self, buffer: Buffer) -> AnyArray:
         """The array of the states that a buffer stands for, [rows, ...]."""
@@ -226,16 +281,19 @@ class Call:
             case _:
                 raise ValueError(f"`{buffer.name}` is no part of a state")
 
-    def _fitting(self, buffer: Buffer, array: AnyArray, shape: tuple[int, ...], *, written: bool = False) -> AnyArray:
+    def _fitting(self, buffer: Buffer, array: AnyArray, shape: tuple[int, ...]) -> AnyArray:
         """The array itself. Raises ValueError if it is not made for this population."""
         import numpy as np
 
-        copies, wanted = len(self.copies), np.dtype(np.bool_ if buffer.dtype is Dtype.BOOL else self.population.dtype)
+        copies, wanted = self.count, np.dtype(np.bool_ if buffer.dtype is Dtype.BOOL else self.population.dtype)
+        if array.ndim and array.shape[1:] != shape:
+            raise ValueError(f"`{buffer.key}` has the shape {array.shape[1:]}, not {shape}")
         rows = len(array) if array.ndim else 0
-        served = rows == copies if written else rows > 0 and copies % rows == 0
-        if not served or array.shape[1:] != shape or array.dtype != wanted or not array.flags.c_contiguous:
+        served = rows == copies if buffer.role in WRITTEN else rows > 0 and copies % rows == 0
+        usable = array.flags.c_contiguous and (array.flags.writeable or buffer.role not in WRITTEN)
+        if not served or array.dtype != wanted or not usable:
             raise ValueError(
                 f"`{buffer.key}` of {copies} copies: {array.dtype} {array.shape} is no {wanted} array of them, "
                 f"each {shape}, in C order"
             )
-        return array if written else usable(array, wanted)
+        return array

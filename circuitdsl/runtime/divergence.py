@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from circuitdsl.diagnostics import Diagnostic, Label
+from circuitdsl.graph.blocks import all_finite, norm
 from circuitdsl.graph.ir import Apply, Circuit, Expr, Num, ParamRef, Synapse, Weight, walk
 from circuitdsl.graph.numbers import evaluate
 from circuitdsl.runtime.stability import note_after
 from circuitdsl.runtime.state import state_arrays
 
 if TYPE_CHECKING:
-    from circuitdsl.graph.machine import Array, Indices, Numbers, State
+    from circuitdsl.graph.machine import Indices, Numbers, State
     from circuitdsl.runtime.simulate import Loop
 
 #: Over how many updates before the end a growth rate is measured.
@@ -35,9 +36,7 @@ def is_finite(state: State) -> bool:
 
 def bad_names(state: State) -> list[str]:
     """The names (`W1`, `W1.m`, `h.v`) whose arrays hold something that is not finite."""
-    import numpy as np
-
-    return [name for name, array in state_arrays(state).items() if not np.isfinite(array).all()]
+    return [name for name, array in state_arrays(state).items() if not all_finite(array)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,19 +125,19 @@ def _grown(loop: Loop, state: State, before: State) -> tuple[Synapse, float, flo
     if not plastic:
         return None
     synapse = max(plastic, key=lambda s: _norm(state, s.name))
-    norm = _norm(state, synapse.name)
-    if norm < TOO_LARGE:
+    size = _norm(state, synapse.name)
+    if size < TOO_LARGE:
         return None
-    growth = (norm / max(_norm(before, synapse.name), 1e-30)) ** (1 / loop.updates_per_epoch)
-    return synapse, norm, growth
+    growth = (size / max(_norm(before, synapse.name), 1e-30)) ** (1 / loop.updates_per_epoch)
+    return synapse, size, growth
 
 
-def _too_large(loop: Loop, epoch: int, synapse: Synapse, norm: float, growth: float) -> Diagnostic:
+def _too_large(loop: Loop, epoch: int, synapse: Synapse, size: float, growth: float) -> Diagnostic:
     dw = synapse.dw
     assert dw is not None
     return Diagnostic(
         code="C070",
-        title=f"`{synapse.name}` diverged in epoch {epoch}: its norm is {norm:.3g}, the loss not finite",
+        title=f"`{synapse.name}` diverged in epoch {epoch}: its norm is {size:.3g}, the loss not finite",
         span=synapse.dw_span or synapse.span,
         label="grows without end",
         notes=(f"{_per_update(growth)} in that epoch of {loop.updates_per_epoch:,} updates", _decay(dw, loop)),
@@ -183,10 +182,7 @@ def _after(loop: Loop, epoch: int, state: State, order: Indices, low: int, high:
 
 
 def _norm(state: State, name: str) -> float:
-    import numpy as np
-
-    array: Array = state_arrays(state)[name]
-    return float(np.linalg.norm(array.astype(np.float64)))
+    return norm(state_arrays(state)[name])
 
 
 def _bad_value(loop: Loop, epoch: int, state: State, examples: Indices) -> tuple[str, int] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from circuitdsl.graph.blocks import rows_of
 from circuitdsl.graph.initial import fans_of
 from circuitdsl.graph.ir import Kind, Sign, Synapse
 from circuitdsl.graph.numbers import evaluate
@@ -59,14 +60,21 @@ def silent(loop: Loop, run: Run) -> dict[str, float]:
 
 def at_bounds(synapse: Synapse, state: State, numbers: Numbers) -> float:
     """The fraction of weights at a bound, or at the 0 of their sign, of those that are there; 0 if there are none."""
+    import numpy as np
+
     mask = state.masks[synapse.name]
     weights = state.weights[synapse.name]
-    present = weights.ravel() if mask is None else weights[mask]
     low, high = _limits(synapse, mask, numbers)
-    found = (present <= low + max(NEAR, ROUNDING * abs(low))) if low is not None else present != present
-    if high is not None:
-        found = found | (present >= high - max(NEAR, ROUNDING * abs(high)))
-    return float(found.mean()) if present.size else 0.0
+    found = present = 0
+    for rows in rows_of(weights.shape):
+        some = weights[rows] if mask is None else weights[rows][mask[rows]]
+        at = np.zeros(some.shape, np.bool_)
+        if low is not None:
+            at |= some <= low + max(NEAR, ROUNDING * abs(low))
+        if high is not None:
+            at |= some >= high - max(NEAR, ROUNDING * abs(high))
+        found, present = found + int(at.sum()), present + some.size
+    return found / present if present else 0.0
 
 
 def _limits(synapse: Synapse, mask: Mask | None, numbers: Numbers) -> tuple[float | None, float | None]:

@@ -17,11 +17,12 @@ from circuitdsl.emit.target import DType
 from circuitdsl.graph.functions import quiet
 from circuitdsl.graph.ir import Circuit, Expr
 from circuitdsl.graph.machine import Data, Numbers, State
-from circuitdsl.lower.loop_ir import Role
+from circuitdsl.lower.loop_ir import Aim, Role
 from circuitdsl.runtime.backends import DEFAULT, back_end
 from circuitdsl.runtime.code import Code
 from circuitdsl.runtime.copies import Call, shared
-from circuitdsl.runtime.engine import CHUNK, final_loss, ticks_of, usable
+from circuitdsl.runtime.lanes import aim_of_copies
+from circuitdsl.runtime.ticks import final_loss, ticks_of
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     AnyArray = NDArray[Any]
 
+#: How many examples are evaluated side by side.
+CHUNK = 256
 #: Pieces of work for each thread: more even out copies of different cost, fewer cost fewer calls.
 PIECES = 4
 
@@ -58,10 +61,12 @@ class Copies:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """Means over each copy's examples: `loss` [copies], None if the circuit has none; `probes` [copies, probes]."""
+    """Means over each copy's examples: `loss` [copies], None if the circuit has none; `probes` [copies, probes].
+    `watched`: values as they stood at the last tick, [examples, size], of a single copy."""
 
     loss: AnyArray | None
     probes: AnyArray
+    watched: Mapping[str, AnyArray]
 
 
 class Population:
@@ -70,16 +75,17 @@ class Population:
     of them. Weights, synapse states and `keep` states are written, so that they need a row for each copy.
 
     `probes` are scalar expressions of one example, read at the last evaluation tick. `threads`: how many share the
-    work (all processors); `without`: the names of passes that are left out. Raises UsageError for a target that cannot
-    do this.
+    work (all processors); `without`: the names of passes that are left out; `aim`: what programs are made for, if not
+    for many copies. Raises UsageError for a target that cannot do this.
     """
 
     def __init__(
         self, circuit: Circuit, probes: Sequence[Expr] = (), dtype: DType = "float32", *, target: str = DEFAULT,
-        threads: int | None = None, without: Collection[str] = (),
+        threads: int | None = None, without: Collection[str] = (), aim: Aim | None = None,
     ):  # fmt: skip
         self.circuit, self.probes, self.dtype = circuit, tuple(probes), dtype
-        self.code = Code(circuit, self.probes, dtype, back_end(target, "run many copies"), without, many=True)
+        found = back_end(target, "run many copies")
+        self.code = Code(circuit, self.probes, aim or aim_of_copies(circuit, dtype), found, without)
         self.threads = cores() if threads is None else max(1, threads)
         self._stacked: dict[str, tuple[tuple[AnyArray, ...], AnyArray]] = {}
         self._pool: ThreadPoolExecutor | None = None
@@ -94,33 +100,35 @@ class Population:
         kernel = self.code.kernel("train_online" if batch == 1 else "train")
         call = Call(self, kernel, states, copies, epoch=epoch, batch=batch, longest=longest)
         with quiet():
-            self.code.warm(kernel, call.nothing)
             call.run([-(-len(order) // batch) for order in copies.orders])
 
-    def evaluate(self, states: State, copies: Copies, *, epoch: int) -> Measured:
-        """Runs every copy's examples without learning; `states` stay as they are. Raises ValueError as `train`, and
-        if evaluation has no tick."""
+    def evaluate(self, states: State, copies: Copies, *, epoch: int, watch: Sequence[str] = ()) -> Measured:
+        """Runs every copy's examples without learning; `states` stay as they are. Only a single copy can be watched.
+        Raises ValueError as `train`, and if evaluation has no tick."""
         import numpy as np
 
         if any(ticks_of(self.circuit, n, evaluation=True) == 0 for n in shared(copies.numbers)[0]):
             raise ValueError(f"`{self.circuit.name}` has no tick in evaluation")
         lengths = [len(order) for order in copies.orders]
         longest = max(lengths, default=0)
-        kernel = self.code.kernel("evaluate")
-        call = Call(self, kernel, states, copies, epoch=epoch, batch=CHUNK, longest=longest)
+        kernel = self.code.evaluating(watched=bool(watch))
+        call = Call(self, kernel, states, copies, epoch=epoch, batch=min(CHUNK, longest), longest=longest)
         found: dict[str, list[AnyArray]] = {b.key: [] for b in kernel.of_role(Role.RESULT)}
+        seen: dict[str, list[AnyArray]] = {name: [] for name in watch}
         with quiet():
-            self.code.warm(kernel, call.nothing)
             for first in range(0, longest, CHUNK):
-                results = call.run(first=first, counts=[min(CHUNK, max(0, n - first)) for n in lengths])
-                for key, values in results.items():
-                    found[key].append(values[..., 0])
+                call.run(first=first, counts=[min(CHUNK, max(0, n - first)) for n in lengths])
+                for key, values in call.results().items():
+                    found[key].append(values)
+                for name, arrays in seen.items():
+                    arrays.append(call.watched(name, first, min(CHUNK, longest - first)))
         means = {key: _means(chunks, lengths) for key, chunks in found.items()}
         nothing = np.full(len(copies), np.nan)
         probes = [means.get(f"probe {i}", nothing) for i in range(len(self.probes))]
         return Measured(
             loss=self._loss(means.get("loss", nothing), copies),
             probes=np.stack(probes, axis=1) if probes else np.zeros((len(copies), 0)),
+            watched={name: np.concatenate(arrays) for name, arrays in seen.items() if arrays},
         )
 
     def _loss(self, means: AnyArray, copies: Copies) -> AnyArray | None:
@@ -181,7 +189,7 @@ def _padded(arrays: Sequence[AnyArray], dtype: Any) -> AnyArray:
     import numpy as np
 
     if len(arrays) == 1:
-        return usable(arrays[0], dtype)[None]
+        return np.ascontiguousarray(arrays[0], dtype)[None]
     longest = max(len(a) for a in arrays)
     made = np.zeros((len(arrays), longest, *arrays[0].shape[1:]), dtype=dtype)
     for row, array in zip(made, arrays, strict=True):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
+from circuitdsl.graph.blocks import blocks, doubles, norm
 from circuitdsl.graph.ir import Circuit, Expr, MatrixCall, MatrixRef, Record
 from circuitdsl.graph.numbers import evaluate
 
@@ -39,6 +40,11 @@ class Plan:
     has_metric: bool
     records: tuple[Record, ...]
     probe_of: Mapping[str, int]  # text of a recorded expression -> its probe
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """The populations whose rates are recorded: evaluations leave them, so that no other program has to."""
+        return tuple(record.what for record in self.records if isinstance(record.what, str))
 
 
 def plan(circuit: Circuit, metric: Expr | None) -> Plan:
@@ -110,6 +116,7 @@ class Reader:
                 self.numbers,
                 seed=self.seed,
                 epoch=self.epoch,
+                watch=self.plan.watched,
             )
         return self._evaluation
 
@@ -123,11 +130,13 @@ class Reader:
             case MatrixRef() as matrix:
                 return np.array(self._matrix(matrix))
             case MatrixCall() as call:
-                return np.array(matrix_call(call, [self._matrix(m) for m in call.arguments]))
+                return np.array(matrix_call(call, self.state.weights))
             case _:
                 return np.array(self.evaluation().probes[self.plan.probe_of[record.text]])
 
     def _rates(self, population: str) -> Array:
+        if self._evaluation is not None:
+            return self._evaluation.watched[population][:SHOWN_EXAMPLES].copy()
         shown = self.engine.evaluate(
             self.state,
             self.dataset.arrays,
@@ -144,22 +153,23 @@ class Reader:
         return weights.T if matrix.transposed else weights
 
 
-def matrix_call(call: MatrixCall, matrices: list[Array]) -> float:
-    """A scalar of weights: Frobenius norm, sum, mean, largest, or the cosine of two matrices."""
+def matrix_call(call: MatrixCall, weights: Mapping[str, Array]) -> float:
+    """A scalar of weights, in float64: Frobenius norm, sum, mean, largest, or the cosine of two matrices (NaN if one
+    of them is 0)."""
     import numpy as np
 
-    first = matrices[0].astype(np.float64)
+    first = weights[call.arguments[0].synapse]
     match call.function:
         case "norm":
-            return float(np.linalg.norm(first))
+            return norm(first)
         case "sum":
-            return float(first.sum())
+            return sum(float(block.sum()) for block in doubles(first))
         case "mean":
-            return float(first.mean())
+            return sum(float(block.sum()) for block in doubles(first)) / first.size
         case "max":
-            return float(first.max())
+            return float(np.max([block.max() for block in blocks(first)]))
         case "cos":
-            return cosine(first, matrices[1].astype(np.float64))
+            return cosine(*(weights[m.synapse].T if m.transposed else weights[m.synapse] for m in call.arguments))
         case _:
             assert_never(call.function)
 
@@ -168,5 +178,6 @@ def cosine(a: Array, b: Array) -> float:
     """The cosine of two arrays as vectors; NaN if one of them is 0."""
     import numpy as np
 
-    norms = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(np.vdot(a, b)) / norms if norms > 0 else float("nan")
+    norms = norm(a) * norm(b)
+    together = sum(float(np.vdot(x, y)) for x, y in zip(doubles(a), doubles(b), strict=True))
+    return together / norms if norms > 0 else float("nan")

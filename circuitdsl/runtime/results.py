@@ -9,14 +9,16 @@ matters (source text, parameters, seed, versions) stands in the attributes.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from circuitdsl.graph.blocks import rows_of
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.runtime.records import Series, weight_dimensions
 from circuitdsl.runtime.simulate import Run
-from circuitdsl.runtime.state import restore, state_arrays
+from circuitdsl.runtime.state import clear_absent, state_arrays, write_atomically
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +31,9 @@ TAKEN = frozenset(
 )
 #: HDF5 takes attributes of at most 64 kB; a longer text becomes a variable.
 LONGEST_ATTRIBUTE = 60_000
+
+#: Numbers that are compressed together.
+CHUNK = 1 << 17
 
 
 def provenance(circuit: Circuit, settings: Mapping[str, Any], numbers: Mapping[str, float]) -> dict[str, Any]:
@@ -48,7 +53,8 @@ def provenance(circuit: Circuit, settings: Mapping[str, Any], numbers: Mapping[s
 
 
 def to_dataset(run: Run, attributes: Mapping[str, Any]) -> xr.Dataset:
-    """The run as an xarray.Dataset."""
+    """The run as an xarray.Dataset. Weights and states are the run's own arrays, no copies: they change where it
+    goes on."""
     import numpy as np
     import xarray as xr
 
@@ -121,7 +127,7 @@ def _final(run: Run) -> dict[str, Any]:
             population = circuit.values[name].population
             dims = () if population is None else (f"unit_{population}",)
             array = array if dims else array.reshape(())
-        found[name + FINAL] = (dims, array.copy(), _about("at the end of the run"))
+        found[name + FINAL] = (dims, array, _about("at the end of the run"))
     return found
 
 
@@ -154,10 +160,13 @@ def joined(runs: Mapping[int, xr.Dataset]) -> xr.Dataset:
 
 
 def split(together: xr.Dataset) -> dict[int, xr.Dataset]:
-    """The runs in a Dataset by their seeds: the opposite of `joined`. Raises KeyError if it is no run."""
-    if "seed" not in together.dims:
-        return {int(together.attrs["seed"]): together}
-    seeds = [int(seed) for seed in together["seed"].values]
+    """The runs in a Dataset by their seeds: the opposite of `joined`. Raises ValueError if it is no run."""
+    try:
+        if "seed" not in together.dims:
+            return {int(together.attrs["seed"]): together}
+        seeds = [int(seed) for seed in together["seed"].values]
+    except (KeyError, TypeError, ValueError):
+        raise ValueError("it does not say of which seed it is") from None
     return {seed: together.sel(seed=seed).drop_vars("seed").assign_attrs(seed=seed) for seed in seeds}
 
 
@@ -173,6 +182,7 @@ def write(path: Path, dataset: xr.Dataset) -> None:
 
     path = path.resolve()  # where a link leads: the link stays
     path.parent.mkdir(parents=True, exist_ok=True)
+    dataset = dataset.assign_attrs(digest=_digest(dataset))
     with unbroken(), tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         temporary = Path(folder) / path.name
         dataset.to_netcdf(temporary, engine="h5netcdf", encoding=_compressed(dataset))
@@ -180,32 +190,175 @@ def write(path: Path, dataset: xr.Dataset) -> None:
 
 
 def _compressed(dataset: xr.Dataset) -> dict[Any, dict[str, Any]]:
-    large = (name for name, variable in dataset.data_vars.items() if variable.size > 100_000)
-    return {name: {"zlib": True, "complevel": 1, "shuffle": True} for name in large}
+    large = ((name, v) for name, v in dataset.data_vars.items() if v.size > 100_000)
+    how = {"zlib": True, "complevel": 1, "shuffle": True}
+    return {name: {**how, **({"chunksizes": _chunk(v.shape)} if v.ndim <= 2 else {})} for name, v in large}
+
+
+def _chunk(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Whole rows, as far as they are no longer than a chunk: weights are read some rows at a time."""
+    columns = min(math.prod(shape[1:]), CHUNK)
+    return (min(shape[0], max(1, CHUNK // columns)), *((columns,) if len(shape) == 2 else ()))
+
+
+#: Endings of files that are something else: what is written would not be what its name says.
+OTHER_ENDINGS = frozenset(
+    ".csv .tsv .txt .json .npz .npy .mat .pkl .pickle .parquet .feather .xlsx .xls .zarr .zip .gz .safetensors .circ "
+    ".py .md .html .svg .png .pdf".split()
+)
+
+
+def other_ending(path: Path) -> str | None:
+    """Why a netCDF file should not be called so; None if it may."""
+    ending = path.suffix.lower()
+    if ending not in OTHER_ENDINGS:
+        return None
+    return f"`{path}`: what is written is a netCDF file, which its ending, {ending}, does not say: call it .nc"
+
+
+def write_csv(path: Path, together: xr.Dataset) -> tuple[str, ...]:
+    """Writes the curves of one run or of several seeds as a table: a row for each seed and epoch, a column for the
+    metric, the loss and every record that is one number an epoch. Gives the names of what a table cannot hold.
+    Raises OSError."""
+    import csv
+    import io
+
+    import numpy as np
+
+    seeds = split(together)
+    curves = [str(name) for name, array in together.data_vars.items() if set(array.dims) - {"seed"} == {"epoch"}]
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["seed", "epoch", *curves])
+    for seed, run in seeds.items():
+        columns = [run[name].values for name in curves]
+        last = int(run["epochs_done"]) + int(run["diverged"])
+        for epoch in range(last + 1):
+            values = (column[epoch] for column in columns)
+            rows.writerow([seed, epoch, *("" if np.isnan(value) else repr(float(value)) for value in values)])
+    write_atomically(path, text.getvalue().encode())
+    aside = {"epochs_done", "updates_done", "diverged"}
+    return tuple(str(name) for name in together.data_vars if name not in {*curves, *aside})
 
 
 def read(path: Path) -> xr.Dataset:
-    """A written run, all of it in memory. Raises OSError or ValueError if it is none."""
-    import xarray as xr
-
-    with xr.open_dataset(path, engine="h5netcdf") as dataset:
+    """A written file, all of it in memory. Raises as `opened`."""
+    with opened(path) as dataset:
         return dataset.load()
 
 
-def continue_from(run: Run, saved: xr.Dataset) -> None:
+def opened(path: Path) -> xr.Dataset:
+    """A written file, found to be whole. Of one seed, the arrays stay in the file until they are asked for. Raises
+    OSError if it cannot be read, ValueError if it is none, or not what was written."""
+    import h5py
+    import xarray as xr
+
+    with path.open("rb"):
+        pass  # what the system says of a file that is not there is plainer
+    found = None
+    try:
+        with h5py.File(path) as file:  # where h5netcdf stumbles over this, it leaves a file that cannot be closed
+            file.attrs.get("_nc3_strict")
+        found = xr.open_dataset(path, engine="h5netcdf", cache=False)
+        digest = found.attrs.pop("digest", None)
+        whole = digest is None or digest == _digest(found)
+        if "seed" in found.dims and whole:
+            with found:
+                found = found.load()
+    except Exception as problem:  # of a damaged file HDF5 and its readers raise whatever they stumble over
+        if found is not None:
+            found.close()
+        said = str(problem).splitlines() or [type(problem).__name__]
+        raise ValueError(f"it is no netCDF file, or damaged: {said[0][:200]}") from None
+    if not whole:
+        found.close()
+        raise ValueError("it is damaged, or was changed: its content is not what was written")
+    return found
+
+
+def _digest(dataset: xr.Dataset) -> str:
+    """A fingerprint of what a file holds: HDF5 itself does not notice a bit that flips."""
+    from hashlib import sha256
+
+    found = sha256()
+    for name in sorted(map(str, dataset.variables)):
+        variable = dataset.variables[name]
+        about = sorted((k, str(v)) for k, v in variable.attrs.items())
+        found.update(repr((name, variable.dims, variable.shape, about)).encode())
+        for rows in rows_of(variable.shape) if variable.ndim else ((),):
+            values = variable[rows].values
+            found.update(values.tobytes() if values.dtype.kind in "biuf" else repr(values.tolist()).encode())
+    found.update(repr(sorted((k, str(v)) for k, v in dataset.attrs.items())).encode())
+    return found.hexdigest()[:32]
+
+
+def continue_from(run: Run, saved: xr.Dataset, updates_per_epoch: int) -> None:
     """Puts a fresh run where a saved one of the same circuit and settings stopped, in place.
 
-    Raises KeyError or ValueError if the file holds another circuit's variables."""
-    import numpy as np
-
-    run.epochs_done = int(saved["epochs_done"])
-    run.updates_done = int(saved["updates_done"])
-    run.metric = [float(v) for v in saved["metric"].values[: run.epochs_done + 1]]
-    run.loss = [float(v) for v in saved["loss"].values[: run.epochs_done + 1]]
+    Raises ValueError if it diverged, holds another circuit's variables, or counts and numbers that no run can have."""
+    if "diverged" in saved and _count(saved, "diverged"):
+        raise ValueError("it diverged")
+    done = _count(saved, "epochs_done")
+    if _count(saved, "updates_done") != done * updates_per_epoch:
+        raise ValueError(f"its updates are not those of {done} epochs")
+    run.epochs_done, run.updates_done = done, done * updates_per_epoch
+    run.metric = _curve(saved, "metric", done)
+    run.loss = _curve(saved, "loss", done)
+    if "validation_metric" in saved:
+        curves = (_curve(saved, f"validation_{name}", done) for name in ("metric", "loss"))
+        run.validation = list(zip(*curves, strict=True))
     for series, axis in zip(run.series, time_axes(run.series), strict=True):
         last = run.epochs_done if series.every is None else run.updates_done
-        at = saved[axis].values
-        variable = saved[variable_name(series)].transpose(axis, *series.dims)
+        at = _numbers(saved, axis)
+        variable = _numbers(saved, variable_name(series), (axis, *series.dims))
         series.at = [int(n) for n in at[at <= last]]
-        series.values = [np.array(v) for v in variable.values[: len(series.at)]]
-    restore(run.state, {name: saved[name + FINAL].values for name in state_arrays(run.state)})
+        series.values = [value.copy() for value in variable[: len(series.at)]]
+    for name, array in state_arrays(run.state).items():
+        _take_final(saved, name, array)
+    clear_absent(run.state)
+
+
+def _take_final(saved: xr.Dataset, name: str, array: np.ndarray[Any, Any]) -> None:
+    """Puts what a run ended with in place of an array, some rows at a time: of its shape, or one number for the state
+    of a modulator."""
+    import numpy as np
+
+    found = _variable(saved, name + FINAL)
+    if found.shape != array.shape and not (array.size == 1 and found.shape == ()):
+        raise ValueError(f"its `{name}{FINAL}` is {found.shape}, where {array.shape} is needed")
+    for rows in rows_of(array.shape) if found.ndim else (...,):
+        values = found[rows].values
+        if not np.isfinite(values).all():
+            raise ValueError(f"its `{name}{FINAL}` is not finite")
+        array[rows] = values
+
+
+def _variable(saved: xr.Dataset, name: str) -> xr.DataArray:
+    """Numbers that may still be in the file. Raises ValueError if they are not there or anything else."""
+    if name not in saved:
+        raise ValueError(f"it has no `{name}`")
+    if saved[name].dtype.kind not in "biuf":
+        raise ValueError(f"its `{name}` holds no numbers")
+    return saved[name]
+
+
+def _numbers(saved: xr.Dataset, name: str, dims: tuple[str, ...] | None = None) -> np.ndarray[Any, Any]:
+    """A variable's numbers, its axes in this order. Raises as `_variable`."""
+    found = _variable(saved, name)
+    values: np.ndarray[Any, Any] = (found if dims is None else found.transpose(*dims)).values
+    return values
+
+
+def _count(saved: xr.Dataset, name: str) -> int:
+    values = _numbers(saved, name)
+    if values.shape != () or not 0 <= values < 2**53 or values != int(values):
+        raise ValueError(f"its `{name}` is no count: {values}")
+    return int(values)
+
+
+def _curve(saved: xr.Dataset, name: str, done: int) -> list[float]:
+    """A value for each epoch, the first before training."""
+    values = _numbers(saved, name)
+    if values.ndim != 1 or len(values) <= done:
+        raise ValueError(f"its `{name}` is {values.shape}, where {done} epochs are said to be done")
+    return [float(value) for value in values[: done + 1]]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from circuitdsl.diagnostics import Diagnostic
 from circuitdsl.graph.ir import Circuit
+from circuitdsl.runtime.aside import Aside, put_aside, taken_out
 from circuitdsl.runtime.data import SHUFFLE, Dataset, permutation
 from circuitdsl.runtime.divergence import bad_evaluation, bad_update, is_finite
 from circuitdsl.runtime.progress import Progress, Quiet
@@ -96,10 +97,11 @@ def simulate(loop: Loop, run: Run, *, after_epoch: Callable[[Run], None] | None 
     before = _Mark.of(run)
     try:
         while run.epochs_done < loop.epochs and run.diverged is None:
-            before = _Mark.of(run)
             _epoch(loop, run, before)
             if after_epoch is not None and run.diverged is None:
                 after_epoch(run)
+            if run.epochs_done < loop.epochs:
+                before = _Mark.of(run)
     except KeyboardInterrupt:
         before.restore(run)
         run.interrupted = True
@@ -111,17 +113,22 @@ def simulate(loop: Loop, run: Run, *, after_epoch: Callable[[Run], None] | None 
 class _Mark:
     """A place that a run can be put back to: the start of an epoch."""
 
-    state: State
+    aside: Aside
     updates: int
     epochs: int
     lengths: list[int]
 
     @staticmethod
     def of(run: Run) -> _Mark:
-        return _Mark(run.state.copy(), run.updates_done, run.epochs_done, [len(s.at) for s in run.series])
+        return _Mark(put_aside(run.state), run.updates_done, run.epochs_done, [len(s.at) for s in run.series])
+
+    def state(self, run: Run) -> State:
+        """The state that the epoch started at, a copy."""
+        return taken_out(self.aside, run.state)
 
     def restore(self, run: Run) -> None:
-        run.state, run.updates_done, run.epochs_done = self.state, self.updates, self.epochs
+        self.aside.restore(run.state)
+        run.updates_done, run.epochs_done = self.updates, self.epochs
         del run.loss[self.epochs + 1 :], run.metric[self.epochs + 1 :], run.validation[self.epochs + 1 :]
         for series, length in zip(run.series, self.lengths, strict=True):
             del series.at[length:], series.values[length:]
@@ -141,7 +148,7 @@ def _epoch(loop: Loop, run: Run, before: _Mark) -> None:
         done = stop
         loop.progress.advance(len(examples))
         if not is_finite(run.state):
-            run.diverged = bad_update(loop, run.epochs_done, before.state, order, done, before.updates)
+            run.diverged = bad_update(loop, run.epochs_done, before.state(run), order, done, before.updates)
             run.loss.append(math.nan)
             run.metric.append(math.nan)
             if run.validation:
@@ -149,7 +156,7 @@ def _epoch(loop: Loop, run: Run, before: _Mark) -> None:
             return
         _record_updates(loop, run)
     run.epochs_done += 1
-    _measure(loop, run, before.state)
+    _measure(loop, run, before)
 
 
 def _train(loop: Loop, run: Run, examples: Indices) -> None:
@@ -205,7 +212,7 @@ def _validated(loop: Loop, run: Run) -> tuple[float, float]:
     )
 
 
-def _measure(loop: Loop, run: Run, before: State | None = None) -> None:
+def _measure(loop: Loop, run: Run, before: _Mark | None = None) -> None:
     """Evaluates the test set after an epoch that started at `before`, or before the first, and reads
     what is due."""
     reader = loop.reader(run)
@@ -224,5 +231,6 @@ def _measure(loop: Loop, run: Run, before: State | None = None) -> None:
         _record_updates(loop, run)
     loop.progress.measured(run.epochs_done, found.loss, metric if loop.plan.has_metric else None)
     if found.loss is not None and not math.isfinite(loss):
-        run.diverged = bad_evaluation(loop, run.epochs_done, run.state, before)
+        start = None if before is None else before.state(run)
+        run.diverged = bad_evaluation(loop, run.epochs_done, run.state, start)
         run.metric[-1] = math.nan  # what an accuracy makes of such rates means nothing

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from circuitdsl.diagnostics import CircuitError, Diagnostic, Severity, did_you_mean
 from circuitdsl.graph.canonical import by_name
@@ -38,12 +39,8 @@ def state_arrays(state: State) -> dict[str, Array]:
     return {**state.weights, **states, **state.kept}
 
 
-def restore(state: State, arrays: dict[str, Any]) -> None:
-    """Copies saved arrays into a state of the same circuit, in place. Absent weights stay 0.
-
-    Raises KeyError if a name is missing, ValueError if a shape differs."""
-    for name, array in state_arrays(state).items():
-        array[...] = arrays[name]
+def clear_absent(state: State) -> None:
+    """Sets weights that are not there to 0, in place."""
     for synapse, mask in state.masks.items():
         if mask is not None:
             state.weights[synapse][~mask] = 0
@@ -53,11 +50,12 @@ def save_weights(path: Path, circuit: Circuit, state: State) -> None:
     """Writes a safetensors file (weights and persistent states) with the circuit's name and hash in
     its metadata, atomically. Raises OSError."""
     import numpy as np
-    from safetensors.numpy import save
+    from safetensors.numpy import save_file
 
     metadata = {"circuit": circuit.name, "hash": circuit_hash(circuit), "format": "circuitdsl"}
     arrays = {name: np.ascontiguousarray(array) for name, array in state_arrays(state).items()}
-    write_atomically(path, save(arrays, metadata=metadata))
+    with written_atomically(path) as temporary:
+        save_file(arrays, temporary, metadata=metadata)
 
 
 def load_weights(
@@ -85,7 +83,10 @@ def load_weights(
     problems = [problem for problem in found if problem is not None]
     if problems:
         raise CircuitError(problems)
-    restore(state, {name: stored.arrays.get(called[name], array) for name, array in own.items()})
+    for name, array in own.items():
+        if called[name] in stored.shapes:
+            stored.read_into(called[name], array)
+    clear_absent(state)
     if stored.metadata.get("hash") in (None, circuit_hash(circuit)):
         return ()
     other = stored.metadata.get("circuit", "?")
@@ -107,7 +108,7 @@ def _misfit(path: Path, name: str, called: str, own: Array, stored: Stored) -> D
         title = f"`{path.name}` has `{called}` of shape {_shape(shape)}, the circuit has {_shape(own.shape)}"
         if shape == own.shape[::-1]:
             hint = "weights are postsynaptic x presynaptic: save its transpose"
-    elif np.abs(stored.arrays[called]).max(initial=0) > np.finfo(own.dtype).max:
+    elif stored.largest[called] > float(np.finfo(own.dtype).max):
         title, hint = f"`{called}` in `{path.name}` has values that are too large for {own.dtype}", None
     else:
         return None
@@ -135,23 +136,35 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Writes under a temporary name beside `path` and renames it: no reader sees half a file."""
+    """Writes a file so that no reader sees half of it."""
+    with written_atomically(path) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextmanager
+def written_atomically(path: Path) -> Iterator[Path]:
+    """A temporary name, under which `path` is written and then renamed: no reader sees half a file."""
     import os
+    import shutil
     import tempfile
 
     if path.exists() and not path.is_file():  # a device or a pipe, which is not to be replaced by a file
-        path.write_bytes(content)
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder) / "written"
+            with (Path(folder) / "written").open("rb") as source, path.open("wb") as sink:
+                shutil.copyfileobj(source, sink)
         return
     path = path.resolve()  # where a link leads: the link stays
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
+        yield temporary
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 

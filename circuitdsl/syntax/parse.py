@@ -69,14 +69,14 @@ def _build(source: Source, start: str) -> ast.Node:
         from circuitdsl.syntax.errors.recover import syntax_errors  # only broken texts pay for its import
 
         raise CircuitError(syntax_errors(source, start)) from None
-    _refuse_too_deep(source, tree)
+    refuse_too_deep(source, tree)
     builder = Builder(source)
     built = builder.transform(tree)
     builder.report.stop_if_failed()
     return built
 
 
-def _refuse_too_deep(source: Source, tree: Tree[Token]) -> None:
+def refuse_too_deep(source: Source, tree: Tree[Token]) -> None:
     """Raises CircuitError on nesting that no recursive function over the tree would survive.
 
     Parentheses leave no node, so that they do not count.

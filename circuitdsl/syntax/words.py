@@ -92,18 +92,25 @@ def _stray(source: Source, found: list[Word], at: int) -> tuple[Word, Diagnostic
         return _finding(source, at, at + 1, kind, meant, title, "not ASCII", hint)
     if text[at].isalnum():
         return _foreign_name(source, found, at)
+    if text[at] == "%" and found and found[-1].kind == "NUMBER":
+        return _percentage(source, found, at)
     run = _STRAY_RUN.match(text, at)
     end = run.end() if run else at + 1
     sign = text[at:end]
+    if sign == "'" and found and found[-1].end == at and found[-1].kind in ("NAME", "RPAR", "RSQB"):
+        title = f"there is no `'` after `{found[-1].text}`"
+        hint = "a transposed matrix is `transpose(W)`, in `expect attractor` and records only"
+        return _finding(source, at, end, STRAY, sign, title, "no sign for transposition", hint)
     title = f"`{_printable(sign)}` does not belong to the language"
     return _finding(source, at, end, STRAY, sign, title, "no such operator or sign", _OTHER_LANGUAGES.get(sign))
 
 
 _OTHER_LANGUAGES = {
+    "?": "`where(condition, a, b)` chooses between two values",
     "!": "negate a 0/1 value by `1 - x`",
     "||": "for 0/1 values `a or b` is `max(a, b)`",
     "|": "for 0/1 values `a or b` is `max(a, b)`",
-    "%": "there is no remainder; write a percentage as a fraction, `0.05`",
+    "%": "the remainder is a function: `mod(a, b)`",
     "@": "a synapse multiplies by its weights: there is no matrix product in expressions",
     "'": 'strings stand in double quotes: `"w.npy"`',
 }
@@ -114,6 +121,16 @@ def _finding(
 ) -> tuple[Word, Diagnostic, int]:
     diagnostic = Diagnostic(code="C005", title=title, span=Span(source, start, end), label=label, hint=hint)
     return Word(kind, text, start, end), diagnostic, end
+
+
+def _percentage(source: Source, found: list[Word], at: int) -> tuple[Word, Diagnostic, int]:
+    """`95%`, read as `0.95`."""
+    number = found.pop()
+    fraction = f"{float(number.text) / 100:g}"
+    return _finding(
+        source, number.start, at + 1, "NUMBER", fraction, "`%` does not belong to the language",
+        "a percentage is written as a fraction", f"write `{fraction}`",
+    )  # fmt: skip
 
 
 def _open_docstring(source: Source, at: int) -> tuple[Word, Diagnostic, int]:

@@ -22,7 +22,7 @@ def page(derivation: Derivation, judgements: Sequence[Judgement], *, width: int 
     lines = [*_wrapped(f"{_bold(name, color)}      {about}", width, ""), ""]
     told = blocks(derivation)
     for block in told:
-        lines += _block(block, width, color)
+        lines += block_lines(block, width, color=color)
         if block.rows:
             lines.append("")
     if told and not told[-1].rows:
@@ -33,7 +33,8 @@ def page(derivation: Derivation, judgements: Sequence[Judgement], *, width: int 
     return "\n".join(lines)
 
 
-def _block(block: Block, width: int, color: bool) -> Iterator[str]:
+def block_lines(block: Block, width: int, *, color: bool = False) -> Iterator[str]:
+    """What is told of one synapse, or of several alike."""
     where = f"      for {layers(block.indices)}" if block.indices else ""
     head = list(_wrapped(f"{block.name}   {block.route}      {block.kind}{where}", width, "", hanging=INDENT))
     yield _bold(block.name, color) + head[0].removeprefix(block.name)

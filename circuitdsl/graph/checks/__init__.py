@@ -13,6 +13,7 @@ from circuitdsl.graph import ir
 from circuitdsl.graph.checks.common import Findings
 from circuitdsl.graph.checks.dale import dale_conflicts, signed_dale_rates
 from circuitdsl.graph.checks.judging import label_leaks, missing_loss, vain_expectations
+from circuitdsl.graph.checks.lints import no_probabilities, rules_that_only_decay, swapped_arguments
 from circuitdsl.graph.checks.names import shadowed_names, unused_names
 from circuitdsl.graph.checks.settings import memory, ranges, unreachable_phases, unstable_decay
 from circuitdsl.graph.checks.wiring import (
@@ -26,6 +27,7 @@ from circuitdsl.graph.structure import Structure
 CHECKS: tuple[Callable[[ir.Circuit], Findings], ...] = (
     undriven_dendrites, idle_populations, heterosynaptic_without_drive, rules_without_effect,
     missing_loss, vain_expectations, label_leaks,
+    swapped_arguments, no_probabilities, rules_that_only_decay,
     dale_conflicts, signed_dale_rates,
     unstable_decay, unreachable_phases, ranges, memory,
 )  # fmt: skip

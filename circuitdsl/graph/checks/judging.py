@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from circuitdsl.diagnostics import Diagnostic, Label, Severity, Span
 from circuitdsl.graph import ir
-from circuitdsl.graph.checks.common import Findings, judged
+from circuitdsl.graph.checks.common import Findings, judged, number_of
 from circuitdsl.graph.evaluation import live_reads, sources_in_evaluation
 from circuitdsl.graph.flow import path, reached_from
+from circuitdsl.graph.numbers import numbers_of
 
 
 def missing_loss(circuit: ir.Circuit) -> Findings:
@@ -58,8 +59,27 @@ def vain_expectations(circuit: ir.Circuit) -> Findings:
                     hint="give a task one: `metric = accuracy(out, y)`",
                     severity=Severity.WARNING,
                 )
+            case ir.ExpectMetric():
+                yield from _never_reached(circuit, expect)
             case _:
                 pass
+
+
+def _never_reached(circuit: ir.Circuit, expect: ir.ExpectMetric) -> Findings:
+    """A bound beyond 1 of a metric that is a part of the examples."""
+    bound = number_of(expect.bound, numbers_of(circuit, {}))
+    metrics = [t.metric for t in circuit.tasks.values() if t.metric is not None]
+    shares = all(isinstance(m, ir.Reduce) and m.function == "accuracy" for m in metrics)
+    if bound is None or expect.of_backprop or expect.comparison != ">=" or bound <= 1 or not shares:
+        return
+    yield Diagnostic(
+        code="C053",
+        title=f"`{expect.text}` is never met: an accuracy is at most 1",
+        span=expect.span,
+        label="the part of the examples that are classed rightly",
+        hint=f"write `metric >= {bound / 100:g}`" if bound <= 100 else None,
+        severity=Severity.WARNING,
+    )
 
 
 def _fixed(expect: ir.ExpectVerdict, synapse: ir.Synapse) -> Diagnostic:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
+from math import isfinite
 
 from circuitdsl.diagnostics import Diagnostic, Label, Severity, Span
 from circuitdsl.graph import ir
@@ -13,28 +15,48 @@ from circuitdsl.graph.checks.common import Findings, number_of
 from circuitdsl.graph.increments import Increment
 from circuitdsl.graph.intervals import ANY, Range, point
 from circuitdsl.graph.numbers import numbers_of
+from circuitdsl.graph.quantities import Quantity, State, Weights
+from circuitdsl.graph.ranges import Ranges
 
 
 def unstable_decay(circuit: ir.Circuit) -> Findings:
     """C054: a decay of 2 or more per step makes a weight or a state oscillate and grow; from 1 on a weight
-    overshoots (for a state, 1 is a common way to write `v = x`)."""
+    overshoots (for a state, 1 is a common way to write `v = x`). What stays within its range all the same is none."""
+    found = list(_decays(circuit))
+    ranges = Ranges(circuit) if found else None
+    for decay in found:
+        assert ranges is not None
+        least = -ranges.increment(decay.update, decay.of).plain().slope.high
+        known = ranges.known[decay.of]
+        if least >= decay.least and not (decay.least > 1 and known.defined and isfinite(known.low + known.high)):
+            yield _overshoots(decay.name, least, "update" if isinstance(decay.of, Weights) else "tick", decay.span)
+
+
+@dataclass(frozen=True, slots=True)
+class _Decay:
+    """An increment that takes away from its weight or state, as it seems, at least `least` of it."""
+
+    of: Quantity
+    name: str
+    update: ir.Expr
+    span: Span
+    least: float
+
+
+def _decays(circuit: ir.Circuit) -> Iterator[_Decay]:
+    """What looks like one, from its numbers alone."""
     numbers = numbers_of(circuit, {})
-    times = _ticks(circuit, numbers) if circuit.schedule.update == "example" else 1.0
+    times = max(_ticks(circuit, numbers), 1.0) if circuit.schedule.update == "example" else 1.0
     for synapse in circuit.synapses.values():
-        if synapse.dw is not None:
-            decay = _decay(synapse.dw, _is_weight, numbers) * times
-            if decay >= 1:
-                yield _overshoots(f"`{synapse.name}`", decay, "update", synapse.dw_span or synapse.span)
+        if synapse.dw is not None and _decay(synapse.dw, _is_weight, numbers) * times >= 1:
+            yield _Decay(Weights(synapse.name), f"`{synapse.name}`", synapse.dw, synapse.dw_span or synapse.span, 1)
         for state in synapse.states:
-            if state.update is not None:
-                decay = _decay(state.update, partial(_is_state, name=state.name), numbers)
-                if decay >= 2:
-                    yield _overshoots(f"`{synapse.name}.{state.name}`", decay, "tick", state.span)
+            if state.update is not None and _decay(state.update, partial(_is_state, name=state.name), numbers) >= 2:
+                of = State(synapse.name, state.name)
+                yield _Decay(of, f"`{synapse.name}.{state.name}`", state.update, state.span, 2)
     for value in circuit.values.values():
-        if value.update is not None:
-            decay = _decay(value.update, partial(_is_value, name=value.name), numbers)
-            if decay >= 2:
-                yield _overshoots(f"`{value.name}`", decay, "tick", value.update_span or value.span)
+        if value.update is not None and _decay(value.update, partial(_is_value, name=value.name), numbers) >= 2:
+            yield _Decay(value.name, f"`{value.name}`", value.update, value.update_span or value.span, 2)
 
 
 def _overshoots(what: str, decay: float, step: str, span: Span) -> Diagnostic:

@@ -26,6 +26,8 @@ class Finding:
 
     diagnostic: Diagnostic | None
     resume: Resume | None = None
+    #: Whether the repair is what was meant, so that an error soon after it is no echo.
+    sure: bool = False
 
 
 Rule = Callable[[Trouble], Finding | None]

@@ -19,6 +19,7 @@ from circuitdsl.syntax.errors.finding import (
     short,
 )
 from circuitdsl.syntax.errors.phrases import expectation
+from circuitdsl.syntax.errors.signs import other_sign
 from circuitdsl.syntax.errors.slips import (
     chained_comparison,
     comma_between,
@@ -30,7 +31,7 @@ from circuitdsl.syntax.errors.slips import (
 )
 from circuitdsl.syntax.errors.trouble import HOMES, NAMED, Trouble
 from circuitdsl.syntax.grammar import keywords
-from circuitdsl.syntax.words import END, STRAY
+from circuitdsl.syntax.words import END, STRAY, Word
 
 
 def diagnose(trouble: Trouble) -> Finding:
@@ -60,8 +61,8 @@ def _keyword_as_name(t: Trouble) -> Finding | None:
     """C003: a keyword where a name stands."""
     if not t.is_keyword() or not t.machine.accepts("NAME"):
         return None
-    if t.previous is not None and t.previous.kind == t.word.kind:
-        return None
+    if t.previous is not None and t.previous.kind == t.word.kind and t.next.kind == "NAME":
+        return None  # written twice, rather than meant as a name
     named = fed(t.machine, "NAME", t.at)
     if t.reach(named, t.at + 1, 1) == 0 or (_looks_like_item(t) and not _wants_name(t)):
         return None
@@ -121,12 +122,48 @@ def _misplaced(t: Trouble) -> Finding | None:
     if t.word.kind not in HOMES or not (t.machine.accepts("RBRACE") or t.machine.accepts("CIRCUIT")):
         return None
     where = t.inside() or "the file, outside a circuit"
+    if t.word.kind == "LET" and where.startswith("synapse"):
+        return _let_in_synapse(t)
     diagnostic = error(
         f"`{t.word.text}` cannot stand in {where}",
         t.span(t.at),
         f"this belongs to {HOMES[t.word.kind]}",
+        f"a number of the circuit is a param: `param {t.next.text} = …`" if t.word.kind == "LET" else None,
     )
     return Finding(diagnostic=diagnostic)
+
+
+def _let_in_synapse(t: Trouble) -> Finding:
+    """C004; it is read as a drive is, so that what follows makes sense."""
+    diagnostic = Diagnostic(
+        code="C004",
+        title="`let` in a synapse is not yet available",
+        span=t.span(t.at),
+        label="reserved for a later version",
+        hint="write the value where it is read, or let one of the neurons compute it (`pre.a`, `post.a`)",
+    )
+    return Finding(diagnostic=diagnostic, resume=Resume(machine=fed(t.machine, "DRIVE", t.at), at=t.at + 1), sure=True)
+
+
+#: What items are called elsewhere.
+_ITEMS_ELSEWHERE = {
+    **dict.fromkeys(("population", "layer", "node", "cell", "neurons", "group", "unit", "output", "hidden"), "neuron"),
+    **dict.fromkeys(("connection", "weights", "weight", "edge", "projection", "connect", "synapses"), "synapse"),
+    **dict.fromkeys(("const", "var", "parameter", "parameters", "define", "constant", "float", "int"), "param"),
+    **dict.fromkeys(("model", "network", "net", "module", "class"), "circuit"),
+    **dict.fromkeys(("def", "function", "func", "macro", "lambda"), "rule"),
+    **dict.fromkeys(("label", "labels"), "target"),
+    **dict.fromkeys(("include", "from", "require"), "import"),
+    **dict.fromkeys(("train", "experiment", "fit", "dataset"), "task"),
+    **dict.fromkeys(("print", "plot", "monitor", "log", "watch"), "record"),
+    **dict.fromkeys(("objective", "cost", "energy", "minimize"), "loss"),
+    **dict.fromkeys(("assert", "check"), "expect"),
+}
+
+
+def _elsewhere(t: Trouble, allowed: list[str]) -> str | None:
+    meant = _ITEMS_ELSEWHERE.get(t.word.text)
+    return f"it is called `{meant}` here" if meant in allowed else None
 
 
 def _unknown_item(t: Trouble) -> Finding | None:
@@ -139,7 +176,7 @@ def _unknown_item(t: Trouble) -> Finding | None:
     if in_circuit and t.begins_assignment(t.at):
         return _bare_assignment(t)
     words = [w for w, kind in keywords().items() if t.machine.accepts(kind)]
-    guess = did_you_mean(t.word.text, words)
+    guess = _elsewhere(t, words) or did_you_mean(t.word.text, words)
     label = "an item begins with one of the language's words"
     known = "`param`, `input`, `neuron`, `synapse`, …" if in_circuit else "`circuit`, `motif`, `rule`, `import`"
     title = f"`{t.word.text}` does not begin an item"
@@ -200,10 +237,22 @@ def _unexpected(t: Trouble) -> Finding:
     if previous is not None and (t.word.kind == END or t.first_on_line(at)):
         at, label = t.at - 1, "after this"
     hint = None
-    if t.word.kind == "COMMA" and previous is not None and previous.kind == "NUMBER" == t.next.kind:
+    if _doubled(t):
+        hint = f"`{t.word.text}` is written twice: leave one out"
+    if t.word.kind == "COMMA" and previous is not None and _is_decimal_comma(t, previous):
         hint = f"a decimal point is written `.`: `{previous.text}.{t.next.text}`"
     title = f"expected {wanted}{after}, found {t.quoted()}"
     return Finding(diagnostic=error(title, t.span(at), label, hint))
+
+
+def _doubled(t: Trouble) -> bool:
+    return t.previous is not None and t.previous.text == t.word.text and t.is_keyword()
+
+
+def _is_decimal_comma(t: Trouble, previous: Word) -> bool:
+    """`0,1` without a space."""
+    beside = previous.end == t.word.start and t.word.end == t.next.start
+    return previous.kind == "NUMBER" == t.next.kind and beside
 
 
 _RULES: tuple[Rule, ...] = (
@@ -215,6 +264,7 @@ _RULES: tuple[Rule, ...] = (
     foreign_comment,
     foreign_operator,
     _keyword_as_name,
+    other_sign,
     _misplaced,
     unclosed,
     chained_comparison,

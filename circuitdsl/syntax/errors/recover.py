@@ -121,7 +121,7 @@ class _Recovery:
         found = finding.diagnostic
         if found is not None and (self.since_error >= _QUIET or found.code != "C001"):
             yield found
-        self.since_error = 0
+        self.since_error = _QUIET if finding.sure else 0
         self._resume(finding.resume or _repaired(trouble) or _next_item(trouble))
 
     def _resume(self, resume: Resume) -> None:

@@ -79,7 +79,10 @@ def foreign_operator(t: Trouble) -> Finding | None:
     compound = t.next.kind == "EQUAL" and t.next.start == word.end
     if compound and word.kind in ("SUM", "STAR", "SLASH") and t.machine.accepts("EQUAL"):
         name = previous.text
-        hint = f"`d{name} = …` is the increment of `{name}` per tick"
+        increment = len(name) > 1 and name.startswith("d")
+        state = name[1:] if increment else name
+        minus = "-" if word.text == "-" else ""
+        hint = f"`d{state} = {minus}…` is the increment of `{state}` per tick, which is added to it"
         found = error(f"there is no `{word.text}=`", t.span(t.at, t.at + 1), f"after `{name}`", hint)
         return Finding(diagnostic=found, resume=Resume(machine=t.machine, at=t.at + 1))
     return None
@@ -93,6 +96,7 @@ _OTHER_LANGUAGES = {
     "else": "`where(condition, a, b)` chooses between two values",
     "and": _AND,
     "or": "for 0/1 values `a or b` is `max(a, b)`",
+    "return": "what a neuron sends is its rate: `rate = …`",
 }
 
 
@@ -140,13 +144,7 @@ def _missing_operator(t: Trouble, at: int) -> Diagnostic:
     if left.kind == "NUMBER" and left.end == right.start:
         both = t.text(at - 1, at)
         if UNIT.fullmatch(right.text):
-            return Diagnostic(
-                code="C004",
-                title=f"`{both}`: physical units are not yet available",
-                span=t.span(at - 1, at),
-                label="reserved for a later version",
-                hint=f"write the number alone: `{left.text}`",
-            )
+            return unit_of(t, at)
         hint = f"write `{left.text} * {right.text}`" if right.kind == "NAME" else None
         return error(f"`{both}` is neither a number nor a name", t.span(at - 1, at), "", hint)
     return error(
@@ -154,6 +152,17 @@ def _missing_operator(t: Trouble, at: int) -> Diagnostic:
         t.span(at),
         "an operator or a comma is missing before this",
         _OTHER_LANGUAGES.get(right.text) or _OTHER_LANGUAGES.get(left.text),
+    )
+
+
+def unit_of(t: Trouble, at: int) -> Diagnostic:
+    """C004: the unit at `at`, after its number."""
+    return Diagnostic(
+        code="C004",
+        title=f"`{t.text(at - 1, at)}`: physical units are not yet available",
+        span=t.span(at - 1, at),
+        label="reserved for a later version",
+        hint=f"write the number alone: `{t.words[at - 1].text}`",
     )
 
 

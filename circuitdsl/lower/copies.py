@@ -33,6 +33,7 @@ from circuitdsl.lower.loop_ir import (
     Role,
     Statement,
     Store,
+    Sum,
     Var,
     When,
     expressions,
@@ -41,6 +42,7 @@ from circuitdsl.lower.loop_ir import (
     statements,
     walk,
 )
+from circuitdsl.lower.teams import in_turn
 
 #: The extent of lanes and its loop variable. No name of a program begins with `_` before this pass.
 LANES, LANE = "_lanes", "_lane"
@@ -55,10 +57,10 @@ _COMPUTED = frozenset({Role.VALUE, Role.ROW, Role.WORK})
 def laned(program: Program) -> Program:
     """The program with the copies that it aims at as lanes; as it is, where control or an index would differ between
     them."""
-    if program.aim.copies == 1:
+    if program.aim.copies == 1 or program.aim.teams:
         return program
     try:
-        return _Lanes(program).program(program.aim.copies)
+        return _Lanes(in_turn(program)).program(program.aim.copies)
     except _DifferentWays:
         return program
 
@@ -118,7 +120,7 @@ class _Lanes:
                     self._stores(statement.body, under or self.differs(statement.condition))
                 case Loop():
                     self._stores(statement.body, under)
-                case Define() | Assign():
+                case Define() | Assign() | Sum():
                     pass
                 case _:
                     assert_never(statement)
@@ -136,7 +138,7 @@ class _Lanes:
     def _different(self, body: Sequence[Statement], under: bool) -> Iterator[str]:
         for statement in body:
             match statement:
-                case Define() | Assign():
+                case Define() | Assign() | Sum():
                     if under or self.differs(statement.value):
                         yield statement.name
                 case When():
@@ -229,7 +231,7 @@ class _Lanes:
     def _alike(self, statement: Statement) -> bool:
         """Whether a statement is the same for all lanes, and so stands outside their loops."""
         match statement:
-            case Define() | Assign():
+            case Define() | Assign() | Sum():
                 return statement.name not in self.local
             case Store():
                 return statement.buffer not in self.differing
@@ -247,7 +249,8 @@ class _Lanes:
         def end() -> None:
             if run:
                 origin = None if isinstance(run[0], When) else run[0].origin
-                made.append(Loop(var=LANE, extent=LANES, body=tuple(map(self._statement, run)), origin=origin))
+                lane = tuple(map(self._statement, run))
+                made.append(Loop(var=LANE, extent=LANES, body=lane, over="lanes", origin=origin))
                 run.clear()
 
         for statement in body:
@@ -264,7 +267,7 @@ class _Lanes:
         match statement:
             case Loop() | When():
                 return replace(statement, body=self._body(statement.body))
-            case Define() | Assign() | Store():
+            case Define() | Assign() | Store() | Sum():
                 return statement
             case _:
                 assert_never(statement)
@@ -285,7 +288,7 @@ class _Lanes:
             case When():
                 body = tuple(map(self._statement, statement.body))
                 return replace(statement, condition=self._expr(statement.condition), body=body)
-            case Loop():  # within a condition that differs between lanes
+            case Loop() | Sum():  # within a condition that differs between lanes
                 raise _DifferentWays
             case _:
                 assert_never(statement)
@@ -331,7 +334,7 @@ def _names(body: Sequence[Statement]) -> Mapping[str, int]:
     """How often each variable is defined, assigned or read."""
     found: Counter[str] = Counter()
     for statement in statements(tuple(body)):
-        if isinstance(statement, Define | Assign):
+        if isinstance(statement, Define | Assign | Sum):
             found[statement.name] += 1
         for expr in expressions(statement):
             found.update(n.name for n in walk(expr) if isinstance(n, Var))

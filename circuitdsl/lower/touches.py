@@ -1,0 +1,103 @@
+"""Which buffers statements touch, and where in them: what decides whether two rounds get in each other's way.
+
+Of a round only its number is known. It has a place of its own in a buffer if the number is one of the indices, and
+always the same one; else it may meet any other round there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from circuitdsl.lower.loop_ir import (
+    Assign,
+    Define,
+    Expr,
+    Load,
+    Loop,
+    Statement,
+    Store,
+    Sum,
+    Var,
+    When,
+    expressions,
+    walk,
+)
+
+#: The axis where the number of the round is none of the indices.
+NOWHERE = -1
+
+
+@dataclass(slots=True)
+class Touch:
+    """The axes along which the number of the round is the index where a buffer is read, and where it is written; None
+    outside rounds. `set_first`: whether it is written before it is read."""
+
+    set_first: bool
+    reads: set[int | None] = field(default_factory=set)
+    writes: set[int | None] = field(default_factory=set)
+
+    def with_(self, other: Touch) -> Touch:
+        """Both, `other` last."""
+        return Touch(self.set_first, self.reads | other.reads, self.writes | other.writes)
+
+    @property
+    def meets(self) -> bool:
+        """Whether a round may touch what another one, or what is outside, writes."""
+        return bool(self.writes) and (len(self.reads | self.writes) > 1 or NOWHERE in self.reads | self.writes)
+
+
+#: By the name of the buffer.
+Touches = dict[str, Touch]
+
+
+def in_rounds(body: tuple[Statement, ...], var: str | None = None) -> Touches:
+    """What a phase touches, in the rounds of its loops over threads; or what the rounds of `var` touch, if `body` is
+    that of its loop."""
+    found: Touches = {}
+    for buffer, writes, also_reads, axis in _accesses(body, var):
+        touch = found.setdefault(buffer, Touch(writes and not also_reads))
+        if writes:
+            touch.writes.add(axis)
+        if also_reads or not writes:
+            touch.reads.add(axis)
+    return found
+
+
+def meet(first: Touches, second: Touches) -> bool:
+    """Whether a round of one would touch what another round of the other writes."""
+    return any(name in first and first[name].with_(touch).meets for name, touch in second.items())
+
+
+def add(first: Touches, second: Touches) -> None:
+    """Makes `first` what both touch."""
+    for name, touch in second.items():
+        first[name] = first[name].with_(touch) if name in first else touch
+
+
+def _accesses(body: tuple[Statement, ...], var: str | None) -> Iterator[tuple[str, bool, bool, int | None]]:
+    """(buffer, whether it is written, whether it is read as well, the axis of the round)."""
+    for statement in body:
+        for expr in expressions(statement):
+            for node in walk(expr):
+                if isinstance(node, Load):
+                    yield node.buffer, False, True, _axis(node.index, var)
+        match statement:
+            case Store():
+                yield statement.buffer, True, statement.add, _axis(statement.index, var)
+            case Loop():
+                starts = var is None and statement.over == "threads"
+                yield from _accesses(statement.body, statement.var if starts else var)
+            case When():
+                yield from _accesses(statement.body, var)
+            case Define() | Assign() | Sum():
+                pass
+            case _:
+                assert_never(statement)
+
+
+def _axis(index: tuple[Expr, ...], var: str | None) -> int | None:
+    if var is None:
+        return None
+    return next((n for n, e in enumerate(index) if isinstance(e, Var) and e.name == var), NOWHERE)
