@@ -56,7 +56,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: MkDocsConfig, files: Files) -> str:
-    """Links as they are in the repository, made links of the site; a link to a file that is no page becomes its name."""
+    """Links of the repository, made links of the site; a link to a file that is no page becomes its name."""
     here = Path(page.file.src_uri).parent
 
     def moved(found: re.Match[str]) -> str:
