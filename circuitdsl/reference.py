@@ -19,12 +19,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, assert_never
 
 from circuitdsl.graph.blocks import rows_of
+from circuitdsl.graph.draws import Matrix
 from circuitdsl.graph.functions import quiet
-from circuitdsl.graph.initial import constrain, fans_of
+from circuitdsl.graph.initial import constrain
 from circuitdsl.graph.interpret import Batch, DType, Frame, Position, Units, Weights, evaluate, read_value
 from circuitdsl.graph.ir import Circuit, Expr, Kind, Lifetime, Loss, Synapse, Value, is_slow
 from circuitdsl.graph.machine import Data, Evaluation, Numbers, State
 from circuitdsl.graph.numbers import whole
+from circuitdsl.graph.projections import Sparse, dense, fans_of, give_back
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,10 +100,12 @@ class Reference:
         self, state: State, data: Data, order: Indices, numbers: Numbers, *, seed: int, epoch: int, batch: int
     ) -> None:
         """See `Engine.train`. Raises ValueError if a phase's ticks are no whole number."""
+        whole = dense(self.circuit, state)
         with quiet():
             for start in range(0, len(order), batch):
                 chosen = order[start : start + batch]
-                self._learn(state, self._batch(data, chosen, numbers, seed, epoch, train=True), numbers)
+                self._learn(whole, self._batch(data, chosen, numbers, seed, epoch, train=True), numbers)
+        give_back(state, whole)
 
     def evaluate(
         self, state: State, data: Data, order: Indices, numbers: Numbers, *, seed: int, epoch: int,
@@ -143,7 +147,7 @@ class Reference:
         with quiet():
             batch = self._batch(data, order, numbers, seed, epoch, train=training)
             if training:
-                frames, _ = self._learn(state.copy(), batch, numbers)
+                frames, _ = self._learn(dense(self.circuit, state).copy(), batch, numbers)
             else:
                 frames = self._frozen(state, batch, numbers)
         return {name: np.stack([f.now[name] for f in frames]) for name in frames[0].now} if frames else {}
@@ -154,10 +158,11 @@ class Reference:
         """What training on the examples `order` as one batch adds to each plastic synapse's weights before
         `sign` and `bounds` clip them: `dw` averaged over the batch and summed over the ticks, 0 where there is
         no connection. `state` is unchanged."""
+        state = dense(self.circuit, state)
         with quiet():
             batch = self._batch(data, order, numbers, seed, epoch, train=True)
             _, total = self._learn(state.copy(), batch, numbers)
-        return {name: _masked(step, state.masks[name]) for name, step in total.items()}
+        return {name: _masked(step, state.mask(name)) for name, step in total.items()}
 
     def gradient(
         self, state: State, data: Data, order: Indices, numbers: Numbers, *, seed: int, epoch: int
@@ -170,6 +175,7 @@ class Reference:
 
         if not self.circuit.reverse:
             raise ValueError(f"`{self.circuit.name}` has no adjoints: only a gradient twin has a gradient")
+        state = dense(self.circuit, state)
         with quiet():
             batch = self._batch(data, order, numbers, seed, epoch, train=True)
             frames, _ = self._learn_twin(state.copy(), batch, numbers)
@@ -180,7 +186,7 @@ class Reference:
                     delta = frame.now.get(f"d({synapse.dendrite})")
                     if delta is not None:
                         total += delta.T @ read_value(synapse.source, frame)
-                found[synapse.name] = _masked(total / total.dtype.type(batch.size), state.masks[synapse.name])
+                found[synapse.name] = _masked(total / total.dtype.type(batch.size), state.mask(synapse.name))
             return found
 
     def hold(
@@ -350,10 +356,10 @@ class Reference:
         shape = (frame.batch.size, value.size)
         total = np.zeros(shape, self.dtype)
         for current in value.currents:
-            weights = state.weights[current.synapse]
-            into = weights if current.transposed else weights.T
+            matrix = Matrix(state.projections[current.synapse], state.weights[current.synapse])
+            into = matrix.T if current.transposed else matrix
             source = read_value(current.source, frame)
-            total = total + _product(np.broadcast_to(source, (frame.batch.size, into.shape[0])), into)
+            total = total + _product(np.broadcast_to(source, (frame.batch.size, into.shape[1])), into)
         if value.expr is not None:
             own = np.broadcast_to(evaluate(value.expr, frame, self._units(value, state)), shape)
             total = total + own if value.currents else own
@@ -373,7 +379,7 @@ class Reference:
             states={**persistent, **fresh},
             drives={d: a for (s, d), a in drives.items() if s == synapse.name},
             coefficients=state.coefficients,
-            fans=fans_of(synapse, state.masks[synapse.name]),
+            fans=fans_of(synapse, state.projections[synapse.name]),
         )
 
     def _neuron_steps(self, frame: Frame, state: State, values: Sequence[Value]) -> dict[str, Array]:
@@ -419,12 +425,12 @@ class Reference:
     def _apply(self, steps: Steps, state: State, lives: Lives, numbers: Numbers) -> None:
         """Adds the increments of synapses, in place; absent weights and their states stay 0."""
         for name, step in steps.weights.items():
-            weights, mask = state.weights[name], state.masks[name]
-            synapse = self.circuit.synapses[name]
-            weights[...] = constrain(weights + step, synapse, mask, numbers, fans_of(synapse, mask))
+            weights, synapse = state.weights[name], self.circuit.synapses[name]
+            fans = fans_of(synapse, state.projections[name])
+            weights[...] = constrain(weights + step, synapse, state.mask(name), numbers, fans)
         for key, step in steps.states.items():
             array = lives.fresh[key] if key in lives.fresh else state.synapse_states[key]
-            array += _masked(step, state.masks[key[0]])
+            array += _masked(step, state.mask(key[0]))
 
     # ------------------------------------------------------------ scalars of an example
 
@@ -453,10 +459,13 @@ class Reference:
         return np.asarray(np.mean([self._scalar(loss.expr, frame, state) for frame in read], axis=0))
 
 
-def _product(source: Array, into: Array) -> Array:
-    """[B, pre] times [pre, post]; large weights of another precision are converted some at a time."""
+def _product(source: Array, matrix: Matrix) -> Array:
+    """[B, pre] times [post, pre] transposed; large weights of another precision are converted some at a time."""
     import numpy as np
 
+    if isinstance(matrix.projection, Sparse):
+        return matrix.projection.product(matrix.values, source)
+    into = matrix.values.T
     if source.dtype == into.dtype:
         return np.asarray(source @ into)
     found = np.empty((len(source), into.shape[1]), np.result_type(source, into))

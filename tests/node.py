@@ -60,7 +60,8 @@ def sent(state: State) -> dict[str, Any]:
         "weights": state.weights, "synapseStates": named, "kept": state.kept, "coefficients": state.coefficients,
         "resets": state.resets,
     }  # fmt: skip
-    masks = {k: None if mask is None else mask.astype(int).ravel().tolist() for k, mask in state.masks.items()}
+    found = {k: state.mask(k) for k in state.projections}
+    masks = {k: None if mask is None else mask.astype(int).ravel().tolist() for k, mask in found.items()}
     return {k: {n: flat(a) for n, a in held.items()} for k, held in parts.items()} | {"masks": masks}
 
 

@@ -93,9 +93,9 @@ def test_factors_and_whole_arrays_agree(name: str, monkeypatch: pytest.MonkeyPat
             patch.setattr(pairing, "PORTION", 200)  # a few examples at a time
             written = bench.pair(synapse)
         fields = ("drive", "descent", "control", "turned")
-        for field in fields if bench.state.masks[synapse] is not None else (*fields, "agreement", "power"):
+        for field in fields if bench.state.mask(synapse) is not None else (*fields, "agreement", "power"):
             np.testing.assert_allclose(getattr(written, field), getattr(by_factors, field), rtol=1e-9, atol=1e-14)
-        if bench.state.masks[synapse] is None:
+        if bench.state.mask(synapse) is None:
             np.testing.assert_allclose(written.credit, by_factors.credit, rtol=1e-9, atol=1e-14)
 
 

@@ -83,8 +83,6 @@ def test_overview_and_help(shell: Shell) -> None:
     assert code == 0
     for name in front_door.COMMANDS:
         assert f"  {name} " in out
-    for name in front_door.LATER:
-        assert f"  {name} " not in out
     for name in front_door.COMMANDS:
         code, out, _ = shell(name, "--help")
         assert code == 0

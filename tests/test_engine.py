@@ -19,6 +19,7 @@ import circuitdsl as cd
 from circuitdsl.api import Request
 from circuitdsl.emit.target import Target
 from circuitdsl.graph.ir import Circuit
+from circuitdsl.graph.projections import Dense
 from circuitdsl.graph.resolve import load_text
 from circuitdsl.lower.loop_ir import Program
 from circuitdsl.lower.pipeline import passed
@@ -148,11 +149,11 @@ def test_state_is_updated_in_place_whatever_its_layout() -> None:
 
 def test_a_mask_that_turns_out_full_and_one_that_does_not() -> None:
     run = Small()
-    absent = ~run.state.masks["W1"]
+    absent = ~run.state.mask("W1")
     run.train(batch=4)
     assert absent.any()
     assert (run.state.weights["W1"][absent] == 0).all()
-    run.state.masks["W1"] = None
+    run.state.projections["W1"] = Dense(None)
     run.train(batch=4)
     assert (run.state.weights["W1"][absent] != 0).any()
 

@@ -26,7 +26,7 @@ def slope(p: Problem, seed: int) -> float:
     slopes = []
     for _ in range(5):
         u = {name: rng.standard_normal(g.shape) for name, g in gradient.items()}
-        u = {name: v if (mask := p.state.masks[name]) is None else v * mask for name, v in u.items()}
+        u = {name: v if (mask := p.state.mask(name)) is None else v * mask for name, v in u.items()}
         length = np.sqrt(sum((v**2).sum() for v in u.values()))
         u = {name: v / length for name, v in u.items()}
         along = sum(float((g * u[name]).sum()) for name, g in gradient.items())

@@ -41,6 +41,7 @@ from circuitdsl.derive.prove.hypotheses import (
     Within,
 )  # fmt: skip
 from circuitdsl.derive.read.drives import Drive
+from circuitdsl.graph.projections import Dense
 
 
 def test_every_kind_has_a_threshold() -> None:
@@ -120,7 +121,7 @@ def test_what_does_not_decay_has_no_measure_of_rest() -> None:
 
 def test_unbound() -> None:
     bench = readout("bounds = [-0.5, 0.1]   connect = sparse(0.5)   " + DELTA)
-    mask = bench.state.masks["W"]
+    mask = bench.state.mask("W")
     assert mask is not None
     bench.w["W"][...] = np.where(mask, 0.05, 0.0)
     assert bench.met(Unbound("W"))  # absent weights do not count
@@ -149,7 +150,7 @@ def test_nontrivial_and_nonempty() -> None:
     bench.w["W"][...] *= 1e-7
     assert bench.residual(Nontrivial("W")) == 1
     assert bench.met(Nontrivial("W")) is False
-    bench.state.masks["W"] = np.zeros((3, 5), np.bool_)
+    bench.state.projections["W"] = Dense(np.zeros((3, 5), np.bool_))
     assert bench.met(Nonempty("W")) is False
     assert readout().met(Nonempty("W"))
 

@@ -124,7 +124,7 @@ def test_drives_are_the_updates(path: str) -> None:
             moved = constants.value(drive.rate) * s.T @ r / EXAMPLES
             if drive.decay is not None:
                 moved = moved - constants.value(drive.decay) * bench.state.weights[name]
-            mask = bench.state.masks[name]
+            mask = bench.state.mask(name)
             close(moved if mask is None else np.where(mask, moved, 0), steps[name])
 
 

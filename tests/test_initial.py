@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from circuitdsl.diagnostics import Source, Span
 from circuitdsl.graph import functions
 from circuitdsl.graph.functions import FUNCTIONS
-from circuitdsl.graph.initial import constrain, fans_of, initial_state
+from circuitdsl.graph.initial import constrain, initial_state
 from circuitdsl.graph.ir import Apply, Circuit, Num, Sign, Weight
 from circuitdsl.graph.machine import State
 from circuitdsl.graph.numbers import Fans, evaluate, numbers_of, whole
+from circuitdsl.graph.projections import Dense, fans_of
 from circuitdsl.graph.resolve import load_text
 
 SPAN = Span(Source("t", ""), 0, 0)
@@ -157,7 +158,7 @@ def test_the_default_is_scaled_by_the_realised_fan_in() -> None:
     dense = "circuit c { input x: 400 neuron h: 300 { dendrite d rate = d } synapse W: x -> h { %s } }"
     assert start(dense % "").weights["W"].std() == pytest.approx(1 / 20, rel=0.05)
     state = start(dense % "connect = fan_in(25)")
-    assert state.weights["W"][state.masks["W"]].std() == pytest.approx(1 / 5, rel=0.05)
+    assert state.weights["W"][state.mask("W")].std() == pytest.approx(1 / 5, rel=0.05)
 
 
 @pytest.mark.parametrize(("post", "pre"), [(20, 20), (30, 12), (12, 30)])
@@ -203,7 +204,7 @@ def test_files(tmp_path: Path) -> None:
     text = one('file("w.npy")', more='connect = file("mask.npy")')
     state = start(text, folder=tmp_path)
     assert np.array_equal(state.weights["W"], weights * mask)
-    assert np.array_equal(state.masks["W"], mask == 1)
+    assert np.array_equal(state.mask("W"), mask == 1)
 
 
 def test_files_that_do_not_fit(tmp_path: Path) -> None:
@@ -231,7 +232,7 @@ def test_the_seed_decides() -> None:
     text = one("normal(0, 1)", more="connect = sparse(0.5)")
     a, b, c = start(text, seed=1), start(text, seed=1), start(text, seed=2)
     assert np.array_equal(a.weights["W"], b.weights["W"])
-    assert not np.array_equal(a.masks["W"], c.masks["W"])
+    assert not np.array_equal(a.mask("W"), c.mask("W"))
     with pytest.raises(ValueError, match="a seed is"):
         start(text, seed=-1)
 
@@ -244,7 +245,7 @@ def test_adding_a_synapse_leaves_the_others() -> None:
 
 
 def test_the_mask_does_not_depend_on_the_initial_value() -> None:
-    masks = [start(one(i, more="connect = sparse(0.5)")).masks["W"] for i in ("zeros", "normal(0, 1)")]
+    masks = [start(one(i, more="connect = sparse(0.5)")).mask("W") for i in ("zeros", "normal(0, 1)")]
     assert np.array_equal(*masks)
 
 
@@ -259,7 +260,7 @@ def test_both_precisions_start_alike() -> None:
 
 def mask(connect: str, **sizes) -> np.ndarray:
     state = start(one("constant(1)", more=f"connect = {connect}", **sizes))
-    found = state.masks["W"]
+    found = state.mask("W")
     assert np.array_equal(state.weights["W"], np.ones_like(state.weights["W"]) if found is None else found)
     return found
 
@@ -299,10 +300,10 @@ def test_masks_are_intersections() -> None:
 def test_fans_are_realised_means() -> None:
     circuit = load(one("zeros", more="connect = sparse(0.4)"))
     state = initial_state(circuit, numbers_of(circuit, {}), 0, dtype="float64")
-    present = state.masks["W"]
+    present = state.mask("W")
     expected = Fans(present.sum(axis=1).mean(), present.sum(axis=0).mean())
-    assert fans_of(circuit.synapses["W"], present) == pytest.approx(expected)
-    assert fans_of(circuit.synapses["W"], None) == (40, 30)
+    assert fans_of(circuit.synapses["W"], Dense(present)) == pytest.approx(expected)
+    assert fans_of(circuit.synapses["W"], Dense(None)) == (40, 30)
 
 
 def test_an_empty_mask_leaves_no_nan() -> None:
@@ -329,7 +330,7 @@ def test_initial_values_are_clipped(more: str, low: float, high: float) -> None:
 
 def test_absent_weights_are_zero_whatever_the_bounds() -> None:
     state = start(one("normal(0, 1)", more="connect = sparse(0.5) bounds = [1, 2]"))
-    present = state.masks["W"]
+    present = state.mask("W")
     assert np.array_equal(state.weights["W"][~present], np.zeros((~present).sum()))
     assert state.weights["W"][present].min() >= 1
 
@@ -366,7 +367,7 @@ STATES = """circuit c {
 def test_states_and_coefficients() -> None:
     circuit = load(STATES)
     state = initial_state(circuit, numbers_of(circuit, {}), 0, dtype="float32")
-    present = state.masks["W"]
+    present = state.mask("W")
     assert np.array_equal(state.resets["h.v"], np.full(4, 3))
     assert state.kept["h.q"].shape == (4,)
     assert state.kept["h.q"].std() > 0

@@ -139,7 +139,8 @@ def test_the_state_starts_alike(dtype: str) -> None:
     numbers = numbers_of(circuit, {})
     expected = initial_state(circuit, numbers, 7, dtype=dtype)
     found = ask("start", source=run_module(circuit, numbers, dtype=dtype), seed=7)
-    masks = {name: None if m is None else m.astype(int).ravel().tolist() for name, m in expected.masks.items()}
+    drawn = {name: expected.mask(name) for name in expected.projections}
+    masks = {name: None if m is None else m.astype(int).ravel().tolist() for name, m in drawn.items()}
     assert found["masks"] == masks
     states = {".".join(key): array for key, array in expected.synapse_states.items()}
     parts = {

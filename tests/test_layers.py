@@ -15,15 +15,15 @@ PACKAGE = Path(__file__).resolve().parents[1] / "circuitdsl"
 #: The rooms from the bottom up; those on one floor do not know each other.
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"diagnostics", "extras", "noise", "shipped", "store"}),
-    frozenset({"syntax", "data"}),
+    frozenset({"syntax", "data", "markup"}),
     frozenset({"graph"}),
     frozenset({"reference", "twin", "lower", "draw", "highlight"}),
     frozenset({"derive"}),
     frozenset({"emit"}),
     frozenset({"runtime"}),
-    frozenset({"certify"}),
+    frozenset({"certify", "plot"}),
     frozenset({"api"}),
-    frozenset({"explore"}),
+    frozenset({"explore", "notebook"}),
     frozenset({"report"}),  # draws any dataset; a study says what to draw
     frozenset({"studies", "codes", "lsp"}),
     frozenset({"cli"}),

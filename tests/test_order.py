@@ -109,7 +109,7 @@ def orders(text: str, count: int, *, members: bool = False) -> Iterator[str]:
 def bits(state: State) -> dict[str, bytes]:
     """Every number of a state."""
     found = {f"weight {k}": v for k, v in state.weights.items()}
-    found |= {f"mask {k}": v for k, v in state.masks.items() if v is not None}
+    found |= {f"mask {k}": v for k in state.projections if (v := state.mask(k)) is not None}
     found |= {f"state {k}": v for k, v in state.synapse_states.items()}
     found |= {f"kept {k}": v for k, v in state.kept.items()}
     found |= {f"reset {k}": v for k, v in state.resets.items()}

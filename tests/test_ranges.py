@@ -203,7 +203,7 @@ def test_masks_are_known_as_they_are_drawn(connect: str, sizes: tuple[int, int])
     known = mask_of(synapse, numbers_of(circuit, {}))
     for seed in range(12):
         state = initial_state(circuit, numbers_of(circuit, {}), seed, dtype="float64")
-        drawn = state.masks["W"]
+        drawn = state.mask("W")
         drawn = np.ones((post, pre), bool) if drawn is None else drawn
         assert not (known.is_empty and drawn.any())
         assert not (known.is_full and not drawn.all())
@@ -235,10 +235,10 @@ def check_circuit(bench: Bench, updates: int = 4) -> int:
             for name, array in bench.trace(training=training, epoch=i).items():
                 within(found.value(name), array, name)
         for name, array in bench.state.weights.items():
-            mask = bench.state.masks[name]
+            mask = bench.state.mask(name)
             within(found.weights(name), array if mask is None else array[mask], name)
         for (owner, name), array in bench.state.synapse_states.items():
-            mask = bench.state.masks[owner]
+            mask = bench.state.mask(owner)
             within(found.known[State(owner, name)], array if mask is None else array[mask], f"{owner}.{name}")
         for name, array in bench.state.kept.items():
             within(found.value(name), array, name)

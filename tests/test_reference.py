@@ -196,7 +196,7 @@ def test_the_adjoints_are_the_gradient(loss: str) -> None:
     for name, weights in bench.state.weights.items():
         for _ in range(4):
             j, i = rng.integers(0, weights.shape[0]), rng.integers(0, weights.shape[1])
-            present = bench.state.masks[name] is None or bench.state.masks[name][j, i]
+            present = bench.state.mask(name) is None or bench.state.mask(name)[j, i]
             kept = weights[j, i]
             losses = []
             for sign in (1, -1):
@@ -219,7 +219,7 @@ def test_a_twin_sums_over_the_evaluation_ticks_and_updates_once() -> None:
     assert twin.state.weights["O"] == pytest.approx(expected)
     expected = w + 0.1 * np.einsum("tbj,bi->ji", trace["h"], plain.data["x"]) / 4
     assert twin.state.weights["W"] == pytest.approx(expected)
-    assert np.array_equal(twin.state.weights["R"] != 0, twin.state.masks["R"])
+    assert np.array_equal(twin.state.weights["R"] != 0, twin.state.mask("R"))
 
 
 def test_a_twin_neither_trains_in_its_forward_pass_nor_moves_what_evaluation_freezes() -> None:

@@ -231,7 +231,7 @@ CONSTRAINED = """circuit c {
 def test_masks_signs_and_bounds_hold_in_every_update() -> None:
     bench = Bench(CONSTRAINED)
     bench.train(batch=2)
-    w, mask = bench.state.weights["W"], bench.state.masks["W"]
+    w, mask = bench.state.weights["W"], bench.state.mask("W")
     assert np.array_equal(w != 0, mask)
     assert np.abs(w).max() == 0.4
     assert np.array_equal(bench.state.synapse_states["W", "m"], np.where(mask, 4, 0))
@@ -294,7 +294,7 @@ def test_fan_in_in_a_rule_is_realised() -> None:
     text = """circuit c { input x: 9 neuron h: 4 { dendrite d rate = d }
       synapse W: x -> h { init = zeros connect = sparse(0.5) dw = fan_in + 0 * pre * fan_out } }"""
     bench = Bench(text)
-    mask = bench.state.masks["W"]
+    mask = bench.state.mask("W")
     bench.train(batch=6)
     assert bench.state.weights["W"] == pytest.approx(np.where(mask, mask.sum() / 4, 0))
 

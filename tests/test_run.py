@@ -361,7 +361,7 @@ def test_weights_that_are_not_there_are_not_at_a_bound() -> None:
     outcome = simulation(text).prepare(Request())
     synapse = outcome.run.circuit.synapses["S"]
     assert at_bounds(synapse, outcome.run.state, outcome.loop.numbers) == 0
-    outcome.run.state.weights["S"][outcome.run.state.masks["S"]] = 1
+    outcome.run.state.weights["S"][outcome.run.state.mask("S")] = 1
     assert at_bounds(synapse, outcome.run.state, outcome.loop.numbers) == 1
 
 

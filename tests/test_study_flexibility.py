@@ -55,10 +55,10 @@ def _prepared(shape: float, harm: Harm, seed: int = 1, **more: float) -> Outcome
 
 def test_missing_synapses_are_missing() -> None:
     state = _prepared(1.0, Harm(present=0.25)).run.state
-    for mask in state.masks.values():
+    for mask in map(state.mask, state.projections):
         assert mask is not None
         assert 0.1 < mask.mean() < 0.4
-    ascending, descending = state.masks["W_h1_h2"], state.masks["V_h2_h1"]
+    ascending, descending = state.mask("W_h1_h2"), state.mask("V_h2_h1")
     assert ascending is not None
     assert descending is not None
     assert (ascending != descending.T).any()

@@ -77,7 +77,7 @@ class Checkpoint:
 
     def present(self, synapse: str, array: Array) -> Array:
         """Those numbers of single weights whose weight is there, [count]."""
-        mask = self.state.masks[synapse]
+        mask = self.state.mask(synapse)
         return array.ravel() if mask is None else array[mask]
 
     def scale(self, synapse: str) -> float:

@@ -69,7 +69,7 @@ def _order(
 
     direction = {}
     for name, array in gradient.items():
-        mask = state.masks[name]
+        mask = state.mask(name)
         drawn = generator.standard_normal(array.shape)
         direction[name] = drawn if mask is None else drawn * mask
     length = np.sqrt(sum((d**2).sum() for d in direction.values()))

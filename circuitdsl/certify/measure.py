@@ -12,8 +12,8 @@ from circuitdsl.certify.pairing import Pair, pair
 from circuitdsl.certify.relations import derived_h
 from circuitdsl.certify.statistics import Response, response
 from circuitdsl.graph.functions import quiet
-from circuitdsl.graph.initial import fans_of
 from circuitdsl.graph.numbers import evaluate
+from circuitdsl.graph.projections import fans_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,7 +85,7 @@ def _cosine(one: Array, other: Array) -> float:
 def _rate(rule: Rule, state: State, numbers: Numbers) -> float:
     """The rule's own rate, a positive number; 1 where it is 0, or differs from synapse to synapse."""
     try:
-        rate = evaluate(rule.rate, numbers, fans_of(rule.synapse, state.masks[rule.synapse.name]))
+        rate = evaluate(rule.rate, numbers, fans_of(rule.synapse, state.projections[rule.synapse.name]))
     except ValueError:
         return 1.0
     return rate if rate > 0 else 1.0

@@ -20,9 +20,9 @@ from circuitdsl.certify.passes import (
     with_permuted_labels,
 )
 from circuitdsl.graph.folding import product, total
-from circuitdsl.graph.initial import fans_of
 from circuitdsl.graph.interpret import Frame, Weights, evaluate, read_value
 from circuitdsl.graph.ir import Read, Synapse, is_slow, walk
+from circuitdsl.graph.projections import fans_of
 from circuitdsl.twin.gradient import adjoint_name
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def pair(rule: Rule, passes: Passes, still: Still, state: State) -> Pair:
         drives = _each(controls, lambda frames: factors(rule, frames, state, labels), passes.training, found)
         if direct:
             drives = [_with_labels_moved(found, of, turn=turn) for of, turn in zip(drives, (False, True), strict=True)]
-        return _told_apart(_by_factors(found, drives, descents, state.masks[synapse.name]), passes)
+        return _told_apart(_by_factors(found, drives, descents, state.mask(synapse.name)), passes)
     few = slice(0, max(FEWEST, ROOM // (synapse.post_size * synapse.pre_size)))
     training = passes.training
     if few.stop < training[0].batch.size:
@@ -134,7 +134,7 @@ def _site(synapse: Synapse, state: State, fresh: Mapping[str, Array], drives: Ma
         states={**persistent, **fresh},
         drives=drives,
         coefficients=state.coefficients,
-        fans=fans_of(synapse, state.masks[synapse.name]),
+        fans=fans_of(synapse, state.projections[synapse.name]),
     )
 
 
@@ -209,7 +209,7 @@ def _descents(synapse: Synapse, frames: Sequence[Frame]) -> list[Outer]:
 def mean_descent(synapse: Synapse, evaluation: Sequence[Frame], state: State) -> Array:
     """-d loss / d W over the sample, [post size, pre size]."""
     shape = (synapse.post_size, synapse.pre_size)
-    return _mean(_descents(synapse, evaluation), shape, state.masks[synapse.name])
+    return _mean(_descents(synapse, evaluation), shape, state.mask(synapse.name))
 
 
 def mean_drive(rule: Rule, training: Sequence[Frame], state: State) -> Array:
@@ -219,7 +219,7 @@ def mean_drive(rule: Rule, training: Sequence[Frame], state: State) -> Array:
     synapse = rule.synapse
     found = factors(rule, training, state)
     if found is not None:
-        return _mean(found, (synapse.post_size, synapse.pre_size), state.masks[synapse.name])
+        return _mean(found, (synapse.post_size, synapse.pre_size), state.mask(synapse.name))
     examples = training[0].batch.size
     sums = [
         _interpreted(rule, [_some(f, rows) for f in training], state).sum(axis=0)
@@ -335,7 +335,7 @@ def _written_out(
 ) -> Pair:
     import numpy as np
 
-    synapse, mask = rule.synapse, state.masks[rule.synapse.name]
+    synapse, mask = rule.synapse, state.mask(rule.synapse.name)
     examples = len(descents[0].post)
     wanted = np.concatenate([_sum_of(descents, rows, mask) for rows in _portions(examples, synapse)])
     drives = _drives(rule, training, state)
@@ -387,7 +387,7 @@ def _interpreted(rule: Rule, frames: Sequence[Frame], state: State) -> Array:
     """The drive of each example as the rule says it, fresh states and all."""
     import numpy as np
 
-    synapse, mask = rule.synapse, state.masks[rule.synapse.name]
+    synapse, mask = rule.synapse, state.mask(rule.synapse.name)
     expr = total([t.expr() for t in rule.terms], span=synapse.span)
     fresh = _resets(synapse, state)
     found = np.zeros((frames[0].batch.size, synapse.post_size, synapse.pre_size))

@@ -209,7 +209,7 @@ def in_float64(state: State) -> State:
 
     return State(
         weights=wide(state.weights),
-        masks=dict(state.masks),
+        projections=dict(state.projections),
         synapse_states=wide(state.synapse_states),
         kept=wide(state.kept),
         coefficients=wide(state.coefficients),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from circuitdsl.graph.initial import DType, initial_state
+from circuitdsl.graph.projections import dense
 from circuitdsl.runtime.data import SHUFFLE, Dataset, permutation
 from circuitdsl.runtime.divergence import is_finite
 
@@ -51,7 +52,10 @@ class Course:
     def states(self, engine: Engine, seed: int, at: Sequence[int]) -> Iterator[tuple[int, State]]:
         """The state after each of the updates `at`, in rising order; ends early if it is no longer finite. It is the
         run of that seed, example by example. Raises ValueError and OSError as `initial_state` does."""
-        state = initial_state(engine.circuit, self.numbers, seed, dtype=self.dtype, folder=self.folder)
+        state = dense(
+            engine.circuit,
+            initial_state(engine.circuit, self.numbers, seed, dtype=self.dtype, folder=self.folder),
+        )
         done = 0
         for stop in at:
             while done < stop:

@@ -31,6 +31,7 @@ from circuitdsl.lower.loop_ir import (
     Phase,
     Program,
     Repeat,
+    Row,
     Statement,
     Store,
     Sum,
@@ -267,6 +268,10 @@ def _call(call: str, indent: str) -> list[str]:
 # ---------------------------------------------------------------- statements
 
 
+def _range(extent: str | Row) -> str:
+    return ", ".join(map(_print, extent.bounds)) if isinstance(extent, Row) else extent
+
+
 def _block(body: tuple[Statement, ...], depth: int, *, comments: bool) -> list[str]:
     lines: list[str] = []
     for statement in body:
@@ -286,7 +291,7 @@ def _statement(statement: Statement, depth: int, comments: bool) -> list[str]:
             target = _element(statement.buffer, statement.index)
             lines = [f"{indent}{target} {sign} {_print(statement.value)}"]
         case Loop():
-            lines = [f"{indent}for {statement.var} in range({statement.extent}):"]
+            lines = [f"{indent}for {statement.var} in range({_range(statement.extent)}):"]
         case Sum():
             return _statement(statement.in_turn(), depth, comments)
         case When():
@@ -343,7 +348,7 @@ def _text(expr: Expr) -> tuple[str, int]:
 
 def _number(const: Const) -> str:
     match const.dtype:
-        case Dtype.INT:
+        case Dtype.INT | Dtype.SHORT:
             return str(int(const.value))
         case Dtype.BOOL:
             return str(bool(const.value))

@@ -1,11 +1,11 @@
 """The way into a loop program's code: one signature for all circuits.
 
-The entry point runs a program for the copies of a circuit from `_begin` to before `_end`, one after the other. All that
-it takes are numbers and addresses: `_wholes` [copies, whole numbers] and `_numbers` [copies, real numbers]; `_reals`,
-`_ints` and `_bytes` [copies, buffers], three times the same, are where the part of a buffer begins that a copy uses. So
-the code does not know how many copies there are, which of them share an array, and who works on them: a single run
-is a population of one, and threads share a population by its copies. In a program of lanes (lower/copies.py) "copy"
-means a group of copies that stand side by side.
+The entry point runs a program for the copies of a circuit from `_begin` to before `_end`, one after the other. All
+that it takes are numbers and addresses: `_wholes` [copies, whole numbers] and `_numbers` [copies, real numbers];
+`_reals`, `_ints`, `_shorts` and `_bytes` [copies, buffers], four times the same, are where the part of a buffer begins
+that a copy uses. So the code does not know how many copies there are, which of them share an array, and who works on
+them: a single run is a population of one, and threads share a population by its copies. In a program of lanes
+(lower/copies.py) "copy" means a group of copies that stand side by side.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from circuitdsl.lower.loop_ir import Buffer, Dtype, Program, Scalar
 from circuitdsl.lower.trim import uses
 
 #: What the entry point takes.
-PARAMETERS = ("_begin", "_end", "_wholes", "_numbers", "_reals", "_ints", "_bytes")
+PARAMETERS = ("_begin", "_end", "_wholes", "_numbers", "_reals", "_ints", "_shorts", "_bytes")
 COPY = "_copy"
 #: The names of the entry point's own.
 OWN = frozenset({*PARAMETERS, COPY})
@@ -79,6 +79,8 @@ def _array(dtype: Dtype) -> str:
             return "_reals"
         case Dtype.INT:
             return "_ints"
+        case Dtype.SHORT:
+            return "_shorts"
         case Dtype.BOOL:
             return "_bytes"
         case _:

@@ -38,6 +38,7 @@ from circuitdsl.lower.loop_ir import (
     Phase,
     Program,
     Repeat,
+    Row,
     Statement,
     Store,
     Sum,
@@ -47,6 +48,7 @@ from circuitdsl.lower.loop_ir import (
     statements,
     walk,
 )
+from circuitdsl.lower.teams import in_turn
 from circuitdsl.lower.trim import phase_uses
 from circuitdsl.noise import SCALE_NORMAL, SCALE_UNIFORM24, SCALE_UNIFORM53
 
@@ -70,7 +72,7 @@ def print_program(program: Program, dtype: DType, *, comments: bool = True) -> s
     """A constant of a module. Without comments it is the same for circuits that differ in layout only."""
     helpers = _helpers(program, dtype)
     taken = {*RESERVED, *_bound(helpers), program.name}
-    program = apart(program, taken)
+    program = in_turn(apart(program, taken))
     printer = _Printer(program, dtype, comments, taken | names_of(program))
     scope = _Scope()
     printer.control(program.body, scope, 1)
@@ -280,7 +282,7 @@ class _Printer:
                 sign = "+=" if statement.add else "="
                 line = f"{target} {sign} {self._text(statement.value, scope)};"
             case Loop():
-                line = _loop(statement.var, statement.extent)
+                line = self._rounds(statement, scope)
             case Sum():
                 self._statement(statement.in_turn(), scope)
                 return
@@ -297,6 +299,14 @@ class _Printer:
         inner = _Scope(scope, scope.depth + 1, defined=defined)
         self._block(statement.body, inner)
         scope.lines += [indent + line, *inner.lines, indent + "}"]
+
+    def _rounds(self, loop: Loop, scope: _Scope) -> str:
+        match loop.extent:
+            case Row() as row:
+                first, stop = (self._text(bound, scope) for bound in row.bounds)
+                return f"for (let {loop.var} = {first}; {loop.var} < {stop}; {loop.var}++) {{"
+            case _:
+                return _loop(loop.var, loop.extent)
 
     def _definition(self, statement: Define) -> str:
         return "let" if statement.name in self.assigned else "const"
@@ -386,7 +396,7 @@ class _Expressions:
 
     def _number(self, const: Const) -> tuple[str, int]:
         match const.dtype:
-            case Dtype.INT:
+            case Dtype.INT | Dtype.SHORT:
                 return str(int(const.value)), _ATOM
             case Dtype.BOOL:
                 return str(bool(const.value)).lower(), _ATOM

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from circuitdsl.graph import ir
 from circuitdsl.graph.machine import Numbers, State
+from circuitdsl.graph.projections import mapped
 from circuitdsl.runtime.data import SHUFFLE, Dataset, permutation
 from circuitdsl.runtime.population import Copies, Population, finite, stack
 
@@ -221,7 +222,7 @@ def _repeated(lanes: State, brood: Brood, count: int) -> State:
 
     state = State(
         weights={k: each(v) for k, v in lanes.weights.items()},
-        masks={k: None if v is None else shared(v) for k, v in lanes.masks.items()},
+        projections={k: mapped(p, shared) for k, p in lanes.projections.items()},
         synapse_states={k: each(v) for k, v in lanes.synapse_states.items()},
         kept={k: each(v) for k, v in lanes.kept.items()},
         coefficients={k: shared(v) for k, v in lanes.coefficients.items() if k not in brood.coefficients},

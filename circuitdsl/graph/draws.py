@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, assert_never
 
 from circuitdsl.graph.blocks import rows_of
 from circuitdsl.graph.functions import elementwise
 from circuitdsl.graph.ir import Expr, Fan, Init, InitApply, InitCall, Num, ParamRef
+from circuitdsl.graph.projections import Dense, Projection, Sparse
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +24,15 @@ if TYPE_CHECKING:
     Array = NDArray[np.floating[Any]]
     Doubles = NDArray[np.float64]
     Generator = np.random.Generator
+
+#: An array, or weights of any kind.
+Shaped = TypeVar("Shaped", bound="_HasShape")
+
+
+class _HasShape(Protocol):
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
 
 #: Makes the rows of an initial value, from the first to the last, each once.
 Maker = Callable[[slice], "Doubles"]
@@ -68,17 +78,56 @@ class Draws:
         self.before = None
 
 
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """Weights, and how they are held."""
+
+    projection: Projection
+    values: Array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.projection.shape if isinstance(self.projection, Sparse) else self.values.shape
+
+    @property
+    def T(self) -> Matrix:
+        match self.projection:
+            case Dense(mask=mask):
+                return Matrix(Dense(None if mask is None else mask.T), self.values.T)
+            case Sparse():
+                return Matrix(*self.projection.transposed(self.values))
+            case _:
+                assert_never(self.projection)
+
+    def rows(self, rows: slice) -> Array:
+        """Some rows, 0 where there is no weight."""
+        return self.values[rows] if isinstance(self.projection, Dense) else self.projection.whole(self.values, rows)
+
+    def at(self, posts: NDArray[Any], columns: NDArray[Any]) -> Array:
+        """The weights at these places, 0 where there is none."""
+        import numpy as np
+
+        if isinstance(self.projection, Dense):
+            found: Array = self.values[posts, columns]
+            return found
+        pre = np.int64(self.projection.pre)
+        keys, wanted = self.projection.posts() * pre + self.projection.columns, posts * pre + columns
+        places = np.minimum(np.searchsorted(keys, wanted), max(0, len(keys) - 1))
+        return np.where(keys[places] == wanted, self.values[places], 0) if len(keys) else np.zeros(len(wanted))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Value:
     """An initial value of an entity: `key` is its name, `number` evaluates its arguments, `weights` are those that it
-    may be a copy of, `path` says where a file is."""
+    may be a copy of, `path` says where a file is. `places`: of a matrix only these are made, in a row."""
 
     key: str
     shape: tuple[int, ...]
     draws: Draws
     number: Callable[[Expr], float]
-    weights: Mapping[str, Callable[[], Array]]
+    weights: Mapping[str, Callable[[], Matrix]]
     path: Callable[[str], Path]
+    places: Sparse | None = None
 
     def maker(self, init: Init) -> Maker:
         """What makes its rows, or a number for all of them. Raises ValueError for a file or a matrix of the wrong
@@ -115,26 +164,42 @@ class Value:
                 return lambda rows: low + (high - low) * drawn(rows)
             case "orthogonal":
                 size = self._matrix(init)
+                if self.places is not None:
+                    raise ValueError(f"`{self.key}` is {size[0]}x{size[1]}, too large for `orthogonal`")
                 return self.draws.whole(lambda stream: _orthogonal(stream, *size))
             case "identity":
                 columns = np.arange(self._matrix(init)[1])
+                if self.places is not None:
+                    return self._of_all((self.places.posts() == self.places.columns).astype(np.float64))
                 return lambda rows: (np.arange(rows.start, rows.stop)[:, None] == columns).astype(np.float64)
             case "transpose" | "copy":
                 assert init.other is not None
                 found = self.weights[init.other]()
-                other = shaped(self.key, init.span.text, found.T if init.which == "transpose" else found, self.shape)
-                return lambda rows: other[rows].astype(np.float64)
+                other = shaped(self.key, init.span.text, found.T if init.which == "transpose" else found, self._whole)
+                if self.places is not None:
+                    return self._of_all(other.at(self.places.posts(), self.places.columns))
+                return lambda rows: other.rows(rows).astype(np.float64)
             case "file":
                 assert init.path is not None
-                held = shaped(self.key, init.path, numbers_in(self.path(init.path)), self.shape)
+                held = shaped(self.key, init.path, numbers_in(self.path(init.path)), self._whole)
+                if self.places is not None:
+                    return self._of_all(held[self.places.posts(), self.places.columns])
                 return lambda rows: held[rows].astype(np.float64)
             case _:
                 assert_never(init.which)
 
+    @property
+    def _whole(self) -> tuple[int, ...]:
+        return self.shape if self.places is None else self.places.shape
+
     def _matrix(self, init: InitCall) -> tuple[int, int]:
-        if len(self.shape) != 2:
+        if len(self._whole) != 2:
             raise ValueError(f"`{self.key}` is not a matrix: `{init.which}` has no meaning for it")
-        return self.shape[0], self.shape[1]
+        return self._whole[0], self._whole[1]
+
+    @staticmethod
+    def _of_all(values: NDArray[Any]) -> Maker:
+        return lambda rows: values[rows].astype("float64")
 
 
 def _same(value: float) -> Maker:
@@ -167,7 +232,7 @@ def numbers_in(path: Path) -> NDArray[Any]:
         raise kind(problem.title + (f" ({problem.hint})" if problem.hint else "")) from None
 
 
-def shaped(key: str, source: str, values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+def shaped(key: str, source: str, values: Shaped, shape: tuple[int, ...]) -> Shaped:
     """The values themselves. Raises ValueError if they have another shape."""
     if values.shape != shape:
         wanted, found = ("x".join(map(str, s)) or "a number" for s in (shape, values.shape))

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from circuitdsl.graph.projections import Projection
+
     Array = NDArray[np.floating[Any]]
     Indices = NDArray[np.int64]
 
@@ -29,11 +31,11 @@ Data = Mapping[str, "Array"]
 
 @dataclass(slots=True)
 class State:
-    """What survives an example. Engines update the arrays in place; masks and coefficients are
-    constant during a run. A mask is None where every weight is present."""
+    """What survives an example. Engines update the arrays in place; projections and coefficients
+    are constant during a run."""
 
-    weights: dict[str, Array]  # synapse -> [post size, pre size], 0 where absent
-    masks: dict[str, NDArray[np.bool_] | None]
+    weights: dict[str, Array]  # synapse -> [post size, pre size], 0 where absent; [places] of a sparse one
+    projections: dict[str, Projection]  # which weights are there, and how they are held
     synapse_states: dict[tuple[str, str], Array]  # persistent ones: (synapse, state) -> like weights
     kept: dict[str, Array]  # `keep` states of neurons and modulators: value -> [size]
     coefficients: dict[str, Array]  # -> like the owner's weights, or [size]
@@ -41,10 +43,16 @@ class State:
     # states by `synapse.state` -> like weights.
     resets: dict[str, Array] = field(default_factory=dict)
 
+    def mask(self, synapse: str) -> NDArray[np.bool_] | None:
+        """Which weights are there, [post size, pre size]; None if all are. Of a sparse synapse it is made anew."""
+        from circuitdsl.graph.projections import present
+
+        return present(self.projections[synapse])
+
     def copy(self) -> State:
         return State(
             weights={k: v.copy() for k, v in self.weights.items()},
-            masks=dict(self.masks),
+            projections=dict(self.projections),
             synapse_states={k: v.copy() for k, v in self.synapse_states.items()},
             kept={k: v.copy() for k, v in self.kept.items()},
             coefficients={k: v.copy() for k, v in self.coefficients.items()},

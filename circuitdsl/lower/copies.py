@@ -57,8 +57,8 @@ _COMPUTED = frozenset({Role.VALUE, Role.ROW, Role.WORK})
 def laned(program: Program) -> Program:
     """The program with the copies that it aims at as lanes; as it is, where control or an index would differ between
     them."""
-    if program.aim.copies == 1 or program.aim.teams:
-        return program
+    if program.aim.copies == 1 or program.aim.teams or any(b.role is Role.COLUMNS for b in program.buffers):
+        return program  # copies have other connections: what is sparse in one is so in its own way
     try:
         return _Lanes(in_turn(program)).program(program.aim.copies)
     except _DifferentWays:

@@ -14,12 +14,14 @@ from circuitdsl.diagnostics import Span
 from circuitdsl.graph import ir
 from circuitdsl.graph.canonical import by_name
 from circuitdsl.graph.ir import Axis, Circuit, Kind, Lifetime, Read, Synapse, SynapseVar, When
+from circuitdsl.graph.projections import sparse_synapses
 from circuitdsl.lower.extents import ONE, Extents
 from circuitdsl.lower.loop_ir import (
     PLAIN,
     Aim,
     Buffer,
     Const,
+    Define,
     Dtype,
     Expr,
     Given,
@@ -28,13 +30,14 @@ from circuitdsl.lower.loop_ir import (
     Op,
     Origin,
     Role,
+    Row,
     Scalar,
     Statement,
     Var,
 )
 from circuitdsl.lower.names import LOCALS, Names
 
-AT_B, AT_I, AT_J = (Var(name, Dtype.INT) for name in "bij")
+AT_B, AT_I, AT_J, AT_K = (Var(name, Dtype.INT) for name in "bijk")
 ZERO = Const(0, Dtype.INT)
 TICK = Var("tick", Dtype.INT)
 EXAMPLE = Var("example", Dtype.INT)  # the data-set index of the one example (online)
@@ -60,6 +63,7 @@ class Layout:
     online: bool
     aim: Aim = PLAIN
     extents: Extents = field(init=False)
+    sparse: frozenset[str] = field(init=False)  # the synapses that hold only the weights that are there
     names: Names = field(default_factory=Names)
     buffers: dict[str, Buffer] = field(default_factory=dict)
     scalars: dict[str, Scalar] = field(default_factory=dict)
@@ -75,6 +79,7 @@ class Layout:
     def __post_init__(self) -> None:
         self.circuit = by_name(self.circuit)
         self.extents = Extents(self.circuit)
+        self.sparse = sparse_synapses(self.circuit) if self.aim.sparse else frozenset()
 
     # ------------------------------------------------------------ time
 
@@ -206,8 +211,34 @@ class Layout:
     def pre(self, synapse: Synapse) -> str:
         return self.size(self.extents.of(synapse.source.value))
 
+    def matrix(self, synapse: Synapse) -> tuple[str, ...]:
+        """The shape of what each weight has."""
+        if synapse.name in self.sparse:
+            return (self.places(synapse),)
+        return self.post(synapse), self.pre(synapse)
+
+    def weight_at(self, synapse: Synapse, post: Expr = AT_J, pre: Expr = AT_I) -> tuple[Expr, ...]:
+        """The place of a weight in it: of a sparse synapse the one that a loop over `row` is at."""
+        if synapse.name in self.sparse:
+            return (AT_K,)
+        return self.at(self.post(synapse), post), self.at(self.pre(synapse), pre)
+
+    def places(self, synapse: Synapse) -> str:
+        return self.scalar(Given.PLACES, synapse.name, self.names.of(synapse.name, "places"), Dtype.INT).name
+
+    def row_of(self, synapse: Synapse, post: Expr, *body: Statement, origin: Origin | None = None) -> Loop:
+        """The statements for each weight of one row of a sparse synapse, `k`, from presynaptic unit `i`."""
+        rows = self.scalar(Given.STARTS, synapse.name, self.names.of(synapse.name, "rows"), Dtype.INT).name
+        name, places = self.names.of(synapse.name, "starts"), self.places(synapse)
+        starts = self.keep(Buffer(name=name, role=Role.STARTS, key=synapse.name, shape=(rows,), dtype=Dtype.INT))
+        name = self.names.of(synapse.name, "columns")
+        columns = self.keep(Buffer(name=name, role=Role.COLUMNS, key=synapse.name, shape=(places,), dtype=Dtype.SHORT))
+        unit = Define(name=AT_I.name, value=Load(columns.name, (AT_K,), Dtype.INT))
+        row = Row(starts=starts.name, at=self.at(self.post(synapse), post), places=places)
+        return Loop(var=AT_K.name, extent=row, body=(unit, *body), origin=origin)
+
     def per_weight(self, synapse: Synapse, role: Role, key: str, prefix: str = "") -> Buffer:
-        shape = (self.post(synapse), self.pre(synapse))
+        shape = self.matrix(synapse)
         dtype = Dtype.BOOL if role is Role.MASK else Dtype.REAL
         origin = Origin(synapse.name, synapse.span)
         name = self.names.of(key, prefix)
@@ -217,23 +248,23 @@ class Layout:
         return self.per_weight(synapse, Role.WEIGHT, synapse.name)
 
     def mask(self, synapse: Synapse) -> Buffer | None:
-        if all(c.which == "dense" for c in synapse.connect):
+        if synapse.name in self.sparse or all(c.which == "dense" for c in synapse.connect):
             return None
         return self.per_weight(synapse, Role.MASK, synapse.name, "mask")
 
     def synapse_state(self, synapse: Synapse, state: SynapseVar) -> Expr:
-        """A state of the synapse at weight (AT_J, AT_I), as its equations read it."""
+        """A state of the synapse at the weight (AT_J, AT_I), as its equations read it."""
         key = f"{synapse.name}.{state.name}"
-        at = (self.at(self.post(synapse), AT_J), self.at(self.pre(synapse), AT_I))
+        at = self.weight_at(synapse)
         if not state.fresh:
             return Load(self.per_weight(synapse, Role.SYNAPSE_STATE, key).name, at)
         if self.single or self.work == "twin":
-            return Load(self.reset(key, (self.post(synapse), self.pre(synapse))).name, at)
+            return Load(self.reset(key, self.matrix(synapse)).name, at)
         return Load(self.fresh_state(synapse, state).name, (*self.example, *at))
 
     def fresh_state(self, synapse: Synapse, state: SynapseVar) -> Buffer:
         key = f"{synapse.name}.{state.name}"
-        shape = self.per_example(self.post(synapse), self.pre(synapse))
+        shape = self.per_example(*self.matrix(synapse))
         buffer = self.work_buffer(key, "", shape, state.span)
         return self.fresh.setdefault((synapse.name, state.name), buffer)
 
@@ -242,14 +273,12 @@ class Layout:
         if coefficient.per == "weight":
             synapse = self.circuit.synapses[coefficient.owner]
             buffer = self.per_weight(synapse, Role.COEFFICIENT, coef.name)
-            extents: tuple[tuple[str, Expr], ...] = ((buffer.shape[0], AT_J), (buffer.shape[1], AT_I))
-        else:
-            assert coef.axis is not None
-            shape = (self.size(self.extents.of(coefficient.owner)),)
-            name = self.names.of(coef.name)
-            buffer = self.keep(Buffer(name=name, role=Role.COEFFICIENT, key=coef.name, shape=shape))
-            extents = ((shape[0], units[coef.axis]),)
-        return Load(buffer.name, tuple(self.at(extent, unit) for extent, unit in extents))
+            return Load(buffer.name, self.weight_at(synapse))
+        assert coef.axis is not None
+        shape = (self.size(self.extents.of(coefficient.owner)),)
+        name = self.names.of(coef.name)
+        buffer = self.keep(Buffer(name=name, role=Role.COEFFICIENT, key=coef.name, shape=shape))
+        return Load(buffer.name, (self.at(shape[0], units[coef.axis]),))
 
     # ------------------------------------------------------------ reading values
 

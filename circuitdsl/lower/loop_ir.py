@@ -32,6 +32,7 @@ from circuitdsl.graph.functions import COMPARISONS, FUNCTIONS
 class Dtype(StrEnum):
     REAL = "real"  # float32 or float64: the back end's choice
     INT = "int"  # 64 bits
+    SHORT = "short"  # 32 bits, in buffers only: what is loaded is an int
     BOOL = "bool"
 
 
@@ -48,8 +49,10 @@ class Role(StrEnum):
 
     DATA = "data"  # an input's or target's data, [dataset, size]
     ORDER = "order"  # data-set indices in the order of presentation, [examples]
-    WEIGHT = "weight"  # of a synapse, [post, pre]
+    WEIGHT = "weight"  # of a synapse, [post, pre]; of a sparse one, [places]
     MASK = "mask"
+    STARTS = "starts"  # where each row of a sparse matrix begins among its places, and where the last one ends
+    COLUMNS = "columns"  # the presynaptic unit of each place
     SYNAPSE_STATE = "synapse state"  # persistent; key "W.m"
     KEPT = "kept"  # a `keep` state, [size]
     COEFFICIENT = "coefficient"
@@ -62,7 +65,9 @@ class Role(StrEnum):
 
 
 #: What a program may not write.
-READ_ONLY = frozenset({Role.DATA, Role.ORDER, Role.MASK, Role.COEFFICIENT, Role.RESET, Role.NUMBER})
+READ_ONLY = frozenset(
+    {Role.DATA, Role.ORDER, Role.MASK, Role.STARTS, Role.COLUMNS, Role.COEFFICIENT, Role.RESET, Role.NUMBER}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +89,8 @@ class Given(StrEnum):
     SIZE = "size"  # the number of units of a population; key a value of it
     FAN_IN = "fan_in"  # realised, of a synapse
     FAN_OUT = "fan_out"
+    PLACES = "places"  # the weights that are there, of a sparse synapse
+    STARTS = "starts"  # the number of its rows, and one more
     TICKS = "ticks"  # of a phase of the schedule
     CAPACITY = "capacity"  # the largest number of something: "batch", "dataset", "tape"
     STEPS = "steps"  # the number of batches
@@ -192,11 +199,27 @@ Rounds = Literal["sequence", "threads", "lanes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """The places of row `at` of a sparse matrix: from `starts[at]` to before `starts[at + 1]`, among `places`, an int
+    scalar. No two rows have a place in common."""
+
+    starts: str
+    at: Expr
+    places: str
+
+    @property
+    def bounds(self) -> tuple[Expr, Expr]:
+        """Its first place, and the one after its last."""
+        following = Op("add", (self.at, Const(1, Dtype.INT)), Dtype.INT)
+        return Load(self.starts, (self.at,), Dtype.INT), Load(self.starts, (following,), Dtype.INT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Loop:
-    """`var` from 0 to below the int scalar `extent`."""
+    """`var` from 0 to below the int scalar `extent`, or over the places of a row."""
 
     var: str
-    extent: str
+    extent: str | Row
     body: tuple[Statement, ...]
     over: Rounds = "sequence"
     origin: Origin | None = field(default=None, compare=False, repr=False)
@@ -266,11 +289,13 @@ Control = Define | Phase | Repeat | Branch
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aim:
     """What a program is made for: the precision of its reals, how many copies of it are to stand side by side, and
-    whether `teams` of threads share its phases (a GPU) or one thread does all of them."""
+    whether `teams` of threads share its phases (a GPU) or one thread does all of them. `sparse`: whether matrices of
+    few weights hold only those."""
 
     dtype: Literal["float32", "float64"] = "float32"
     copies: int = 1
     teams: bool = False
+    sparse: bool = True
 
 
 #: One copy, in float32, on one thread.
@@ -330,6 +355,8 @@ def expressions(statement: Statement) -> tuple[Expr, ...]:
             return (*statement.index, statement.value)
         case When():
             return (statement.condition,)
+        case Loop(extent=Row() as row):
+            return row.bounds
         case Loop():
             return ()
         case _:

@@ -19,6 +19,7 @@ from circuitdsl.lower.loop_ir import (
     Phase,
     Program,
     Repeat,
+    Row,
     Statement,
     Store,
     Sum,
@@ -96,7 +97,7 @@ def _rename(statement: Statement, names: dict[str, str]) -> Statement:
             return replace(statement, buffer=new(statement.buffer), index=index, value=value)
         case Loop():
             body = rename(statement.body, names)
-            return replace(statement, var=new(statement.var), extent=new(statement.extent), body=body)
+            return replace(statement, var=new(statement.var), extent=_extent(statement.extent, names), body=body)
         case Sum():
             value = rename_expr(statement.value, names)
             return replace(
@@ -111,6 +112,15 @@ def _rename(statement: Statement, names: dict[str, str]) -> Statement:
             return replace(statement, condition=condition, body=rename(statement.body, names))
         case _:
             assert_never(statement)
+
+
+def _extent(extent: str | Row, names: dict[str, str]) -> str | Row:
+    match extent:
+        case Row():
+            starts, places = (names.get(name, name) for name in (extent.starts, extent.places))
+            return Row(starts=starts, at=rename_expr(extent.at, names), places=places)
+        case _:
+            return names.get(extent, extent)
 
 
 def with_phases(program: Program, change: Callable[[tuple[Statement, ...]], tuple[Statement, ...]]) -> Program:

@@ -20,6 +20,7 @@ from circuitdsl.lower.loop_ir import (
     Phase,
     Program,
     Repeat,
+    Row,
     Statement,
     Store,
     Sum,
@@ -80,7 +81,7 @@ def _statements(body: tuple[Statement, ...], depth: int) -> Iterator[str]:
                 yield f"{indent}{_element(statement.buffer, statement.index)} {sign} {_text(statement.value)}"
             case Loop():
                 head = "for" if statement.over == "sequence" else statement.over
-                yield f"{indent}{head} {statement.var} to {statement.extent}"
+                yield f"{indent}{head} {statement.var} {_over(statement.extent)}"
                 yield from _statements(statement.body, depth + 1)
             case Sum():
                 over = f"{statement.var} to {statement.extent}"
@@ -90,6 +91,10 @@ def _statements(body: tuple[Statement, ...], depth: int) -> Iterator[str]:
                 yield from _statements(statement.body, depth + 1)
             case _:
                 assert_never(statement)
+
+
+def _over(extent: str | Row) -> str:
+    return f"in row {_text(extent.at)} of {extent.starts}" if isinstance(extent, Row) else f"to {extent}"
 
 
 def _text(expr: Expr) -> str:

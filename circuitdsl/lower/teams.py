@@ -87,7 +87,9 @@ def as_sum(loop: Loop) -> Sum | None:
     """The sum that a loop is, if it is one."""
     match loop.body:
         case (Assign(value=Op(function="add", arguments=(Var() as before, value))) as add,) if (
-            before.name == add.name and all(not isinstance(e, Var) or e.name != add.name for e in walk(value))
+            isinstance(loop.extent, str)
+            and before.name == add.name
+            and all(not isinstance(e, Var) or e.name != add.name for e in walk(value))
         ):
             return Sum(name=add.name, var=loop.var, extent=loop.extent, value=value, origin=add.origin)
         case _:

@@ -16,6 +16,7 @@ from circuitdsl.lower.loop_ir import (
     Expr,
     Load,
     Loop,
+    Row,
     Statement,
     Store,
     Sum,
@@ -56,7 +57,7 @@ def in_rounds(body: tuple[Statement, ...], var: str | None = None) -> Touches:
     """What a phase touches, in the rounds of its loops over threads; or what the rounds of `var` touch, if `body` is
     that of its loop."""
     found: Touches = {}
-    for buffer, writes, also_reads, axis in _accesses(body, var):
+    for buffer, writes, also_reads, axis in _accesses(body, var, frozenset()):
         touch = found.setdefault(buffer, Touch(writes and not also_reads))
         if writes:
             touch.writes.add(axis)
@@ -76,28 +77,40 @@ def add(first: Touches, second: Touches) -> None:
         first[name] = first[name].with_(touch) if name in first else touch
 
 
-def _accesses(body: tuple[Statement, ...], var: str | None) -> Iterator[tuple[str, bool, bool, int | None]]:
-    """(buffer, whether it is written, whether it is read as well, the axis of the round)."""
+def _accesses(
+    body: tuple[Statement, ...], var: str | None, places: frozenset[str]
+) -> Iterator[tuple[str, bool, bool, int | None]]:
+    """(buffer, whether it is written, whether it is read as well, the axis of the round). `places` are variables that
+    run over the places of the round's own row, which are its own."""
     for statement in body:
         for expr in expressions(statement):
             for node in walk(expr):
                 if isinstance(node, Load):
-                    yield node.buffer, False, True, _axis(node.index, var)
+                    yield node.buffer, False, True, _axis(node.index, var, places)
         match statement:
             case Store():
-                yield statement.buffer, True, statement.add, _axis(statement.index, var)
+                yield statement.buffer, True, statement.add, _axis(statement.index, var, places)
             case Loop():
                 starts = var is None and statement.over == "threads"
-                yield from _accesses(statement.body, statement.var if starts else var)
+                own = {statement.var} if var is not None and _is_row_of(statement, var) else frozenset[str]()
+                yield from _accesses(statement.body, statement.var if starts else var, places | own)
             case When():
-                yield from _accesses(statement.body, var)
+                yield from _accesses(statement.body, var, places)
             case Define() | Assign() | Sum():
                 pass
             case _:
                 assert_never(statement)
 
 
-def _axis(index: tuple[Expr, ...], var: str | None) -> int | None:
+def _is_row_of(loop: Loop, var: str) -> bool:
+    match loop.extent:
+        case Row(at=Var(name=name)):
+            return name == var
+        case _:
+            return False
+
+
+def _axis(index: tuple[Expr, ...], var: str | None, places: frozenset[str]) -> int | None:
     if var is None:
         return None
-    return next((n for n, e in enumerate(index) if isinstance(e, Var) and e.name == var), NOWHERE)
+    return next((n for n, e in enumerate(index) if isinstance(e, Var) and e.name in {var, *places}), NOWHERE)

@@ -54,8 +54,8 @@ def phase_uses(phase: Phase) -> Iterator[str]:
     """The names that a phase uses, its own variables among them, in the order of their use."""
     for statement in statements(phase.body):
         match statement:
-            case Loop() | Sum():
-                yield statement.extent
+            case Loop(extent=str() as extent) | Sum(extent=extent):
+                yield extent
             case Store():
                 yield statement.buffer
             case _:

@@ -44,7 +44,7 @@ from circuitdsl.lower.values import Equation
 SHARE = Var("share", Dtype.REAL)
 COUNT = Op("real", (Var("count", Dtype.INT),))
 _EXAMPLES = frozenset({"b"})
-_INNER = frozenset({"i"})
+_INNER = frozenset({"i", "k"})
 
 
 def summed_over_ticks(layout: Layout) -> bool:
@@ -145,7 +145,7 @@ class _Rule:
                 return None
             self.rows_used += 1
             return layout.row(layout.pre(self.synapse), self.rows_used)
-        shape = (layout.post(self.synapse), layout.pre(self.synapse))
+        shape = layout.matrix(self.synapse)
         buffer = layout.work_buffer(f"{self.synapse.name}.{what}", "sum", shape, span)
         if state is None or layout.work == "twin":
             layout.sums[buffer.name] = buffer
@@ -162,8 +162,12 @@ class _Rule:
         return self.layout.at(self.layout.post(self.synapse), AT_J)
 
     @property
-    def at(self) -> tuple[Expr, Expr]:
-        return self.j, self.i
+    def at(self) -> tuple[Expr, ...]:
+        return self.layout.weight_at(self.synapse)
+
+    @property
+    def sparse(self) -> bool:
+        return self.synapse.name in self.layout.sparse
 
     def _number(self) -> Expr:
         """j * (number of presynaptic units) + i."""
@@ -184,6 +188,8 @@ class _Rule:
     def along(self, *body: Statement) -> tuple[Statement, ...]:
         """The statements for each presynaptic unit; these are the threads if there is one row."""
         pre = self.layout.pre(self.synapse)
+        if self.sparse and body:
+            return (self.layout.row_of(self.synapse, AT_J, *body, origin=self.origin("")),)
         if pre == ONE or not body:
             return body
         return (
@@ -353,7 +359,7 @@ class _Rule:
     def _hoisted(self, inner: Iterable[Statement], names: Locals) -> tuple[Statement, ...]:
         """The statements along a row, with what the whole row has in common before them."""
         inner = tuple(inner)
-        if self.layout.pre(self.synapse) == ONE:
+        if self.layout.pre(self.synapse) == ONE and not self.sparse:
             return inner
         varying = _INNER | own_names(inner)
         block: list[Statement] = []

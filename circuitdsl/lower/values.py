@@ -53,10 +53,12 @@ def value_phases(layout: Layout, value: Value) -> list[Phase]:
     else:
         store = Store(buffer=target.name, index=at, value=expr, origin=origin)
         body = equation.everywhere(store)
+    scattered = [c for c in backward if c.synapse in layout.sparse and target.shape[-1] != ONE]
     if target.shape[-1] != ONE:
-        body += tuple(s for c in backward for s in _columns(layout, equation, c, target))
+        body += tuple(s for c in backward if c not in scattered for s in _columns(layout, equation, c, target))
     title = f"{value.name}: {value.kind}"
-    return [*equation.phases, Phase(name=f"{value.kind}_{target.name}", title=title, body=body, origin=origin)]
+    phase = Phase(name=f"{value.kind}_{target.name}", title=title, body=body, origin=origin)
+    return [*equation.phases, phase, *(_scatter(layout, equation, c, target) for c in scattered)]
 
 
 @dataclass(slots=True)
@@ -159,14 +161,37 @@ def _loop(size: str, *body: Statement, origin: Origin | None = None) -> tuple[St
 def _dot(layout: Layout, current: Current, unit: Expr, total: Var) -> tuple[Statement, ...]:
     """Adds one synapse's current into `unit` to `total`."""
     synapse = layout.circuit.synapses[current.synapse]
-    weights = layout.weights(synapse)
-    size = weights.shape[0 if current.transposed else 1]
+    size = layout.post(synapse) if current.transposed else layout.pre(synapse)
     other = layout.at(size, AT_I)
-    index = (other, unit) if current.transposed else (unit, other)
+    index = layout.weight_at(synapse, other, unit) if current.transposed else layout.weight_at(synapse, unit, other)
     origin = Origin(synapse.name, synapse.span)
-    product = Op("mul", (Load(weights.name, index), _source(layout, current, other)))
+    product = Op("mul", (Load(layout.weights(synapse).name, index), _source(layout, current, other)))
     add = Assign(name=total.name, value=Op("add", (total, product)), origin=origin)
+    if synapse.name in layout.sparse:
+        return (layout.row_of(synapse, unit, add, origin=origin),)
     return _loop(size, add, origin=origin)
+
+
+def _scatter(layout: Layout, equation: Equation, current: Current, target: Buffer) -> Phase:
+    """A transposed current of a sparse synapse: each weight adds to its column, row after row."""
+    synapse = layout.circuit.synapses[current.synapse]
+    origin = Origin(synapse.name, synapse.span)
+    source = Var(equation.site.locals.fresh("s"), Dtype.REAL)
+    product = Op("mul", (Load(layout.weights(synapse).name, layout.weight_at(synapse)), source))
+    at = (*layout.example, AT_I)
+    add = Store(buffer=target.name, index=at, value=product, add=True, origin=target.origin)
+    rows = Loop(
+        var="j",
+        extent=layout.post(synapse),
+        body=(
+            Define(name=source.name, value=_source(layout, current, AT_J)),
+            layout.row_of(synapse, AT_J, add, origin=origin),
+        ),
+        origin=origin,
+    )
+    title = f"{target.key}: {synapse.name} backwards"
+    name = f"back_{target.name}"
+    return Phase(name=name, title=title, body=layout.each_example(rows, threads=True), origin=origin)
 
 
 def _rows(

@@ -32,6 +32,7 @@ from circuitdsl.lower.loop_ir import (
     Repeat,
     Role,
     Rounds,
+    Row,
     Statement,
     Store,
     Sum,
@@ -57,6 +58,7 @@ def verify(program: Program) -> None:
     _once(program, [b.key for b in program.buffers if b.role in _STATE], "two buffers are bound to `{}`")
     checker = _Checker(
         buffers={b.name: b for b in program.buffers},
+        columns={(b.shape[0], b.key) for b in program.buffers if b.role is Role.COLUMNS},
         bounded=dict(program.bounded),
         where=program.name,
         stand_ins=dict(program.stand_ins),
@@ -84,6 +86,7 @@ class _Checker:
     assigned, nor the first `shared` of those that were `given`: all rounds of the loop have them in common."""
 
     buffers: dict[str, Buffer]
+    columns: set[tuple[str, str]]
     bounded: dict[str, str]
     where: str
     stand_ins: dict[str, str]
@@ -214,6 +217,8 @@ class _Checker:
 
     def _loop(self, loop: Loop) -> None:
         with self._rounds(loop.var, loop.extent):
+            if isinstance(loop.extent, Row) and loop.over == "threads":
+                self.fail("the places of a row are no rounds of teams")
             if loop.over != "sequence":
                 self._shared_out(loop.over)
             if loop.over == "lanes":
@@ -229,8 +234,11 @@ class _Checker:
             self.fail(f"`{statement.name}` is no number to add to")
 
     @contextmanager
-    def _rounds(self, var: str, extent: str) -> Iterator[None]:
+    def _rounds(self, var: str, over: str | Row) -> Iterator[None]:
+        extent = over.places if isinstance(over, Row) else over
         self._extent(extent)
+        if isinstance(over, Row):
+            self._row(over)
         with self.inner():
             self._define(var, Dtype.INT)
             self.fixed.add(var)
@@ -267,7 +275,7 @@ class _Checker:
             case Load():
                 buffer = self._buffer(expr.buffer)
                 self._index(buffer, expr.index)
-                found = buffer.dtype
+                found = Dtype.INT if buffer.dtype is Dtype.SHORT else buffer.dtype
             case Op():
                 types = tuple(self.type_of(a) for a in expr.arguments)
                 signature = self.stand_ins.get(expr.function, expr.function), types
@@ -293,6 +301,14 @@ class _Checker:
     def _extent(self, name: str) -> None:
         if self.known.get(name) is not Dtype.INT:
             self.fail(f"a loop runs to `{name}`, which is no int")
+
+    def _row(self, row: Row) -> None:
+        starts = self._buffer(row.starts)
+        if starts.role is not Role.STARTS:
+            self.fail(f"a row is read from `{row.starts}`, which says nowhere where rows begin")
+        if (row.places, starts.key) not in self.columns:
+            self.fail(f"a row of `{starts.key}` is one of `{row.places}`, which are not its places")
+        self._expect(row.at, Dtype.INT, "the number of a row")
 
     def _index(self, buffer: Buffer, index: tuple[Expr, ...]) -> None:
         if len(index) != len(buffer.shape):

@@ -50,8 +50,8 @@ class Kernel:
 
         held = self.work.get(buffer.name)
         if held is None or held.shape != shape:
-            real = self.program.aim.dtype
-            held = np.zeros(shape, {Dtype.REAL: real, Dtype.INT: "int64", Dtype.BOOL: "bool"}[buffer.dtype])
+            dtypes = {Dtype.REAL: self.program.aim.dtype, Dtype.INT: "int64", Dtype.SHORT: "int32", Dtype.BOOL: "bool"}
+            held = np.zeros(shape, dtypes[buffer.dtype])
             self.work[buffer.name] = held
         return held
 

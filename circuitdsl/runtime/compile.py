@@ -48,7 +48,7 @@ def _linked(function: Any, dtype: str) -> tuple[Any, Any]:
     """An LLVM module with the entry point and all that it calls, optimized, and the machine that it is for."""
     real = {"float32": types.float32, "float64": types.float64}[dtype]
     numbers = (types.CPointer(types.int64), types.CPointer(real))
-    arrays = (types.CPointer(types.CPointer(element)) for element in (real, types.int64, types.uint8))
+    arrays = (types.CPointer(types.CPointer(element)) for element in (real, types.int64, types.int32, types.uint8))
     function.compile((types.int64, types.int64, *numbers, *arrays))
     (result,) = function.overloads.values()
     with global_compiler_lock:

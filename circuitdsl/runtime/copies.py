@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from circuitdsl.graph.ir import Kind, Lifetime
 from circuitdsl.graph.machine import Data, Numbers, State
+from circuitdsl.graph.projections import Dense, Sparse
 from circuitdsl.lower.loop_ir import Buffer, Dtype, Given, Role, Scalar
 from circuitdsl.runtime.code import Kernel
 from circuitdsl.runtime.lanes import Groups, groups_of
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     AnyArray = NDArray[Any]
     Whole = NDArray[np.int64]
 
+#: Of arrays that hold no reals.
+DTYPES = {Dtype.INT: "int64", Dtype.SHORT: "int32", Dtype.BOOL: "bool"}
 #: What training changes.
 WRITTEN = frozenset({Role.WEIGHT, Role.SYNAPSE_STATE, Role.KEPT})
 
@@ -153,6 +156,9 @@ class Call:
                 return circuit.values[scalar.key].size
             case Given.FAN_IN | Given.FAN_OUT:
                 return self._fans(scalar)
+            case Given.PLACES | Given.STARTS:
+                few = self._few(scalar.key)
+                return (few.columns if scalar.given is Given.PLACES else few.starts).shape[-1]
             case Given.TICKS:
                 return self._per_numbers(lambda numbers: whole_ticks(circuit, scalar.key, numbers))
             case Given.CAPACITY:
@@ -180,11 +186,25 @@ class Call:
 
         synapse = self.population.circuit.synapses[scalar.key]
         incoming = scalar.given is Given.FAN_IN
-        mask = self.states.masks[scalar.key]
-        if mask is None:
-            return float(synapse.pre_size if incoming else synapse.post_size)
-        degrees = mask.sum(axis=(1, 2)) / (synapse.post_size if incoming else synapse.pre_size)
+        match self.states.projections[scalar.key]:
+            case Dense(mask=None):
+                return float(synapse.pre_size if incoming else synapse.post_size)
+            case Dense(mask=mask):
+                assert mask is not None
+                counts = mask.sum(axis=(1, 2))
+            case Sparse(starts=starts):
+                counts = starts[:, -1]
+            case other:
+                assert_never(other)
+        degrees = counts / (synapse.post_size if incoming else synapse.pre_size)
         return np.repeat(degrees, self.count // len(degrees))
+
+    def _few(self, synapse: str) -> Sparse:
+        """The weights that are there. Raises ValueError if all of them are held."""
+        projection = self.states.projections[synapse]
+        if not isinstance(projection, Sparse):
+            raise ValueError(f"`{synapse}` is a whole matrix, where only the weights that are there are held")
+        return projection
 
     def _capacity(self, of: str) -> int:
         if of == "batch":
@@ -245,7 +265,16 @@ class Call:
                 return self.population.stacked("", self.orders)
             case Role.NUMBER:
                 return self._wide(columns[buffer.key])
-            case Role.WEIGHT | Role.SYNAPSE_STATE | Role.KEPT | Role.COEFFICIENT | Role.RESET | Role.MASK:
+            case (
+                Role.WEIGHT
+                | Role.SYNAPSE_STATE
+                | Role.KEPT
+                | Role.COEFFICIENT
+                | Role.RESET
+                | Role.MASK
+                | Role.STARTS
+                | Role.COLUMNS
+            ):
                 held = self._held(buffer)
                 if self.groups is None:
                     return self._fitting(buffer, held, shape)
@@ -275,9 +304,15 @@ class Call:
             case Role.RESET:
                 return states.resets[buffer.key]
             case Role.MASK:
-                mask = states.masks[buffer.key]
-                of = self.population.circuit.synapses[buffer.key]
+                of, projection = self.population.circuit.synapses[buffer.key], states.projections[buffer.key]
+                if not isinstance(projection, Dense):
+                    raise ValueError(f"`{buffer.key}` holds only the weights that are there, where it is whole")
+                mask = projection.mask
                 return np.ones((1, of.post_size, of.pre_size), np.bool_) if mask is None else mask
+            case Role.STARTS:
+                return self._few(buffer.key).starts
+            case Role.COLUMNS:
+                return self._few(buffer.key).columns
             case _:
                 raise ValueError(f"`{buffer.name}` is no part of a state")
 
@@ -285,7 +320,7 @@ class Call:
         """The array itself. Raises ValueError if it is not made for this population."""
         import numpy as np
 
-        copies, wanted = self.count, np.dtype(np.bool_ if buffer.dtype is Dtype.BOOL else self.population.dtype)
+        copies, wanted = self.count, np.dtype(DTYPES.get(buffer.dtype, self.population.dtype))
         if array.ndim and array.shape[1:] != shape:
             raise ValueError(f"`{buffer.key}` has the shape {array.shape[1:]}, not {shape}")
         rows = len(array) if array.ndim else 0

@@ -280,10 +280,9 @@ def _indices(array: Table, n: int, part: str, name: str) -> Indices:
     what = f"`{part}` of data set `{name}`"
     if array.ndim == 0:
         raise SourceError(
-            f"{what} is one number: it has to list examples by their indices, from 0, or to mark them in a mask",
-            hint=f"for the first {array} of them: `{part} = numpy.arange({array})`"
-            if array.dtype.kind in "iu"
-            else None,
+            f"{what} is one {'number' if array.dtype.kind in 'biufc' else 'text'}: it has to list examples by their "
+            "indices, from 0, or to mark them in a mask",
+            hint=_first_examples(array, n, part),
         )
     if array.ndim != 1 or array.dtype.kind not in "biu":
         raise SourceError(f"{what} holds neither indices of examples nor a mask")
@@ -293,11 +292,20 @@ def _indices(array: Table, n: int, part: str, name: str) -> Indices:
     if not len(chosen):
         raise SourceError(f"{what} holds no example")
     if chosen.min() < 0 or chosen.max() >= n:
-        raise SourceError(f"{what} has to number the examples from 0 to {n - 1}")
+        hint = "they are numbered from 0: subtract 1" if chosen.min() > 0 and chosen.max() == n else None
+        raise SourceError(f"{what} has to number the examples from 0 to {n - 1}", hint=hint)
     if len(np.unique(chosen)) != len(chosen):
         hint = "a mask is of type bool" if len(array) == n and chosen.max() == 1 else "list each example once"
         raise SourceError(f"{what} lists examples several times", hint=hint)
     return chosen.astype(np.int64)
+
+
+def _first_examples(array: Table, n: int, part: str) -> str | None:
+    """How that many examples are said, or that part of them."""
+    if array.dtype.kind not in "iuf" or not 0 < array <= n:
+        return None
+    count = round(float(array) * n) if array < 1 else int(array)
+    return f"for the first {count} of them: `{part} = numpy.arange({count})`"
 
 
 def subset(dataset: Dataset, examples: int) -> Dataset:

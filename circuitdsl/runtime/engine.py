@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from circuitdsl.emit.target import DType
 from circuitdsl.graph.ir import Circuit, Expr
 from circuitdsl.graph.machine import Data, Evaluation, Numbers, State
+from circuitdsl.graph.projections import give_back, mapped
 from circuitdsl.lower.loop_ir import Aim
 from circuitdsl.runtime.backends import DEFAULT
 from circuitdsl.runtime.population import Copies, Population
@@ -51,22 +52,26 @@ class Compiled:
         self, state: State, data: Data, order: Indices, numbers: Numbers, *, seed: int, epoch: int, batch: int
     ) -> None:
         """See `Engine.train`. Raises ValueError if an array does not fit or a phase's ticks are no whole number."""
-        alone = _Alone.of(state, self.dtype)
+        alone = self._alone(state)
         self.population.train(alone.states, _copy(data, order, numbers, seed), epoch=epoch, batch=batch)
         alone.write_back()
+        give_back(state, alone.state)
 
     def evaluate(
         self, state: State, data: Data, order: Indices, numbers: Numbers, *, seed: int, epoch: int,
         watch: Sequence[str] = (),
     ) -> Evaluation:  # fmt: skip
         """See `Engine.evaluate`. Raises ValueError as `train`, and if evaluation has no tick."""
-        states = _Alone.of(state, self.dtype).states
+        states = self._alone(state).states
         found = self.population.evaluate(states, _copy(data, order, numbers, seed), epoch=epoch, watch=watch)
         return Evaluation(
             loss=None if found.loss is None else float(found.loss[0]),
             probes=found.probes[0].tolist(),
             watched=dict(found.watched),
         )
+
+    def _alone(self, state: State) -> _Alone:
+        return _Alone.of(self.population.fitting(state), self.dtype)
 
 
 def _copy(data: Data, order: Indices, numbers: Numbers, seed: int) -> Copies:
@@ -75,8 +80,10 @@ def _copy(data: Data, order: Indices, numbers: Numbers, seed: int) -> Copies:
 
 @dataclass(frozen=True, slots=True)
 class _Alone:
-    """The states of a population of one. `copied`: arrays that could not be used in place, each with what is."""
+    """The states of a population of one, of a `state` that is held as the code holds it. `copied`: arrays that could
+    not be used in place, each with what is."""
 
+    state: State
     states: State
     copied: Sequence[tuple[AnyArray, AnyArray]]
 
@@ -95,16 +102,18 @@ class _Alone:
                 made[key] = used[None]
             return made
 
-        masks = {name: None if mask is None else np.ascontiguousarray(mask)[None] for name, mask in state.masks.items()}
+        projections = {
+            name: mapped(p, lambda a: np.ascontiguousarray(a)[None]) for name, p in state.projections.items()
+        }
         states = State(
             weights=one(state.weights),
-            masks=masks,
+            projections=projections,
             synapse_states=one(state.synapse_states),
             kept=one(state.kept),
             coefficients=_held(state.coefficients, dtype),
             resets=_held(state.resets, dtype),
         )
-        return _Alone(states, copied)
+        return _Alone(state, states, copied)
 
     def write_back(self) -> None:
         for array, used in self.copied:

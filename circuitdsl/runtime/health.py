@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from circuitdsl.graph.blocks import rows_of
-from circuitdsl.graph.initial import fans_of
 from circuitdsl.graph.ir import Kind, Sign, Synapse
 from circuitdsl.graph.numbers import evaluate
+from circuitdsl.graph.projections import Dense, Projection, fans_of
 from circuitdsl.reference import Reference
 
 if TYPE_CHECKING:
-    from circuitdsl.graph.initial import Mask
     from circuitdsl.graph.machine import Indices, Numbers, State
     from circuitdsl.runtime.simulate import Loop, Run
 
@@ -62,9 +61,9 @@ def at_bounds(synapse: Synapse, state: State, numbers: Numbers) -> float:
     """The fraction of weights at a bound, or at the 0 of their sign, of those that are there; 0 if there are none."""
     import numpy as np
 
-    mask = state.masks[synapse.name]
-    weights = state.weights[synapse.name]
-    low, high = _limits(synapse, mask, numbers)
+    projection, weights = state.projections[synapse.name], state.weights[synapse.name]
+    mask = projection.mask if isinstance(projection, Dense) else None
+    low, high = _limits(synapse, projection, numbers)
     found = present = 0
     for rows in rows_of(weights.shape):
         some = weights[rows] if mask is None else weights[rows][mask[rows]]
@@ -77,11 +76,11 @@ def at_bounds(synapse: Synapse, state: State, numbers: Numbers) -> float:
     return found / present if present else 0.0
 
 
-def _limits(synapse: Synapse, mask: Mask | None, numbers: Numbers) -> tuple[float | None, float | None]:
+def _limits(synapse: Synapse, projection: Projection, numbers: Numbers) -> tuple[float | None, float | None]:
     """What sign and bounds keep the weights between; None: nothing does."""
     low = 0.0 if synapse.sign is Sign.EXCITATORY else None
     high = 0.0 if synapse.sign is Sign.INHIBITORY else None
     if synapse.bounds is not None:
-        least, most = (evaluate(bound, numbers, fans_of(synapse, mask)) for bound in synapse.bounds)
+        least, most = (evaluate(bound, numbers, fans_of(synapse, projection)) for bound in synapse.bounds)
         low, high = least if low is None else max(low, least), most if high is None else min(high, most)
     return low, high

@@ -50,11 +50,12 @@ def run_module(
     drawn.
 
     Raises ValueError for ticks, or a `fan_in(k)`, that are no whole number."""
-    programs = [lower_training(circuit, online=online) for online in (True, False)]
-    programs.append(lower_evaluation(circuit, probes, watched=False))
+    aim = Aim(dtype=dtype, sparse=False)  # a page draws whole matrices
+    programs = [lower_training(circuit, online=online, aim=aim) for online in (True, False)]
+    programs.append(lower_evaluation(circuit, probes, watched=False, aim=aim))
     if watched:
-        programs.append(replace(lower_evaluation(circuit, probes), name="watch"))
-    texts = [js.print_program(passed(p, Aim(dtype=dtype)), dtype, comments=False) for p in programs]
+        programs.append(replace(lower_evaluation(circuit, probes, aim=aim), name="watch"))
+    texts = [js.print_program(passed(p), dtype, comments=False) for p in programs]
     told = _Told(circuit, numbers)
     entries = told.entries(dtype, len(probes), settings)
     body = "\n".join(f"  {name}: {text}," for name, text in entries.items())

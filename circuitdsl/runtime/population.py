@@ -17,6 +17,7 @@ from circuitdsl.emit.target import DType
 from circuitdsl.graph.functions import quiet
 from circuitdsl.graph.ir import Circuit, Expr
 from circuitdsl.graph.machine import Data, Numbers, State
+from circuitdsl.graph.projections import Dense, Projection, Sparse, held, sparse_synapses
 from circuitdsl.lower.loop_ir import Aim, Role
 from circuitdsl.runtime.backends import DEFAULT, back_end
 from circuitdsl.runtime.code import Code
@@ -139,6 +140,10 @@ class Population:
         finals = [final_loss(self.circuit, m, n) for m, n in zip(means.tolist(), copies.numbers, strict=True)]
         return np.array(finals, dtype=np.float64)
 
+    def fitting(self, state: State) -> State:
+        """The state of a copy, its synapses held as the code holds them."""
+        return held(self.circuit, state, sparse_synapses(self.circuit) if self.code.aim.sparse else frozenset())
+
     # ------------------------------------------------------------ work
 
     def spread(self, copies: int, work: Callable[[int, int, int], None]) -> None:
@@ -218,23 +223,38 @@ def stack(states: Sequence[State]) -> State:
 
     first = states[0]
 
-    def over(part: Callable[[State], Mapping[Any, AnyArray]]) -> dict[Any, AnyArray]:
-        return {key: np.ascontiguousarray(np.stack([part(s)[key] for s in states])) for key in part(first)}
+    def stacked(arrays: Sequence[AnyArray]) -> AnyArray:
+        """Those of sparse synapses have as many places as the largest."""
+        alike = len({a.shape for a in arrays}) == 1
+        return np.ascontiguousarray(np.stack(arrays)) if alike else _padded(arrays, arrays[0].dtype)
 
-    masks: dict[str, AnyArray | None] = {}
-    for name in first.masks:
-        found = [s.masks[name] for s in states]
-        full = np.ones(first.weights[name].shape, dtype=np.bool_)
-        all_there = all(m is None for m in found)
-        masks[name] = None if all_there else np.stack([full if m is None else m for m in found])
+    def over(part: Callable[[State], Mapping[Any, AnyArray]]) -> dict[Any, AnyArray]:
+        return {key: stacked([part(s)[key] for s in states]) for key in part(first)}
+
     return State(
         weights=over(lambda s: s.weights),
-        masks=masks,
+        projections={name: _stacked([s.projections[name] for s in states]) for name in first.projections},
         synapse_states=over(lambda s: s.synapse_states),
         kept=over(lambda s: s.kept),
         coefficients=over(lambda s: s.coefficients),
         resets=over(lambda s: s.resets),
     )
+
+
+def _stacked(found: Sequence[Projection]) -> Projection:
+    """How the same synapse of several states is held, with a leading axis."""
+    import numpy as np
+
+    masks = [p.mask for p in found if isinstance(p, Dense)]
+    few = [p for p in found if isinstance(p, Sparse)]
+    if few:
+        assert not masks, "a synapse is sparse in all copies or in none"
+        columns = _padded([p.columns for p in few], np.int32)
+        return Sparse(np.stack([p.starts for p in few]), columns, few[0].pre)
+    some = next((m for m in masks if m is not None), None)
+    if some is None:
+        return Dense(None)
+    return Dense(np.stack([np.ones_like(some) if m is None else m for m in masks]))
 
 
 def finite(states: State) -> AnyArray:

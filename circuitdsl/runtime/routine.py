@@ -76,7 +76,7 @@ class Native:
 
     def __init__(self, address: int, held: object):
         self._held = held
-        pointers = [c_void_p] * 5
+        pointers = [c_void_p] * 6
         # where a result and an exception would be put, of which there are none
         self._function = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_int64, c_int64, *pointers)(address)
 
@@ -86,7 +86,7 @@ class Native:
         result, problem = c_int64(), c_int64()
         places = frame.places.ctypes.data
         numbers = frame.wholes.ctypes.data, frame.numbers.ctypes.data
-        status = self._function(_address(result), _address(problem), begin, end, *numbers, places, places, places)
+        status = self._function(_address(result), _address(problem), begin, end, *numbers, *[places] * 4)
         assert status == 0
 
 
@@ -105,4 +105,4 @@ class Interpreted:
     def __call__(self, frame: Frame, begin: int, end: int, worker: int) -> None:
         before: list[Any] = [None] * (begin * len(frame.parts))
         arrays = [*before, *(part.of(copy, worker) for copy in range(begin, end) for part in frame.parts)]
-        self.function(begin, end, frame.wholes.ravel().tolist(), frame.numbers.ravel(), arrays, arrays, arrays)
+        self.function(begin, end, frame.wholes.ravel().tolist(), frame.numbers.ravel(), *[arrays] * 4)

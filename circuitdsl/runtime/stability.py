@@ -14,6 +14,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.diagnostics import Diagnostic, Label, Severity
+from circuitdsl.graph.projections import dense
 from circuitdsl.runtime.state import circuit_hash
 from circuitdsl.store.entries import Entry, program
 
@@ -44,7 +45,7 @@ class Unheld:
 
 def warning_before(training: Training, run: Run) -> Diagnostic | None:
     """C073 for the fastest loop that nothing will stop: no bound, no error, not the rule itself."""
-    if sum(w.size for w in run.state.weights.values()) > WEIGHTS:
+    if sum(s.post_size * s.pre_size for s in run.circuit.synapses.values()) > WEIGHTS:
         return None
     examples = training.dataset.train[:EXAMPLES]
     entry = Entry("growth", run.circuit.name, _key(training, run, examples))
@@ -96,7 +97,8 @@ def _key(training: Training, run: Run, examples: Indices) -> str:
     import numpy as np
 
     state, order = run.state, list(run.circuit.synapses)
-    parts = (state.weights, state.masks, state.synapse_states, state.kept, state.coefficients, state.resets)
+    masks = {name: state.mask(name) for name in state.projections}
+    parts = (state.weights, masks, state.synapse_states, state.kept, state.coefficients, state.resets)
     data = {name: array[examples] for name, array in training.dataset.arrays.items()}
     arrays = [[(n, _digest(a)) for n, a in sorted(part.items())] for part in (*parts, data)]
     versions = f"{program()}, numpy {np.__version__}, python {sys.version}"
@@ -137,7 +139,7 @@ def _growths(
 
     if not loops:
         return []
-    numbers, seed = training.numbers, training.seed
+    numbers, seed, state = training.numbers, training.seed, dense(circuit, state)
     weights: Weights = {n: w.astype(np.float64) for n, w in state.weights.items()}
     state = replace(state.copy(), weights=dict(weights))
     data = {name: array[examples] for name, array in training.dataset.arrays.items()}

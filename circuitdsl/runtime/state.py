@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from circuitdsl.diagnostics import CircuitError, Diagnostic, Severity, did_you_mean
 from circuitdsl.graph.canonical import by_name
 from circuitdsl.graph.ir import Circuit
+from circuitdsl.graph.projections import Dense, Sparse
 
 if TYPE_CHECKING:
     from circuitdsl.data.weights import Stored
@@ -41,9 +42,15 @@ def state_arrays(state: State) -> dict[str, Array]:
 
 def clear_absent(state: State) -> None:
     """Sets weights that are not there to 0, in place."""
-    for synapse, mask in state.masks.items():
-        if mask is not None:
-            state.weights[synapse][~mask] = 0
+    for synapse, projection in state.projections.items():
+        match projection:
+            case Dense(mask=mask):
+                if mask is not None:
+                    state.weights[synapse][~mask] = 0
+            case Sparse():
+                pass  # has no others
+            case _:
+                assert_never(projection)
 
 
 def save_weights(path: Path, circuit: Circuit, state: State) -> None:

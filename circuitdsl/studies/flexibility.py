@@ -16,6 +16,7 @@ from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 from circuitdsl.api import Outcome, Request, Simulation
+from circuitdsl.graph.projections import Dense
 from circuitdsl.runtime.request import Learn
 from circuitdsl.studies.credits import Gradients
 from circuitdsl.studies.intervals import Mean, lost, mean_of
@@ -182,11 +183,12 @@ def _pair(state: State, seed: int) -> None:
 
     generator = np.random.default_rng([seed, 7])
     for pre, post in forward_edges():
-        mask, name = state.masks.get(synapse_name((pre, post))), synapse_name((post, pre))
+        ascending, name = synapse_name((pre, post)), synapse_name((post, pre))
+        mask = state.mask(ascending) if ascending in state.projections else None
         if pre == "x" or mask is None or not state.weights[name].any():
             continue
         fan_in = mask.sum() / mask.shape[1]
-        state.masks[name] = np.ascontiguousarray(mask.T)
+        state.projections[name] = Dense(np.ascontiguousarray(mask.T))
         state.weights[name][:] = generator.normal(0, fan_in**-0.5, mask.T.shape) * mask.T
         for coefficient in (
             f"rate_{name}",

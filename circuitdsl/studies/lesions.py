@@ -8,6 +8,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from circuitdsl.api import Outcome, Request, Simulation
+from circuitdsl.graph.projections import Dense
 from circuitdsl.studies.intervals import mean_of, over_seeds
 from circuitdsl.studies.protocol import Plan, Sentence
 from circuitdsl.studies.stages import go_on, metric_now, with_numbers
@@ -71,8 +72,8 @@ def _lesioned(outcome: Outcome, lesion: Lesion) -> Outcome:
     state = outcome.run.state
     for name in state.weights if lesion.cut else ():
         stays = generator.random(state.weights[name].shape) >= lesion.cut
-        mask = state.masks[name]
-        state.masks[name] = stays if mask is None else mask & stays
+        mask = state.mask(name)
+        state.projections[name] = Dense(stays if mask is None else mask & stays)
         state.weights[name] *= stays
     return with_numbers(outcome, lesion=1.0) if lesion.silenced else outcome
 
