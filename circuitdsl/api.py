@@ -362,8 +362,8 @@ class Simulation:
         pandas.DataFrame, of which a column is the class or target. `params` sets params, structural ones too.
         `weights`: a safetensors file to start from; `weight_names`: what it calls some of them, theirs -> ours.
         `seeds`: so many runs, from `seed` on, along the dimension `seed`. `progress`: a line, or a bar in a notebook,
-        says how far it is. `out`: a netCDF file, written as the run goes on. `resume`: go on from the file of `out` if
-        it is there, from another one, or from what an earlier run gave.
+        says how far it is. `out`: a netCDF file, written as the run goes on (.csv: the curves alone). `resume`: go on
+        from the file of `out` if it is there, from another one, or from what an earlier run gave.
 
         A run that diverges, or that is interrupted, gives what there is, with a warning and `attrs["diverged"]` or
         `attrs["interrupted"]`. Raises UsageError, CircuitError (data that do not fit), OSError."""
@@ -392,6 +392,7 @@ class Simulation:
         def now_and_then(outcome: Outcome) -> None:
             if results.is_due:
                 results.keep(outcome.settings.seed, self.dataset_of(outcome))
+                results.write()
 
         with progress_line() if progress else Quiet() as line:
             for seed in self.seeds_of(request, count, results.before):
@@ -403,6 +404,7 @@ class Simulation:
                     after_epoch=now_and_then,
                 )
                 results.keep(seed, self.dataset_of(outcome))
+                results.write()
                 if outcome.run.diverged is not None:
                     _warn(outcome.run.diverged)
                 if outcome.run.interrupted:

@@ -124,6 +124,8 @@ def test_certificates_are_not_sent_in_the_clear(files: Path) -> None:
         with pytest.raises(UsageError, match=r"in the clear: write `tls://10.0.0.1:8786`"):
             Scheduler(plain, files / "ca.pem")
     assert Scheduler("tcp://10.0.0.1:8786").security() is None
+    with pytest.raises(UsageError, match="an address or a Scheduler, not 8786"):
+        where.Cluster(8786)  # type: ignore[arg-type]
 
 
 def test_certificates_of_dasks_own_configuration(files: Path) -> None:

@@ -241,7 +241,7 @@ def test_what_does_not_fit_is_told_before_it_is_read(
     path = tmp_path / name
     path.write_bytes(FILES[name]())
     monkeypatch.setattr(memory, "_of_machine", lambda: 100.0)
-    refuses(path, " MB of memory to be read, and 0.0 MB is free | leave examples out")
+    refuses(path, " MB of memory, and 0.0 MB is free | leave examples out")
     monkeypatch.setattr(memory, "_of_machine", lambda: 1e9)
     assert read(path).x is not None
 
@@ -252,7 +252,19 @@ def test_a_file_of_terabytes(name: str, tmp_path: Path) -> None:
     with (tmp_path / name).open("wb") as file:
         file.write(start)
         file.truncate(1 << 42)  # most of it takes no room on the disk
-    refuses(tmp_path / name, " GB of memory to be read, and ")
+    refuses(tmp_path / name, " GB of memory, and ")
+
+
+def test_what_grows_when_it_is_fitted_is_told_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = loads(
+        "circuit c { input x: 4 target y: 1000 neuron out: 1000 { rate = 0 } loss = cross_entropy(out, y) }"
+    ).ir
+    monkeypatch.setattr(memory, "_of_machine", lambda: 1e7)
+    arrays = np.zeros((1000, 4), "uint8"), np.arange(1000)
+    with pytest.raises(CircuitError, match=r"data set `arrays` needs about 12.0 MB of memory, and 10.0 MB is free"):
+        load_data(arrays, [], many)
+    monkeypatch.setattr(memory, "_of_machine", lambda: 1.3e7)
+    assert load_data(arrays, [], many).arrays["y"].shape == (1000, 1000)
 
 
 def test_free_memory_is_the_least_of_what_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -164,6 +164,12 @@ def test_what_a_page_cannot_draw_is_refused_with_a_reason(init: str, reason: str
         ask("start", source=run_module(circuit, {}), seed=0)
 
 
+def test_more_than_a_page_holds_is_refused() -> None:
+    text = "circuit c { input x: 20000 neuron h: 10000 { dendrite a rate = a } synapse W: x -> h }"
+    with pytest.raises(ValueError, match="`W` joins 10000 to 20000 units: too many for a page"):
+        run_module(loads(text).ir, {})
+
+
 @needs_node
 @pytest.mark.parametrize("n", [1, 2, 7, 12, 1797])
 def test_the_split_and_the_order_are_pythons(n: int) -> None:

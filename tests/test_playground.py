@@ -118,6 +118,11 @@ def test_places_are_counted_in_utf_16(monkeypatch: pytest.MonkeyPatch) -> None:
     found = json.loads(answers.answer(json.dumps({"text": "# 🧠\nnonsense"})))
     assert [(p["from"], p["line"]) for p in found["problems"]] == [(5, 2)]
     assert found["circuit"] is None
-    text = "# 🧠\n" + (LIBRARY / CIRCUITS[0]).read_text()
-    at = text.index("exp", text.index("circuit ")) + 1  # one more, for the brain
-    assert json.loads(answers.hover(json.dumps({"text": text, "at": at}))) is None or at > 0
+    text = "# 🧠\n" + (LIBRARY / "heterosynaptic" / "kolen_pollack.circ").read_text()
+    place = text.index("W1:") + 1  # in UTF-16 the brain counts two
+    told = json.loads(answers.hover(json.dumps({"text": text, "at": place})))
+    assert (told["from"], told["to"]) == (place, place + 2)
+    assert "gradient, proved" in told["text"]
+    asked = {"text": text[: text.index("gamma * w")] + "gam", "at": text.index("gamma * w") + 4}
+    offered = json.loads(answers.complete(json.dumps(asked)))
+    assert "gamma" in [word["label"] for word in offered["words"]]

@@ -47,7 +47,9 @@ def add_place(parser: ArgumentParser) -> None:
     """Where it runs."""
     parser.add_argument("--jobs", metavar="N", type=whole_number(1), help="processors to use (all)")
     parser.add_argument(
-        "--cluster", metavar="ADDRESS", help="a dask scheduler, such as tcp://host:8786, or tls://host:8786"
+        "--cluster",
+        metavar="ADDRESS",
+        help="a dask scheduler: tls://host:8786, or tcp://host:8786, where whoever reaches it can run code as you",
     )
     for option, what in CERTIFICATES.items():
         parser.add_argument(option, metavar="FILE.pem", type=Path, help=what)

@@ -39,7 +39,7 @@ def content_of(path: Path, times: float = 1) -> bytes:
     to in the end, which have to be free. Raises SourceError."""
     size = ordinary(path).st_size
     packed = start_of(path, 2) == GZIP
-    must_fit(path, size if packed else times * size)
+    must_fit(f"`{path}`", size if packed else times * size)
     try:
         content = path.read_bytes()
     except MemoryError:
@@ -68,7 +68,7 @@ def unpacked(content: bytes, path: Path, times: float = 1) -> bytes:
     with undamaged(f"`{path}`"), gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
         found = file.read(int(most) + 1)
     refuse_bomb(path, len(content), len(found))
-    must_fit(path, times * len(found))
+    must_fit(f"`{path}`", times * len(found))
     return found
 
 

@@ -40,7 +40,7 @@ def read_parquet(path: Path) -> Columns:
         ) from None
     with undamaged(f"`{path}`"):
         told = parquet.read_metadata(path)
-        must_fit(path, TIMES * told.num_rows * told.num_columns)
+        must_fit(f"`{path}`", TIMES * told.num_rows * told.num_columns)
         frame = pd.read_parquet(path, engine="pyarrow")
     return of_frame(frame, f"`{path}`")
 

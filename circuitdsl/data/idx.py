@@ -25,11 +25,11 @@ def is_idx(start: bytes) -> bool:
 
 
 def _times(start: bytes) -> float:
-    """How many bytes a byte of the file comes to: itself, and each number as a float of 8 bytes; of what is packed,
+    """How many bytes a byte of the file comes to: itself, and each number as a float of 4 bytes; of what is packed,
     its type is not seen yet: bytes, as images are."""
     import numpy as np
 
-    return 1 + 8 / np.dtype(KINDS.get(start[2] if is_idx(start) else 0x08, "u1")).itemsize
+    return 1 + 4 / np.dtype(KINDS.get(start[2] if is_idx(start) else 0x08, "u1")).itemsize
 
 
 def read_idx(path: Path) -> Table:

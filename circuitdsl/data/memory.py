@@ -12,14 +12,14 @@ from circuitdsl.data.raw import SourceError
 KERNEL, GROUP, PROCESS = Path("/proc/meminfo"), Path("/sys/fs/cgroup"), Path("/proc/self/statm")
 
 
-def must_fit(path: Path, needed: float) -> None:
+def must_fit(what: str, needed: float) -> None:
     """Raises SourceError if that many bytes are not free: before they are taken, since a system without any left
-    kills what asks for them, and says nothing."""
+    kills what asks for them, and says nothing. `what` is told, with quotes."""
     free = free_memory()
     if needed > free:
         raise SourceError(
-            f"`{path}` needs about {_told(needed)} of memory to be read, and {_told(free)} is free",
-            hint="leave examples out, or read it on a machine with more memory",
+            f"{what} needs about {_told(needed)} of memory, and {_told(free)} is free",
+            hint="leave examples out, or take a machine with more memory",
         )
 
 

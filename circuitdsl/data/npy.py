@@ -97,7 +97,7 @@ def read_npz(path: Path) -> tuple[Mapping[str, Table], tuple[str, ...]]:
         members = [member for member in archive.infolist() if not member.is_dir()]
         unpacked = sum(m.file_size for m in members)
         refuse_bomb(path, size, unpacked)
-        must_fit(path, TIMES * unpacked)
+        must_fit(f"`{path}`", TIMES * unpacked)
         arrays: dict[str, Table] = {}
         for member in members:
             if member.filename.endswith(".npy"):

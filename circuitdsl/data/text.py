@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Table = NDArray[Any]
 
 #: How many bytes of memory a byte of a text comes to: itself, as text, and in the numbers, each with its line.
-TIMES = 5
+TIMES = 6
 #: Byte order marks of texts that are not UTF-8.
 MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 

@@ -65,7 +65,7 @@ def read_safetensors(path: Path, names: Collection[str]) -> Stored:
     import numpy as np
     from safetensors import SafetensorError, safe_open
 
-    must_fit(path, ordinary(path).st_size)
+    must_fit(f"`{path}`", ordinary(path).st_size)
     try:
         with undamaged(f"`{path}`"), safe_open(path, framework="numpy") as file:  # which holds the head to its content
             metadata = file.metadata() or {}

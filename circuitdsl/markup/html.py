@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 #: Elements that have no end.
-VOID = frozenset({"br", "hr", "img", "meta", "link", "col", "progress"})
+VOID = frozenset({"br", "hr", "img", "meta", "link", "col"})
 
 
 @dataclass(frozen=True, slots=True)

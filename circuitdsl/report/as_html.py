@@ -58,7 +58,7 @@ caption {{ text-align: left; padding: 0 0 .35rem; font-size: .875rem }}
 th, td {{ text-align: left; vertical-align: top; padding: .32rem 1.1rem .32rem 0 }}
 thead th {{ border-bottom: 1px solid var(--text); font-weight: 600; white-space: nowrap }}
 tbody tr + tr > * {{ border-top: 1px solid var(--line) }}
-tbody th {{ font-weight: 600; white-space: nowrap }}
+tbody th, .short {{ white-space: nowrap }} tbody th {{ font-weight: 600 }} .long {{ min-width: 14rem }}
 .rows tbody th {{ color: var(--faint); font-weight: 400; min-width: 5.5rem }} .rows tr + tr > * {{ border-top: 0 }}
 .rows {{ width: 100% }} .rows .place {{ text-align: right; white-space: nowrap; color: var(--faint); padding-right: 0 }}
 .equations {{ width: 100%; font-size: 1rem }} .equations td:last-child {{ color: var(--faint); text-align: right;
@@ -161,10 +161,19 @@ def _table(made: Table) -> Html:
     for cells in made.rows:
         shown = [joined(line(cell)) for cell in cells]
         first = tag("th", shown[0], scope="row") if made.labels else tag("td", shown[0])
-        last = {"class_": "place"} if plain and len(cells) > 2 else {}
-        middle = [tag("td", cell) for cell in shown[1:-1]]
+        last: dict[str, str | None] = {"class_": "place"} if plain and len(cells) > 2 else {}
+        middle = [tag("td", cell, class_=_width(of)) for cell, of in zip(shown[1:-1], cells[1:-1], strict=True)]
+        last = last or {"class_": _width(cells[-1])}
         rows.append(tag("tr", first, *middle, *(tag("td", cell, **last) for cell in shown[1:][-1:])))
     return tag("table", *top, tag("tbody", *rows), class_="rows" if plain else None)
+
+
+def _width(cell: Line) -> str | None:
+    """A short cell stays on one line; a long one is not squeezed."""
+    length = sum(
+        len(p.latex) // 3 if isinstance(p, Math) else len(p if isinstance(p, str) else p.text) for p in pieces(cell)
+    )
+    return "short" if length <= 28 else "long"
 
 
 def line(made: Line) -> Iterator[Content]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from circuitdsl.data.files import from_file
 from circuitdsl.data.given import raw_of_given
+from circuitdsl.data.memory import must_fit
 from circuitdsl.data.named import NAMED, Sizes
 from circuitdsl.data.raw import Raw, SourceError, Wanted
 from circuitdsl.diagnostics import CircuitError, Diagnostic, Span, did_you_mean
@@ -204,6 +205,7 @@ def _fit(
 
     fitter = Fitter(name, raw, circuit, span)
     inputs = {p.name: fitter.features(p) for p in circuit.of_kind(Kind.INPUT)}
+    must_fit(f"data set `{name}`", _bytes_of(inputs, circuit, raw, dtype))
     found = {p.name: fitter.target(p) for p in circuit.of_kind(Kind.TARGET)}
     targets = {key: table for key, (table, _) in found.items()}
     n = examples_of(name, {**inputs, **targets}, raw)
@@ -229,6 +231,17 @@ def _fit(
         labels={key: names for key, (_, names) in found.items() if names},
         notes=(*raw.notes, *fitter.notes),
     )
+
+
+def _bytes_of(inputs: Mapping[str, Table], circuit: Circuit, raw: Raw, dtype: str) -> float:
+    """What fitting takes beside what was read: every number in the run's precision, the training examples once more for
+    their mean, and targets, where a class has a number for each unit, in float64 before."""
+    import numpy as np
+
+    width = np.dtype(dtype).itemsize
+    n = max((len(y) for y in (raw.y, *raw.named.values()) if y is not None and y.ndim), default=0)
+    targets = sum(p.size for p in circuit.of_kind(Kind.TARGET))
+    return n * targets * (8 + width) + sum(table.size * (width + table.itemsize) for table in inputs.values())
 
 
 # ---------------------------------------------------------------- split

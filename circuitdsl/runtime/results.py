@@ -192,11 +192,13 @@ def write(path: Path, dataset: xr.Dataset) -> None:
     import tempfile
 
     from circuitdsl.runtime.stopping import unbroken
+    from circuitdsl.store.temporary import clear_litter, temporary_prefix
 
     path = path.resolve()  # where a link leads: the link stays
     path.parent.mkdir(parents=True, exist_ok=True)
     dataset = dataset.assign_attrs(digest=_digest(dataset))
-    with unbroken(), tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+    clear_litter(path.parent, path.name)
+    with unbroken(), tempfile.TemporaryDirectory(dir=path.parent, prefix=temporary_prefix(path.name)) as folder:
         temporary = Path(folder) / path.name
         dataset.to_netcdf(temporary, engine="h5netcdf", encoding=_compressed(dataset))
         os.replace(temporary, path)

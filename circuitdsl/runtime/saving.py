@@ -17,13 +17,20 @@ if TYPE_CHECKING:
 SAVE_EVERY = 60.0
 
 
+def is_table(out: Path) -> bool:
+    """Whether a file of that name gets the curves alone, as a table."""
+    return out.suffix.lower() == ".csv"
+
+
 @dataclass(slots=True, kw_only=True)
 class Results:
-    """What there is so far, by seeds. `out`: where it is written, if anywhere; `before`: runs that are gone on with."""
+    """What there is so far, by seeds. `out`: where it is written, if anywhere; `before`: runs that are gone on with.
+    `left_out`: what a table cannot hold."""
 
     out: Path | None
     before: Mapping[int, xr.Dataset] = field(default_factory=dict)
     done: dict[int, xr.Dataset] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
     last: float = field(default_factory=time.monotonic)
 
     @property
@@ -32,13 +39,21 @@ class Results:
         return self.out is not None and time.monotonic() - self.last > SAVE_EVERY
 
     def keep(self, seed: int, run: xr.Dataset) -> None:
-        """Takes in a run, or what there is of it, and writes all. Raises OSError."""
-        from circuitdsl.runtime.results import joined, write
-
+        """Takes in a run, or what there is of it, in place of what there was of it before."""
         self.done[seed] = run
-        if self.out is not None:
-            write(self.out, joined({**self.before, **self.done}))
-            self.last = time.monotonic()
+
+    def write(self) -> None:
+        """Writes what there is of all seeds, of earlier times too. Raises OSError."""
+        from circuitdsl.runtime.results import joined, write, write_csv
+
+        if self.out is None or not (self.before or self.done):
+            return
+        together = joined({**self.before, **self.done})
+        if is_table(self.out):
+            self.left_out = write_csv(self.out, together)
+        else:
+            write(self.out, together)
+        self.last = time.monotonic()
 
     def together(self) -> xr.Dataset:
         """The runs of this time, of several seeds along `seed`."""
@@ -51,9 +66,9 @@ def saved_runs(path: Path) -> dict[int, xr.Dataset]:
     """The runs in a results file by their seeds; none if it is not there. Raises UsageError if it holds none."""
     if not path.exists():
         return {}
-    from circuitdsl.runtime.results import read, split
+    from circuitdsl.runtime.results import opened, split
 
     try:
-        return split(read(path))
-    except (OSError, ValueError, KeyError) as problem:
+        return split(opened(path))
+    except (OSError, ValueError) as problem:
         raise UsageError(f"`{path}` is not a saved run: {problem}") from None

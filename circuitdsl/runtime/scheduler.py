@@ -84,7 +84,11 @@ class Scheduler:
 
 def scheduler_of(cluster: str | Scheduler) -> Scheduler:
     """The scheduler that is meant by its address alone, or by itself. Raises UsageError."""
-    return cluster if isinstance(cluster, Scheduler) else Scheduler(cluster)
+    if isinstance(cluster, Scheduler):
+        return cluster
+    if not isinstance(cluster, str):
+        raise UsageError(f"`cluster` is an address or a Scheduler, not {cluster!r}")
+    return Scheduler(cluster)
 
 
 def _distributed_security() -> Any:
@@ -107,6 +111,8 @@ def _check_files(authority: str, certificate: str, key: str | None) -> None:
             raise UsageError(f"`{option} {path}`: there is no such file")
     try:
         ssl.create_default_context(cafile=authority)
+    except PermissionError:
+        raise UsageError(f"`--tls-ca-file {authority}` cannot be read: permission denied") from None
     except (OSError, ValueError):
         raise UsageError(f"`--tls-ca-file {authority}` holds no certificate in PEM format") from None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
