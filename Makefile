@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 CIRCUITS ?= 500
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test agreement motifs mutants studies verdicts fuzz trust vsix playground clean
+.PHONY: demo test agreement motifs mutants studies verdicts fuzz trust vsix playground site clean
 
 demo: $(VENV)/installed ## a circuit that assembles itself, on handwritten digits
 	$(BIN)/circuitdsl demo --out demo
@@ -50,8 +50,11 @@ playground: $(VENV)/installed ## a page that checks, derives and trains, as stat
 	$(BIN)/python playground/build.py
 	@echo "serve it by: python3 -m http.server -d playground/dist"
 
+site: $(VENV)/installed-site ## the pages as a site, in build/site (a minute)
+	COLUMNS=100 NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet -f website/mkdocs.yml
+
 clean:
-	rm -rf $(VENV) demo study dist circuitdsl.vsix editors/vscode/node_modules editors/vscode/dist playground/dist playground/node_modules
+	rm -rf $(VENV) demo study dist circuitdsl.vsix editors/vscode/node_modules editors/vscode/dist playground/dist playground/node_modules build
 
 # The package is installed from this folder as it stands, so that only a change of what it needs
 # installs it again.
@@ -63,6 +66,11 @@ $(VENV)/installed: pyproject.toml | $(BIN)/python
 $(VENV)/installed-dev: pyproject.toml | $(BIN)/python
 	@echo "installing circuitdsl and its tools into $(VENV) (a minute or so)"
 	@$(PIP) install -qq -e '.[dev]'
+	@touch $@ $(VENV)/installed
+
+$(VENV)/installed-site: pyproject.toml | $(BIN)/python
+	@echo "installing circuitdsl and what makes its site into $(VENV) (a minute or so)"
+	@$(PIP) install -qq -e '.[site]'
 	@touch $@ $(VENV)/installed
 
 $(BIN)/python:

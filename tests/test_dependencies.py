@@ -35,7 +35,7 @@ COPYLEFT = re.compile(r"\b(A?GPL|LGPL|GNU|EUPL|SSPL|Commons Clause)\b")
 def requirements(*, tools: bool) -> list[Requirement]:
     """What the project asks for: to run, or (`tools`) to be worked on as well."""
     extras = PROJECT["optional-dependencies"]
-    wanted = [r for name, listed in extras.items() if tools or name != "dev" for r in listed]
+    wanted = [r for name, listed in extras.items() if tools or name not in ("dev", "site") for r in listed]
     return [r for r in map(Requirement, [*PROJECT["dependencies"], *wanted]) if r.name != "circuitdsl"]
 
 

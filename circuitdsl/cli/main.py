@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from io import TextIOWrapper
+from types import ModuleType
 from typing import NoReturn
 
 from circuitdsl.cli.common import INTERRUPTED, OK, UNFINISHED, USAGE, Printed, Stop, color, print_json, say
@@ -138,7 +139,17 @@ def _dispatch(arguments: list[str]) -> int:
         return show_version(json="--json" in rest)
     if name not in COMMANDS:
         raise Stop(USAGE, _unknown(name))
-    module = import_module(f"circuitdsl.cli.{name}")
+    code: int = _module(name).command(parser_of(name).parse_intermixed_args(rest))
+    return code
+
+
+def _module(name: str) -> ModuleType:
+    return import_module(f"circuitdsl.cli.{name}")
+
+
+def parser_of(name: str) -> ArgumentParser:
+    """The options of a command of `COMMANDS`."""
+    module = _module(name)
     parser = _Parser(
         prog=f"circuitdsl {name}",
         description=module.ABOUT,
@@ -147,8 +158,7 @@ def _dispatch(arguments: list[str]) -> int:
         allow_abbrev=False,
     )
     module.add_options(parser)
-    code: int = module.command(parser.parse_intermixed_args(rest))
-    return code
+    return parser
 
 
 class _Parser(ArgumentParser):

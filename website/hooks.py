@@ -1,0 +1,141 @@
+"""The pages of the site that are made of the code: the start, the command line, the gallery.
+
+MkDocs calls `on_files` and `on_page_markdown`; every page of docs/ stays as it is, but for links that lead out of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+import circuitdsl as cd
+from circuitdsl.cli.list import Entry, entries
+from circuitdsl.cli.main import COMMANDS, parser_of
+
+ROOT = Path(__file__).resolve().parents[1]
+#: Files beside docs/ that are pages of the site too.
+BESIDE = {"README.md": "index.md", "CONTRIBUTING.md": "CONTRIBUTING.md", "CHANGELOG.md": "CHANGELOG.md"}
+LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)(#[^)\s]*)?\)")
+IMAGE = re.compile(r'src="docs/([^"]+)"')
+
+API = """# Python
+
+`import circuitdsl as cd`: these names, and nothing else, are the library. Arrays are NumPy's, results are
+[xarray](https://docs.xarray.dev) data sets.
+"""
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """The gallery's place in the navigation: an index, and a page for each circuit, folder by folder."""
+    pages = [{folder: [{_title(e): f"gallery/{_page(e)}"} for e in group]} for folder, group in _folders()]
+    for part in config.nav or []:
+        if "Gallery" in part:
+            part["Gallery"] = ["gallery/index.md", *pages]
+        if "How to" in part:
+            part["How to"] = sorted(p.relative_to(ROOT / "docs").as_posix() for p in (ROOT / "docs/howto").glob("*.md"))
+    config.nav = [part for part in config.nav or [] if part not in ({"How to": []},)]
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """The generated pages."""
+    for source, target in BESIDE.items():
+        files.append(_file(config, target, (ROOT / source).read_text(encoding="utf-8")))
+    files.append(_file(config, "commands.md", "\n".join(_commands())))
+    files.append(_file(config, "api.md", "\n".join([API, *(f"::: {_home(name)}\n" for name in cd.__all__)])))
+    files.append(_file(config, "gallery/index.md", "\n".join(_gallery())))
+    for entry in _circuits():
+        files.append(_file(config, f"gallery/{_page(entry)}", "\n".join(_circuit_page(entry))))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: MkDocsConfig, files: Files) -> str:
+    """Links of the repository, made links of the site; a link to a file that is no page becomes its name."""
+    here = Path(page.file.src_uri).parent
+
+    def moved(found: re.Match[str]) -> str:
+        path, anchor = found[1], found[2] or ""
+        name = path.removeprefix("../").removeprefix("docs/")
+        if (files.get_file_from_path((here / path).as_posix()) or path.startswith("gallery/")) is not None:
+            return found[0]
+        if name in BESIDE:
+            return f"]({_up(here)}{BESIDE[name]}{anchor})"
+        if files.get_file_from_path(name) is not None:
+            return f"]({_up(here)}{name}{anchor})"
+        circuit = name.removeprefix("circuits/")
+        if circuit.endswith(".circ") and (ROOT / "circuits" / circuit).is_file():
+            return f"]({_up(here)}gallery/{circuit.removesuffix('.circ')}.md)"
+        return "]"
+
+    return re.sub(r"\[([^\]]*)\]$", r"\1", IMAGE.sub(r'src="\1"', LINK.sub(moved, markdown)), flags=re.MULTILINE)
+
+
+def _up(here: Path) -> str:
+    return "../" * len(here.parts)
+
+
+def _file(config: MkDocsConfig, path: str, content: str) -> File:
+    return File.generated(config, path, content=content)
+
+
+def _home(name: str) -> str:
+    return f"{getattr(cd, name).__module__}.{name}"
+
+
+# ---------------------------------------------------------------- the command line
+
+
+def _commands() -> Iterator[str]:
+    yield "# The command line\n"
+    yield "Every command takes `--help`; most take `--json`, for programs.\n"
+    yield from (f"- [`{name}`](#{name}): {about}" for name, about in COMMANDS.items())
+    for name in COMMANDS:
+        yield f"\n## {name}\n\n```text\n{parser_of(name).format_help().rstrip()}\n```"
+
+
+# ---------------------------------------------------------------- the gallery
+
+
+def _circuits() -> list[Entry]:
+    return [e for e in entries() if e.kind == "circuit"]
+
+
+def _folders() -> Iterator[tuple[str, list[Entry]]]:
+    for folder, group in groupby(_circuits(), key=lambda e: e.name.partition("/")[0]):
+        yield folder, list(group)
+
+
+def _page(entry: Entry) -> str:
+    return entry.name.removesuffix(".circ") + ".md"
+
+
+def _title(entry: Entry) -> str:
+    return entry.name.rpartition("/")[2].removesuffix(".circ")
+
+
+def _gallery() -> Iterator[str]:
+    yield "# Gallery\n"
+    yield "Every circuit that comes along: what it is, what is derived of it, its text.\n"
+    for folder, group in _folders():
+        yield f"\n## {folder}\n"
+        yield "| circuit | |\n| --- | --- |"
+        yield from (f"| [{_title(e)}]({_page(e)}) | {e.doc} |" for e in group)
+
+
+def _circuit_page(entry: Entry) -> Iterator[str]:
+    circuit = cd.load(entry.path)
+    yield f"# {_title(entry)}\n"
+    yield f"{entry.doc}\n"
+    yield f'<div class="drawing" markdown="0">\n{circuit.draw().svg()}\n</div>\n'
+    yield f"```console\n$ circuitdsl derive {entry.name} --no-measure\n{_derived(circuit)}\n```\n"
+    yield f"```circ\n{entry.path.read_text(encoding='utf-8').rstrip()}\n```\n"
+
+
+def _derived(circuit: cd.Circuit) -> str:
+    return str(circuit.derive(measure=False)).rstrip()
