@@ -31,8 +31,13 @@ def process() -> subprocess.Popen[str]:
     started = subprocess.Popen(
         ["node", str(script), HOST.as_uri()], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    atexit.register(started.kill)
+    atexit.register(_end, started)
     return started
+
+
+def _end(started: subprocess.Popen[str]) -> None:
+    with started:  # closes its pipes and waits for it
+        started.kill()
 
 
 def ask(call: str, **given: Any) -> Any:

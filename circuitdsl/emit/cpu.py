@@ -18,7 +18,7 @@ from circuitdsl.emit.flat import flat
 from circuitdsl.emit.names import PYTHON, apart, bound, fresh
 from circuitdsl.emit.swift import quick_forms
 from circuitdsl.emit.target import DType, Target
-from circuitdsl.lower.functions import DEFINITIONS, functions_of
+from circuitdsl.lower.functions import definitions, functions_of
 from circuitdsl.lower.loop_ir import (
     Assign,
     Branch,
@@ -157,9 +157,8 @@ def _helpers(program: Program, dtype: DType) -> list[str]:
     """The functions that the program uses."""
     used = functions_of(program)
     lines: list[str] = []
-    for definition in DEFINITIONS.values():
-        if definition.name in used:
-            lines += _helper(definition.name, ", ".join(definition.parameters), _print(definition.value))
+    for made in definitions(used):
+        lines += _helper(made.name, ", ".join(made.parameters), _print(made.value))
     for function, (name, value) in _EXTREMES.items():
         if function in used:
             lines += _helper(name, "a, b", value)

@@ -22,7 +22,8 @@ from circuitdsl.emit.comments import place
 from circuitdsl.emit.entry import arguments
 from circuitdsl.emit.names import apart, fresh
 from circuitdsl.emit.target import DType, Target
-from circuitdsl.lower.functions import DEFINITIONS, functions_of, with_parts
+from circuitdsl.lower.functions import definitions as formulas
+from circuitdsl.lower.functions import functions_of, with_parts
 from circuitdsl.lower.loop_ir import (
     READ_ONLY,
     Assign,
@@ -135,10 +136,9 @@ def definitions(functions: Collection[str], dtype: DType = "float64") -> list[st
     """These functions of reals, and what they are made of, as far as the language lacks them."""
     used = with_parts(functions)
     lines = [_POWER] if "pow" in used else []
-    for made in DEFINITIONS.values():
-        if made.name in used:
-            value = _Expressions({}, dtype).text(made.value)
-            lines.append(f"const {made.name} = ({', '.join(made.parameters)}) => {value};")
+    for made in formulas(used):
+        value = _Expressions({}, dtype).text(made.value)
+        lines.append(f"const {made.name} = ({', '.join(made.parameters)}) => {value};")
     return lines
 
 

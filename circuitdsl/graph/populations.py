@@ -64,8 +64,9 @@ def over_range(function: PopulationFunction, x: Range) -> Range:
             assert_never(function)
 
 
-#: Functions whose value is 0 or 1, and nothing between.
-GATES = frozenset(f.name for f in FUNCTIONS.values() if f.is_gate) | {"onehot_max"}
+def is_gate(function: str) -> bool:
+    """Whether the value of a function of numbers, or of a population, is 0 or 1, and nothing between."""
+    return function == "onehot_max" or (function in FUNCTIONS and FUNCTIONS[function].is_gate)
 
 
 def applied(function: str, arguments: Sequence[Range]) -> Range:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from circuitdsl.graph.formulas import fold
-from circuitdsl.graph.functions import COMPARISONS, FUNCTIONS, Function
+from circuitdsl.graph.functions import COMPARISONS, FUNCTIONS, Function, Primitive
 from circuitdsl.lower.loop_ir import Const, Dtype, Expr, Op, Program, Var, expressions, phases, statements, walk
 
 
@@ -45,12 +46,18 @@ def _formula(record: Function, arguments: Sequence[Expr]) -> Expr:
     return fold(record.value, record.named(arguments), lambda value: Const(value, Dtype.REAL), elementwise)
 
 
-#: Every function of `SIGNATURES` that is a formula, by name.
-DEFINITIONS: dict[str, Definition] = {
-    f.name: Definition(f.name, f.parameters, _formula(f, [Var(p, Dtype.REAL) for p in f.parameters]))
-    for f in FUNCTIONS.values()
-    if isinstance(f.value, str) and not f.is_short
-}
+@cache
+def definition(name: str) -> Definition | None:
+    """What a function of reals is made of; None if it is no formula, or written out wherever it is applied."""
+    f = FUNCTIONS.get(name)
+    if f is None or isinstance(f.value, Primitive) or f.is_short:
+        return None
+    return Definition(f.name, f.parameters, _formula(f, [Var(p, Dtype.REAL) for p in f.parameters]))
+
+
+def definitions(names: Collection[str]) -> list[Definition]:
+    """Those of these functions, in the order of the language's table."""
+    return [made for name in FUNCTIONS if name in names and (made := definition(name)) is not None]
 
 
 def functions_of(program: Program) -> set[str]:
@@ -65,7 +72,6 @@ def with_parts(functions: Collection[str]) -> set[str]:
     while waiting:
         name = waiting.pop()
         found.add(name)
-        if name in DEFINITIONS:
-            parts = {op.function for op in walk(DEFINITIONS[name].value) if isinstance(op, Op)}
-            waiting |= parts - found
+        if (made := definition(name)) is not None:
+            waiting |= {op.function for op in walk(made.value) if isinstance(op, Op)} - found
     return found

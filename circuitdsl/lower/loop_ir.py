@@ -135,7 +135,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """A function of `SIGNATURES`."""
+    """A function with arguments that it takes (`result_type`)."""
 
     function: str
     arguments: tuple[Expr, ...]
@@ -147,10 +147,7 @@ Expr = Const | Var | Load | Op
 _ARITHMETIC = ("add", "sub", "mul", "min", "max")
 _REAL, _INT, _BOOL = Dtype.REAL, Dtype.INT, Dtype.BOOL
 
-#: (function, argument types) -> result type. Functions of reals that back ends do not know themselves are defined in
-#: lower/functions.py. `rand` and `randn` take seed, occurrence, epoch, data-set index, tick and unit.
-SIGNATURES: dict[tuple[str, tuple[Dtype, ...]], Dtype] = {
-    **{(f.name, (_REAL,) * f.arity): _REAL for f in FUNCTIONS.values() if not f.is_short and f.name != "where"},
+_SIGNATURES: dict[tuple[str, tuple[Dtype, ...]], Dtype] = {
     **{(f, (_INT, _INT)): _INT for f in _ARITHMETIC},
     **{(f, (t, t)): _BOOL for f in COMPARISONS for t in (_REAL, _INT)},
     **{(f, (_BOOL, _BOOL)): _BOOL for f in ("and", "or", "eq")},
@@ -160,6 +157,18 @@ SIGNATURES: dict[tuple[str, tuple[Dtype, ...]], Dtype] = {
     ("rand", (_INT,) * 6): _REAL,
     ("randn", (_INT,) * 6): _REAL,
 }
+
+
+def result_type(function: str, types: tuple[Dtype, ...]) -> Dtype | None:
+    """What a function gives for arguments of these types; None: it does not take them. Functions of reals that back
+    ends do not know themselves are defined in lower/functions.py. `rand` and `randn` take seed, occurrence, epoch,
+    data-set index, tick and unit."""
+    if (function, types) in _SIGNATURES:
+        return _SIGNATURES[function, types]
+    record = FUNCTIONS.get(function)
+    if record is None or function == "where" or types != (_REAL,) * record.arity or record.is_short:
+        return None
+    return _REAL
 
 
 # ---------------------------------------------------------------- statements of a phase

@@ -15,7 +15,6 @@ from typing import NoReturn, assert_never
 
 from circuitdsl.lower.loop_ir import (
     READ_ONLY,
-    SIGNATURES,
     Assign,
     Branch,
     Buffer,
@@ -39,6 +38,7 @@ from circuitdsl.lower.loop_ir import (
     Var,
     When,
     has_threads,
+    result_type,
     walk,
 )
 from circuitdsl.lower.touches import NOWHERE, Touches, in_rounds
@@ -278,10 +278,10 @@ class _Checker:
                 found = Dtype.INT if buffer.dtype is Dtype.SHORT else buffer.dtype
             case Op():
                 types = tuple(self.type_of(a) for a in expr.arguments)
-                signature = self.stand_ins.get(expr.function, expr.function), types
-                if signature not in SIGNATURES:
+                given = result_type(self.stand_ins.get(expr.function, expr.function), types)
+                if given is None:
                     self.fail(f"`{expr.function}` does not take ({', '.join(types)})")
-                found = SIGNATURES[signature]
+                found = given
             case _:
                 assert_never(expr)
         if found is not expr.dtype:

@@ -44,7 +44,7 @@ from circuitdsl.derive.algebra.words import (
 from circuitdsl.graph.formulas import fold
 from circuitdsl.graph.functions import FUNCTIONS, TINY, Primitive
 from circuitdsl.graph.intervals import ANY
-from circuitdsl.graph.populations import GATES, applied
+from circuitdsl.graph.populations import applied, is_gate
 
 
 class NotLinear(Exception):
@@ -201,7 +201,7 @@ class Arithmetic(Products):
         """A function that is a signal of its own, under the name of a rate that is just this."""
         made = Made(function, a, others)
         nature = nature_of(applied(function, list(map(self.known.range_of, (a, *others)))))
-        nature = Nature.GATE if function in GATES else nature
+        nature = Nature.GATE if is_gate(function) else nature
         random = any(map(varies, (a, *others)))
         return diagonal(self.signal(self.known_as(made), a.rows, nature, random=random, made=made))
 

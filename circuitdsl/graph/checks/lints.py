@@ -10,11 +10,12 @@ from circuitdsl.graph import ir
 from circuitdsl.graph.checks.common import Findings, judged
 from circuitdsl.graph.intervals import ZERO, Range, span
 from circuitdsl.graph.plasticity import split
-from circuitdsl.graph.populations import GATES, REDUCTIONS
+from circuitdsl.graph.populations import REDUCTIONS, is_gate
 from circuitdsl.graph.ranges import Ranges
 
-#: Functions whose units are probabilities, or at least between 0 and 1: nothing more need be found out.
-_BETWEEN_0_AND_1 = GATES | {"softmax", "sigmoid"}
+#: Functions whose units are probabilities, or at least between 0 and 1, as those of gates are: nothing more need be
+#: found out.
+_BETWEEN_0_AND_1 = frozenset({"softmax", "sigmoid"})
 
 
 def swapped_arguments(circuit: ir.Circuit) -> Findings:
@@ -82,7 +83,9 @@ def _surely_between(circuit: ir.Circuit, prediction: ir.Expr) -> bool:
     expr: ir.Expr | None = prediction
     if isinstance(prediction, ir.Read) and prediction.value in circuit.values:
         expr = circuit.values[prediction.value].expr
-    return isinstance(expr, ir.Over | ir.Apply) and expr.function in _BETWEEN_0_AND_1
+    if not isinstance(expr, ir.Over | ir.Apply):
+        return False
+    return expr.function in _BETWEEN_0_AND_1 or is_gate(expr.function)
 
 
 # ---------------------------------------------------------------- rules
