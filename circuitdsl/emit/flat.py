@@ -32,17 +32,21 @@ from circuitdsl.lower.loop_ir import (
 )
 
 _ZERO = Const(0, Dtype.INT)
+#: The function that makes an int of 64 bits of one of 32.
+WIDENED = "widened"
 
 
 def flat(program: Program) -> Program:
     """The program with one index for every place of a buffer."""
     shapes = {b.name: b.shape for b in program.buffers}
-    return replace(program, body=_Flat(shapes).controls(program.body))
+    short = frozenset(b.name for b in program.buffers if b.dtype is Dtype.SHORT)
+    return replace(program, body=_Flat(shapes, short).controls(program.body))
 
 
 @dataclass(frozen=True, slots=True)
 class _Flat:
     shapes: Mapping[str, tuple[str, ...]]
+    short: frozenset[str]
 
     def controls(self, body: tuple[Control, ...]) -> tuple[Control, ...]:
         return tuple(map(self._control, body))
@@ -87,7 +91,8 @@ class _Flat:
                 byte = Load(expr.buffer, self._index(expr.buffer, expr.index), Dtype.INT)
                 return Op("ne", (byte, _ZERO), Dtype.BOOL)
             case Load():
-                return replace(expr, index=self._index(expr.buffer, expr.index))
+                place = replace(expr, index=self._index(expr.buffer, expr.index))
+                return Op(WIDENED, (place,), Dtype.INT) if expr.buffer in self.short else place
             case Op():
                 return replace(expr, arguments=tuple(map(self.expr, expr.arguments)))
             case _:
