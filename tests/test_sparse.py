@@ -278,7 +278,7 @@ def test_the_verifier_knows_whose_the_places_of_a_row_are() -> None:
     def by_teams(loop: Loop) -> Loop:
         return replace(loop, over="threads")
 
-    for change, said in ((of_another_unit, "another thread writes"), (of_another_matrix, "not its places"),
+    for change, said in ((of_another_unit, "thread writes"), (of_another_matrix, "not its places"),
                          (by_teams, "no rounds of teams")):  # fmt: skip
         with pytest.raises(LoopError, match=said):
             verify(changed(program, change))
