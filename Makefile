@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 CIRCUITS ?= 500
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test agreement motifs mutants studies verdicts vsix playground clean
+.PHONY: demo test agreement motifs mutants studies verdicts fuzz trust vsix playground clean
 
 demo: $(VENV)/installed ## a circuit that assembles itself, on handwritten digits
 	$(BIN)/circuitdsl demo --out demo
@@ -15,7 +15,7 @@ test: $(VENV)/installed-dev ## style, types and tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 -rs
 
 agreement: $(VENV)/installed-dev ## generated circuits: emitted code against the reference, with all passes, without each, compiled, by node (an hour)
 	NUMBA_DISABLE_JIT=1 $(BIN)/python tests/agreement.py numbers 0 $(CIRCUITS)
@@ -26,6 +26,12 @@ agreement: $(VENV)/installed-dev ## generated circuits: emitted code against the
 
 motifs: $(VENV)/installed-dev ## random motifs: no claim may depend on the order of items, or be contradicted by a simulation (minutes)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/check_motifs.py --circuits 2000 --simulate 300
+
+fuzz: $(VENV)/installed-dev ## programs drawn by chance through check, fmt, derive and the reference (an hour); PROGRAMS=5000 for fewer
+	cd tests && OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 ../$(BIN)/python fuzz.py 0 $(or $(PROGRAMS),200000)
+
+trust: $(VENV)/installed-dev ## what is promised, put to the test: docs/trust.md (hours); TRUST='--programs 5000 --circuits 10' for less
+	cd tests && OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 ../$(BIN)/python trust.py $(TRUST)
 
 mutants: $(VENV)/installed-dev ## edits of the source, one at a time, and the test that dies of each (minutes)
 	$(BIN)/python tests/mutants.py

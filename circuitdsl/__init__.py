@@ -15,13 +15,26 @@ if TYPE_CHECKING:
     from circuitdsl.diagnostics import CircuitError, Diagnostic
     from circuitdsl.explore.evolve import evolve
     from circuitdsl.explore.sweep import sweep
+    from circuitdsl.runtime.scheduler import Scheduler
 
-__all__ = ["Circuit", "CircuitError", "Diagnostic", "Simulation", "UsageError", "evolve", "load", "loads", "sweep"]
+__all__ = [
+    "Circuit",
+    "CircuitError",
+    "Diagnostic",
+    "Scheduler",
+    "Simulation",
+    "UsageError",
+    "evolve",
+    "load",
+    "loads",
+    "sweep",
+]
 
 #: Where a name is, if it is not in the API module.
 _HOMES = {
     "CircuitError": "circuitdsl.diagnostics",
     "Diagnostic": "circuitdsl.diagnostics",
+    "Scheduler": "circuitdsl.runtime.scheduler",
     "evolve": "circuitdsl.explore.evolve",
     "sweep": "circuitdsl.explore.sweep",
 }
@@ -33,6 +46,13 @@ def __getattr__(name: str) -> object:
     from importlib import import_module
 
     return getattr(import_module(_HOMES.get(name, "circuitdsl.api")), name)
+
+
+def load_ipython_extension(shell: object) -> None:
+    """`%load_ext circuitdsl`, in IPython and Jupyter: `%%circ` cells, and runs that show their curves."""
+    from circuitdsl.notebook.magic import load as load_magic
+
+    load_magic(shell)
 
 
 def __dir__() -> list[str]:

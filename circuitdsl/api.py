@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from circuitdsl.runtime.data import Dataset, Scale
     from circuitdsl.runtime.expects import Judged
     from circuitdsl.runtime.progress import Progress
+    from circuitdsl.runtime.saving import Results
     from circuitdsl.runtime.simulate import Loop, Run
 
 DType = Literal["float32", "float64"]
@@ -256,10 +257,52 @@ class Outcome:
         return [*doubts_of(self.loop.dataset), *self.warnings, *([] if unstable is None else [unstable])]
 
 
+def _told_of(task: ir.Task) -> str:
+    """`digits, epochs 40, batch 16, seed 0, metric accuracy(out, y)`"""
+    settings = {"epochs": task.epochs, "batch": task.batch, "seed": task.seed, "metric": task.metric}
+    told = (f"{name} {' '.join(expr.span.text.split())}" for name, expr in settings.items() if expr is not None)
+    return ", ".join([task.data, *told])
+
+
 def _warn_of(outcome: Outcome) -> None:
     for diagnostic in outcome.foreseen():
         if diagnostic.severity is not Severity.NOTE:
             _warn(diagnostic)
+
+
+def _warn_interrupted(outcome: Outcome, out: Path | None) -> None:
+    import warnings
+
+    kept = (
+        f"; `resume=True` goes on from {out}" if out is not None else "; `resume=` of what it gave goes on from there"
+    )
+    told = f"interrupted after epoch {outcome.run.epochs_done}: this is what there is{kept}"
+    warnings.warn(told, RuntimeWarning, stacklevel=4)
+
+
+def _results(out: str | Path | None, resume: bool | str | Path | xr.Dataset) -> Results:
+    """Where a run is written, and what it goes on from. Raises UsageError."""
+    from circuitdsl.runtime.results import split
+    from circuitdsl.runtime.saving import Results, saved_runs
+
+    place = None if out is None else Path(out)
+    match resume:
+        case False:
+            return Results(out=place)
+        case True if place is None:
+            raise UsageError("`resume=True` goes on from the file that `out` names: give both")
+        case True:
+            assert place is not None
+            return Results(out=place, before=saved_runs(place))
+        case str() | Path():
+            if not Path(resume).exists():
+                raise UsageError(f"`resume`: there is no file `{resume}`")
+            return Results(out=place, before=saved_runs(Path(resume)))
+        case _:
+            try:
+                return Results(out=place, before=split(resume))
+            except (AttributeError, KeyError, ValueError):
+                raise UsageError("`resume` is True, a results file, or what an earlier run gave") from None
 
 
 def _warn(diagnostic: Diagnostic) -> None:
@@ -282,6 +325,17 @@ class Simulation:
         self._engines: dict[tuple[str, str], Engine] = {}
         self._data: tuple[Any, Dataset, Any] | None = None
 
+    def __repr__(self) -> str:
+        return f"<simulation of {self.circuit.name}: {self.target}, {self.dtype}>"
+
+    def _repr_html_(self) -> str:
+        """What would run: the circuit, where, in which precision, and the settings of its tasks."""
+        from circuitdsl.markup.html import joined, table, tag
+
+        tasks = [(f"task {name}", _told_of(task)) for name, task in self.circuit.ir.tasks.items()]
+        rows = [("circuit", self.circuit.name), ("target", self.target), ("precision", self.dtype), *tasks]
+        return str(joined([tag("p", repr(self)), table((), [(name, tag("code", said)) for name, said in rows])]))
+
     def run(
         self,
         data: Any = None,
@@ -295,16 +349,24 @@ class Simulation:
         scale: Scale | None = None,
         weights: str | Path | None = None,
         weight_names: Mapping[str, str] | None = None,
+        seeds: int = 1,
+        progress: bool = False,
+        out: str | Path | None = None,
+        resume: bool | str | Path | xr.Dataset = False,
     ) -> xr.Dataset:
         """Trains the circuit and gives what it recorded, as `results.to_dataset` says: `metric` and
-        `loss` over `epoch`, the records, and the weights at the end (`W1.final`).
+        `loss` over `epoch`, the records, and the weights at the end (`W1.final`). `run.curves` shows it.
 
         What is not said comes from the task. `data`: a name, a path, arrays (X [examples, features], y [examples] or
         [examples, size]), two such pairs, the second to test on, a mapping of arrays by the names of populations, or a
         pandas.DataFrame, of which a column is the class or target. `params` sets params, structural ones too.
         `weights`: a safetensors file to start from; `weight_names`: what it calls some of them, theirs -> ours.
-        Raises UsageError, CircuitError (data that do not fit), KeyboardInterrupt. A run that
-        diverges gives what there is, with a warning and `attrs["diverged"]`."""
+        `seeds`: so many runs, from `seed` on, along the dimension `seed`. `progress`: a line, or a bar in a notebook,
+        says how far it is. `out`: a netCDF file, written as the run goes on (.csv: the curves alone). `resume`: go on
+        from the file of `out` if it is there, from another one, or from what an earlier run gave.
+
+        A run that diverges, or that is interrupted, gives what there is, with a warning and `attrs["diverged"]` or
+        `attrs["interrupted"]`. Raises UsageError, CircuitError (data that do not fit), OSError."""
         request = Request(
             task=task,
             data=data,
@@ -318,12 +380,49 @@ class Simulation:
             weight_names=weight_names or {},
         )
         with named():
-            outcome = self.execute(request, before=_warn_of)
-            if outcome.run.interrupted:
-                raise KeyboardInterrupt
-            if outcome.run.diverged is not None:
-                _warn(outcome.run.diverged)
-            return self.dataset_of(outcome)
+            from circuitdsl.plot.curves import show_in_notebooks
+
+            show_in_notebooks()
+            return self._seeds(request, seeds, _results(out, resume), progress=progress)
+
+    def _seeds(self, request: Request, count: int, results: Results, *, progress: bool) -> xr.Dataset:
+        """One run after the other, each kept as it comes; the first that is interrupted is the last."""
+        from circuitdsl.runtime.progress import Quiet, progress_line
+
+        def now_and_then(outcome: Outcome) -> None:
+            if results.is_due:
+                results.keep(outcome.settings.seed, self.dataset_of(outcome))
+                results.write()
+
+        with progress_line() if progress else Quiet() as line:
+            for seed in self.seeds_of(request, count, results.before):
+                outcome = self.execute(
+                    replace(request, seed=seed),
+                    progress=line,
+                    saved=results.before.get(seed),
+                    before=None if results.done else _warn_of,
+                    after_epoch=now_and_then,
+                )
+                results.keep(seed, self.dataset_of(outcome))
+                results.write()
+                if outcome.run.diverged is not None:
+                    _warn(outcome.run.diverged)
+                if outcome.run.interrupted:
+                    _warn_interrupted(outcome, results.out)
+                    break
+        return results.together()
+
+    def seeds_of(self, request: Request, count: int, saved: Collection[int] = ()) -> range:
+        """So many seeds, from the one that is asked for or the task's. Raises UsageError if there are saved runs, and
+        none of them is of one of these."""
+        if count < 1:
+            raise UsageError(f"`seeds` is {count}: it has to be at least 1")
+        graph, numbers = self.circuit.with_params(request.params)
+        first = settle(graph, request, numbers).seed
+        seeds = range(first, first + count)
+        if saved and not any(seed in saved for seed in seeds):
+            raise UsageError(f"the saved runs are of seed {', '.join(map(str, saved))}, not of {first}")
+        return seeds
 
     def dataset_of(self, outcome: Outcome) -> xr.Dataset:
         """An outcome as labelled arrays with its provenance."""
@@ -409,6 +508,19 @@ class Simulation:
         )
         run = Run(graph, state, new_series(graph, plans, numbers))
         return Outcome(run=run, loop=loop, settings=settings, warnings=warnings)
+
+    def trace(self, outcome: Outcome, example: int) -> dict[str, Any]:
+        """Every value of every tick [ticks, size], as the circuit learns from one example of the data, by its number.
+        The reference interpreter does it, whatever the target."""
+        import numpy as np
+
+        from circuitdsl.reference import Reference
+
+        run, loop = outcome.run, outcome.loop
+        engine = Reference(run.circuit, (), self.dtype)
+        given = (run.state, loop.dataset.arrays, np.array([example]), loop.numbers)
+        values = engine.trace(*given, seed=loop.seed, epoch=run.epochs_done, training=True)
+        return {name: array[:, 0] for name, array in values.items()}
 
     def with_twin(self, outcome: Outcome, request: Request, *, progress: Progress | None = None) -> Outcome:
         """The outcome beside its gradient twin's, run with the same seed and settings."""

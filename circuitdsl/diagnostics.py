@@ -6,6 +6,7 @@ compiler: title, primary label, other labels, notes, hint.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -151,6 +152,11 @@ class CircuitError(Exception):
     def __str__(self) -> str:
         shown, rest = first_of(self.diagnostics)
         return "\n\n".join([*(render(d) for d in shown), *([rest] if rest else [])])
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows instead of a traceback: the diagnostics."""
+        shown, rest = first_of(self.diagnostics)
+        return [*(render(d, color=not os.environ.get("NO_COLOR")) for d in shown), *([rest] if rest else [])]
 
     def __reduce__(self) -> tuple[type[Self], tuple[tuple[Diagnostic, ...]]]:
         """It comes whole from another process."""

@@ -13,19 +13,24 @@ EXTRA: Mapping[str, str] = {
     **dict.fromkeys(
         (
             "networkx", "numpy", "numba", "llvmlite", "rich", "xarray", "h5netcdf", "h5py", "safetensors", "sklearn",
-            "mlxtend", "matplotlib", "scipy", "joblib", "cmaes", "threadpoolctl",
+            "mlxtend", "matplotlib", "scipy", "joblib", "cmaes", "threadpoolctl", "latex2mathml",
         ),
         "run",
     ),
     **dict.fromkeys(("dask", "distributed", "dask_jobqueue"), "cluster"),
     **dict.fromkeys(("pygls", "lsprotocol", "pygments"), "editor"),
     **dict.fromkeys(("pandas", "pyarrow"), "data"),
+    **dict.fromkeys(("IPython", "ipykernel"), "notebook"),
     "autograd": "dev",
 }  # fmt: skip
 
 
 class Missing(ImportError):
     """A library that an extra brings is not installed; the message says how to get it."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows instead of a traceback."""
+        return [f"error: {self}"]
 
 
 def how_to_get(module: str | None) -> str | None:

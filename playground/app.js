@@ -2,7 +2,7 @@
 
 import { Editor } from "./editor.js";
 import { linkOf, textOf } from "./link.js";
-import { curves, derivationParts, element, numberTable, problemItems, short } from "./page.js";
+import { curves, derivationParts, element, numberTable, problemItem, short } from "./page.js";
 
 const FIRST = "kolen_pollack";
 // How long the keys have to rest before the text is checked, in milliseconds.
@@ -47,6 +47,7 @@ const editor = new Editor(part("editor"), {
   text: linked ?? library.find((each) => each.name === FIRST).text,
   changed: () => check(),
   run: () => run(),
+  ask: (call, given) => python.ask(call, given),
 });
 
 for (const folder of new Set(library.map((each) => each.folder))) {
@@ -94,18 +95,29 @@ async function checkNow() {
   busy = false;
   if (text !== editor.text) return checkNow();
   show(found, performance.now() - started);
+  if (found.problems?.some((p) => p.severity === "error")) showFixes(text, found);
+}
+
+// Ways out are found by trying them, after what is wrong has been told.
+async function showFixes(text, { problems, circuit }) {
+  const fixes = await python.ask("fixes", { text }).catch(() => []);
+  if (text === editor.text) showProblems(problems, circuit, fixes);
+}
+
+function showProblems(problems, circuit, fixes = []) {
+  editor.show(problems, circuit, fixes);
+  const items = problems.map((problem, i) => (problem.severity === "note" ? null : problemItem(problem, fixes[i] ?? [], editor)));
+  part("problem-list").replaceChildren(...items.filter((item) => item !== null));
+  part("problems").hidden = part("problem-list").childElementCount === 0;
 }
 
 function show({ problems = [], circuit = null, failed = null }, milliseconds) {
-  const errors = problems.filter((p) => p.severity === "error").length;
-  editor.show(problems, circuit);
-  part("problem-list").replaceChildren(...problemItems(problems.filter((p) => p.severity !== "note"), (at) => editor.go(at)));
-  part("problems").hidden = part("problem-list").childElementCount === 0;
+  showProblems(problems, circuit);
   for (const id of ["derivation-part", "drawing-part"]) part(id).classList.toggle("stale", circuit === null);
   if (circuit !== null) showCircuit(circuit);
   part("run").disabled = circuit === null;
-  part("status").className = circuit === null ? "wrong" : "right";
-  part("status").textContent = failed ?? summary(circuit, problems, errors);
+  part("status").className = problems.some((p) => p.severity === "error") || circuit === null ? "wrong" : "right";
+  part("status").textContent = failed ?? summary(circuit, problems);
   document.documentElement.dataset.checked = String(Math.round(milliseconds));
 }
 
@@ -118,16 +130,16 @@ function showCircuit(circuit) {
   part("seed").placeholder = circuit.settings.seed;
 }
 
-function summary(circuit, problems, errors) {
-  if (errors > 0) {
-    const first = problems.find((p) => p.severity === "error");
-    const more = errors > 1 ? ` (and ${errors - 1} more)` : "";
-    return `Line ${first.line}: ${first.title.replaceAll("`", "")}${more}`;
-  }
-  if (circuit === null) return "This text holds rules and motifs, but no circuit.";
-  if (!circuit.loss) return `${circuit.name} is right. It declares no loss, so that nothing can be a gradient of it.`;
-  const told = circuit.verdicts.map(({ synapses, text }) => `${synapses.join(", ")}: ${text.replace("⇒ ", "")}`);
-  return told.length ? told.join(" · ") : `${circuit.name} is right. Nothing in it learns.`;
+function summary(circuit, problems) {
+  const errors = problems.filter((p) => p.severity === "error");
+  const first = errors.length ? `Line ${errors[0].line}: ${errors[0].title.replaceAll("`", "")}` : "";
+  const wrong = errors.length > 1 ? `${first} (and ${errors.length - 1} more)` : first;
+  return [circuit === null ? "" : verdicts(circuit), wrong].filter(Boolean).join(" · ") || "This text holds rules and motifs, but no circuit.";
+}
+
+function verdicts({ name, loss, verdicts: found }) {
+  if (!loss) return `${name} declares no loss, so that nothing can be a gradient of it.`;
+  return found.map(({ synapse, text }) => `${synapse}: ${text}`).join(" · ") || `Nothing in ${name} learns.`;
 }
 
 // ---------------------------------------------------------------- training

@@ -5,7 +5,7 @@ import { chromium } from "playwright-core";
 import { serve } from "./serve.mjs";
 
 const [, , folder, executablePath, pictures] = process.argv;
-const PATIENCE = 180_000;
+const PATIENCE = Number(process.env.PATIENCE ?? 180) * 1000;
 const FLAGS = [
   "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
   "--disable-component-update", "--disable-sync",
@@ -33,7 +33,11 @@ const picture = async (page, name) => pictures && page.screenshot({ path: join(p
 
 // Selects a piece of the text, as a reader would by the keys, and types over it.
 async function typed(page, before, after) {
-  const lines = await page.locator(".cm-content .cm-line").allTextContents();
+  const lines = await page.locator(".cm-content .cm-line").evaluateAll((all) => all.map((each) => {
+    const copy = each.cloneNode(true);
+    for (const inlay of copy.querySelectorAll(".cm-verdict")) inlay.remove();
+    return copy.textContent;
+  }));
   const line = lines.findIndex((each) => each.includes(before));
   if (line < 0) throw new Error(`no line has ${before}`);
   await page.locator(".cm-content .cm-line").nth(line).click();
@@ -76,6 +80,18 @@ try {
   await until(page, /W1: gradient, proved/);
   seen.typed = await status(page);
 
+  // What a word means, and what may be written.
+  await page.locator(".cm-line .tok-declared").filter({ hasText: "W1" }).hover();
+  seen.hover = await page.locator(".cm-hover").textContent();
+  await page.mouse.move(5, 5);
+  await typed(page, "eta * gamma * w", "eta * gam");
+  await page.locator(".cm-tooltip-autocomplete").waitFor();
+  seen.completed = await page.locator(".cm-tooltip-autocomplete [role=option]").allTextContents();
+  await picture(page, "completion");
+  await page.keyboard.press("Enter");
+  await page.keyboard.type(" * w");
+  await until(page, /W1: gradient, proved/);
+
   // Locality is broken: the message stands at its place.
   await typed(page, "err * pre", "h * pre");
   await until(page, /^Line \d+/);
@@ -85,10 +101,14 @@ try {
   await page.locator("#problem-list button").first().click();
   seen.cursorLine = await page.locator(".cm-activeLine").textContent();
   await picture(page, "broken");
-  await typed(page, "h * pre", "err * pre");
-  await until(page, /gradient, proved/);
+  await page.locator("#problem-list .fix").first().click();
+  await until(page, /does not hold/);
+  seen.mended = await status(page);
+  await typed(page, "pre * pre", "err * pre");
+  await until(page, /W2: exact, proved/);
 
   // A run, by the keys alone.
+  await page.mouse.move(5, 5);
   await page.locator("#run").focus();
   await page.keyboard.press("Enter");
   await page.waitForFunction(() => document.documentElement.dataset.trained !== undefined);
@@ -130,6 +150,9 @@ try {
   await page.waitForFunction(() => document.documentElement.dataset.trained !== undefined);
   await page.locator("#run-status").evaluate((part) => part.scrollIntoView({ block: "start" }));
   await picture(page, "phone-dark-after");
+} catch (problem) {
+  await picture(browser.contexts().at(-1).pages()[0], "failed");
+  throw new Error(`${problem.message} after ${JSON.stringify(seen)}`);
 } finally {
   await browser.close();
   server.close();

@@ -1,8 +1,9 @@
-// The editor: text, squiggles, verdicts above synapses, and what is derived of a synapse where the pointer rests on it.
+// The editor: colours, squiggles with ways out, verdicts behind synapses, what a word means, what may be written.
 
+import { autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap } from "@codemirror/commands";
 import { bracketMatching, indentUnit } from "@codemirror/language";
-import { setDiagnostics } from "@codemirror/lint";
+import { lintKeymap, setDiagnostics } from "@codemirror/lint";
 import { searchKeymap } from "@codemirror/search";
 import { EditorState, StateEffect, StateField } from "@codemirror/state";
 import {
@@ -10,88 +11,56 @@ import {
   lineNumbers,
 } from "@codemirror/view";
 import { circ } from "./language.js";
+import { element, markdown } from "./page.js";
 
-// ---------------------------------------------------------------- verdicts above synapses
+// ---------------------------------------------------------------- verdicts behind the lines of synapses
 
-class Verdict extends WidgetType {
-  constructor(text, colour) {
+class Inlay extends WidgetType {
+  constructor(label, colour) {
     super();
-    Object.assign(this, { text, colour });
+    Object.assign(this, { label, colour });
   }
 
   eq(other) {
-    return other.text === this.text && other.colour === this.colour;
+    return other.label === this.label && other.colour === this.colour;
   }
 
   toDOM() {
-    const line = document.createElement("div");
-    line.className = `cm-verdict ${this.colour}`;
-    line.textContent = this.text;
-    return line;
+    return element("span", { class: `cm-verdict ${this.colour}` }, this.label);
   }
 }
 
-const setVerdicts = StateEffect.define();
+const setInlays = StateEffect.define();
 
-const verdicts = StateField.define({
+const inlays = StateField.define({
   create: () => Decoration.none,
   update(shown, transaction) {
     shown = shown.map(transaction.changes);
-    for (const effect of transaction.effects) if (effect.is(setVerdicts)) shown = effect.value;
+    for (const effect of transaction.effects) if (effect.is(setInlays)) shown = effect.value;
     return shown;
   },
   provide: (field) => EditorView.decorations.from(field),
 });
 
-// ---------------------------------------------------------------- the derivation of a synapse, where the pointer rests
-
-const setBlocks = StateEffect.define();
-
-const blocks = StateField.define({
-  create: () => [],
-  update: (held, { effects }) => effects.reduce((value, effect) => (effect.is(setBlocks) ? effect.value : value), held),
-});
-
-const hover = hoverTooltip((view, position) => {
-  const word = view.state.wordAt(position);
-  if (word === null) return null;
-  const name = view.state.sliceDoc(word.from, word.to);
-  const found = view.state.field(blocks).filter((block) => block.name.split(".").pop() === name);
-  if (found.length === 0) return null;
-  return {
-    pos: word.from,
-    end: word.to,
-    above: true,
-    create: () => {
-      const dom = document.createElement("div");
-      dom.className = "cm-hover";
-      dom.textContent = found.map(told).join("\n\n");
-      return { dom };
-    },
-  };
-});
-
-function told({ name, route, kind, rows, verdict }) {
-  const lines = rows.map(({ label, text }) => `${label.padEnd(10)}${text}`);
-  return [`${name}   ${route}   ${kind}`, ...lines, ...(verdict ? [`⇒ ${verdict}`] : [])].join("\n");
-}
-
 // ---------------------------------------------------------------- the editor
 
 export class Editor {
-  // `changed` is called with the text after each change of it, `run` on Ctrl+Enter.
-  constructor(parent, { text, changed, run }) {
+  // `changed` is called after each change of the text, `run` on Ctrl+Enter; `ask(call, given)` asks Python.
+  constructor(parent, { text, changed, run, ask }) {
     const runs = { key: "Mod-Enter", run: () => (run(), true), preventDefault: true };
+    const keys = [runs, ...closeBracketsKeymap, ...completionKeymap, ...lintKeymap, ...defaultKeymap, ...historyKeymap, ...searchKeymap];
     this.view = new EditorView({
       parent,
       state: EditorState.create({
         doc: text,
         extensions: [
           lineNumbers(), history(), drawSelection(), highlightActiveLine(), highlightActiveLineGutter(), bracketMatching(),
-          EditorState.tabSize.of(2), indentUnit.of("  "), EditorView.lineWrapping, circ, verdicts, blocks, hover,
-          keymap.of([runs, ...defaultKeymap, ...historyKeymap, ...searchKeymap]),
+          closeBrackets(), EditorState.tabSize.of(2), indentUnit.of("  "), EditorView.lineWrapping, circ, inlays,
+          hoverTooltip((view, at) => meaning(ask, view.state.doc.toString(), at)),
+          autocompletion({ override: [(context) => completions(ask, context)], icons: false }),
+          keymap.of(keys),
           EditorView.contentAttributes.of({ "aria-label": "Circuit", "aria-describedby": "editor-help", spellcheck: "false" }),
-          EditorView.updateListener.of((update) => update.docChanged && changed(this.text)),
+          EditorView.updateListener.of((update) => update.docChanged && changed()),
         ],
       }),
     });
@@ -106,37 +75,48 @@ export class Editor {
     this.view.dispatch({ changes: { from: 0, to: length, insert: text }, selection: { anchor: 0 }, scrollIntoView: true });
   }
 
-  // Shows what was found of the text as it stands.
-  show(problems, circuit) {
-    const { length } = this.view.state.doc;
-    const at = (offset) => Math.min(offset, length);
-    const marks = problems.map((p) => ({
-      from: at(p.from),
-      to: at(Math.max(p.to, p.from + 1)),
-      severity: p.severity === "note" ? "info" : p.severity,
-      message: message(p),
+  // Shows what was found of the text as it stands; `fixes`: for each problem the ways out.
+  show(problems, circuit, fixes = []) {
+    const marks = problems.map((problem, i) => ({
+      from: this.within(problem.from),
+      to: this.within(Math.max(problem.to, problem.from + 1)),
+      severity: problem.severity === "note" ? "info" : problem.severity,
+      message: `${problem.code}: ${problem.message}`,
+      actions: (fixes[i] ?? []).map((fix) => ({ name: fix.title, apply: () => this.take(fix) })),
     }));
-    this.view.dispatch(setDiagnostics(this.view.state, marks));
-    if (circuit === null) {
-      this.view.dispatch({ effects: [setVerdicts.of(Decoration.none), setBlocks.of([])] });
-      return;
-    }
-    const colour = (synapses) => circuit.blocks.find((b) => synapses.includes(b.name))?.colour ?? "";
-    const shown = circuit.verdicts.map(({ at: place, text, synapses }) => {
-      const names = synapses.length > 1 ? ` (${synapses.length} synapses)` : "";
-      const widget = new Verdict(`${text}${names}`, colour(synapses));
-      return Decoration.widget({ widget, block: true, side: -1 }).range(at(place));
-    });
-    this.view.dispatch({ effects: [setVerdicts.of(Decoration.set(shown, true)), setBlocks.of(circuit.blocks)] });
+    const shown = (circuit?.inlays ?? []).map(({ at, label, colour }) =>
+      Decoration.widget({ widget: new Inlay(label, colour), side: 1 }).range(this.within(at)),
+    );
+    this.view.dispatch(setDiagnostics(this.view.state, marks), { effects: setInlays.of(Decoration.set(shown, true)) });
+  }
+
+  // Takes a way out.
+  take({ from, to, insert }) {
+    this.view.dispatch({ changes: { from, to, insert }, selection: { anchor: from + insert.length }, scrollIntoView: true });
+    this.view.focus();
   }
 
   // Puts the cursor at a place, and shows it.
   go(offset) {
-    this.view.dispatch({ selection: { anchor: Math.min(offset, this.view.state.doc.length) }, scrollIntoView: true });
+    this.view.dispatch({ selection: { anchor: this.within(offset) }, scrollIntoView: true });
     this.view.focus();
+  }
+
+  within(offset) {
+    return Math.min(offset, this.view.state.doc.length);
   }
 }
 
-function message({ code, title, label, notes, hint }) {
-  return [`${code}: ${title}`, label, ...notes, hint && `hint: ${hint}`].filter(Boolean).join("\n");
+async function meaning(ask, text, at) {
+  const found = await ask("hover", { text, at }).catch(() => null);
+  if (found === null) return null;
+  const create = () => ({ dom: element("div", { class: "cm-hover" }, ...markdown(found.text)) });
+  return { pos: found.from, end: found.to, above: true, create };
+}
+
+async function completions(ask, context) {
+  const before = context.matchBefore(/[\w."/]+/);
+  if (before === null && !context.explicit) return null;
+  const { words, from } = await ask("complete", { text: context.state.doc.toString(), at: context.pos });
+  return words.length ? { from, options: words, validFor: /^\w*$/ } : null;
 }

@@ -16,29 +16,45 @@ function filled(made, attributes, children) {
   return made;
 }
 
-// A text in which what stands in backticks is code.
+// A text in which what stands in backticks is code, and what stands in two stars is strong.
 function coded(text) {
-  return text.split("`").map((part, i) => (i % 2 ? element("code", {}, part) : part));
+  const strong = (part) => part.split("**").map((piece, i) => (i % 2 ? element("strong", {}, piece) : piece));
+  return text.split("`").flatMap((part, i) => (i % 2 ? [element("code", {}, part)] : strong(part)));
 }
 
 // ---------------------------------------------------------------- problems
 
-export function problemItems(problems, go) {
-  return problems.map((problem) => {
-    const { severity, code, title, line, hint, label } = problem;
-    const where = line === null ? "" : `line ${line} · `;
-    const button = element(
-      "button",
-      { type: "button", class: severity },
-      element("span", { class: "where" }, `${where}${severity} ${code}`),
-      element("br"),
-      ...coded(title),
-      label ? element("span", { class: "hint" }, ...coded(label)) : null,
-      hint ? element("span", { class: "hint" }, "→ ", ...coded(hint)) : null,
-    );
-    button.addEventListener("click", () => go(problem.from));
-    return element("li", {}, button);
+export function problemItem(problem, fixes, editor) {
+  const { severity, code, title, line, hint, label } = problem;
+  const place = element(
+    "button",
+    { type: "button", class: `problem ${severity}` },
+    element("span", { class: "where" }, `line ${line} · ${severity} ${code}`),
+    element("br"),
+    ...coded(title),
+    label ? element("span", { class: "hint" }, ...coded(label)) : null,
+    hint ? element("span", { class: "hint" }, "→ ", ...coded(hint)) : null,
+  );
+  place.addEventListener("click", () => editor.go(problem.from));
+  const ways = fixes.map((fix) => {
+    const way = element("button", { type: "button", class: "fix" }, ...coded(fix.title));
+    way.addEventListener("click", () => editor.take(fix));
+    return way;
   });
+  return element("li", {}, place, ...ways);
+}
+
+// The little Markdown that answers are written in: fenced code, lists, paragraphs, and code in backticks.
+export function markdown(text) {
+  return text.split(/```\w*\n([\s\S]*?)\n```/).flatMap((piece, i) =>
+    i % 2 ? [element("pre", {}, piece)] : piece.split(/\n\n+/).filter((p) => p.trim()).map(paragraph),
+  );
+}
+
+function paragraph(text) {
+  const [head, ...items] = text.trim().split(/(?:^|\n)- /);
+  const list = items.length ? element("ul", {}, ...items.map((item) => element("li", {}, ...coded(item)))) : null;
+  return element("div", {}, ...(head.trim() ? [element("p", {}, ...coded(head.trim()))] : []), ...(list ? [list] : []));
 }
 
 // ---------------------------------------------------------------- derivation

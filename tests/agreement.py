@@ -3,13 +3,14 @@
     NUMBA_DISABLE_JIT=1 python tests/agreement.py numbers 0 50
     NUMBA_DISABLE_JIT=1 python tests/agreement.py passes 0 50
     NUMBA_DISABLE_JIT=1 python tests/agreement.py library
+    NUMBA_DISABLE_JIT=1 python tests/agreement.py equal-parts
     python tests/agreement.py compiled 0 50
     python tests/agreement.py javascript 0 50
     python tests/agreement.py library-javascript
 
 runs the emitted code of generated circuits 0 to 49 (and of some of their gradient twins), with all passes or each left
-out, or of the library made small, as plain Python, compiled, or as JavaScript by node, and prints a JSON list of those
-that differ: exit 1.
+out, of the library made small, or of circuits of many equal parts, as plain Python, compiled, or as JavaScript by node,
+and prints a JSON list of those that differ: exit 1.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from random import Random
 
 import numpy as np
 from bench import LIBRARY, Bench
+from equal_parts import KINDS, layers, synapses
 from generate import random_circuit
 from node import Node
 
@@ -200,6 +202,17 @@ def library_made_small(engine: Callable[..., Engine] = Compiled, every: int = 1)
     return found
 
 
+def equal_parts() -> list[str]:
+    """What is wrong with circuits whose code is loops over calls that are alike."""
+    found = []
+    for i, kind in enumerate(KINDS):
+        circuit = kind(13 if kind is layers else 112 if kind is synapses else 34)
+        error, place = worst(circuit, dtype="float64", updates=4, batch=1 + i % 2)
+        if not error < TOLERANCE["float64"]:
+            found.append(f"{kind.__name__}: {place} differs by {error:.1e}")
+    return found
+
+
 CHECKS = {
     "numbers": check,
     "passes": check_passes,
@@ -209,6 +222,8 @@ CHECKS = {
 
 
 def main(what: str, *seeds: str) -> list[str]:
+    if what == "equal-parts":
+        return equal_parts()
     if what.startswith("library"):
         return library_made_small(Node if what == "library-javascript" else Compiled)
     first, last = map(int, seeds)

@@ -56,6 +56,17 @@ class Editor:
         place = lsp.VersionedTextDocumentIdentifier(self.versions[uri], uri)
         self.client.text_document_did_change(lsp.DidChangeTextDocumentParams(place, [change]))
 
+    def type(self, uri: str, old: str, new: str, nth: int = 0) -> None:
+        """Changes one place of a text, and sends no more than that."""
+        start = self.position(uri, old, nth)
+        end = self.position(uri, old, nth, inside=len(old))
+        offset = offset_of(Source("", self.texts[uri]), Position(start.line, start.character), self.encoding)
+        self.texts[uri] = self.texts[uri][:offset] + new + self.texts[uri][offset + len(old) :]
+        self.versions[uri] += 1
+        change = lsp.TextDocumentContentChangePartial(lsp.Range(start, end), new)
+        place = lsp.VersionedTextDocumentIdentifier(self.versions[uri], uri)
+        self.client.text_document_did_change(lsp.DidChangeTextDocumentParams(place, [change]))
+
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE):
             while not condition():

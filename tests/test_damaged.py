@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import math
 import os
 import random
 import struct
@@ -15,9 +16,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from circuitdsl.data import content
+from circuitdsl.api import loads
+from circuitdsl.data import content, memory
 from circuitdsl.data.files import from_file
 from circuitdsl.data.raw import Raw, SourceError, Wanted
+from circuitdsl.diagnostics import CircuitError
+from circuitdsl.runtime.data import load_data
+from circuitdsl.runtime.doubts import doubts_of
 
 WANTED = Wanted({"x": 4}, {"y": 3})
 X = np.arange(80.0).reshape(20, 4)
@@ -48,6 +53,10 @@ def parquet() -> bytes:
     return buffer.getvalue()
 
 
+CIRCUIT = loads(
+    """circuit c { input x: 4 target y: 3 neuron out: 3 { dendrite d rate = softmax(d) }
+      synapse W: x -> out.d  loss = cross_entropy(out, y) }"""
+).ir
 TABLE = "\n".join(",".join(map(str, [*row, label])) for row, label in zip(X, Y, strict=True)).encode()
 FILES: dict[str, Callable[[], bytes]] = {
     "d.npz": npz,
@@ -92,14 +101,23 @@ def spoilt(content: bytes, rng: random.Random) -> bytes:
 
 
 def spoil(path: Path, content: bytes, times: int, seed: int = 0) -> int:
-    """How many of so many spoilt files were refused, by name; the others were read. Anything else is raised."""
+    """How many of so many spoilt files were refused; the others were read and fitted to a circuit, their examples told
+    apart and finite. Anything else is raised."""
     rng, refused = random.Random(f"{path.name} {seed}"), 0
     for _ in range(times):
         path.write_bytes(spoilt(content, rng))
         try:
-            read(path)
-        except SourceError as problem:
-            refused += str(path) in problem.title
+            dataset = load_data(str(path), [], CIRCUIT)
+        except CircuitError as problem:
+            [finding] = problem.diagnostics
+            assert finding.code in ("C061", "C062", "C063"), finding
+            assert str(path) in finding.title, finding.title
+            refused += 1
+        else:
+            doubts_of(dataset)
+            assert all(np.isfinite(array).all() for array in dataset.arrays.values())
+            assert len(dataset.train)
+            assert len(dataset.test)
     return refused
 
 
@@ -211,6 +229,56 @@ def test_whole_headers_of_absurd_arrays(tmp_path: Path) -> None:
     raw = read(tmp_path / "d.npy")
     assert raw.x is not None
     np.testing.assert_array_equal(raw.x, X)
+
+
+# ---------------------------------------------------------------- more than the memory
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_does_not_fit_is_told_before_it_is_read(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(FILES[name]())
+    monkeypatch.setattr(memory, "_of_machine", lambda: 100.0)
+    refuses(path, " MB of memory, and 0.0 MB is free | leave examples out")
+    monkeypatch.setattr(memory, "_of_machine", lambda: 1e9)
+    assert read(path).x is not None
+
+
+@pytest.mark.parametrize("name", ["d.csv", "d.npy", "d-idx3-ubyte", "d.txt"])
+def test_a_file_of_terabytes(name: str, tmp_path: Path) -> None:
+    start = {"d.npy": npy(X), "d-idx3-ubyte": idx(X)}.get(name, TABLE)
+    with (tmp_path / name).open("wb") as file:
+        file.write(start)
+        file.truncate(1 << 42)  # most of it takes no room on the disk
+    refuses(tmp_path / name, " GB of memory, and ")
+
+
+def test_what_grows_when_it_is_fitted_is_told_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = loads(
+        "circuit c { input x: 4 target y: 1000 neuron out: 1000 { rate = 0 } loss = cross_entropy(out, y) }"
+    ).ir
+    monkeypatch.setattr(memory, "_of_machine", lambda: 1e7)
+    arrays = np.zeros((1000, 4), "uint8"), np.arange(1000)
+    with pytest.raises(CircuitError, match=r"data set `arrays` needs about 12.0 MB of memory, and 10.0 MB is free"):
+        load_data(arrays, [], many)
+    monkeypatch.setattr(memory, "_of_machine", lambda: 1.3e7)
+    assert load_data(arrays, [], many).arrays["y"].shape == (1000, 1000)
+
+
+def test_free_memory_is_the_least_of_what_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "KERNEL", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "GROUP", tmp_path)
+    monkeypatch.setattr(memory, "_of_process", lambda: math.inf)
+    assert memory.free_memory() == math.inf
+    (tmp_path / "meminfo").write_text("MemTotal:  8000 kB\nMemAvailable:  4000 kB\n")
+    assert memory.free_memory() == 4_096_000
+    for key, value in {"max": "3000000\n", "current": "2500000\n", "stat": "anon 9\ninactive_file 500000\n"}.items():
+        (tmp_path / f"memory.{key}").write_text(value)
+    assert memory.free_memory() == 1_000_000
+    (tmp_path / "memory.max").write_text("max\n")  # a group without a limit
+    assert memory.free_memory() == 4_096_000
 
 
 # ---------------------------------------------------------------- IDX

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from xml.etree import ElementTree
 
 import pytest
 from derivation_texts import EXACT, GRADIENT, OPEN, derived, kp, shipped, verdicts
@@ -306,12 +307,19 @@ def test_a_circuit_without_loss() -> None:
 
 def test_notebooks() -> None:
     found = shipped("heterosynaptic/self_assembly.circ")
-    for shown in (found._repr_html_(), found._repr_markdown_()):
-        assert shown.count("$") % 2 == 0
-        assert r"F^{\top}" in shown
-        assert "gradient, derived" in shown
-    assert "<table>" in found._repr_html_()
-    assert "&gt;" in found._repr_html_()
+    text, page = found._repr_markdown_(), found._repr_html_()
+    assert text.count("$") % 2 == 0
+    assert r"F^{\top}" in text
+    assert all("gradient, derived" in shown for shown in (text, page))
+    ElementTree.fromstring(f"<div>{page}</div>")
+    assert "<msup><mi>F</mi>" in page
+    assert "$" not in page
+    assert "<table>" in page
+    assert "&gt;" in page
+    one = found["L[1].W"]._repr_html_()
+    ElementTree.fromstring(f"<div>{one}</div>")
+    assert "gradient, derived" in one
+    assert "<math" in one
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -84,6 +84,7 @@ def output(command: str, folder: Path) -> str:
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        timeout=600,
     )
     assert done.returncode in (0, 1), done.stdout
     return done.stdout

@@ -22,7 +22,12 @@ from circuitdsl.api import UsageError
 
 #: Written by commands of their own, which have their own tests.
 GENERATED = {"errors.md", "verdicts.md"}
-PAGES = {p.name: p.read_text(encoding="utf-8") for p in sorted((ROOT / "docs").glob("*.md")) if p.name not in GENERATED}
+DOCS = ROOT / "docs"
+PAGES = {
+    p.relative_to(DOCS).as_posix(): p.read_text(encoding="utf-8")
+    for p in sorted((*DOCS.glob("*.md"), *DOCS.glob("howto/*.md")))
+    if p.name not in GENERATED
+}
 BLOCKS = [(page, block) for page, text in PAGES.items() for block in blocks(text)]
 
 #: What a fragment finds around it, unless it declares the name itself.
@@ -69,7 +74,7 @@ def of_kind(language: str) -> list[object]:
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A folder for each page."""
-    made = {page: tmp_path_factory.mktemp(page.partition(".")[0]) for page in PAGES}
+    made = {page: tmp_path_factory.mktemp(Path(page).stem) for page in PAGES}
     for page, place in made.items():
         prepare(place, page)
     return made
@@ -146,7 +151,7 @@ def test_links_lead_somewhere(page: str) -> None:
         if not place:
             assert part in headings, target
         elif not place.startswith("http"):
-            assert (ROOT / "docs" / place).exists(), target
+            assert ((DOCS / page).parent / place).exists(), target
 
 
 def anchor(heading: str) -> str:
@@ -163,7 +168,7 @@ def update(page: str) -> None:
             if block.language == "console":
                 new = "".join(f"$ {command}\n{output(command, Path(name))}" for command, _ in commands(block))
                 text = text.replace(f"```console\n{block.text}```", f"```console\n{new.rstrip()}\n```", 1)
-    (ROOT / "docs" / page).write_text(text, encoding="utf-8")
+    (DOCS / page).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,12 @@ from circuitdsl.extras import EXTRA
 
 ROOT = Path(__file__).resolve().parents[1]
 #: The name under which a library is installed, where it is not that of its module.
-DISTRIBUTION = {"sklearn": "scikit-learn", "dask_jobqueue": "dask-jobqueue", "distributed": "dask[distributed]"}
+DISTRIBUTION = {
+    "sklearn": "scikit-learn",
+    "dask_jobqueue": "dask-jobqueue",
+    "distributed": "dask[distributed]",
+    "IPython": "ipython",
+}
 
 #: Runs a command as if nothing but lark were installed.
 LARK_ALONE = """

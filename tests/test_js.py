@@ -164,6 +164,12 @@ def test_what_a_page_cannot_draw_is_refused_with_a_reason(init: str, reason: str
         ask("start", source=run_module(circuit, {}), seed=0)
 
 
+def test_more_than_a_page_holds_is_refused() -> None:
+    text = "circuit c { input x: 20000 neuron h: 10000 { dendrite a rate = a } synapse W: x -> h }"
+    with pytest.raises(ValueError, match="`W` joins 10000 to 20000 units: too many for a page"):
+        run_module(loads(text).ir, {})
+
+
 @needs_node
 @pytest.mark.parametrize("n", [1, 2, 7, 12, 1797])
 def test_the_split_and_the_order_are_pythons(n: int) -> None:
@@ -249,5 +255,5 @@ def test_layout_and_sizes_do_not_change_the_code() -> None:
 
 def test_the_row_of_an_element_is_computed_outside_the_loop_over_it() -> None:
     online = print_program(passed(lower_all(library(KP))[0]), "float32")
-    assert "const at_W1 = j * n_x;" in online
+    assert "const at_W1 = (j * n_x) | 0;" in online
     assert "total += W1[at_W1 + i] * data_x[at_data_x + i];" in online

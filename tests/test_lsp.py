@@ -149,6 +149,10 @@ def test_columns_behind_astral_characters(tmp_path: Path, encoding: Encoding) ->
         await e.looked(uri)
         (found,) = [d for d in e.diagnostics(uri) if d.code == "C010"]
         assert e.text(uri, found.range) == "men"
+        e.type(uri, "men(h)", "mean(h)   scale = zcore")  # behind the astral characters of its line
+        await e.until(lambda: "C018" in e.codes(uri))
+        (found,) = [d for d in e.diagnostics(uri) if d.code == "C018"]
+        assert e.text(uri, found.range) == "zcore"
 
     talk(tmp_path, story, encoding)
 

@@ -257,6 +257,20 @@ def test_splits_that_cannot_be_meant(said: str, tmp_path: Path) -> None:
     assert said in fails("C063", arrays, 4, 3)
 
 
+@pytest.mark.parametrize(
+    ("part", "hint"),
+    [
+        (30, "for the first 30 of them: `train = numpy.arange(30)`"),
+        (0.8, "for the first 32 of them: `train = numpy.arange(32)`"),
+        (np.arange(1, 41), "they are numbered from 0: subtract 1"),
+    ],
+)
+def test_a_split_that_is_a_count_a_part_or_from_one(part: Any, hint: str) -> None:
+    with pytest.raises(CircuitError) as caught:
+        load({"X": X, "y": Y, "train": np.asarray(part)}, 4, 3)
+    assert [d.hint for d in caught.value.diagnostics] == [hint]
+
+
 def test_examples_in_both_train_and_test_are_told() -> None:
     assert "5 of 10 test examples are among the training" in told(
         load({"X": X, "y": Y, "train": np.arange(35), "test": np.arange(30, 40)}, 4, 3)

@@ -62,11 +62,13 @@ def test_the_page_as_a_reader_uses_it(tmp_path: Path) -> None:
 
 
 def a_rule_that_is_typed_is_judged(seen: dict[str, Any]) -> None:
-    assert seen["inlay"] == ["⇒ gradient, proved", "⇒ exact, proved"]
+    assert seen["inlay"] == ["⇒ gradient, proved", "⇒ exact, proved", "✓", "✓", "✓"]
     assert seen["blocks"] == ["W2", "V2", "W1"]
     assert seen["drawing"] == "kolen_pollack"
     assert "W1: none, proved" in seen["withoutCredit"]
     assert "W1: gradient, proved" in seen["typed"]
+    assert "Assumes" in seen["hover"]
+    assert "gamma" in seen["completed"]
 
 
 def broken_locality_is_told_at_its_place(seen: dict[str, Any]) -> None:
@@ -76,6 +78,8 @@ def broken_locality_is_told_at_its_place(seen: dict[str, Any]) -> None:
     assert seen["squiggles"] == ["h"]
     assert seen["cursorLine"].strip().startswith("dw = eta * h * pre")
     assert seen["inlayBroken"] == [], "verdicts of a text that is gone"
+    assert "reads" not in seen["mended"], "the way out was not taken"
+    assert "expect attractor V2 ~ transpose(W2) does not hold" in seen["mended"]
 
 
 def a_run_learns_beside_backpropagation(seen: dict[str, Any]) -> None:
@@ -114,3 +118,11 @@ def test_places_are_counted_in_utf_16(monkeypatch: pytest.MonkeyPatch) -> None:
     found = json.loads(answers.answer(json.dumps({"text": "# 🧠\nnonsense"})))
     assert [(p["from"], p["line"]) for p in found["problems"]] == [(5, 2)]
     assert found["circuit"] is None
+    text = "# 🧠\n" + (LIBRARY / "heterosynaptic" / "kolen_pollack.circ").read_text()
+    place = text.index("W1:") + 1  # in UTF-16 the brain counts two
+    told = json.loads(answers.hover(json.dumps({"text": text, "at": place})))
+    assert (told["from"], told["to"]) == (place, place + 2)
+    assert "gradient, proved" in told["text"]
+    asked = {"text": text[: text.index("gamma * w")] + "gam", "at": text.index("gamma * w") + 4}
+    offered = json.loads(answers.complete(json.dumps(asked)))
+    assert "gamma" in [word["label"] for word in offered["words"]]

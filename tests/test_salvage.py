@@ -13,7 +13,7 @@ from circuitdsl.graph.symbols import Symbols, symbols_of
 from circuitdsl.syntax.errors.salvage import salvage
 from circuitdsl.syntax.parse import parse
 
-BROKEN = sorted((REPOSITORY / "tests" / "circ").glob("C00*.circ"))
+BROKEN = sorted((REPOSITORY / "tests" / "circ").glob("C00[1-5]*.circ"))
 
 
 def names(text: str) -> Symbols:

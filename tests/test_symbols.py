@@ -48,7 +48,7 @@ def shape(loaded: Loaded) -> list[str]:
     return sorted(re.sub(r"occurrence=\d+|of=\w+", "", shown).split("\n"))
 
 
-@pytest.mark.parametrize("path", [*circuit_files(), *VALID], ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", [*circuit_files(), *VALID[::2]], ids=lambda p: p.stem)
 def test_with_every_name_changed_a_circuit_is_the_same(path: Path, tmp_path: Path) -> None:
     loaded = load_file(path)
     write_renamed(loaded.files, tmp_path / path.name, symbols_of(loaded.files))
@@ -57,7 +57,7 @@ def test_with_every_name_changed_a_circuit_is_the_same(path: Path, tmp_path: Pat
     assert [w.code for w in again.warnings] == [w.code for w in loaded.warnings]
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(24))
 def test_with_every_name_changed_a_generated_circuit_is_the_same(seed: int, tmp_path: Path) -> None:
     loaded = load_text(random_circuit(Random(seed)))
     write_renamed(loaded.files, tmp_path / "mine.circ", symbols_of(loaded.files))

@@ -60,6 +60,7 @@ MEANT = {
     "leading.csv": "".join("," + line + "\n" for line in written(",").splitlines()),
     "hollow.csv": "\n".join(f"{a},,{b},{c}" for a, b, c in ROWS),
     "headed_trailing.csv": "a,b,y,\n" + written(","),
+    "class_first_headed_trailing.csv": "class,a,b\n" + written(",", first=True).replace("\n", ",\n"),
     "headed.csv": "a,b,y\n" + written(","),
     "class_first.csv": written(",", first=True),
     "class_first_headed.csv": "class,a,b\n" + written(",", first=True),

@@ -187,3 +187,8 @@ class Certificate:
 
     def __str__(self) -> str:
         return self.table()
+
+    def _repr_html_(self) -> str:
+        from circuitdsl.certify.summary import as_html
+
+        return as_html(self)

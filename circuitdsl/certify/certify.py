@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from circuitdsl.graph.machine import State
     from circuitdsl.runtime.data import Scale
     from circuitdsl.runtime.progress import Progress
+    from circuitdsl.runtime.scheduler import Scheduler
 
     Array = NDArray[np.floating[Any]]
 
@@ -78,7 +79,7 @@ def certify(
     moments: int = MOMENTS,
     long: bool = False,
     jobs: int | None = None,
-    cluster: str | None = None,
+    cluster: str | Scheduler | None = None,
     progress: Progress | None = None,
     tell: Callable[[Sequence[Diagnostic]], None] | None = None,
 ) -> Certificate:
@@ -89,7 +90,8 @@ def certify(
     about `moments` checkpoints, spaced geometrically, on `examples` training examples, others in each seed (default:
     512, or as many as the training pays for; more draws of them where a rule has noise). `long`: it trains until all
     that its derivation assumes could have come about, 8/(eta gamma) updates at least. `jobs`: how many seeds at once
-    (all processors; one, if it is interpreted); `cluster`: the address of a dask scheduler to send them to instead.
+    (all processors; one, if it is interpreted); `cluster`: a dask scheduler to send them to instead, by its
+    address, or as a Scheduler with certificates.
     `tell` is told, before it starts, what is to be said of the data. Deterministic, wherever it runs.
     Raises UsageError for a circuit without loss or learning weights and for impossible settings, CircuitError for
     data that do not fit, Unfinished if the cluster is lost."""
@@ -148,7 +150,7 @@ def measured_of(found: SynapseCertificate) -> Measured:
 # ---------------------------------------------------------------- measuring
 
 
-def _place(plan: Plan, seeds: int, jobs: int | None, cluster: str | None) -> Where:
+def _place(plan: Plan, seeds: int, jobs: int | None, cluster: str | Scheduler | None) -> Where:
     interpreted = is_interpreted(plan.target)
     wanted = jobs or (1 if interpreted else cores())
     return place(min(wanted, seeds), cluster, kind="processes" if interpreted else "threads")

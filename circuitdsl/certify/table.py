@@ -15,10 +15,10 @@ SHOWN, MOST_ASSUMED = 6, 8
 
 def table(certificate: Certificate, *, width: int = 100) -> str:
     """The whole certificate, at most `width` characters wide."""
-    lines = [*_wrapped(_headline(certificate), width), ""]
+    lines = [*_wrapped(headline(certificate), width), ""]
     for synapse in certificate.synapses.values():
         lines += [*_block(certificate, synapse, width), ""]
-    lines += _wrapped(_sentence(certificate), width)
+    lines += _wrapped(sentence(certificate), width)
     return "\n".join(lines)
 
 
@@ -26,7 +26,7 @@ def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
     return textwrap.wrap(text, width, break_on_hyphens=False, initial_indent=indent, subsequent_indent=indent)
 
 
-def _headline(certificate: Certificate) -> str:
+def headline(certificate: Certificate) -> str:
     parts = [
         _counted(certificate.seeds, "seed"),
         f"{certificate.updates:,} updates" + _in_units(certificate, certificate.updates),
@@ -62,9 +62,9 @@ def _block(certificate: Certificate, synapse: SynapseCertificate, width: int) ->
     if synapse.phases is not None:
         yield f"     {synapse.phases}"
     if synapse.whole is not None:
-        yield f"     the whole increment, states included, without decay: cos {_figure(synapse.whole)} at the end"
+        yield f"     the whole increment, states included, without decay: cos {figure(synapse.whole)} at the end"
     if synapse.balance is not None:
-        yield f"     balance: ⟨drive, −∇⟩ is {_figure(synapse.balance)} times what it is at rest"
+        yield f"     balance: ⟨drive, −∇⟩ is {figure(synapse.balance)} times what it is at rest"
     if synapse.assumes:
         yield from _wrapped(f"if: {_if(synapse.assumes)}", width, " " * 5)
 
@@ -93,11 +93,11 @@ def _course(certificate: Certificate, synapse: SynapseCertificate) -> Iterator[s
     head = f"{'updates':>10}" + (f"{'1/(ηγ)':>9}" if unit is not None else "")
     columns = f"{'cos (rate of descent)':<22}{'control':>8}   {'φ':<22}{'|drive|/|∇|':>12}"
     yield f"{head}   {columns}" + (f"{'met in':>9}" if conditional else "")
-    for moment in _chosen(synapse.course):
+    for moment in chosen(synapse.course):
         time = f"{moment.update:>10,}" + (f"{moment.update * unit:>9.3f}" if unit is not None else "")
         yield (
-            f"{time}   {_shown(moment.cos):<22}{_figure(moment.control):>8}   {_small(moment.phi):<22}"
-            + f"{_figure(moment.norm_ratio):>12}"
+            f"{time}   {interval_text(moment.cos):<22}{figure(moment.control):>8}   {score_text(moment.phi):<22}"
+            + f"{figure(moment.norm_ratio):>12}"
             + (f"{f'{moment.met}/{certificate.seeds}':>9}" if conditional else "")
         )
 
@@ -106,13 +106,13 @@ def _credit(certificate: Certificate, synapse: SynapseCertificate) -> str:
     derived = certificate.derivation.findings[synapse.name]
     h = derived.H if derived.H is not None and derived.form is not None and derived.form.constant else None
     name = "δ" if h in (None, "I") else f"{h} δ"
-    span = f"sym(H) from {_figure(synapse.h_min)} to {_figure(synapse.h_max)}"
+    span = f"sym(H) from {figure(synapse.h_min)} to {figure(synapse.h_max)}"
     positive, seeds = sum(sign > 0 for sign in synapse.phi_signs), len(synapse.phi_signs)
     always = f"φ > 0 in {100 * synapse.phi_positive:.0f} % of all, in the end in {positive} of {seeds} seeds"
-    return f"credit: cos with {name} {_figure(synapse.aligned)}; R² of Hδ {_figure(synapse.r2)}, {span}; {always}"
+    return f"credit: cos with {name} {figure(synapse.aligned)}; R² of Hδ {figure(synapse.r2)}, {span}; {always}"
 
 
-def _chosen(course: Sequence[Moment]) -> list[Moment]:
+def chosen(course: Sequence[Moment]) -> list[Moment]:
     """A few of the checkpoints, the first and the last among them."""
     if len(course) <= SHOWN:
         return list(course)
@@ -120,15 +120,15 @@ def _chosen(course: Sequence[Moment]) -> list[Moment]:
     return [course[i] for i in sorted(numbers)]
 
 
-def _shown(found: Interval) -> str:
+def interval_text(found: Interval) -> str:
     if found.mean != found.mean:
         return "–"
     if found.low != found.low:
-        return _figure(found.mean)
-    return f"{_figure(found.mean)} [{_figure(found.low)}, {_figure(found.high)}]"
+        return figure(found.mean)
+    return f"{figure(found.mean)} [{figure(found.low)}, {figure(found.high)}]"
 
 
-def _figure(value: float | None) -> str:
+def figure(value: float | None) -> str:
     """Two decimals; three digits if it is large."""
     if value is None or value != value:
         return "–"
@@ -141,17 +141,17 @@ def _small_figure(value: float) -> str:
     return "–" if value != value else f"{value:.2g}"
 
 
-def _small(found: Interval) -> str:
+def score_text(found: Interval) -> str:
     """A score, which has no scale of its own: two digits where two decimals would be 0."""
     if found.mean != found.mean or found.low != found.low or abs(found.mean) >= 0.05:
-        return _shown(found)
+        return interval_text(found)
     return f"{found.mean:.2g} [{found.low:.2g}, {found.high:.2g}]"
 
 
 # ---------------------------------------------------------------- the sentence
 
 
-def _sentence(certificate: Certificate) -> str:
+def sentence(certificate: Certificate) -> str:
     synapses = certificate.synapses.values()
     parts = [_agreement(certificate)]
     untested = [s for s in synapses if s.status == "untested" and s.outcome is not None]

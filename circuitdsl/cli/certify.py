@@ -21,7 +21,7 @@ from circuitdsl.cli.common import (
     show,
     whole_number,
 )
-from circuitdsl.cli.exploring import add_place, losing
+from circuitdsl.cli.exploring import add_place, cluster_of, losing
 
 ABOUT = """Measure, over the circuit's own learning and several seeds, where its plasticity goes.
 
@@ -91,7 +91,7 @@ def command(options: Namespace) -> int:
                 examples=options.examples,
                 long=options.long,
                 jobs=options.jobs,
-                cluster=options.cluster,
+                cluster=cluster_of(options),
                 progress=progress,
                 tell=show,
             )

@@ -21,7 +21,7 @@ from circuitdsl.cli.common import (
     show,
     whole_number,
 )
-from circuitdsl.cli.exploring import add_runs, add_where, going_on
+from circuitdsl.cli.exploring import add_runs, add_where, cluster_of, going_on
 from circuitdsl.cli.summary import number
 
 if TYPE_CHECKING:
@@ -132,7 +132,9 @@ def command(options: Namespace) -> int:
         show(d for task in planned.family.tasks[:1] if isinstance(task, Dataset) for d in doubts_of(task))
         started = time.perf_counter()
         with progress_bar() as bar:
-            dataset = run_evolution(planned, out=options.out, jobs=options.jobs, cluster=options.cluster, progress=bar)
+            dataset = run_evolution(
+                planned, out=options.out, jobs=options.jobs, cluster=cluster_of(options), progress=bar
+            )
         return _told(planned, dataset, options, time.perf_counter() - started)
 
 

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from circuitdsl.cli.common import INTERRUPTED, UNFINISHED, Stop, whole_number
+
+if TYPE_CHECKING:
+    from circuitdsl.runtime.scheduler import Scheduler
+
+#: Of a scheduler at tls://, named as dask names them.
+CERTIFICATES = {
+    "--tls-ca-file": "of a tls:// scheduler: the certificate of its authority",
+    "--tls-cert": "of a tls:// scheduler: the certificate that we show it",
+    "--tls-key": "the private key of that certificate, unless it is in the same file",
+}
 
 
 def add_runs(parser: ArgumentParser) -> None:
@@ -35,7 +46,26 @@ def add_where(parser: ArgumentParser, out: str) -> None:
 def add_place(parser: ArgumentParser) -> None:
     """Where it runs."""
     parser.add_argument("--jobs", metavar="N", type=whole_number(1), help="processors to use (all)")
-    parser.add_argument("--cluster", metavar="ADDRESS", help="the address of a dask scheduler, such as tcp://host:8786")
+    parser.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="a dask scheduler: tls://host:8786, or tcp://host:8786, where whoever reaches it can run code as you",
+    )
+    for option, what in CERTIFICATES.items():
+        parser.add_argument(option, metavar="FILE.pem", type=Path, help=what)
+
+
+def cluster_of(options: Namespace) -> Scheduler | None:
+    """The scheduler that was asked for. Raises UsageError."""
+    from circuitdsl.runtime.errors import UsageError
+    from circuitdsl.runtime.scheduler import Scheduler
+
+    files = (options.tls_ca_file, options.tls_cert, options.tls_key)
+    if options.cluster is not None:
+        return Scheduler(options.cluster, *files)
+    if any(path is not None for path in files):
+        raise UsageError("certificates are for a cluster: name its scheduler, `--cluster tls://host:8786`")
+    return None
 
 
 @contextmanager

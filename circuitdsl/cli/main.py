@@ -29,6 +29,8 @@ COMMANDS = {
     "draw": "what does it look like?",
     "run": "train it and judge its metric",
     "certify": "measure what its plasticity does to the loss",
+    "report": "all about it on one page",
+    "compare": "two circuits or runs side by side",
     "sweep": "a grid of params times seeds",
     "evolve": "rules by mutation and selection",
     "emit": "the code that runs",
@@ -42,7 +44,6 @@ COMMANDS = {
     "lsp": "the language server, for editors",
     "cache": "what is kept on disk from run to run",
 }
-LATER = ("report",)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -135,8 +136,6 @@ def _dispatch(arguments: list[str]) -> int:
         from circuitdsl.cli.version import show_version
 
         return show_version(json="--json" in rest)
-    if name in LATER:
-        raise Stop(USAGE, f"error: `{name}` is not yet available")
     if name not in COMMANDS:
         raise Stop(USAGE, _unknown(name))
     module = import_module(f"circuitdsl.cli.{name}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -32,10 +31,9 @@ from circuitdsl.cli.common import (
     whole_number,
 )
 from circuitdsl.diagnostics import Severity
+from circuitdsl.runtime.saving import Results, is_table, saved_runs
 
 if TYPE_CHECKING:
-    import xarray as xr
-
     from circuitdsl.api import Circuit, Outcome, Request, Simulation
     from circuitdsl.runtime.expects import Judged
     from circuitdsl.runtime.progress import Quiet
@@ -56,9 +54,6 @@ EXAMPLES = """\
   circuitdsl run mine.circ --out run.nc --resume     # go on where it stopped
   circuitdsl run mine.circ --learn backprop          # the gradient twin instead
   circuitdsl run mine.circ --trace 0                 # one example, tick by tick"""
-
-#: Seconds between two savings of a run that goes on.
-SAVE_EVERY = 60.0
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -165,20 +160,15 @@ def command(options: Namespace) -> int:
             simulation=simulation,
             request=request,
             own_settings=request.own_settings and options.dtype is None,
-            out=options.out,
+            results=Results(out=options.out, before=saved_runs(options.out) if options.resume else {}),
             save_weights=weights if request.weights is None else None,
-            saved=_saved(options.out) if options.resume else {},
         )
         return session.run(options.seeds, json=json)
 
 
-def _is_table(out: Path) -> bool:
-    return out.suffix.lower() == ".csv"
-
-
 def _check_out(out: Path, *, resume: bool) -> None:
     """Raises Stop."""
-    if not _is_table(out):
+    if not is_table(out):
         check_results(out)
         return
     if resume:
@@ -205,38 +195,23 @@ def _show_warnings(circuit: Circuit, verbose: bool) -> None:
     show(w for w in circuit.warnings if verbose or w.severity is not Severity.NOTE)
 
 
-def _saved(out: Path) -> dict[int, xr.Dataset]:
-    """The runs in a results file by their seeds; none if it is not there."""
-    if not out.exists():
-        return {}
-    from circuitdsl.runtime.results import opened, split
-
-    try:
-        return split(opened(out))
-    except (OSError, ValueError, KeyError) as problem:
-        fail_usage(f"`{out}` is not a saved run: {problem}")
-
-
 @dataclass(slots=True, kw_only=True)
 class Session:
-    """One `run` command: one outcome per seed, saved as they come. `saved`: earlier runs by seed."""
+    """One `run` command: one outcome per seed, saved as they come."""
 
     circuit: Circuit
     simulation: Simulation
     request: Request
     own_settings: bool
-    out: Path | None
+    results: Results
     save_weights: Path | None
-    saved: dict[int, xr.Dataset]
     outcomes: list[Outcome] = field(default_factory=list)
-    left_out: tuple[str, ...] = ()
-    last_save: float = field(default_factory=time.monotonic)
 
     def run(self, seeds: int, *, json: bool) -> int:
         from circuitdsl.cli.summary import json_object, print_one, print_summary
         from circuitdsl.runtime.progress import progress_line
 
-        numbers = self._seeds(seeds)
+        numbers = self.simulation.seeds_of(self.request, seeds, self.results.before)
         with progress_line() as progress:
             for seed in numbers:
                 outcome = self._one(replace(self.request, seed=seed), progress)
@@ -248,30 +223,19 @@ class Session:
                     if one.run.diverged is not None:
                         show([one.run.diverged])
         self._finish()
-        if self.left_out:
-            listed = ", ".join(self.left_out[:4]) + (", ..." if self.left_out[4:] else "")
-            say(f"not in the table {self.out}: {listed}; a netCDF file, --out FILE.nc, holds them")
+        left_out = self.results.left_out
+        if left_out:
+            listed = ", ".join(left_out[:4]) + (", ..." if left_out[4:] else "")
+            say(f"not in the table {self.results.out}: {listed}; a netCDF file, --out FILE.nc, holds them")
         judged = self._judged()
         if json:
             print_json(json_object(self.circuit, self.simulation, self.outcomes, judged))
         else:
-            written = [p for p in (self.out, self.save_weights) if p is not None]
+            written = [p for p in (self.results.out, self.save_weights) if p is not None]
             print_summary(self.simulation, self.outcomes, judged, written)
         if any(o.run.diverged is not None for o in self.outcomes):
             return UNFINISHED
         return WRONG if any(j.ok is False for j in judged) else OK
-
-    def _seeds(self, count: int) -> range:
-        """So many seeds, from the one that was asked for or the task's."""
-        from circuitdsl.runtime.request import settle
-
-        graph, numbers = self.circuit.with_params(self.request.params)
-        first = settle(graph, self.request, numbers).seed
-        seeds = range(first, first + count)
-        if self.saved and not any(seed in self.saved for seed in seeds):
-            theirs = ", ".join(str(seed) for seed in self.saved)
-            fail_usage(f"`{self.out}` holds a run of seed {theirs}, not of {first}")
-        return seeds
 
     def _one(self, request: Request, progress: Quiet) -> Outcome:
         from circuitdsl.runtime.expects import needs_twin
@@ -280,7 +244,7 @@ class Session:
         outcome = self.simulation.execute(
             request,
             progress=progress,
-            saved=self.saved.get(request.seed),
+            saved=self.results.before.get(request.seed),
             before=None if self.outcomes else self._foresee,
             after_epoch=self._save_now_and_then,
         )
@@ -301,22 +265,16 @@ class Session:
     # ------------------------------------------------------------ saving
 
     def _save_now_and_then(self, outcome: Outcome) -> None:
-        if self.out is not None and time.monotonic() - self.last_save > SAVE_EVERY:
+        if self.results.is_due:
             self._save(outcome)
 
     def _save(self, *more: Outcome) -> None:
         """Writes what there is of all seeds, also of one that still runs and of earlier ones."""
-        from circuitdsl.runtime.results import joined, write, write_csv
-
-        if self.out is None:
+        if self.results.out is None:
             return
-        runs = {o.settings.seed: self.simulation.dataset_of(o) for o in (*self.outcomes, *more)}
-        together = joined({**self.saved, **runs})
-        if _is_table(self.out):
-            self.left_out = write_csv(self.out, together)
-        else:
-            write(self.out, together)
-        self.last_save = time.monotonic()
+        for outcome in (*self.outcomes, *more):
+            self.results.keep(outcome.settings.seed, self.simulation.dataset_of(outcome))
+        self.results.write()
 
     def _finish(self) -> None:
         from circuitdsl.runtime.state import save_weights
@@ -329,6 +287,7 @@ class Session:
     def _interrupted(self, outcome: Outcome) -> int:
         self._save()
         done = f"interrupted after epoch {outcome.run.epochs_done}"
-        how = f"; saved to {self.out}, go on with --resume" if self.out else " (nothing saved: no --out)"
+        out = self.results.out
+        how = f"; saved to {out}, go on with --resume" if out else " (nothing saved: no --out)"
         say(done + how)
         return INTERRUPTED

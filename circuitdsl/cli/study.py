@@ -21,7 +21,7 @@ from circuitdsl.cli.common import (
     say,
     whole_number,
 )
-from circuitdsl.cli.exploring import add_place, going_on
+from circuitdsl.cli.exploring import add_place, cluster_of, going_on
 from circuitdsl.studies.registry import STUDIES
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _run(study: Study, options: Namespace, journal: Journal) -> xr.Dataset:
     from circuitdsl.studies.protocol import Plan
 
     count = options.seeds or study.seeds[options.quick]
-    with _bar(study.name) as tell, place(options.jobs or cores(), options.cluster) as where:
+    with _bar(study.name) as tell, place(options.jobs or cores(), cluster_of(options)) as where:
         plan = Plan(quick=options.quick, seeds=range(count), where=where, tell=tell, journal=journal)
         data = study.run(plan)
     quick = " --quick" if options.quick else ""

@@ -26,7 +26,7 @@ from circuitdsl.cli.common import (
     show,
     whole_number,
 )
-from circuitdsl.cli.exploring import add_runs, add_where, going_on
+from circuitdsl.cli.exploring import add_runs, add_where, cluster_of, going_on
 from circuitdsl.cli.summary import number
 from circuitdsl.data.raw import counted
 
@@ -138,7 +138,7 @@ def command(options: Namespace) -> int:
         show(doubts_of(planned.points[0].setup.dataset))
         started = time.perf_counter()
         with progress_bar() as bar:
-            dataset = run_sweep(planned, out=options.out, jobs=options.jobs, cluster=options.cluster, progress=bar)
+            dataset = run_sweep(planned, out=options.out, jobs=options.jobs, cluster=cluster_of(options), progress=bar)
         return _told(planned, dataset, options, time.perf_counter() - started)
 
 

@@ -43,14 +43,11 @@ def _traced(simulation: Simulation, outcome: Outcome, example: int) -> tuple[dic
     from circuitdsl.reference import Reference
 
     run, loop = outcome.run, outcome.loop
-    engine = Reference(run.circuit, (), simulation.dtype)
-    order = np.array([example])
-    given = (run.state, loop.dataset.arrays, order, loop.numbers)
-    values = engine.trace(*given, seed=loop.seed, epoch=run.epochs_done, training=True)
-    steps = engine.increments(*given, seed=loop.seed, epoch=run.epochs_done)
+    given = (run.state, loop.dataset.arrays, np.array([example]), loop.numbers)
+    steps = Reference(run.circuit, (), simulation.dtype).increments(*given, seed=loop.seed, epoch=run.epochs_done)
     with quiet():
         norms = {name: float(np.linalg.norm(step)) for name, step in steps.items()}
-    return {name: array[:, 0] for name, array in values.items()}, norms
+    return simulation.trace(outcome, example), norms
 
 
 def _object(outcome: Outcome, example: int, values: dict[str, Any], updates: dict[str, float]) -> dict[str, Any]:

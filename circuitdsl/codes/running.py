@@ -37,8 +37,9 @@ circuit example {
     ),
     "C063": Code(
         title="Data that cannot be used",
-        explanation="Found when the data are loaded: a file that is damaged or of a format that is not read, examples "
-        "and labels of different number, values that are missing or no numbers, no examples to train or to test on.",
+        explanation="Found when the data are loaded: a file that is damaged, of a format that is not read or larger "
+        "than the memory that is free, examples and labels of different number, values that are missing or no numbers, "
+        "no examples to train or to test on.",
     ),
     "C064": Code(
         title="Data that test little",

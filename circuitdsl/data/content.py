@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from circuitdsl.data.memory import free_memory, must_fit
 from circuitdsl.data.raw import SourceError
 
 GZIP = b"\x1f\x8b"
@@ -33,14 +34,19 @@ def ordinary(path: Path) -> os.stat_result:
     return found
 
 
-def content_of(path: Path) -> bytes:
-    """All of an ordinary file, unpacked if it is packed by gzip. Raises SourceError."""
+def content_of(path: Path, times: float = 1) -> bytes:
+    """All of an ordinary file, unpacked if it is packed by gzip. `times`: how many bytes of memory a byte of it comes
+    to in the end, which have to be free. Raises SourceError."""
     size = ordinary(path).st_size
+    packed = start_of(path, 2) == GZIP
+    must_fit(f"`{path}`", size if packed else times * size)
     try:
         content = path.read_bytes()
-    except (OSError, MemoryError) as problem:
+    except MemoryError:
+        raise SourceError(f"`{path}` needs more memory than there is: {size:,} bytes") from None
+    except OSError as problem:
         raise SourceError(f"`{path}` cannot be read: {_why(problem)}") from None
-    return unpacked(content, path) if content[:2] == GZIP and size else content
+    return unpacked(content, path, times) if packed else content
 
 
 def start_of(path: Path, count: int) -> bytes:
@@ -53,15 +59,16 @@ def start_of(path: Path, count: int) -> bytes:
         raise SourceError(f"`{path}` cannot be read: {_why(problem)}") from None
 
 
-def unpacked(content: bytes, path: Path) -> bytes:
-    """The content of a gzip file. Raises SourceError."""
+def unpacked(content: bytes, path: Path, times: float = 1) -> bytes:
+    """The content of a gzip file, as far as there is memory for so many times of it. Raises SourceError."""
     import gzip
     import io
 
-    most = limit(len(content))
+    most = min(limit(len(content)), free_memory() / times)
     with undamaged(f"`{path}`"), gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
-        found = file.read(most + 1)
+        found = file.read(int(most) + 1)
     refuse_bomb(path, len(content), len(found))
+    must_fit(f"`{path}`", times * len(found))
     return found
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from circuitdsl.data.columns import Columns
 from circuitdsl.data.content import ordinary, undamaged
 from circuitdsl.data.dialect import is_missing
+from circuitdsl.data.memory import must_fit
 from circuitdsl.data.raw import SourceError
 from circuitdsl.extras import how_to_get
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Table = NDArray[Any]
+
+#: How many bytes a cell comes to, however it is packed: as pandas has it, and as a number of ours.
+TIMES = 16
 
 
 def is_frame(data: Any) -> bool:
@@ -27,7 +31,7 @@ def read_parquet(path: Path) -> Columns:
     ordinary(path)
     try:
         import pandas as pd
-        import pyarrow  # noqa: F401 - pandas says less well that it is missing
+        import pyarrow.parquet as parquet  # also since pandas says less well that it is missing
     except ModuleNotFoundError as problem:
         raise SourceError(
             f"`{path}` is a parquet file, for which `{problem.name}` is not installed",
@@ -35,6 +39,8 @@ def read_parquet(path: Path) -> Columns:
             missing=True,
         ) from None
     with undamaged(f"`{path}`"):
+        told = parquet.read_metadata(path)
+        must_fit(f"`{path}`", TIMES * told.num_rows * told.num_columns)
         frame = pd.read_parquet(path, engine="pyarrow")
     return of_frame(frame, f"`{path}`")
 

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from circuitdsl.data.content import content_of
+from circuitdsl.data.content import content_of, start_of
 from circuitdsl.data.raw import Raw, SourceError, white
 
 if TYPE_CHECKING:
@@ -24,11 +24,19 @@ def is_idx(start: bytes) -> bool:
     return len(start) >= 4 and start[:2] == b"\0\0" and start[2] in KINDS
 
 
+def _times(start: bytes) -> float:
+    """How many bytes a byte of the file comes to: itself, and each number as a float of 4 bytes; of what is packed,
+    its type is not seen yet: bytes, as images are."""
+    import numpy as np
+
+    return 1 + 4 / np.dtype(KINDS.get(start[2] if is_idx(start) else 0x08, "u1")).itemsize
+
+
 def read_idx(path: Path) -> Table:
     """An array in the IDX format, gzipped or not (LeCun's description of the format). Raises SourceError."""
     import numpy as np
 
-    content = content_of(path)
+    content = content_of(path, _times(start_of(path, 4)))
     if not is_idx(content[:4]):
         raise SourceError(
             f"`{path}` is not an IDX file: it does not start with two zeros and one of its types",

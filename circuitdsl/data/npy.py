@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.data.content import content_of, limit, ordinary, refuse_bomb, start_of, undamaged
+from circuitdsl.data.memory import must_fit
 from circuitdsl.data.raw import SourceError
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     Table = NDArray[Any]
 
+#: How many bytes a byte of an array comes to: itself, and what it is scaled and split into.
+TIMES = 2
 MAGIC = b"\x93NUMPY"
 ENCRYPTED = 0x1
 #: What an array may hold, by NumPy's letters: numbers (complex ones are refused where they are used) and texts.
@@ -25,7 +28,7 @@ KINDS = "biufcSU"
 
 def read_npy(path: Path) -> Table:
     """The array of an `.npy` file. Raises SourceError."""
-    return array_of(content_of(path), f"`{path}`")
+    return array_of(content_of(path, TIMES), f"`{path}`")
 
 
 def array_of(content: bytes, what: str) -> Table:
@@ -92,7 +95,9 @@ def read_npz(path: Path) -> tuple[Mapping[str, Table], tuple[str, ...]]:
         raise SourceError(f"`{path}` is no .npz archive", hint="write it by `numpy.savez`")
     with undamaged(f"`{path}`"), zipfile.ZipFile(path) as archive:
         members = [member for member in archive.infolist() if not member.is_dir()]
-        refuse_bomb(path, size, sum(m.file_size for m in members))
+        unpacked = sum(m.file_size for m in members)
+        refuse_bomb(path, size, unpacked)
+        must_fit(f"`{path}`", TIMES * unpacked)
         arrays: dict[str, Table] = {}
         for member in members:
             if member.filename.endswith(".npy"):

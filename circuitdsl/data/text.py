@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     Table = NDArray[Any]
 
+#: How many bytes of memory a byte of a text comes to: itself, as text, and in the numbers, each with its line.
+TIMES = 6
 #: Byte order marks of texts that are not UTF-8.
 MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
@@ -26,7 +28,7 @@ MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 def read_text(path: Path) -> Columns:
     """The columns of a table. Raises SourceError."""
     what = f"`{path}`"
-    text, note = _decoded(content_of(path), what)
+    text, note = _decoded(content_of(path, TIMES), what)
     dialect = dialect_of(text, what)
     notes: tuple[str, ...] = () if note is None else (note,)
     if dialect.separator not in ",\t" or dialect.comma:
@@ -90,6 +92,10 @@ class _Rows:
             self.texts.setdefault(column, {})[row] = cell
         return float("nan")
 
+    def is_empty(self, column: int) -> bool:
+        """Whether nothing stands in a column."""
+        return column not in self.texts and all(value != value for value in self.values[column :: self.width])
+
     def columns(self, names: tuple[str, ...] | None, notes: tuple[str, ...]) -> Columns:
         import numpy as np
 
@@ -124,7 +130,7 @@ def _columns(text: str, dialect: Dialect, what: str, notes: tuple[str, ...]) -> 
             raise SourceError(f"{what} has a head and no rows below it")
         if _numbers_columns(first):
             notes += (f"line {line} of {what} numbers the columns, and is taken for their names",)
-        return below.columns(_names(first, dialect.width), notes)
+        return below.columns(_names(first, below), notes)
     found.add(line, first)
     found.values.extend(below.values)
     found.lines.extend(below.lines)
@@ -157,14 +163,15 @@ def _numbers_columns(first: Sequence[str]) -> bool:
     return len(cells) > (1 if indexed else 3) and list(cells) == [str(i) for i in range(len(cells))]
 
 
-def _names(head: Sequence[str], width: int) -> tuple[str, ...] | None:
-    """The names of a head, if they are as many as the columns, or one less: then the first numbers the rows (R)."""
+def _names(head: Sequence[str], below: _Rows) -> tuple[str, ...] | None:
+    """The names of a head, if they are as many as the columns, or one less: then the first column numbers the rows (R),
+    or the last is what a separator at the end of every row makes."""
     names = list(head)
-    while len(names) > width and not names[-1]:
+    while len(names) > below.width and not names[-1]:
         names.pop()
-    if len(names) == width - 1:
-        names.insert(0, "")
-    return tuple(names) if len(names) == width else None
+    if len(names) == below.width - 1:
+        names.insert(len(names) if below.is_empty(below.width - 1) else 0, "")
+    return tuple(names) if len(names) == below.width else None
 
 
 def _commented_names(text: str, dialect: Dialect) -> tuple[str, ...] | None:

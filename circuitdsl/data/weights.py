@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.data.content import ordinary, undamaged
+from circuitdsl.data.memory import must_fit
 from circuitdsl.data.npy import read_npy
 from circuitdsl.data.raw import SourceError, counted
 
@@ -64,7 +65,7 @@ def read_safetensors(path: Path, names: Collection[str]) -> Stored:
     import numpy as np
     from safetensors import SafetensorError, safe_open
 
-    ordinary(path)
+    must_fit(f"`{path}`", ordinary(path).st_size)
     try:
         with undamaged(f"`{path}`"), safe_open(path, framework="numpy") as file:  # which holds the head to its content
             metadata = file.metadata() or {}

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import assert_never
 
+from circuitdsl.emit.calls import Call, Rounds, Table, named
 from circuitdsl.emit.comments import place
-from circuitdsl.emit.entry import OWN, Binding, binding_of, entry
+from circuitdsl.emit.entry import OWN, ROUND, ROW, TABLE, Binding, binding_of, entry, given
 from circuitdsl.emit.flat import WIDENED, flat
 from circuitdsl.emit.names import PYTHON, apart, bound, fresh
 from circuitdsl.emit.swift import quick_forms
@@ -42,14 +44,15 @@ from circuitdsl.lower.loop_ir import (
     phases,
 )
 from circuitdsl.lower.rewrite import rename
-from circuitdsl.lower.trim import phase_uses
+from circuitdsl.lower.trim import names_in, phase_uses
 from circuitdsl.noise import SCALE_NORMAL, SCALE_UNIFORM24, SCALE_UNIFORM53, scalar_source
 
 #: Sums may be reordered and products contracted, but NaN and infinity stay what they are.
 OPTIONS = 'error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"}'
 #: No function is called from Python, and a way in from there would be a third of the time to compile.
 INNER = "no_cpython_wrapper=True, no_cfunc_wrapper=True"
-#: Beyond so many calls of phases they are kept out of line: LLVM's work would grow with the square of them.
+#: Beyond so many calls of phases they are kept out of line, as LLVM's work would grow with the square of them, and made
+#: in loops where they are alike.
 INLINE_CALLS = 24
 
 
@@ -63,13 +66,15 @@ def print_program(program: Program, dtype: DType, *, comments: bool = True) -> s
     fixed = dict(program.constants)
     first = [*(["    apart()"] if far else []), DISTINCT]
     functions = _Functions(comments, first, fixed={"1", *fixed}, taken=taken)
-    body = _control(program.body, functions, 2)
+    places = given(binding_of(program))
+    control = _Control(functions, Table(places if far else {}))
+    body = control.lines(program.body, 2)
     lines = [f'"""{program.title}, in {dtype}. Written by circuitdsl."""', ""] if comments else []
     lines += [*head, *([""] if fixed else []), *(f"{name} = {value}" for name, value in fixed.items()), *helpers]
     for function in functions.made:
         lines += ["", "", *function]
-    way_in = entry(program.name, program.title if comments else "", binding_of(program), body)
-    return "\n".join([*lines, "", "", "@kernel", *way_in]) + "\n"
+    way_in = entry(program.name, program.title if comments else "", places, control.used, body)
+    return "\n".join([*lines, *control.table_lines(), "", "", "@kernel", *way_in]) + "\n"
 
 
 def _apart(program: Program, text: list[str]) -> tuple[Program, set[str]]:
@@ -209,18 +214,18 @@ class _Functions:
     taken: set[str] = field(default_factory=set)
     heads: dict[str, int] = field(default_factory=dict)
 
-    def call(self, phase: Phase) -> str:
+    def call(self, phase: Phase) -> Call:
         """The call of a phase's function, which is written if no phase like it was."""
         own = own_names(phase.body)
-        free = [n for n in dict.fromkeys(phase_uses(phase)) if n not in own | self.fixed]
-        names = dict.fromkeys(n for n in phase_uses(phase) if n not in self.fixed)
+        names = [n for n in dict.fromkeys(phase_uses(phase)) if n not in self.fixed]
+        free = [n for n in names if n not in own]
         bare = {n: f"v{i}" for i, n in enumerate(names)}
         key = "\n".join(_block(rename(phase.body, bare), 0, comments=False))
         if key not in self.names:
             self._write(key, phase, free)
         elif self.comments:
             self._also(key, phase)
-        return f"{self.names[key]}({', '.join(free)})"
+        return Call(self.names[key], tuple(free))
 
     def _write(self, key: str, phase: Phase, free: list[str]) -> None:
         name = fresh(phase.name, self.taken)
@@ -237,32 +242,80 @@ class _Functions:
         lines.insert(decorator, f"# also {phase.title}{place(phase.origin)}")
 
 
-def _control(body: tuple[Control, ...], functions: _Functions, depth: int) -> list[str]:
-    indent = "    " * depth
-    lines: list[str] = []
-    for part in body:
+@dataclass(slots=True)
+class _Control:
+    """The lines of what stands around phases, with the calls of their functions. `used`: the names in them."""
+
+    functions: _Functions
+    table: Table
+    used: set[str] = field(default_factory=set)
+
+    def lines(self, body: tuple[Control, ...], depth: int) -> list[str]:
+        indent = "    " * depth
+        lines: list[str] = []
+        for is_phase, parts in groupby(body, lambda part: isinstance(part, Phase)):
+            if is_phase:
+                calls = [self.functions.call(part) for part in parts if isinstance(part, Phase)]
+                for each in self.table.rounds(calls):
+                    self.used.update(named(each))
+                    lines += _called(each, indent)
+            else:
+                lines += [line for part in parts for line in self._part(part, depth)]
+        return lines or [f"{indent}pass"]
+
+    def _part(self, part: Control, depth: int) -> list[str]:
+        indent = "    " * depth
         match part:
             case Define():
-                lines.append(f"{indent}{part.name} = {_print(part.value)}")
-            case Phase():
-                lines += _call(functions.call(part), indent)
+                self.used |= names_in(part.value)
+                return [f"{indent}{part.name} = {_print(part.value)}"]
             case Repeat():
+                self.used.add(part.extent)
                 span = f"range({part.extent} - 1, -1, -1)" if part.backward else f"range({part.extent})"
-                lines.append(f"{indent}for {part.var} in {span}:")
-                lines += _control(part.body, functions, depth + 1) or [f"{indent}    pass"]
+                return [f"{indent}for {part.var} in {span}:", *self.lines(part.body, depth + 1)]
             case Branch():
-                lines.append(f"{indent}if {_print(part.condition)}:")
-                lines += _control(part.body, functions, depth + 1)
+                self.used |= names_in(part.condition)
+                return [f"{indent}if {_print(part.condition)}:", *self.lines(part.body, depth + 1)]
+            case Phase():
+                raise AssertionError("phases are called together")
             case _:
                 assert_never(part)
-    return lines or [f"{indent}pass"]
+
+    def table_lines(self) -> list[str]:
+        """The table of the loops over calls."""
+        if not self.table.places:
+            return []
+        return [
+            "",
+            "",
+            f"{TABLE} = np.array([",
+            *_wrapped([str(p) for p in self.table.places], "    "),
+            "], dtype=np.int32)",
+        ]
 
 
-def _call(call: str, indent: str) -> list[str]:
-    if len(indent) + len(call) <= 110:
-        return [indent + call]
-    name, _, rest = call.partition("(")
-    return [f"{indent}{name}(", *_wrapped(rest[:-1].split(", "), indent + "    "), f"{indent})"]
+def _called(part: Call | Rounds, indent: str) -> list[str]:
+    match part:
+        case Call():
+            return _call(part.function, part.arguments, indent)
+        case Rounds():
+            lines = [
+                f"{indent}for {ROUND} in range({part.count}):",
+                f"{indent}    {ROW} = {ROUND} * {part.width} + {part.first}",
+            ]
+            for function, arguments in part.calls:
+                texts = [a if isinstance(a, str) else part.arrays[a].at(f"{TABLE}[{ROW} + {a}]") for a in arguments]
+                lines += _call(function, texts, indent + "    ")
+            return lines
+        case _:
+            assert_never(part)
+
+
+def _call(function: str, arguments: Sequence[str], indent: str) -> list[str]:
+    whole = f"{indent}{function}({', '.join(arguments)})"
+    if len(whole) <= 110:
+        return [whole]
+    return [f"{indent}{function}(", *_wrapped(arguments, indent + "    "), f"{indent})"]
 
 
 # ---------------------------------------------------------------- statements

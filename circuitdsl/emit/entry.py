@@ -10,18 +10,21 @@ them: a single run is a population of one, and threads share a population by its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
+from circuitdsl.emit.calls import Given
 from circuitdsl.lower.loop_ir import Buffer, Dtype, Program, Scalar
 from circuitdsl.lower.trim import uses
 
 #: What the entry point takes.
 PARAMETERS = ("_begin", "_end", "_wholes", "_numbers", "_reals", "_ints", "_shorts", "_bytes")
 COPY = "_copy"
+#: The table of loops over calls (emit/calls.py), in such a loop the round, and where its row begins.
+TABLE, ROUND, ROW = "_table", "_round", "_row"
 #: The names of the entry point's own.
-OWN = frozenset({*PARAMETERS, COPY})
+OWN = frozenset({*PARAMETERS, COPY, TABLE, ROUND, ROW})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +39,8 @@ class Binding:
 
 def binding_of(program: Program) -> Binding:
     """Of a program whose indices are flat."""
-    scalars, used = arguments(program), uses(program.body)
+    used = uses(program.body)
+    scalars = _used(program, used)
     return Binding(
         wholes=tuple(s for s in scalars if s.dtype is not Dtype.REAL),
         numbers=tuple(s for s in scalars if s.dtype is Dtype.REAL),
@@ -46,31 +50,37 @@ def binding_of(program: Program) -> Binding:
 
 def arguments(program: Program) -> tuple[Scalar, ...]:
     """The runtime scalars that a program uses, in order."""
-    used = uses(program.body)
-    return tuple(s for s in program.scalars if s.name in used)
+    return _used(program, uses(program.body))
 
 
-def entry(name: str, title: str, binding: Binding, body: Sequence[str]) -> list[str]:
-    """The lines of the entry point; `body` stands two levels in, and is what is done for one copy."""
+def _used(program: Program, names: Collection[str]) -> tuple[Scalar, ...]:
+    return tuple(s for s in program.scalars if s.name in names)
+
+
+def given(binding: Binding) -> dict[str, Given]:
+    """Where the entry point finds the numbers and the buffers of a program."""
+    found: dict[str, Given] = {}
+    for array, scalars in (("_wholes", binding.wholes), ("_numbers", binding.numbers)):
+        row = _row(len(scalars))
+        found |= {s.name: Given(array, row, place) for place, s in enumerate(scalars)}
+    row = _row(len(binding.buffers))
+    return found | {b.name: Given(_array(b.dtype), row, place) for place, b in enumerate(binding.buffers)}
+
+
+def entry(name: str, title: str, places: Mapping[str, Given], used: Collection[str], body: Sequence[str]) -> list[str]:
+    """The lines of the entry point; `body` stands two levels in, and is what is done for one copy. `used` are the names
+    that stand in it."""
     lines = [
         f"def {name}({', '.join(PARAMETERS)}):",
         *([f'    """{title}."""'] if title else []),
         f"    for {COPY} in range(_begin, _end):",
     ]
-    lines += _taken("_wholes", [s.name for s in binding.wholes])
-    lines += _taken("_numbers", [s.name for s in binding.numbers])
-    buffers = binding.buffers
-    lines += [f"        {b.name} = {_array(b.dtype)}[{_place(i, len(buffers))}]" for i, b in enumerate(buffers)]
+    lines += [f"        {name} = {where.text}" for name, where in places.items() if name in used]
     return [*lines, *body]
 
 
-def _taken(parameter: str, names: Sequence[str]) -> list[str]:
-    return [f"        {name} = {parameter}[{_place(i, len(names))}]" for i, name in enumerate(names)]
-
-
-def _place(number: int, of: int) -> str:
-    row = COPY if of == 1 else f"{COPY} * {of}"
-    return f"{row} + {number}" if number else row
+def _row(width: int) -> str:
+    return COPY if width == 1 else f"{COPY} * {width}"
 
 
 def _array(dtype: Dtype) -> str:

@@ -48,6 +48,7 @@ from circuitdsl.lower.loop_ir import (
     statements,
     walk,
 )
+from circuitdsl.lower.teams import in_turn
 from circuitdsl.lower.trim import phase_uses
 from circuitdsl.noise import SCALE_NORMAL, SCALE_UNIFORM24, SCALE_UNIFORM53
 
@@ -71,7 +72,7 @@ def print_program(program: Program, dtype: DType, *, comments: bool = True) -> s
     """A constant of a module. Without comments it is the same for circuits that differ in layout only."""
     helpers = _helpers(program, dtype)
     taken = {*RESERVED, *_bound(helpers), program.name}
-    program = apart(program, taken)
+    program = in_turn(apart(program, taken))
     printer = _Printer(program, dtype, comments, taken | names_of(program))
     scope = _Scope()
     printer.control(program.body, scope, 1)
@@ -203,7 +204,8 @@ class _Scope:
 @dataclass(slots=True)
 class _Printer:
     """The functions of a program's phases, as they are written. The place of a row in a buffer is computed where its
-    last index becomes known, and not again for each element: engines for JavaScript do not move it out of a loop.
+    last index becomes known, and not again for each element: engines for JavaScript do not move it out of a loop. Each
+    is made a whole number of 32 bits, without which they reckon with doubles: training would take twice as long.
     `assigned` and `local` are of the present function: its numbers that change, and the names that mean something."""
 
     program: Program
@@ -344,7 +346,7 @@ class _Printer:
         name = fresh(f"at_{buffer}", self.local)
         self.local.add(name)
         home.places[text] = name
-        home.lines.append(f"{'  ' * home.depth}const {name} = {text};")
+        home.lines.append(f"{'  ' * home.depth}const {name} = ({text}) | 0;")
 
 
 def _loop(var: str, extent: str, backward: bool = False) -> str:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from circuitdsl.explore.bar import Bar
     from circuitdsl.runtime.data import Scale
+    from circuitdsl.runtime.scheduler import Scheduler
 
     Array = NDArray[np.float64]
 
@@ -64,7 +65,7 @@ def evolve(
     dtype: DType = "float32",
     out: str | Path | None = None,
     jobs: int | None = None,
-    cluster: str | None = None,
+    cluster: str | Scheduler | None = None,
     progress: Bar | None = None,
 ) -> xr.Dataset:
     """Evolves the params and coefficients `genome` (`name`, or `name:step` with the standard deviation of the first
@@ -231,7 +232,7 @@ def run_evolution(
     *,
     out: Path | None = None,
     jobs: int | None = None,
-    cluster: str | None = None,
+    cluster: str | Scheduler | None = None,
     progress: Bar | None = None,
 ) -> xr.Dataset:
     """Does what of it is not done yet. See `evolve`."""

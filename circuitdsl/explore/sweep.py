@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from circuitdsl.explore.bar import Bar
     from circuitdsl.runtime.data import Scale
+    from circuitdsl.runtime.scheduler import Scheduler
 
 Grid = Mapping[str, Sequence[Override]]
 
@@ -51,15 +52,15 @@ def sweep(
     dtype: DType = "float32",
     out: str | Path | None = None,
     jobs: int | None = None,
-    cluster: str | None = None,
+    cluster: str | Scheduler | None = None,
     progress: Bar | None = None,
 ) -> xr.Dataset:
     """Runs every combination of the values in `grid` (param -> values) with `seeds` seeds, from `seed` or the task's.
 
     Gives `metric` and `loss` over (each param of the grid, seed, epoch), `diverged` and every record; other arguments
     are those of `Simulation.run`. `params` holds further params, the same at every point. `out`: a netCDF file to
-    write, with a journal beside it meanwhile. `jobs`: how many runs at once (all processors); `cluster`: the address of
-    a dask scheduler to send them to instead.
+    write, with a journal beside it meanwhile. `jobs`: how many runs at once (all processors); `cluster`: a dask
+    scheduler to send them to instead, by its address, or as a Scheduler with certificates.
     Raises UsageError, CircuitError, Unfinished, KeyboardInterrupt; what is in the journal then stays there."""
     request = Request(
         task=task, data=data, epochs=epochs, batch=batch, seed=seed, scale=scale, params=params or {}, learn=learn
@@ -241,7 +242,7 @@ def run_sweep(
     *,
     out: Path | None = None,
     jobs: int | None = None,
-    cluster: str | None = None,
+    cluster: str | Scheduler | None = None,
     progress: Bar | None = None,
 ) -> xr.Dataset:
     """Does what of it is not done yet. See `sweep`."""
@@ -268,7 +269,7 @@ def run_sweep(
     return dataset
 
 
-def _place(planned: Sweep, jobs: int | None, cluster: str | None, runs: int) -> Where:
+def _place(planned: Sweep, jobs: int | None, cluster: str | Scheduler | None, runs: int) -> Where:
     interpreted = is_interpreted(planned.simulation.target)
     return place(min(jobs or cores(), runs), cluster, kind="processes" if interpreted else "threads")
 

@@ -174,11 +174,11 @@ def homes_of(what: str, name: str, file: FileScope) -> list[str]:
     if near:
         return near
     pattern = re.compile(rf"^\s*{what}\s+{re.escape(name)}\s*\(", re.MULTILINE)
-    return [path for path, text in _library_texts() if pattern.search(text)]
+    return [path for path, text in library_texts() if pattern.search(text)]
 
 
 @cache
-def _library_texts() -> list[tuple[str, str]]:
+def library_texts() -> list[tuple[str, str]]:
     """The files of the library that define rules and motifs: what to import, and its text."""
     root = shipped("circuits")
     texts = [(path, (root / path).read_text("utf-8")) for path in sorted(library_imports())]

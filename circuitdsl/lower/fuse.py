@@ -11,7 +11,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from circuitdsl.lower.loop_ir import Branch, Control, Define, Loop, Phase, Program, Repeat, Role, Statement
+from circuitdsl.lower import long
+from circuitdsl.lower.loop_ir import (
+    Branch,
+    Control,
+    Define,
+    Loop,
+    Phase,
+    Program,
+    Repeat,
+    Role,
+    Statement,
+    phases,
+    statements,
+)
 from circuitdsl.lower.names import Apart
 from circuitdsl.lower.touches import Touches, add, in_rounds, meet
 
@@ -19,21 +32,22 @@ from circuitdsl.lower.touches import Touches, add, in_rounds, meet
 def fuse(program: Program) -> Program:
     """The program with fewer phases and loops."""
     private = frozenset(b.name for b in program.buffers if b.role is Role.ROW)
-    return replace(program, body=_controls(program.body, private))
+    longest = long.statements(sum(1 for _ in phases(program.body)))
+    return replace(program, body=_controls(program.body, private, longest))
 
 
-def _controls(body: Sequence[Control], private: frozenset[str]) -> tuple[Control, ...]:
+def _controls(body: Sequence[Control], private: frozenset[str], longest: int) -> tuple[Control, ...]:
     made: list[Control | _Nest] = []
     for part in body:
         last = made[-1] if made else None
         match part:
             case Repeat() | Branch():
-                made.append(replace(part, body=_controls(part.body, private)))
+                made.append(replace(part, body=_controls(part.body, private, longest)))
             case Phase():
                 nest = _nest(part, private)
                 if nest is None:
                     made.append(part)
-                elif not (isinstance(last, _Nest) and last.takes(nest)):
+                elif not (isinstance(last, _Nest) and last.takes(nest, longest)):
                     made.append(nest)
             case Define():
                 made.append(part)
@@ -53,16 +67,21 @@ class _Nest:
     bodies: list[Statement]
     apart: bool
     names: Apart
+    length: int
 
-    def takes(self, other: _Nest) -> bool:
-        """Adds a nest if its loops are alike and no round needs what another one writes."""
+    def takes(self, other: _Nest, longest: int) -> bool:
+        """Adds a nest if its loops are alike, no round needs what another one writes, and it becomes no longer than so
+        many statements."""
         heads, others = ([(loop.var, loop.extent, loop.over) for loop in n.around] for n in (self, other))
         if heads != others or not (self.apart and other.apart):
+            return False
+        if self.length + other.length > longest:
             return False
         if any(meet(a, b) for a, b in zip(self.touches, other.touches, strict=True)):
             return False
         for a, b in zip(self.touches, other.touches, strict=True):
             add(a, b)
+        self.length += other.length
         self.phases += other.phases
         self.bodies += self.names.renamed(tuple(other.bodies))
         return True
@@ -96,4 +115,4 @@ def _nest(phase: Phase, private: frozenset[str]) -> _Nest | None:
     names = Apart()
     names.renamed(body)
     apart = not any(touch.meets for level in touches for touch in level.values())
-    return _Nest([phase], around, touches, list(body), apart, names)
+    return _Nest([phase], around, touches, list(body), apart, names, sum(1 for _ in statements(body)))

@@ -38,9 +38,9 @@ def uses(body: tuple[Control, ...]) -> set[str]:
     for part in body:
         match part:
             case Define():
-                found |= _in(part.value)
+                found |= names_in(part.value)
             case Branch():
-                found |= _in(part.condition) | uses(part.body)
+                found |= names_in(part.condition) | uses(part.body)
             case Repeat():
                 found |= {part.extent} | uses(part.body)
             case Phase():
@@ -75,7 +75,8 @@ def _names(expr: Expr) -> Iterator[str]:
                 pass
 
 
-def _in(expr: Expr) -> set[str]:
+def names_in(expr: Expr) -> set[str]:
+    """The variables and buffers in an expression."""
     return set(_names(expr))
 
 
@@ -89,12 +90,12 @@ def _without(body: tuple[Control, ...], used: set[str]) -> tuple[Control, ...]:
                 if part.name not in used:
                     continue
                 used.discard(part.name)
-                used |= _in(part.value)
+                used |= names_in(part.value)
             case Branch() | Repeat():
                 inner = _without(part.body, used)
                 if not inner:
                     continue
-                used |= {part.extent} if isinstance(part, Repeat) else _in(part.condition)
+                used |= {part.extent} if isinstance(part, Repeat) else names_in(part.condition)
                 part = replace(part, body=inner)
             case Phase():
                 if not part.body:

@@ -13,6 +13,7 @@ from typing import assert_never
 from circuitdsl.diagnostics import Span
 from circuitdsl.graph import ir
 from circuitdsl.graph.ir import Axis, Current, Value
+from circuitdsl.lower import long
 from circuitdsl.lower.equations import Site, at_first, larger_wins, substitute
 from circuitdsl.lower.extents import ONE
 from circuitdsl.lower.layout import AT_I, AT_J, ZERO, Layout, real
@@ -45,20 +46,22 @@ def value_phases(layout: Layout, value: Value) -> list[Phase]:
     expr = equation.lower(value.expr)
     forward = [c for c in value.currents if not c.transposed]
     backward = [c for c in value.currents if c.transposed]
-    at = (*layout.example, equation.unit)
-    if target.shape[-1] == ONE:
-        body = _one_unit(layout, equation, value, expr, Store(buffer=target.name, index=at, value=expr))
-    elif forward:
-        body = _rows(layout, equation, forward, expr, value.expr is not None, target)
+    scalar = target.shape[-1] == ONE
+    currents = list(value.currents) if scalar else forward
+    if currents:
+        bodies = list(_rows(layout, equation, currents, None if value.expr is None else expr, target))
     else:
-        store = Store(buffer=target.name, index=at, value=expr, origin=origin)
-        body = equation.everywhere(store)
-    scattered = [c for c in backward if c.synapse in layout.sparse and target.shape[-1] != ONE]
-    if target.shape[-1] != ONE:
-        body += tuple(s for c in backward if c not in scattered for s in _columns(layout, equation, c, target))
+        at = (*layout.example, equation.unit)
+        bodies = [equation.everywhere(Store(buffer=target.name, index=at, value=expr, origin=origin))]
+    scattered = [c for c in backward if c.synapse in layout.sparse and not scalar]
+    if not scalar:
+        columns = [_columns(layout, equation, c, target) for c in backward if c not in scattered]
+        few = long.currents(len(columns)) == len(columns)
+        bodies = [sum(columns, bodies[0]), *bodies[1:]] if few and len(bodies) == 1 else [*bodies, *columns]
     title = f"{value.name}: {value.kind}"
-    phase = Phase(name=f"{value.kind}_{target.name}", title=title, body=body, origin=origin)
-    return [*equation.phases, phase, *(_scatter(layout, equation, c, target) for c in scattered)]
+    name = f"{value.kind}_{target.name}"
+    phases = [Phase(name=name, title=title, body=body, origin=origin) for body in bodies]
+    return [*equation.phases, *phases, *(_scatter(layout, equation, c, target) for c in scattered)]
 
 
 @dataclass(slots=True)
@@ -195,17 +198,25 @@ def _scatter(layout: Layout, equation: Equation, current: Current, target: Buffe
 
 
 def _rows(
-    layout: Layout, equation: Equation, currents: list[Current], expr: Expr, has_expr: bool, target: Buffer
-) -> tuple[Statement, ...]:
-    """Currents along the rows of the weights: each unit sums its own."""
-    total = Var(equation.site.locals.fresh("total"), Dtype.REAL)
-    body: list[Statement] = [Define(name=total.name, value=real(0.0), origin=target.origin)]
-    for current in currents:
-        body += _dot(layout, current, AT_J, total)
-    value = Op("add", (total, expr)) if has_expr else total
-    at = (*layout.example, AT_J)
-    body.append(Store(buffer=target.name, index=at, value=value, origin=target.origin))
-    return (Loop(var="j", extent=equation.size, body=layout.each_example(*body), over="threads"),)
+    layout: Layout, equation: Equation, currents: list[Current], expr: Expr | None, target: Buffer
+) -> Iterator[tuple[Statement, ...]]:
+    """Currents along the rows of the weights: each unit sums its own, and adds `expr` at the end. Many of them are
+    summed piece by piece."""
+    at, piece = (*layout.example, equation.unit), long.currents(len(currents))
+    for first in range(0, len(currents), piece):
+        total = Var(equation.site.locals.fresh("total"), Dtype.REAL)
+        before = Load(target.name, at) if first else real(0.0)
+        body: list[Statement] = [Define(name=total.name, value=before, origin=target.origin)]
+        for current in currents[first : first + piece]:
+            body += _dot(layout, current, equation.unit, total)
+        is_last = first + piece >= len(currents)
+        value = Op("add", (total, expr)) if is_last and expr is not None else total
+        body.append(Store(buffer=target.name, index=at, value=value, origin=target.origin))
+        if equation.size != ONE:
+            yield (Loop(var="j", extent=equation.size, body=layout.each_example(*body), over="threads"),)
+        else:
+            needed = equation.site.block if is_last else []
+            yield layout.each_example(*needed, *body, threads=True)
 
 
 def _columns(layout: Layout, equation: Equation, current: Current, target: Buffer) -> tuple[Statement, ...]:
@@ -222,20 +233,6 @@ def _columns(layout: Layout, equation: Equation, current: Current, target: Buffe
         Loop(var="j", extent=target.shape[-1], body=(store,), over="threads"),
     )
     return _loop(weights.shape[0], *each, origin=origin)
-
-
-def _one_unit(layout: Layout, equation: Equation, value: Value, expr: Expr, store: Store) -> tuple[Statement, ...]:
-    """A scalar, or a population of one unit."""
-    origin = Origin(value.name, value.span)
-    store = Store(buffer=store.buffer, index=store.index, value=expr, origin=origin)
-    if not value.currents:
-        return equation.everywhere(store)
-    total = Var(equation.site.locals.fresh("total"), Dtype.REAL)
-    body: list[Statement] = [Define(name=total.name, value=real(0.0), origin=origin)]
-    for current in value.currents:
-        body += _dot(layout, current, ZERO, total)
-    summed = total if value.expr is None else Op("add", (total, expr))
-    return equation.everywhere(*body, Store(buffer=store.buffer, index=store.index, value=summed, origin=origin))
 
 
 # ---------------------------------------------------------------- functions of a whole population

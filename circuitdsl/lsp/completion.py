@@ -6,13 +6,12 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from circuitdsl.diagnostics import Report, Source, Span
 from circuitdsl.graph import ir
 from circuitdsl.graph.calls import CALLS
-from circuitdsl.graph.files import FileScope, library_imports, load_files
+from circuitdsl.graph.files import FileScope, library_texts, load_files
 from circuitdsl.graph.findings import BUILTIN_NAMES, INSTEAD
 from circuitdsl.graph.functions import CALLED
 from circuitdsl.graph.judging import SCHEDULE_SETTINGS, TASK_SETTINGS, UPDATES
@@ -23,7 +22,6 @@ from circuitdsl.graph.synapses import SETTINGS
 from circuitdsl.graph.written import Kind, Named
 from circuitdsl.lsp.analysis import Analysis
 from circuitdsl.lsp.place import Place, Where, where
-from circuitdsl.shipped import shipped
 from circuitdsl.syntax.errors.salvage import Standing, standing
 from circuitdsl.syntax.grammar import spellings
 from circuitdsl.syntax.words import words
@@ -112,7 +110,7 @@ _AS_VALUES = {
     "LOSS": (Place.SCALAR, Place.RECORD), "RATE": (Place.NEURON,),
     "TRAIN": (Place.NEURON, Place.SYNAPSE, Place.SCALAR),
 }  # fmt: skip
-_FURTHER = {construct.partition(" ")[0].upper() for construct in INSTEAD} - {"INPUT"}
+_FURTHER = {construct.upper().removesuffix(" WHEN") for construct in INSTEAD}
 _WITH_RULES = frozenset({Place.NUMBER, Place.NEURON, Place.SYNAPSE, Place.SCALAR, Place.INIT})
 
 
@@ -137,12 +135,7 @@ def completions(analysis: Analysis, offset: int, known: ir.Circuit | None = None
 def _imports(folder: Path | None) -> list[str]:
     """The files with rules or motifs beside the text, and those of the library."""
     beside = sorted(folder.glob("*.circ")) if folder is not None else []
-    return [p.name for p in beside if _defines(p)] + _library()
-
-
-@cache
-def _library() -> list[str]:
-    return [name for name in sorted(library_imports()) if _defines(shipped("circuits") / name)]
+    return [p.name for p in beside if _defines(p)] + [path for path, _ in library_texts()]
 
 
 def _defines(path: Path) -> bool:
@@ -168,8 +161,10 @@ def _found(analysis: Analysis, here: Standing, at: Where, known: ir.Circuit | No
     if place is Place.NAME:
         return
     values = set() if place is Place.START else {k for k, places in _AS_VALUES.items() if place not in places}
-    keywords = (here.expected & spellings().keys()) - values - _FURTHER
-    yield from (Completion(spellings()[k], "keyword") for k in keywords if spellings()[k].isidentifier())
+    keywords = {spellings()[k] for k in (here.expected & spellings().keys()) - values - _FURTHER}
+    body = (at.body or "").lower()
+    keywords = {k for k in keywords if k.isidentifier() and f"{k} in a {body}" not in INSTEAD}
+    yield from (Completion(k, "keyword") for k in keywords)
     if place is Place.START:
         yield from _settings(analysis, here, at)
         return

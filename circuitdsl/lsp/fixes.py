@@ -15,6 +15,7 @@ from difflib import SequenceMatcher
 from circuitdsl.diagnostics import Diagnostic, Severity, Source, Span
 from circuitdsl.graph.files import deep_items
 from circuitdsl.lsp.analysis import Analysis
+from circuitdsl.lsp.nodes import around
 from circuitdsl.syntax import ast
 from circuitdsl.syntax.grammar import keywords
 
@@ -120,7 +121,7 @@ def _in_span(span: Span, snippet: str) -> Iterator[Span]:
 
 def _as_assignment(analysis: Analysis, span: Span, word: str, snippet: str) -> Iterator[Fix]:
     """The text instead of the setting of that name around the place."""
-    for node in _around(analysis.files.tree, span):
+    for node in around(analysis.files.tree, span):
         if isinstance(node, ast.Assign) and node.name.name == word:
             yield Fix(f"Write `{snippet}`", Edit(node.span, snippet))
 
@@ -138,8 +139,8 @@ def _as_member(analysis: Analysis, span: Span, hint: str, snippet: str) -> Itera
     bodies = [n for n in symbol.nodes if isinstance(n, _BODIES)] if symbol is not None else []
     if snippet.startswith("metric = "):
         bodies = [n for n in deep_items(analysis.files.tree.items) if isinstance(n, ast.Task)]
-    around = [n for n in _around(analysis.files.tree, span) if isinstance(n, _BODIES)][::-1]
-    for node in (*bodies, *around):
+    near = [n for n in around(analysis.files.tree, span) if isinstance(n, _BODIES)][::-1]
+    for node in (*bodies, *near):
         if node.span.source is analysis.source:
             yield Fix(f"Add `{snippet}`", _last_in(node, snippet))
 
@@ -149,28 +150,12 @@ _BODIES = (ast.Neuron, ast.Synapse, ast.Modulator, ast.Schedule, ast.Task)
 
 def _as_item(analysis: Analysis, span: Span, snippet: str) -> Iterator[Fix]:
     """The text as an item before the one around the place, or the last of the circuit."""
-    around = _around(analysis.files.tree, span)
-    for position, node in enumerate(around):
+    nodes = around(analysis.files.tree, span)
+    for position, node in enumerate(nodes):
         if isinstance(node, ast.Circuit | ast.Motif):
-            if position + 1 < len(around) and any(around[position + 1] is item for item in node.items):
-                yield Fix(f"Add `{snippet}`", _before(around[position + 1], snippet))
+            if position + 1 < len(nodes) and any(nodes[position + 1] is item for item in node.items):
+                yield Fix(f"Add `{snippet}`", _before(nodes[position + 1], snippet))
             yield Fix(f"Add `{snippet}`", _last_in(node, snippet))
-
-
-def _around(node: ast.Node, span: Span) -> list[ast.Node]:
-    """The nodes that hold a place, the outermost first."""
-    found = [node]
-    while True:
-        inner = [n for n in _children(found[-1]) if n.span.contains(span)]
-        if not inner:
-            return found
-        found.append(inner[0])
-
-
-def _children(node: ast.Node) -> Iterator[ast.Node]:
-    for name in node.__dataclass_fields__:
-        value = getattr(node, name)
-        yield from (child for child in (value if isinstance(value, tuple) else (value,)) if isinstance(child, ast.Node))
 
 
 def _before(node: ast.Node, snippet: str) -> Edit:
@@ -195,7 +180,7 @@ def _last_in(node: ast.Node, snippet: str) -> Edit:
 
 def _left_out(analysis: Analysis, span: Span) -> Iterator[Fix]:
     """Without the item or member that stands there, and without its line if nothing else is on it."""
-    node = next((n for n in _around(analysis.files.tree, span)[::-1] if isinstance(n, _MAY_GO)), None)
+    node = next((n for n in around(analysis.files.tree, span)[::-1] if isinstance(n, _MAY_GO)), None)
     if isinstance(node, ast.Dendrites) and len(node.names) > 1:
         yield from (Fix("Leave it out", Edit(_with_comma(n.span), "")) for n in node.names if n.span == span)
     elif node is not None:

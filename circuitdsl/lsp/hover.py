@@ -14,10 +14,12 @@ from circuitdsl.graph.findings import BUILTIN_NAMES, units
 from circuitdsl.graph.functions import FUNCTIONS
 from circuitdsl.graph.numbers import numbers_of
 from circuitdsl.graph.populations import POPULATION_FUNCTIONS, REDUCTIONS
+from circuitdsl.graph.scope import flatten
 from circuitdsl.graph.symbols import Symbol
 from circuitdsl.graph.written import Kind
 from circuitdsl.lsp import verdicts
 from circuitdsl.lsp.analysis import Analysis
+from circuitdsl.lsp.nodes import around
 from circuitdsl.syntax import ast
 from circuitdsl.syntax.grammar import keywords
 from circuitdsl.syntax.words import Word, words
@@ -53,8 +55,34 @@ def hover(analysis: Analysis, offset: int) -> Hover | None:
     word = word_at(analysis.source, offset)
     if word is None:
         return None
+    declared = _declared_by(analysis, word)
+    if declared is not None:
+        return Hover(Span(analysis.source, word.start, word.end), "\n\n".join(_of_symbol(analysis, declared)))
     text = _of_word(analysis, word)
     return None if text is None else Hover(Span(analysis.source, word.start, word.end), text)
+
+
+def _declared_by(analysis: Analysis, word: Word) -> Symbol | None:
+    """What the item declares that begins with a keyword; `dw` speaks for its synapse, `rate` for its neuron."""
+    nodes = around(analysis.files.tree, Span(analysis.source, word.start, word.end))
+    for node in nodes[::-1]:
+        match node:
+            case ast.Synapse() if word.start == node.span.start or word.text == "dw":
+                name = node.name
+            case ast.Neuron() if word.start == node.span.start or (
+                word.text == "rate" and isinstance(nodes[-1], ast.Rate)
+            ):
+                name = node.name
+            case ast.Param() | ast.Input() | ast.Target() | ast.Modulator() if word.start == node.span.start:
+                name = node.name
+            case ast.Circuit() | ast.Motif() | ast.Rule() | ast.Task() if word.start == node.span.start:
+                name = node.name
+            case _:
+                continue
+        base, _ = flatten(name)
+        found = analysis.symbols.at(analysis.source, base.span.start)
+        return None if found is None else found[0]
+    return None
 
 
 def word_at(source: Source, offset: int) -> Word | None:

@@ -1,14 +1,15 @@
 """The language server: what an editor asks over stdin, answered over stdout.
 
-All work on texts is done by one thread, in the order in which it is asked for, so that the server hears the editor
-meanwhile; work that a further key press makes stale is not begun. It needs the extra `editor`.
+All that is done with texts, also to change them, is done by one thread, in the order in which it is asked for, so that
+the server hears the editor meanwhile; work that a further key press makes stale is not begun. It needs the extra
+`editor`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
@@ -52,7 +53,7 @@ class CircServer(LanguageServer):
     """`checks`: the look at each open text that is under way; `right`: its circuit as it was last right."""
 
     def __init__(self) -> None:
-        super().__init__("circuitdsl", version("circuitdsl"), lsp.TextDocumentSyncKind.Full)
+        super().__init__("circuitdsl", version("circuitdsl"), lsp.TextDocumentSyncKind.Incremental)
         self.texts = Workspace()
         self.uris: dict[Path, str] = {}
         self.versions: dict[Path, int] = {}
@@ -81,9 +82,17 @@ class CircServer(LanguageServer):
 
     def look(self, path: Path, pause: float = PAUSE) -> None:
         """Looks at a text soon, unless it changes before."""
-        if (before := self.checks.get(path)) is not None:
-            before.cancel()
+        self.give_up(path)
         self.checks[path] = asyncio.ensure_future(self._look(path, pause))
+
+    def give_up(self, path: Path) -> None:
+        """What was begun with a text is stale."""
+        if (check := self.checks.pop(path, None)) is not None:
+            check.cancel()
+
+    def look_at(self, paths: Iterable[Path]) -> None:
+        for path in paths:
+            self.look(path)
 
     async def _look(self, path: Path, pause: float) -> None:
         await asyncio.sleep(pause)
@@ -143,47 +152,50 @@ def _texts(server: CircServer) -> None:
         server.texts.roots = [path for uri in folders if uri and (path := path_of(uri)).is_dir()]
 
     @server.feature(lsp.TEXT_DOCUMENT_DID_OPEN)
-    def opened(params: lsp.DidOpenTextDocumentParams) -> None:
+    async def opened(params: lsp.DidOpenTextDocumentParams) -> None:
         path = path_of(params.text_document.uri)
-        server.uris[path] = params.text_document.uri
-        server.versions[path] = params.text_document.version
-        importers = server.texts.importers(path)
-        server.texts.put(path, params.text_document.text)
+        server.uris[path], server.versions[path] = params.text_document.uri, params.text_document.version
+        importers = await server.work(lambda: server.texts.put(path, params.text_document.text))
         server.look(path, 0)
-        for each in importers:
-            server.look(each)
+        server.look_at(importers)
 
     @server.feature(lsp.TEXT_DOCUMENT_DID_CHANGE)
-    def changed(params: lsp.DidChangeTextDocumentParams) -> None:
+    async def changed(params: lsp.DidChangeTextDocumentParams) -> None:
         path = path_of(params.text_document.uri)
         server.versions[path] = params.text_document.version
-        importers = server.texts.importers(path)
-        server.texts.put(path, server.workspace.get_text_document(params.text_document.uri).source)
-        for each in (path, *importers):
-            server.look(each)
+        server.give_up(path)
+
+        def put() -> list[Path]:
+            return server.texts.put(path, _changed(server, server.texts.texts.get(path, ""), params.content_changes))
+
+        server.look_at([path, *await server.work(put)])
 
     @server.feature(lsp.TEXT_DOCUMENT_DID_CLOSE)
-    def closed(params: lsp.DidCloseTextDocumentParams) -> None:
+    async def closed(params: lsp.DidCloseTextDocumentParams) -> None:
         path = path_of(params.text_document.uri)
         server.publish(path, [])
         for known in (server.uris, server.versions, server.right):
             known.pop(path, None)
-        if (check := server.checks.pop(path, None)) is not None:
-            check.cancel()
-        importers = server.texts.importers(path)
-        server.texts.close(path)
-        for each in importers:
-            server.look(each)
+        server.give_up(path)
+        server.look_at(await server.work(lambda: server.texts.close(path)))
 
     @server.feature(lsp.WORKSPACE_DID_CHANGE_WATCHED_FILES)
-    def saved(params: lsp.DidChangeWatchedFilesParams) -> None:
+    async def saved(params: lsp.DidChangeWatchedFilesParams) -> None:
         for change in params.changes:
             path = path_of(change.uri)
-            if path not in server.texts.texts:
-                importers = server.texts.importers(path)
-                server.texts.forget(path)
-                for each in importers:
-                    server.look(each)
+            server.look_at(await server.work(lambda path=path: server.texts.saved(path)))  # type: ignore[misc]
+
+
+def _changed(server: CircServer, text: str, changes: Sequence[lsp.TextDocumentContentChangeEvent]) -> str:
+    """A text after changes, each of what the one before has left."""
+    for change in changes:
+        if isinstance(change, lsp.TextDocumentContentChangePartial):
+            before = Source("", text)
+            start, end = (server.messages.offset(before, p) for p in (change.range.start, change.range.end))
+            text = text[:start] + change.text + text[end:]
+        else:
+            text = change.text
+    return text
 
 
 # ---------------------------------------------------------------- reading

@@ -28,20 +28,28 @@ class Workspace:
     roots: list[Path] = field(default_factory=list)
     known: dict[Path, Analysis] = field(default_factory=dict)
 
-    def put(self, path: Path, text: str) -> None:
-        """A text is open, and stands so."""
-        if self.texts.get(path) != text:
-            self.texts[path] = text
-            self.forget(path)
+    def put(self, path: Path, text: str) -> list[Path]:
+        """A text is open, and stands so; gives the open texts that import it."""
+        if self.texts.get(path) == text:
+            return []
+        self.texts[path] = text
+        return self._forget(path)
 
-    def close(self, path: Path) -> None:
-        """A text is no longer open: what is saved of it holds."""
+    def close(self, path: Path) -> list[Path]:
+        """A text is no longer open: what is saved of it holds; gives the open texts that import it."""
         self.texts.pop(path, None)
-        self.forget(path)
+        return self._forget(path)
 
-    def forget(self, path: Path) -> None:
-        """A text has changed: what is known of it, and of those that import it, holds no more."""
-        self.known = {p: a for p, a in self.known.items() if p != path and path not in imports_of(a)}
+    def saved(self, path: Path) -> list[Path]:
+        """A file has changed; gives the open texts that import it, unless the editor has a text of its own for it."""
+        return [] if path in self.texts else self._forget(path)
+
+    def _forget(self, path: Path) -> list[Path]:
+        """What is known of a text, and of those that import it, holds no more."""
+        importers = [p for p, analysis in self.known.items() if p != path and path in imports_of(analysis)]
+        for each in (path, *importers):
+            self.known.pop(each, None)
+        return [p for p in importers if p in self.texts]
 
     def read(self, path: Path) -> Source:
         """The text of a file: that of the editor, else what is saved. Raises OSError, CircuitError."""
@@ -56,10 +64,6 @@ class Workspace:
             found = Analysis(self.read(path), folder, self.read)
             self.known[path] = found
         return found
-
-    def importers(self, path: Path) -> list[Path]:
-        """The open texts that import a file, directly or not."""
-        return [p for p in self.texts if p != path and p in self.known and path in imports_of(self.known[p])]
 
     def mentioning(self, word: str) -> Iterator[Analysis]:
         """Every text, open or of the folders, that has a word."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from circuitdsl.data.files import from_file
 from circuitdsl.data.given import raw_of_given
+from circuitdsl.data.memory import must_fit
 from circuitdsl.data.named import NAMED, Sizes
 from circuitdsl.data.raw import Raw, SourceError, Wanted
 from circuitdsl.diagnostics import CircuitError, Diagnostic, Span, did_you_mean
@@ -204,6 +205,7 @@ def _fit(
 
     fitter = Fitter(name, raw, circuit, span)
     inputs = {p.name: fitter.features(p) for p in circuit.of_kind(Kind.INPUT)}
+    must_fit(f"data set `{name}`", _bytes_of(inputs, circuit, raw, dtype))
     found = {p.name: fitter.target(p) for p in circuit.of_kind(Kind.TARGET)}
     targets = {key: table for key, (table, _) in found.items()}
     n = examples_of(name, {**inputs, **targets}, raw)
@@ -229,6 +231,17 @@ def _fit(
         labels={key: names for key, (_, names) in found.items() if names},
         notes=(*raw.notes, *fitter.notes),
     )
+
+
+def _bytes_of(inputs: Mapping[str, Table], circuit: Circuit, raw: Raw, dtype: str) -> float:
+    """What fitting takes beside what was read: every number in the run's precision, the training examples once more for
+    their mean, and targets, where a class has a number for each unit, in float64 before."""
+    import numpy as np
+
+    width = np.dtype(dtype).itemsize
+    n = max((len(y) for y in (raw.y, *raw.named.values()) if y is not None and y.ndim), default=0)
+    targets = sum(p.size for p in circuit.of_kind(Kind.TARGET))
+    return n * targets * (8 + width) + sum(table.size * (width + table.itemsize) for table in inputs.values())
 
 
 # ---------------------------------------------------------------- split
@@ -280,10 +293,9 @@ def _indices(array: Table, n: int, part: str, name: str) -> Indices:
     what = f"`{part}` of data set `{name}`"
     if array.ndim == 0:
         raise SourceError(
-            f"{what} is one number: it has to list examples by their indices, from 0, or to mark them in a mask",
-            hint=f"for the first {array} of them: `{part} = numpy.arange({array})`"
-            if array.dtype.kind in "iu"
-            else None,
+            f"{what} is one {'number' if array.dtype.kind in 'biufc' else 'text'}: it has to list examples by their "
+            "indices, from 0, or to mark them in a mask",
+            hint=_first_examples(array, n, part),
         )
     if array.ndim != 1 or array.dtype.kind not in "biu":
         raise SourceError(f"{what} holds neither indices of examples nor a mask")
@@ -293,11 +305,20 @@ def _indices(array: Table, n: int, part: str, name: str) -> Indices:
     if not len(chosen):
         raise SourceError(f"{what} holds no example")
     if chosen.min() < 0 or chosen.max() >= n:
-        raise SourceError(f"{what} has to number the examples from 0 to {n - 1}")
+        hint = "they are numbered from 0: subtract 1" if chosen.min() > 0 and chosen.max() == n else None
+        raise SourceError(f"{what} has to number the examples from 0 to {n - 1}", hint=hint)
     if len(np.unique(chosen)) != len(chosen):
         hint = "a mask is of type bool" if len(array) == n and chosen.max() == 1 else "list each example once"
         raise SourceError(f"{what} lists examples several times", hint=hint)
     return chosen.astype(np.int64)
+
+
+def _first_examples(array: Table, n: int, part: str) -> str | None:
+    """How that many examples are said, or that part of them."""
+    if array.dtype.kind not in "iuf" or not 0 < array <= n:
+        return None
+    count = round(float(array) * n) if array < 1 else int(array)
+    return f"for the first {count} of them: `{part} = numpy.arange({count})`"
 
 
 def subset(dataset: Dataset, examples: int) -> Dataset:

@@ -12,3 +12,7 @@ class MissingData(CircuitError):
 class UsageError(ValueError):
     """A request that makes no sense for this circuit: an unknown task or param, a target that is
     not there, a saved run of something else."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows instead of a traceback."""
+        return [f"error: {self}"]

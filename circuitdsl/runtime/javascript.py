@@ -10,6 +10,7 @@ from typing import assert_never
 
 from circuitdsl.emit import js
 from circuitdsl.emit.target import DType
+from circuitdsl.graph.connections import large
 from circuitdsl.graph.ir import (
     Apply,
     Circuit,
@@ -49,7 +50,12 @@ def run_module(
     after which all values stand in their buffers. What a page cannot draw throws, with a reason, when the state is
     drawn.
 
-    Raises ValueError for ticks, or a `fan_in(k)`, that are no whole number."""
+    Raises ValueError for ticks, or a `fan_in(k)`, that are no whole number, and for more weights than a page holds."""
+    for synapse in circuit.synapses.values():
+        if large((synapse.post_size, synapse.pre_size)):
+            raise ValueError(
+                f"`{synapse.name}` joins {synapse.post_size} to {synapse.pre_size} units: too many for a page"
+            )
     aim = Aim(dtype=dtype, sparse=False)  # a page draws whole matrices
     programs = [lower_training(circuit, online=online, aim=aim) for online in (True, False)]
     programs.append(lower_evaluation(circuit, probes, watched=False, aim=aim))

@@ -25,6 +25,19 @@ class Progress(Protocol):
         """The test set was evaluated after `epoch` epochs."""
 
 
+def _kernel() -> Cell | None:
+    """What shows progress in a notebook, if this is one."""
+    if sys.modules.get("IPython") is None:
+        return None
+    from IPython.core.getipython import get_ipython
+
+    if getattr(get_ipython(), "kernel", None) is None:
+        return None
+    from IPython.display import HTML, display
+
+    return Cell(display(HTML(""), display_id=True))
+
+
 class Quiet:
     """Says nothing."""
 
@@ -90,8 +103,56 @@ class Line(Quiet):
         self.bar.stop()
 
 
+#: Seconds between two showings in a notebook.
+SHOW_EVERY = 0.1
+
+
+@dataclass(slots=True)
+class Cell(Quiet):
+    """The same in the output of a notebook's cell."""
+
+    handle: Any
+    title: str = ""
+    epochs: int = 0
+    whole: int = 0
+    done: int = 0
+    told: str = ""
+    last: float = 0.0
+
+    def start(self, title: str, epochs: int, examples: int, done: int) -> None:
+        self.title, self.epochs, self.whole, self.done = title, epochs, epochs * examples, done * examples
+        self.told = f"epoch {done}/{epochs}"
+        self._show()
+
+    def advance(self, examples: int) -> None:
+        self.done += examples
+        self._show(now=False)
+
+    def measured(self, epoch: int, loss: float | None, metric: float | None) -> None:
+        told = [f"epoch {epoch}/{self.epochs}"]
+        told += [] if loss is None else [f"loss {loss:.4g}"]
+        told += [] if metric is None else [f"metric {metric:.4f}"]
+        self.told = ", ".join(told)
+        self._show(now=epoch >= self.epochs)
+
+    def _show(self, *, now: bool = True) -> None:
+        import time
+
+        if not now and time.monotonic() - self.last < SHOW_EVERY:
+            return
+        from IPython.display import HTML
+
+        from circuitdsl.markup.html import joined, tag
+
+        self.last = time.monotonic()
+        bar = tag("progress", value=str(self.done), max=str(max(1, self.whole)), style="vertical-align: middle")
+        self.handle.update(HTML(str(joined([f"{self.title} ", bar, f" {self.told}"]))))
+
+
 def progress_line() -> Quiet:
-    """A progress line if stderr is a terminal, else silence."""
+    """A progress line if stderr is a terminal, one in the cell of a notebook, else silence."""
+    if (shell := _kernel()) is not None:
+        return shell
     if not sys.stderr.isatty():
         return Quiet()
     from rich.console import Console

@@ -63,12 +63,14 @@ def to_dataset(run: Run, attributes: Mapping[str, Any]) -> xr.Dataset:
     import numpy as np
     import xarray as xr
 
+    names = _written(run.circuit, str(attributes.get("task", "")))
     variables: dict[str, Any] = {
-        "metric": ("epoch", np.array(run.metric), _about("the task's metric on the test set")),
-        "loss": ("epoch", np.array(run.loss), _about("the loss on the test set")),
+        "metric": ("epoch", np.array(run.metric), _about(names["metric"], "the task's metric on the test set")),
+        "loss": ("epoch", np.array(run.loss), _about(names["loss"], "the loss on the test set")),
     }
     for name, values in zip(("metric", "loss"), zip(*run.validation, strict=True), strict=False):
-        variables[f"validation_{name}"] = ("epoch", np.array(values), _about(f"the {name} on the validation set"))
+        about = _about(f"{names[name]}, validation", f"the {name} on the validation set")
+        variables[f"validation_{name}"] = ("epoch", np.array(values), about)
     coordinates: dict[str, Any] = {"epoch": np.arange(len(run.metric))}
     for series, axis in zip(run.series, time_axes(run.series), strict=True):
         coordinates[axis] = ("epoch" if axis == "epoch" else axis, np.array(series.at, dtype=np.int64))
@@ -77,12 +79,14 @@ def to_dataset(run: Run, attributes: Mapping[str, Any]) -> xr.Dataset:
         variables[variable_name(series)] = (
             (axis, *series.dims),
             _stacked(series, len(coordinates["epoch"])),
-            _about("recorded " + ("each epoch" if series.every is None else f"every {series.every} updates")),
+            _about(
+                series.name, f"recorded {'each epoch' if series.every is None else f'every {series.every} updates'}"
+            ),
         )
     variables |= _final(run)
     for name in ("epochs_done", "updates_done"):
-        variables[name] = ((), getattr(run, name), _about("how far the run got"))
-    variables["diverged"] = ((), int(run.diverged is not None), _about("whether it diverged after that"))
+        variables[name] = ((), getattr(run, name), _about(name.replace("_", " "), "how far the run got"))
+    variables["diverged"] = ((), int(run.diverged is not None), _about("diverged", "whether it diverged after that"))
     done = {
         "seconds": run.seconds,
         "examples": run.examples,
@@ -93,8 +97,17 @@ def to_dataset(run: Run, attributes: Mapping[str, Any]) -> xr.Dataset:
     return keep_long_text_aside(dataset)
 
 
-def _about(text: str) -> dict[str, str]:
-    return {"long_name": text, "units": "1"}
+def _about(name: str, text: str) -> dict[str, str]:
+    """The name, which plots write at their axes, and what it is."""
+    return {"long_name": name, "description": text}
+
+
+def _written(circuit: Circuit, task: str) -> dict[str, str]:
+    """Metric and loss as the circuit writes them: `accuracy(out, y)`."""
+    metric = circuit.tasks[task].metric if task in circuit.tasks else None
+    loss = None if circuit.loss is None else circuit.loss.expr
+    shown = {"metric": metric, "loss": loss}
+    return {name: name if expr is None else " ".join(expr.span.text.split()) for name, expr in shown.items()}
 
 
 def time_axes(series: Sequence[Series]) -> list[str]:
@@ -133,12 +146,12 @@ def _final(run: Run) -> dict[str, Any]:
             population = circuit.values[name].population
             dims = () if population is None else (f"unit_{population}",)
             array = array if dims else array.reshape(())
-        found[name + FINAL] = (dims, array, _about("at the end of the run"))
+        found[name + FINAL] = (dims, array, _about(f"{name} at the end", "at the end of the run"))
     for name, projection in run.state.projections.items():
         if isinstance(projection, Sparse):
-            about = {"long_name": "where the weights of each postsynaptic unit begin, and the last ones end"}
+            about = _about(f"starts of {name}", "where the weights of each postsynaptic unit begin")
             found[name + STARTS] = ((f"row_{name}",), projection.starts, about)
-            about = {"long_name": "the presynaptic unit of each weight"}
+            about = _about(f"columns of {name}", "the presynaptic unit of each weight")
             found[name + COLUMNS] = ((f"{PLACE}{name}",), projection.columns, about)
     return found
 
@@ -210,11 +223,13 @@ def write(path: Path, dataset: xr.Dataset) -> None:
     import tempfile
 
     from circuitdsl.runtime.stopping import unbroken
+    from circuitdsl.store.temporary import clear_litter, temporary_prefix
 
     path = path.resolve()  # where a link leads: the link stays
     path.parent.mkdir(parents=True, exist_ok=True)
     dataset = dataset.assign_attrs(digest=_digest(dataset))
-    with unbroken(), tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+    clear_litter(path.parent, path.name)
+    with unbroken(), tempfile.TemporaryDirectory(dir=path.parent, prefix=temporary_prefix(path.name)) as folder:
         temporary = Path(folder) / path.name
         dataset.to_netcdf(temporary, engine="h5netcdf", encoding=_compressed(dataset))
         os.replace(temporary, path)

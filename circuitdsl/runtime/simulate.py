@@ -98,6 +98,7 @@ def simulate(loop: Loop, run: Run, *, after_epoch: Callable[[Run], None] | None 
     try:
         while run.epochs_done < loop.epochs and run.diverged is None:
             _epoch(loop, run, before)
+            before = _Mark.of(run)  # what is whole stays, also when the saving of it is interrupted
             if after_epoch is not None and run.diverged is None:
                 after_epoch(run)
             if run.epochs_done < loop.epochs:

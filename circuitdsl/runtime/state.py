@@ -229,6 +229,8 @@ def written_atomically(path: Path) -> Iterator[Path]:
     import shutil
     import tempfile
 
+    from circuitdsl.store.temporary import clear_litter, temporary_prefix
+
     if path.exists() and not path.is_file():  # a device or a pipe, which is not to be replaced by a file
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder) / "written"
@@ -237,7 +239,8 @@ def written_atomically(path: Path) -> Iterator[Path]:
         return
     path = path.resolve()  # where a link leads: the link stays
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    clear_litter(path.parent, path.name)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=temporary_prefix(path.name))
     os.close(handle)
     temporary = Path(name)
     try:

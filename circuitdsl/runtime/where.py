@@ -23,6 +23,7 @@ from typing import Any, Literal, Protocol, Self, TypeVar
 from circuitdsl.extras import how_to_get
 from circuitdsl.graph.functions import quiet
 from circuitdsl.runtime.errors import UsageError
+from circuitdsl.runtime.scheduler import Scheduler, scheduler_of
 from circuitdsl.runtime.stopping import told_by
 
 Shared = TypeVar("Shared")
@@ -60,8 +61,8 @@ class Where(Protocol):
     ) -> None: ...
 
 
-def place(jobs: int, cluster: str | None, *, kind: Literal["threads", "processes"] = "threads") -> Where:
-    """The place that options ask for: a cluster's address if there is one, else `jobs` of this machine's cores.
+def place(jobs: int, cluster: str | Scheduler | None, *, kind: Literal["threads", "processes"] = "threads") -> Where:
+    """The place that options ask for: a cluster's scheduler if there is one, else `jobs` of this machine's cores.
 
     Compiled code lets go of the GIL, so that threads share this process's compiled circuit and data; an interpreter
     needs processes. Raises UsageError if the cluster does not answer or its library is missing."""
@@ -187,16 +188,6 @@ def _distributed() -> Any:
         raise UsageError(f"`--cluster` needs dask.distributed: {how_to_get('distributed')}") from None
 
 
-def _check_address(address: str) -> None:
-    """Told here: of an address without a port the library speaks once more when its client is forgotten, in a
-    traceback. Raises UsageError."""
-    scheme, _, place = address.rpartition("://")
-    host, _, port = place.rpartition(":")
-    known = scheme in ("", "tcp", "tls", "ws", "wss", "ucx")
-    if not (known and host and port.isascii() and port.isdigit() and 0 < int(port) < 2**16):
-        raise UsageError(f"`--cluster {address}`: a scheduler's address is written as tcp://host:8786")
-
-
 def _itself(thing: Any) -> Any:
     return thing
 
@@ -209,24 +200,29 @@ def _far(function: Callable[[Shared, Own], Result], shared: Shared, own: Own) ->
 
 @dataclass(slots=True)
 class Cluster:
-    """The workers of a dask.distributed scheduler at an address such as `tcp://10.0.0.1:8786`.
+    """The workers of a dask.distributed scheduler, given itself or by its address.
 
     Shared things are the results of tasks of their own: when the worker that holds one dies, the scheduler makes it
     again elsewhere, as it does with the pieces of work that ran there."""
 
-    address: str
+    scheduler: str | Scheduler
     client: Any = None
     shared: dict[int, tuple[Any, Any]] = field(default_factory=dict)  # by identity: the thing, its future
 
     def __post_init__(self) -> None:
         client = _distributed().Client
-        _check_address(self.address)
+        asked = scheduler_of(self.scheduler)
+        security = asked.security()
         getLogger("distributed.client").setLevel(CRITICAL)  # what its losses mean is said in `_result`
         try:
-            self.client = client(self.address, timeout=PATIENCE, set_as_default=False)
+            self.client = client(asked.address, timeout=PATIENCE, set_as_default=False, security=security)
         except (OSError, ValueError, TimeoutError) as problem:
             why = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-            raise UsageError(f"no dask scheduler answers at `{self.address}`: {why}") from None
+            raise UsageError(f"no dask scheduler answers at `{asked.address}`: {why}; {asked.doubt}") from None
+
+    @property
+    def address(self) -> str:
+        return scheduler_of(self.scheduler).address
 
     @property
     def near(self) -> bool:

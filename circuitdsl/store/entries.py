@@ -23,6 +23,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, get_args
 
+from circuitdsl.store.temporary import clear_litter, temporary_prefix
 from circuitdsl.store.trust import Distrust, distrust, distrust_below, make_folder
 
 Kind = Literal["code", "grammar", "growth"]
@@ -99,7 +100,8 @@ def _hash(content: bytes) -> bytes:
 
 def _replace(path: Path, whole: bytes) -> None:
     """Writes under another name, to the disk, and renames: what is there is whole, also after a crash."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    clear_litter(path.parent, "tmp")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=temporary_prefix("tmp"))
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(whole)

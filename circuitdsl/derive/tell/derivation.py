@@ -53,6 +53,11 @@ class Told(Finding):
             return self.words.h(self.form, self.pre, self.drive.passage)
         return "I"
 
+    def _repr_html_(self) -> str:
+        from circuitdsl.derive.tell.notebook import finding_html
+
+        return finding_html(self)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Derivation(Proof):

@@ -1,35 +1,61 @@
-"""The derivation in a Jupyter notebook, as HTML and as Markdown, with formulas for MathJax."""
+"""The derivation in a Jupyter notebook: as HTML, with formulas as MathML, which an exported page shows without a
+script, and as Markdown, with formulas for MathJax."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from html import escape
+from collections.abc import Callable, Iterator, Sequence
 
-from circuitdsl.derive.tell.derivation import Derivation
+from circuitdsl.derive.algebra.notation import Notation
+from circuitdsl.derive.read.drives import Drive
+from circuitdsl.derive.tell.brief import brief
+from circuitdsl.derive.tell.derivation import Derivation, Told
 from circuitdsl.derive.tell.expects import Judgement, judge
 from circuitdsl.derive.tell.layers import layers
 from circuitdsl.derive.tell.outline import Block, Row, blocks, headline, together
+from circuitdsl.derive.tell.wording import Wording
+from circuitdsl.markup.html import Html, joined, tag
+from circuitdsl.markup.mathml import available, with_formulas
 
 MARKS = {True: "✓", False: "✗", None: "·"}
 
 
 def html(derivation: Derivation) -> str:
+    """The whole derivation. Without latex2mathml formulas are Unicode."""
     name, about = headline(derivation.circuit)
-    parts = [f"<p><b>{escape(name)}</b>&emsp;{escape(about)}</p>"]
-    for block in blocks(derivation, latex=True):
-        parts.append(f"<p><b>{escape(block.name)}</b>&emsp;{escape(_about(block))}</p>")
-        rows = _rows(block)
-        parts += [f"<table>{''.join(_html_row(r) for r in rows)}</table>"] if rows else []
-    parts.append(f"<table>{''.join(_html_row(r) for r in together(derivation, latex=True))}</table>")
-    parts += [f"<p>{escape(_judgement(j))}</p>" for j in judge(derivation)]
-    return "\n".join(parts)
+    parts = [tag("p", tag("b", name), f"\u2003{about}")]
+    parts += map(_block, blocks(derivation, latex=available()))
+    parts.append(_table(list(together(derivation, latex=available()))))
+    parts += [tag("p", _judgement(j)) for j in judge(derivation)]
+    return str(joined(parts))
 
 
-def _html_row(row: Row) -> str:
+def finding_html(found: Told) -> str:
+    """What is derived of one synapse."""
+    words = Wording(found.words.constants, Notation(latex=True)) if available() else found.words
+    drive = found.drive if isinstance(found.drive, Drive) else None
+    rows = [Row("update", words.update(drive))] if drive is not None else []
+    if drive is not None and found.delta is not None:
+        rows.append(Row("credit", words.math(words.sum(drive.shown[0]))))
+        rows.append(Row("gradient", words.math(words.sum(found.delta))))
+    rows += [Row("H", found.H)] if found.H is not None else []
+    rows += [Row("because" if n == 0 else "", reason) for n, reason in enumerate(found.because)]
+    answer = brief(found) or found.role
+    return str(joined([tag("p", tag("b", found.synapse), f"\u2003{found.rule} · {answer}"), _table(rows)]))
+
+
+def _block(block: Block) -> Html:
+    rows = _rows(block)
+    head = tag("p", tag("b", block.name), f"\u2003{_about(block)}")
+    return joined([head, _table(rows)]) if rows else head
+
+
+def _table(rows: Sequence[Row]) -> Html:
     style = "text-align: left; vertical-align: top"
-    cells = (escape(row.label), _apart(row.text, escape), f"<i>{escape(row.place)}</i>")
-    row_of_cells = "".join(f"<td style='{style}'>{cell}</td>" for cell in cells)
-    return f"<tr>{row_of_cells}</tr>"
+    shown = (
+        tag("tr", *(tag("td", cell, style=style) for cell in (r.label, with_formulas(r.text), tag("i", r.place))))
+        for r in rows
+    )
+    return tag("table", *shown)
 
 
 def markdown(derivation: Derivation) -> str:

@@ -325,4 +325,7 @@ def neglected(assumed: Iterable[Hypothesis]) -> list[str]:
 
 def half_life(rate: float) -> str:
     """How many updates halve what shrinks by `rate` at each."""
-    return f"{round(math.log(0.5) / math.log1p(-rate)):,}" if 0 < rate < 1 else "1"
+    if not 0 < rate < 1:
+        return "1"
+    updates = min(math.log(0.5) / math.log1p(-rate), 1e300)
+    return f"{round(updates):,}" if updates < 1e12 else f"{updates:.1e}"

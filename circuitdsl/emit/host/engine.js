@@ -110,8 +110,14 @@ export class Engine {
         return this.capacity(key, given);
       case "examples":
         return given.order.length;
-      default: // steps, first, count, seed, epoch
+      case "steps":
+      case "first":
+      case "count":
+      case "seed":
+      case "epoch":
         return given[what] ?? 0;
+      default:
+        throw new Error(`a page has no number for the ${what} of \`${key}\``);
     }
   }
 
@@ -149,8 +155,13 @@ export class Engine {
         return data[key];
       case "order":
         return order;
-      default: // value, row, work, result
+      case "value":
+      case "row":
+      case "work":
+      case "result":
         return undefined;
+      default:
+        throw new Error(`a page has nothing for the ${role} of \`${key}\``);
     }
   }
 

@@ -15,7 +15,7 @@ syntax match circComment /\v#[^\n]*/ contains=@Spell
 syntax keyword circItem alias circuit expect for import input loss modulator motif neuron pair param record rule schedule stage synapse target task use
 syntax keyword circMember delay dendrite drive efficacy let phase rate share spike state tie
 syntax keyword circKeyword as attractor each every fresh in keep per refractory train when
-syntax keyword circBuiltin backprop bias dt fan_in fan_out metric post pre tick w
+syntax keyword circBuiltin backprop bias dt epoch fan_in fan_out index length metric post pre sum_in sum_out tick w
 
 highlight default link circItem Structure
 highlight default link circMember Statement

@@ -1,0 +1,1 @@
+"""HTML and MathML: how what is told becomes marks on a page."""

@@ -1,0 +1,1 @@
+"""What Jupyter and IPython get from `%load_ext circuitdsl`."""

@@ -1,0 +1,1 @@
+"""Curves and rasters of runs, as pictures and in notebooks."""
