@@ -32,6 +32,7 @@ from circuitdsl.reference import Reference
 from circuitdsl.runtime import results
 from circuitdsl.runtime.engine import Compiled
 from circuitdsl.runtime.health import warnings_of
+from circuitdsl.runtime.population import Copies, Population, stack
 from circuitdsl.runtime.state import load_weights, save_weights, state_arrays
 from circuitdsl.twin.gradient import twin
 
@@ -283,3 +284,20 @@ def test_the_verifier_knows_whose_the_places_of_a_row_are() -> None:
         with pytest.raises(LoopError, match=said):
             verify(changed(program, change))
     assert "in row j of" in show(program)
+
+
+def test_copies_of_unequal_connections_run_together() -> None:
+    """Each gives the bits that it gives alone."""
+    circuit = circuit_of(RULES["tick"])
+    numbers, rng, order = numbers_of(circuit, {}), np.random.default_rng(5), np.arange(6)
+    data = {name: rng.standard_normal((6, size)) for name, size in (("x", 9), ("y", 6))}
+    with forced(0, 1.0):
+        states = [initial_state(circuit, numbers, seed, dtype="float64") for seed in (1, 2, 3)]
+        assert len({state.weights["W"].shape for state in states}) > 1
+        many = stack(states)
+        copies = Copies(data=[data] * 3, orders=[order] * 3, numbers=[numbers] * 3, seeds=[1] * 3)
+        Population(circuit, (), "float64", threads=1).train(many, copies, epoch=0, batch=1)
+        for copy, state in enumerate(states):
+            Compiled(circuit, (), "float64").train(state, data, order, numbers, seed=1, epoch=0, batch=1)
+            for name, weights in state.weights.items():
+                assert np.array_equal(many.weights[name][copy, : len(weights)], weights), (copy, name)
