@@ -23,6 +23,7 @@ from circuitdsl.lower.loop_ir import (
     Loop,
     Op,
     Program,
+    Row,
     Statement,
     Var,
     When,
@@ -69,6 +70,12 @@ def _one(s: Statement, order: Order) -> Statement:
         case Loop(over="threads"):
             mine = Op("lt", (_AT, Var(s.extent, Dtype.INT)), Dtype.BOOL)
             return When(condition=mine, body=(Define(name=s.var, value=_AT), *_of_thread(s.body, order)))
+        case Loop(over="lanes", extent=Row() as row):
+            first, stop = row.bounds
+            last = Op("sub", (Op("add", (first, stop), Dtype.INT), _ONE), Dtype.INT)
+            turned = Op("sub", (last, Var("_lane", Dtype.INT)), Dtype.INT)
+            at = Define(name=s.var, value=Var("_lane", Dtype.INT) if order == "forward" else turned)
+            return replace(s, var="_lane", body=(at, *s.body))
         case Loop(over="lanes"):
             at = Define(name=s.var, value=_in_order("_lane", s.extent, order))
             return replace(s, var="_lane", body=(at, *s.body))
@@ -96,7 +103,8 @@ class Device:
     def engine(self, bench: Bench, *which: Which) -> Compiled:
         """An engine as plain Python for these programs and the probes of a bench."""
         found = Compiled(bench.circuit, bench.engine.probes, self.aim.dtype)
-        threads = max(bench.examples, *(p.size for p in bench.circuit.populations.values()))
+        places = [w.size for w in bench.state.weights.values() if w.ndim == 1]
+        threads = max(bench.examples, *(p.size for p in bench.circuit.populations.values()), *places)
         found.population.code.kernels |= {name: self._kernel(found, name, threads) for name in which}
         return found
 

@@ -14,7 +14,7 @@ from typing import assert_never
 from circuitdsl.emit.calls import Call, Rounds, Table, named
 from circuitdsl.emit.comments import place
 from circuitdsl.emit.entry import OWN, ROUND, ROW, TABLE, Binding, binding_of, entry, given
-from circuitdsl.emit.flat import flat
+from circuitdsl.emit.flat import WIDENED, flat
 from circuitdsl.emit.names import PYTHON, apart, bound, fresh
 from circuitdsl.emit.swift import quick_forms
 from circuitdsl.emit.target import DType, Target
@@ -423,6 +423,8 @@ def _operation(op: Op) -> tuple[str, int]:
         case "where":
             condition, yes, no = (_print(a, _CONDITIONAL) for a in arguments)
             return f"{yes} if {condition} else {no}", _CONDITIONAL
+        case function if function == WIDENED:
+            return f"np.int64({_print(arguments[0])})", _ATOM
         case "min" | "max" if op.dtype is Dtype.INT:
             return f"{op.function}({_print(arguments[0])}, {_print(arguments[1])})", _ATOM
         case function if function in _SYMBOLS:

@@ -32,6 +32,8 @@ from circuitdsl.lower.loop_ir import (
 )
 
 _ZERO = Const(0, Dtype.INT)
+#: The function that makes an int of 64 bits of one of 32.
+WIDENED = "widened"
 
 Index = tuple[Expr, ...]
 #: (buffer, indices) -> where that element stands instead.
@@ -41,9 +43,12 @@ Place = Callable[[str, Index], tuple[str, Index]]
 def flat(program: Program) -> Program:
     """The program with one index for every place of a buffer."""
     shapes = {b.name: b.shape for b in program.buffers}
-    return replace(
-        program, body=addressed(program.body, lambda name, index: (name, (_row_major(shapes[name], index),)))
-    )
+    short = frozenset(b.name for b in program.buffers if b.dtype is Dtype.SHORT)
+
+    def place(name: str, index: Index) -> tuple[str, Index]:
+        return name, (_row_major(shapes[name], index),)
+
+    return replace(program, body=_Addressed(place, short).controls(program.body))
 
 
 def addressed(body: tuple[Control, ...], place: Place) -> tuple[Control, ...]:
@@ -60,7 +65,10 @@ def _row_major(shape: tuple[str, ...], index: Index) -> Expr:
 
 @dataclass(frozen=True, slots=True)
 class _Addressed:
+    """`short`: buffers of 32 bits, what is loaded of which is made an int."""
+
     place: Place
+    short: frozenset[str] = frozenset()
 
     def controls(self, body: tuple[Control, ...]) -> tuple[Control, ...]:
         return tuple(map(self._control, body))
@@ -104,7 +112,8 @@ class _Addressed:
             case Load(dtype=Dtype.BOOL):
                 return Op("ne", (Load(*self._place(expr.buffer, expr.index), Dtype.INT), _ZERO), Dtype.BOOL)
             case Load():
-                return Load(*self._place(expr.buffer, expr.index), expr.dtype)
+                place = Load(*self._place(expr.buffer, expr.index), expr.dtype)
+                return Op(WIDENED, (place,), Dtype.INT) if expr.buffer in self.short else place
             case Op():
                 return replace(expr, arguments=tuple(map(self.expr, expr.arguments)))
             case _:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from circuitdsl.graph import ir
 from circuitdsl.graph.machine import Numbers, State
-from circuitdsl.graph.projections import mapped
+from circuitdsl.graph.projections import dense, mapped
 from circuitdsl.runtime.data import SHUFFLE, Dataset, permutation
+from circuitdsl.runtime.lanes import aim_of_copies
 from circuitdsl.runtime.population import Copies, Population, finite, stack
 
 if TYPE_CHECKING:
@@ -123,7 +124,8 @@ class _Place(threading.local):
         key = world.key, world.threads
         if self.compiled is None or self.compiled[0] != key:
             probes = () if world.objective is None else (world.objective,)
-            made = Population(world.graph, probes, world.dtype, target=world.target, threads=world.threads)
+            aim = replace(aim_of_copies(world.graph, world.dtype), sparse=False)
+            made = Population(world.graph, probes, world.dtype, target=world.target, threads=world.threads, aim=aim)
             self.compiled = key, made
         return self.compiled[1]
 
@@ -165,7 +167,8 @@ def _place(world: World) -> _Place:
 def _start(world: World, numbers: Numbers, lane: Lane) -> State:
     from circuitdsl.graph.initial import initial_state
 
-    return initial_state(world.graph, numbers, lane.seed, dtype=world.dtype, folder=world.folder)
+    found = initial_state(world.graph, numbers, lane.seed, dtype=world.dtype, folder=world.folder)
+    return dense(world.graph, found)  # what evolves may be a number for every place of a matrix
 
 
 def _drawn_alike(world: World, brood: Brood) -> bool:

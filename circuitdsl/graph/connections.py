@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
@@ -149,56 +150,73 @@ def _fan_in(connect: Connect, synapse: Synapse, numbers: Numbers) -> int:
 # ---------------------------------------------------------------- matrices too large to be gone through
 
 
+@dataclass(frozen=True, slots=True)
+class _All:
+    """All columns of a row, `but` one."""
+
+    but: int | None = None
+
+
 def _row_by_row(synapse: Synapse, numbers: Numbers, stream: Generator, path: Callable[[str], Path]) -> Sparse:
     """Rows drawn in the time that their weights take."""
-    parts = [_one_choice(c, synapse, numbers, stream, path) for c in _in_order(synapse) if c.which != "dense"]
+    parts = [_one_choice(c, synapse, numbers, stream, path) for c in _in_order(synapse)]
     rows = []
     for j in range(synapse.post_size):
-        chosen: Columns | None = None
+        chosen: Columns | _All = _All()
         for part in parts:
             chosen = part(j, chosen)
-        assert chosen is not None, "a synapse of which every weight is there is not sparse"
+        assert not isinstance(chosen, _All), "a synapse of which every weight is there is not sparse"
         rows.append(chosen)
     return _joined(rows, (synapse.post_size, synapse.pre_size))
 
 
 def _one_choice(
     connect: Connect, synapse: Synapse, numbers: Numbers, stream: Generator, path: Callable[[str], Path]
-) -> Callable[[int, Columns | None], Columns | None]:
-    """What chooses of a row's columns, in order; None are all of them."""
+) -> Callable[[int, Columns | _All], Columns | _All]:
+    """What chooses some of a row's columns, in order."""
     import numpy as np
 
     pre = synapse.pre_size
-
-    def some(chosen: Columns | None, count: int) -> Columns:
-        of = pre if chosen is None else len(chosen)
-        places = np.sort(stream.choice(of, min(count, of), replace=False, shuffle=False)).astype(np.int32)
-        return places if chosen is None else chosen[places]
-
     match connect.which:
         case "dense":
             return lambda j, chosen: chosen
         case "one_to_one":
-            return lambda j, chosen: _of(chosen, np.arange(j, min(j + 1, pre), dtype=np.int32))
+            return lambda j, chosen: _both(chosen, np.arange(j, min(j + 1, pre), dtype=np.int32))
         case "no_self":
-            others = np.arange(pre, dtype=np.int32)
-            return lambda j, chosen: (others if chosen is None else chosen)[(others if chosen is None else chosen) != j]
+            return lambda j, chosen: _All(j if j < pre else None) if isinstance(chosen, _All) else chosen[chosen != j]
         case "sparse":
             assert connect.argument is not None
             chance = min(1.0, max(0.0, evaluate(connect.argument, numbers)))
-            return lambda j, chosen: some(chosen, int(stream.binomial(pre if chosen is None else len(chosen), chance)))
+            return lambda j, chosen: _some(chosen, int(stream.binomial(_count(chosen, pre), chance)), pre, stream)
         case "fan_in":
             k = _fan_in(connect, synapse, numbers)
-            return lambda j, chosen: some(chosen, k)
+            return lambda j, chosen: _some(chosen, k, pre, stream)
         case "file":
             assert connect.path is not None
             kept = shaped(synapse.name, connect.path, numbers_in(path(connect.path)), (synapse.post_size, pre))
-            return lambda j, chosen: _of(chosen, np.flatnonzero(kept[j]).astype(np.int32))
+            return lambda j, chosen: _both(chosen, np.flatnonzero(kept[j]).astype(np.int32))
         case _:
             assert_never(connect.which)
 
 
-def _of(chosen: Columns | None, others: Columns) -> Columns:
+def _count(chosen: Columns | _All, pre: int) -> int:
+    return pre - (chosen.but is not None) if isinstance(chosen, _All) else len(chosen)
+
+
+def _some(chosen: Columns | _All, count: int, pre: int, stream: Generator) -> Columns:
+    """So many of the columns, or all if there are fewer."""
     import numpy as np
 
-    return others if chosen is None else np.intersect1d(chosen, others, assume_unique=True)
+    of = _count(chosen, pre)
+    places = np.sort(stream.choice(of, min(count, of), replace=False, shuffle=False)).astype(np.int32)
+    if not isinstance(chosen, _All):
+        return chosen[places]
+    return places if chosen.but is None else places + (places >= chosen.but).astype(np.int32)
+
+
+def _both(chosen: Columns | _All, others: Columns) -> Columns:
+    import numpy as np
+
+    taken = others[others != chosen.but] if isinstance(chosen, _All) else np.intersect1d(chosen, others, True)
+    found: Columns = taken
+    return found

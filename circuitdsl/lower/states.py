@@ -178,16 +178,21 @@ def reset_phases(layout: Layout, states: Iterable[Value]) -> list[Phase]:
 
 def _reset_synapse_state(layout: Layout, synapse: str, state: str) -> Phase:
     target = layout.fresh[synapse, state]
-    start = layout.reset(f"{synapse}.{state}", target.shape[-2:])
-    rows, columns = target.shape[-2:]
-    value = Load(start.name, (layout.at(rows, AT_J), layout.at(columns, AT_I)))
-    return _matrix_phase(target, value, not layout.online)
+    matrix = target.shape if layout.online else target.shape[1:]
+    start = layout.reset(f"{synapse}.{state}", matrix)
+    return _matrix_phase(target, Load(start.name, _in_matrix(matrix)), not layout.online)
+
+
+def _in_matrix(shape: tuple[str, ...]) -> tuple[Expr, ...]:
+    """The index of a weight in a matrix, or among the places of a sparse one."""
+    return tuple(ZERO if size == ONE else unit for size, unit in zip(shape, (AT_J, AT_I), strict=False))
 
 
 def _matrix_phase(target: Buffer, value: Expr, per_example: bool) -> Phase:
     """Sets a number per weight; if `per_example`, for each example."""
-    rows, columns = target.shape[-2:]
-    index = tuple(ZERO if size == ONE else unit for size, unit in ((rows, AT_J), (columns, AT_I)))
+    matrix = target.shape[1:] if per_example else target.shape
+    rows, columns = (*matrix, ONE)[:2]
+    index = _in_matrix(matrix)
     lead = (AT_B,) if per_example else ()
     body: tuple[Statement, ...] = (Store(buffer=target.name, index=(*lead, *index), value=value, origin=target.origin),)
     if columns != ONE:

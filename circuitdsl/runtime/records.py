@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
 from circuitdsl.graph.blocks import blocks, doubles, norm
+from circuitdsl.graph.draws import Matrix
 from circuitdsl.graph.ir import Circuit, Expr, MatrixCall, MatrixRef, Record
 from circuitdsl.graph.numbers import evaluate
+from circuitdsl.graph.projections import Sparse
 
 if TYPE_CHECKING:
     from circuitdsl.graph.machine import Array, Engine, Evaluation, Numbers, State
@@ -130,7 +133,7 @@ class Reader:
             case MatrixRef() as matrix:
                 return np.array(self._matrix(matrix))
             case MatrixCall() as call:
-                return np.array(matrix_call(call, self.state.weights))
+                return np.array(matrix_call(call, self.state))
             case _:
                 return np.array(self.evaluation().probes[self.plan.probe_of[record.text]])
 
@@ -149,35 +152,49 @@ class Reader:
         return shown.watched[population].copy()
 
     def _matrix(self, matrix: MatrixRef) -> Array:
-        weights = self.state.weights[matrix.synapse]
-        return weights.T if matrix.transposed else weights
+        found = matrix_of(self.state, matrix)
+        return found.rows(slice(0, found.shape[0]))
 
 
-def matrix_call(call: MatrixCall, weights: Mapping[str, Array]) -> float:
+def matrix_of(state: State, ref: MatrixRef) -> Matrix:
+    """The weights that are meant."""
+    found = Matrix(state.projections[ref.synapse], state.weights[ref.synapse])
+    return found.T if ref.transposed else found
+
+
+def matrix_call(call: MatrixCall, state: State) -> float:
     """A scalar of weights, in float64: Frobenius norm, sum, mean, largest, or the cosine of two matrices (NaN if one
-    of them is 0)."""
+    of them is 0). Weights that are not there count as 0."""
     import numpy as np
 
-    first = weights[call.arguments[0].synapse]
+    matrix = matrix_of(state, call.arguments[0])
+    first, places = matrix.values, math.prod(matrix.shape)
     match call.function:
         case "norm":
             return norm(first)
         case "sum":
             return sum(float(block.sum()) for block in doubles(first))
         case "mean":
-            return sum(float(block.sum()) for block in doubles(first)) / first.size
+            return sum(float(block.sum()) for block in doubles(first)) / places
         case "max":
-            return float(np.max([block.max() for block in blocks(first)]))
+            absent = [0.0] if first.size < places else []
+            return float(np.max([*absent, *(block.max() for block in blocks(first))]))
         case "cos":
-            return cosine(*(weights[m.synapse].T if m.transposed else weights[m.synapse] for m in call.arguments))
+            return cosine(*(matrix_of(state, m) for m in call.arguments))
         case _:
             assert_never(call.function)
 
 
-def cosine(a: Array, b: Array) -> float:
-    """The cosine of two arrays as vectors; NaN if one of them is 0."""
+def cosine(a: Matrix, b: Matrix) -> float:
+    """The cosine of two matrices as vectors; NaN if one of them is 0."""
     import numpy as np
 
-    norms = norm(a) * norm(b)
-    together = sum(float(np.vdot(x, y)) for x, y in zip(doubles(a), doubles(b), strict=True))
+    norms = norm(a.values) * norm(b.values)
+    if isinstance(b.projection, Sparse):
+        a, b = b, a
+    if isinstance(a.projection, Sparse):
+        own, other = a.values, b.at(a.projection.posts(), a.projection.columns)
+    else:
+        own, other = a.values, b.values
+    together = sum(float(np.vdot(x, y)) for x, y in zip(doubles(own), doubles(other), strict=True))
     return together / norms if norms > 0 else float("nan")

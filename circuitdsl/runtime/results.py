@@ -2,7 +2,9 @@
 
 A Dataset has `metric` and `loss` over `epoch` (0: before training), every record over `epoch` or
 `update`, and what the run ends with: the weights of `W1` as `W1.final`, its states as `W1.m.final`.
-Units are named by their population: weights have the dimensions `post_h`, `pre_x`. Everything else that
+Units are named by their population: weights have the dimensions `post_h`, `pre_x`. Of a synapse that holds only the
+weights that are there they stand in a row, `weight_W1`, postsynaptic unit after postsynaptic unit; where those of each
+unit begin says `W1.connect.starts`, from which presynaptic unit they are `W1.connect.columns`. Everything else that
 matters (source text, parameters, seed, versions) stands in the attributes.
 """
 
@@ -16,15 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 from circuitdsl.graph.blocks import rows_of
 from circuitdsl.graph.ir import Circuit
+from circuitdsl.graph.projections import Sparse
 from circuitdsl.runtime.records import Series, weight_dimensions
 from circuitdsl.runtime.simulate import Run
-from circuitdsl.runtime.state import clear_absent, state_arrays, write_atomically
+from circuitdsl.runtime.state import COLUMNS, STARTS, clear_absent, state_arrays, write_atomically
 
 if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
 FINAL = ".final"
+#: The dimension of a synapse that holds only the weights that are there.
+PLACE = "weight_"
 #: What a file holds besides the records: a record of that name gets `_` behind.
 TAKEN = frozenset(
     {"epoch", "example", "seed", "loss", "metric", "epochs_done", "diverged", "validation_metric", "validation_loss"}
@@ -135,12 +140,19 @@ def _final(run: Run) -> dict[str, Any]:
     for name, array in state_arrays(run.state).items():
         synapse = name if name in circuit.synapses else name.rpartition(".")[0]
         if synapse in circuit.synapses:
-            dims: tuple[str, ...] = weight_dimensions(circuit, synapse)
+            few = isinstance(run.state.projections[synapse], Sparse)
+            dims: tuple[str, ...] = (f"{PLACE}{synapse}",) if few else weight_dimensions(circuit, synapse)
         else:
             population = circuit.values[name].population
             dims = () if population is None else (f"unit_{population}",)
             array = array if dims else array.reshape(())
         found[name + FINAL] = (dims, array, _about(f"{name} at the end", "at the end of the run"))
+    for name, projection in run.state.projections.items():
+        if isinstance(projection, Sparse):
+            about = _about(f"starts of {name}", "where the weights of each postsynaptic unit begin")
+            found[name + STARTS] = ((f"row_{name}",), projection.starts, about)
+            about = _about(f"columns of {name}", "the presynaptic unit of each weight")
+            found[name + COLUMNS] = ((f"{PLACE}{name}",), projection.columns, about)
     return found
 
 
@@ -162,7 +174,7 @@ def joined(runs: Mapping[int, xr.Dataset]) -> xr.Dataset:
     if len(seeds) == 1:
         return runs[seeds[0]]
     together = xr.concat(
-        [runs[seed] for seed in seeds],
+        _as_long([runs[seed] for seed in seeds]),
         dim="seed",
         data_vars="all",
         coords="minimal",
@@ -170,6 +182,25 @@ def joined(runs: Mapping[int, xr.Dataset]) -> xr.Dataset:
         combine_attrs="drop_conflicts",
     )
     return together.assign_coords(seed=seeds)
+
+
+def _as_long(runs: Sequence[xr.Dataset]) -> list[xr.Dataset]:
+    """The runs, with as many places for the weights of a sparse synapse in each: NaN, and unit -1, where none is."""
+    longest = {str(d): max(r.sizes[d] for r in runs) for d in runs[0].dims if str(d).startswith(PLACE)}
+    if not longest:
+        return list(runs)
+    found = []
+    for run in runs:
+        nothing = {str(n): -1 if str(n).endswith(COLUMNS) else float("nan") for n in run.data_vars}
+        missing = {d: (0, n - run.sizes[d]) for d, n in longest.items()}
+        found.append(run.pad(missing, constant_values=nothing))
+    return found
+
+
+def _as_short(run: xr.Dataset) -> xr.Dataset:
+    """One run of several without the places that only others have weights in."""
+    starts = [str(n) for n in run.data_vars if str(n).endswith(STARTS)]
+    return run.isel({PLACE + n.removesuffix(STARTS): slice(0, int(run[n].values[-1])) for n in starts})
 
 
 def split(together: xr.Dataset) -> dict[int, xr.Dataset]:
@@ -180,7 +211,7 @@ def split(together: xr.Dataset) -> dict[int, xr.Dataset]:
         seeds = [int(seed) for seed in together["seed"].values]
     except (KeyError, TypeError, ValueError):
         raise ValueError("it does not say of which seed it is") from None
-    return {seed: together.sel(seed=seed).drop_vars("seed").assign_attrs(seed=seed) for seed in seeds}
+    return {seed: _as_short(together.sel(seed=seed)).drop_vars("seed").assign_attrs(seed=seed) for seed in seeds}
 
 
 # ---------------------------------------------------------------- files
@@ -311,6 +342,8 @@ def continue_from(run: Run, saved: xr.Dataset, updates_per_epoch: int) -> None:
     """Puts a fresh run where a saved one of the same circuit and settings stopped, in place.
 
     Raises ValueError if it diverged, holds another circuit's variables, or counts and numbers that no run can have."""
+    import numpy as np
+
     if "diverged" in saved and _count(saved, "diverged"):
         raise ValueError("it diverged")
     done = _count(saved, "epochs_done")
@@ -328,6 +361,11 @@ def continue_from(run: Run, saved: xr.Dataset, updates_per_epoch: int) -> None:
         variable = _numbers(saved, variable_name(series), (axis, *series.dims))
         series.at = [int(n) for n in at[at <= last]]
         series.values = [value.copy() for value in variable[: len(series.at)]]
+    for name, projection in run.state.projections.items():
+        if isinstance(projection, Sparse):
+            found = (_numbers(saved, name + part) for part in (STARTS, COLUMNS))
+            if not all(map(np.array_equal, found, (projection.starts, projection.columns))):
+                raise ValueError(f"its `{name}` has other connections")
     for name, array in state_arrays(run.state).items():
         _take_final(saved, name, array)
     clear_absent(run.state)

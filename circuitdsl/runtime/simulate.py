@@ -175,7 +175,7 @@ def _train(loop: Loop, run: Run, examples: Indices) -> None:
 def stops(loop: Loop, run: Run) -> Iterator[int]:
     """After which updates of the coming epoch to stop, counted within it, the last one included."""
     total, offset = loop.updates_per_epoch, run.updates_done
-    stretch = _stretch(loop)
+    stretch = _stretch(loop, run)
     every = sorted({s.every for s in run.series if s.every is not None})
     position = 0
     while position < total:
@@ -184,11 +184,10 @@ def stops(loop: Loop, run: Run) -> Iterator[int]:
         yield position
 
 
-def _stretch(loop: Loop) -> int:
+def _stretch(loop: Loop, run: Run) -> int:
     """Updates in one stretch of training."""
-    circuit = loop.engine.circuit
-    weights = sum(s.post_size * s.pre_size for s in circuit.synapses.values())
-    units = sum(v.size for v in circuit.values.values())
+    weights = sum(w.size for w in run.state.weights.values())
+    units = sum(v.size for v in loop.engine.circuit.values.values())
     return max(1, STRETCH // (loop.batch * (weights + units)))
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from circuitdsl.diagnostics import CircuitError, Diagnostic, Severity, did_you_mean
+from circuitdsl.graph.blocks import rows_of
 from circuitdsl.graph.canonical import by_name
+from circuitdsl.graph.draws import Matrix
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.graph.projections import Dense, Sparse
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from circuitdsl.data.weights import Stored
     from circuitdsl.graph.machine import Array, State
 
+#: What is behind the name of a synapse where it is said which of its weights are there.
+STARTS, COLUMNS = ".connect.starts", ".connect.columns"
 #: So many arrays of a file are named in a message.
 LISTED = 12
 
@@ -61,6 +65,9 @@ def save_weights(path: Path, circuit: Circuit, state: State) -> None:
 
     metadata = {"circuit": circuit.name, "hash": circuit_hash(circuit), "format": "circuitdsl"}
     arrays = {name: np.ascontiguousarray(array) for name, array in state_arrays(state).items()}
+    for name, projection in state.projections.items():
+        if isinstance(projection, Sparse):
+            arrays |= {name + STARTS: projection.starts, name + COLUMNS: projection.columns}
     with written_atomically(path) as temporary:
         save_file(arrays, temporary, metadata=metadata)
 
@@ -83,8 +90,9 @@ def load_weights(
         stored = read_safetensors(path, called.values())
     except SourceError as problem:
         raise CircuitError([Diagnostic(code="C071", title=problem.title, span=None, hint=problem.hint)]) from None
+    taken = _taken(circuit, state, called, stored)
     found = [
-        _misfit(path, n, called[n], own[n], stored) for n in own if n in state.weights or called[n] in stored.shapes
+        _misfit(path, n, called[n], taken[n], stored) for n in own if n in state.weights or called[n] in stored.shapes
     ]
     found += [_unknown_name(path, name, ours, own, stored) for name, ours in names.items()]
     problems = [problem for problem in found if problem is not None]
@@ -92,7 +100,7 @@ def load_weights(
         raise CircuitError(problems)
     for name, array in own.items():
         if called[name] in stored.shapes:
-            stored.read_into(called[name], array)
+            taken[name].read(stored, called[name], array)
     clear_absent(state)
     if stored.metadata.get("hash") in (None, circuit_hash(circuit)):
         return ()
@@ -101,7 +109,73 @@ def load_weights(
     return (Diagnostic(code="C072", title=title, span=None, severity=Severity.WARNING),)
 
 
-def _misfit(path: Path, name: str, called: str, own: Array, stored: Stored) -> Diagnostic | None:
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """How an array of a file becomes one of the state: `shape` is what it has to have there; `ours` and `theirs` are
+    the places of its weights, where only those that are there are held."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+    ours: Sparse | None = None
+    theirs: Sparse | None = None
+
+    def read(self, stored: Stored, name: str, array: Array) -> None:
+        """Sets an array in place; 0 where the file has no weight."""
+        import numpy as np
+
+        if self.ours is None and self.theirs is None:
+            stored.read_into(name, array)
+        elif self.theirs is not None:
+            held = np.empty(self.shape, self.dtype)
+            stored.read_into(name, held)
+            matrix = Matrix(self.theirs, held)
+            if self.ours is not None:
+                array[...] = matrix.at(self.ours.posts(), self.ours.columns)
+            else:
+                for rows in rows_of(array.shape):
+                    array[rows] = matrix.rows(rows)
+        elif self.ours is not None:
+            places = self.ours.posts() * np.int64(self.ours.pre) + self.ours.columns
+            start = 0
+            for block in stored.blocks(name):
+                few = slice(*np.searchsorted(places, (start, start + block.size)))
+                array[few] = block[places[few] - start]
+                start += block.size
+
+
+def _taken(circuit: Circuit, state: State, called: Mapping[str, str], stored: Stored) -> dict[str, _Taken]:
+    """How each array of the state is read."""
+    found = {}
+    for name, array in state_arrays(state).items():
+        owner = name if name in circuit.synapses else name.rpartition(".")[0]
+        if owner not in circuit.synapses:
+            found[name] = _Taken(array.shape, array.dtype)
+            continue
+        synapse, projection = circuit.synapses[owner], state.projections[owner]
+        whole = (synapse.post_size, synapse.pre_size)
+        ours = projection if isinstance(projection, Sparse) else None
+        theirs = _connections(stored, called[owner], whole) if len(stored.shapes.get(called[name], ())) == 1 else None
+        shape = whole if theirs is None else theirs.columns.shape
+        found[name] = _Taken(shape, array.dtype, ours, theirs)
+    return found
+
+
+def _connections(stored: Stored, name: str, shape: tuple[int, int]) -> Sparse | None:
+    """Which weights a file holds of those of a matrix; None if it does not say, or what cannot be."""
+    import numpy as np
+
+    if not {name + STARTS, name + COLUMNS} <= stored.shapes.keys():
+        return None
+    none = np.zeros(0, np.int64)
+    starts, columns = (np.concatenate([none, *stored.blocks(name + part)]) for part in (STARTS, COLUMNS))
+    if len(starts) != shape[0] + 1 or starts[0] != 0 or starts[-1] != len(columns) or (np.diff(starts) < 0).any():
+        return None
+    if not ((columns >= 0) & (columns < shape[1])).all():
+        return None
+    return Sparse(starts.astype(np.int64), columns.astype(np.int32), shape[1])
+
+
+def _misfit(path: Path, name: str, called: str, own: _Taken, stored: Stored) -> Diagnostic | None:
     """C071 for an array that is not there, has another shape, or numbers too large for this precision."""
     import numpy as np
 

@@ -15,6 +15,7 @@ from circuitdsl.graph.checks.common import Findings, number_of
 from circuitdsl.graph.increments import Increment
 from circuitdsl.graph.intervals import ANY, Range, point
 from circuitdsl.graph.numbers import numbers_of
+from circuitdsl.graph.projections import density, sparse_synapses
 from circuitdsl.graph.quantities import Quantity, State, Weights
 from circuitdsl.graph.ranges import Ranges
 
@@ -235,13 +236,16 @@ def _of_synapse(circuit: ir.Circuit, synapse: ir.Synapse, numbers: dict[str, flo
 
 def memory(circuit: ir.Circuit) -> Findings:
     """C026: weights that cannot fit."""
-    available = _memory()
+    available, sparse = _memory(), sparse_synapses(circuit)
     total = 0
     for synapse in circuit.synapses.values():
-        copies = 2 + len(synapse.states) + len(synapse.drives)
-        total += 4 * copies * synapse.pre_size * synapse.post_size
+        copies = 2 + len(synapse.states) + len(synapse.drives) + (synapse.name in sparse)
+        places = synapse.pre_size * synapse.post_size
+        if synapse.name in sparse:
+            places = round(places * density(synapse, numbers_of(circuit, {})))
+        total += 4 * copies * places
         if total > available:
-            weights = f"{synapse.post_size:,} x {synapse.pre_size:,}"
+            weights = f"{places:,}" if synapse.name in sparse else f"{synapse.post_size:,} x {synapse.pre_size:,}"
             yield Diagnostic(
                 code="C026",
                 title=f"with `{synapse.name}` the weights need {total / 1e9:,.0f} GB; "

@@ -1,0 +1,145 @@
+"""What a synapse that holds only the weights that are there costs, beside hand-written CSR and beside a whole matrix.
+
+    python benchmarks/sparse.py [--units 4096] [--density 0.05]
+    python benchmarks/sparse.py --crossover
+
+The first says how long a step of online learning takes in generated and in hand-written code, in rounds that take
+turns, once both are seen to give the same weights; the goal is 1.15. The second measures the same circuit held either
+way, for several sizes and densities: where the quotient falls below 1 stand `PLACES` and `DENSITY` of
+circuitdsl/graph/projections.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from circuitdsl.graph import projections
+from circuitdsl.graph.initial import initial_state
+from circuitdsl.graph.ir import Circuit
+from circuitdsl.graph.machine import State
+from circuitdsl.graph.numbers import numbers_of
+from circuitdsl.graph.projections import Sparse, dense
+from circuitdsl.graph.resolve import load_text
+from circuitdsl.runtime.engine import Compiled
+
+GOAL = 1.15
+ROUNDS, EXAMPLES, ETA, GAMMA = 5, 16, 0.001, 0.01
+CIRCUIT = """circuit few {{
+  param eta = {eta}   param gamma = {gamma}
+  input x: {units}   target y: {units}
+  neuron out: {units} {{ dendrite basal   rate = tanh(basal) }}
+  neuron err: {units} {{ rate = y - out }}
+  synapse W: x -> out.basal {{ connect = sparse({density})   dw = eta * err * pre - eta * gamma * w }}
+  loss = mse(out, y)
+}}"""
+
+
+@njit(error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"})
+def by_hand(starts: Any, columns: Any, weights: Any, xs: Any, ys: Any, eta: Any, gamma: Any) -> None:
+    keep = np.float32(1) - eta * gamma
+    for t in range(len(xs)):
+        x, y = xs[t], ys[t]
+        for j in range(len(starts) - 1):
+            total = np.float32(0)
+            for k in range(starts[j], starts[j + 1]):
+                total += weights[k] * x[columns[k]]
+            step = eta * (y[j] - np.tanh(total))
+            for k in range(starts[j], starts[j + 1]):
+                weights[k] = keep * weights[k] + step * x[columns[k]]
+
+
+@contextmanager
+def held(*, few: bool) -> Iterator[None]:
+    """Synapses are sparse, whatever their size, or none is."""
+    before = projections.PLACES, projections.DENSITY
+    projections.PLACES, projections.DENSITY = (0, 1.0) if few else (1 << 62, 0.0)
+    yield
+    projections.PLACES, projections.DENSITY = before
+
+
+class Case:
+    """The circuit of one size and density, its data, and what trains it."""
+
+    def __init__(self, units: int, density: float):
+        found = load_text(CIRCUIT.format(units=units, density=density, eta=ETA, gamma=GAMMA)).circuit
+        assert found is not None
+        self.circuit: Circuit = found
+        rng = np.random.default_rng(0)
+        self.data = {name: rng.standard_normal((EXAMPLES, units)).astype(np.float32) for name in "xy"}
+        self.numbers, self.order = numbers_of(found, {}), np.arange(EXAMPLES)
+
+    def state(self, *, few: bool) -> State:
+        with held(few=few):
+            return initial_state(self.circuit, self.numbers, 0, dtype="float32")
+
+    def compiled(self, *, few: bool) -> Callable[[State], None]:
+        engine = Compiled(self.circuit)
+
+        def train(state: State) -> None:
+            with held(few=few):
+                engine.train(state, self.data, self.order, self.numbers, seed=0, epoch=0, batch=1)
+
+        return train
+
+    def hand(self, state: State) -> None:
+        projection = state.projections["W"]
+        assert isinstance(projection, Sparse)
+        eta, gamma = np.float32(ETA), np.float32(GAMMA)
+        by_hand(projection.starts, projection.columns, state.weights["W"], self.data["x"], self.data["y"], eta, gamma)
+
+
+def in_turns(*ways: tuple[Callable[[State], None], State]) -> list[float]:
+    """Milliseconds of processor time of a step, the median of rounds that take turns; the first is not counted."""
+    times: list[list[float]] = [[] for _ in ways]
+    for _ in range(ROUNDS + 1):
+        for each, (train, state) in zip(times, ways, strict=True):
+            start = time.process_time()
+            train(state)
+            each.append((time.process_time() - start) / EXAMPLES * 1e3)
+    return [statistics.median(each[1:]) for each in times]
+
+
+def beside_hand(units: int, density: float) -> None:
+    case = Case(units, density)
+    ours, theirs = case.state(few=True), case.state(few=True)
+    found, hand = in_turns((case.compiled(few=True), ours), (case.hand, theirs))
+    off = np.linalg.norm(ours.weights["W"] - theirs.weights["W"]) / np.linalg.norm(theirs.weights["W"])
+    assert off < 1e-5, off
+    print(f"{units} x {units}, {density:g} of it: {len(ours.weights['W']):,} weights, differ by {off:.0e}")
+    print(f"  generated {found:.3f} ms a step, by hand {hand:.3f}: {found / hand:.2f} (goal {GOAL})")
+
+
+def crossover() -> None:
+    densities = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
+    print("time held sparse / held whole")
+    print("units " + "".join(f"{d:8g}" for d in densities))
+    for units in (64, 128, 256, 512, 1024, 2048):
+        line = []
+        for density in densities:
+            case = Case(units, density)
+            few, whole = case.state(few=True), case.state(few=False)
+            a, b = in_turns((case.compiled(few=True), few), (case.compiled(few=False), whole))
+            assert np.allclose(dense(case.circuit, few).weights["W"], whole.weights["W"], rtol=1e-3, atol=1e-5)
+            line.append(f"{a / b:8.2f}")
+        print(f"{units:5} " + "".join(line), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--units", type=int, default=4096)
+    parser.add_argument("--density", type=float, default=0.05)
+    parser.add_argument("--crossover", action="store_true")
+    options = parser.parse_args()
+    crossover() if options.crossover else beside_hand(options.units, options.density)
+
+
+if __name__ == "__main__":
+    main()
