@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 CIRCUITS ?= 500
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test agreement motifs mutants studies verdicts fuzz trust vsix playground site clean
+.PHONY: demo test agreement emulated verify-cuda motifs mutants studies verdicts fuzz trust vsix playground site clean
 
 demo: $(VENV)/installed ## a circuit that assembles itself, on handwritten digits
 	$(BIN)/circuitdsl demo --out demo
@@ -35,6 +35,13 @@ trust: $(VENV)/installed-dev ## what is promised, put to the test: docs/trust.md
 
 mutants: $(VENV)/installed-dev ## edits of the source, one at a time, and the test that dies of each (minutes)
 	$(BIN)/python tests/mutants.py
+
+emulated: $(VENV)/installed-dev ## generated circuits as kernels on the emulated device, against the reference (an hour)
+	NUMBA_DISABLE_JIT=1 $(BIN)/python tests/agreement.py emulated 0 300
+
+verify-cuda: $(VENV)/installed-dev ## kernels of all circuits for six architectures, with what they take of a GPU (hours)
+	$(PIP) install -qq -e '.[cuda]'
+	$(BIN)/python tests/cubins.py
 
 studies: $(VENV)/installed ## all studies in full, with docs/studies.md and its figures (many minutes)
 	$(BIN)/circuitdsl study all --out study --docs docs || [ $$? -eq 1 ] # 1: a claim does not hold, as its page says

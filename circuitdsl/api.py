@@ -21,7 +21,17 @@ from circuitdsl.graph import ir
 from circuitdsl.graph.resolve import Loaded, load_file, load_text
 from circuitdsl.runtime.backends import DEFAULT, back_end, make_engine, printing
 from circuitdsl.runtime.errors import UsageError
-from circuitdsl.runtime.request import Learn, Override, Request, Settings, check_ticks, one_of, settle, task_of
+from circuitdsl.runtime.request import (
+    DEFAULT_BATCH,
+    Learn,
+    Override,
+    Request,
+    Settings,
+    check_ticks,
+    one_of,
+    settle,
+    task_of,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,9 +40,10 @@ if TYPE_CHECKING:
     from circuitdsl.derive.prove.findings import Finding
     from circuitdsl.derive.tell.derivation import Derivation
     from circuitdsl.draw.drawing import Drawing
+    from circuitdsl.emit.target import Fit
     from circuitdsl.graph.machine import Engine
     from circuitdsl.graph.symbols import Symbols
-    from circuitdsl.lower.loop_ir import Program
+    from circuitdsl.lower.loop_ir import Aim, Program
     from circuitdsl.lower.pipeline import Fired
     from circuitdsl.runtime.data import Dataset, Scale
     from circuitdsl.runtime.expects import Judged
@@ -610,7 +621,7 @@ def _is_there(record: ir.Record, graph: ir.Circuit) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Emission:
-    """What is to be emitted of a circuit. `without`: the names of passes that are left out."""
+    """What is to be emitted of a circuit. `without`: the names of passes that are left out; `arch`: a GPU's."""
 
     circuit: Circuit
     params: Mapping[str, Override] = field(default_factory=dict)
@@ -618,6 +629,7 @@ class Emission:
     learn: Learn = "circuit"
     task: str | None = None
     without: Collection[str] = ()
+    arch: str | None = None
 
     def source(self, target: str = DEFAULT) -> str:
         """The source that a run with these settings compiles. Raises UsageError, CircuitError."""
@@ -625,8 +637,24 @@ class Emission:
         from circuitdsl.lower.pipeline import passed
 
         printer, without = printing(target), passes_of(self.without)
-        programs = (passed(p, Aim(dtype=self.dtype), without=without) for p in self._programs()[1])
-        return "\n\n".join(printer.print_program(program, self.dtype) for program in programs)
+        aim = Aim(dtype=self.dtype, teams=printer.teams)
+        graph, lowered = self._programs(aim)
+        programs = [passed(p, aim, without=without) for p in lowered]
+        if printer.print_fitted is None:
+            return "\n\n".join(printer.print_program(program, self.dtype) for program in programs)
+        return "\n\n".join(printer.print_fitted(p, self.dtype, self._fit(graph, p)) for p in programs)
+
+    def _fit(self, graph: ir.Circuit, program: Program) -> Fit:
+        from circuitdsl.emit.target import Fit
+        from circuitdsl.graph.numbers import evaluate, numbers_of
+        from circuitdsl.runtime.extents import bytes_of
+        from circuitdsl.runtime.population import CHUNK
+        from circuitdsl.runtime.ptx import ARCH
+
+        task, numbers = task_of(graph, self.task), numbers_of(graph, self.params)
+        batch = DEFAULT_BATCH if task is None or task.batch is None else int(evaluate(task.batch, numbers))
+        sizes = bytes_of(graph, program, numbers, CHUNK if program.name == "evaluate" else batch)
+        return Fit(sizes=sizes, arch=self.arch or ARCH)
 
     def after(self, stage: str) -> str:
         """The loop programs as they stand after a pass, or after `lower`; those of many copies too, where they
@@ -655,8 +683,9 @@ class Emission:
         without = passes_of(self.without)
         return [list(stages(program, aim, without=without)) for aim in dict.fromkeys(aims) for program in programs]
 
-    def _programs(self) -> tuple[ir.Circuit, list[Program]]:
-        """The graph and all that it becomes."""
+    def _programs(self, aim: Aim | None = None) -> tuple[ir.Circuit, list[Program]]:
+        """The graph and all that it becomes; `aim`: for teams of threads."""
+        from circuitdsl.lower.loop_ir import PLAIN
         from circuitdsl.lower.schedule import lower_all
         from circuitdsl.runtime.records import plan
 
@@ -665,7 +694,7 @@ class Emission:
         graph, _ = self.circuit.with_params(self.params)
         metric = found.metric if (found := task_of(graph, self.task)) else None
         graph = _twin(graph) if self.learn == "backprop" else graph
-        return graph, lower_all(graph, plan(graph, metric).probes)
+        return graph, lower_all(graph, plan(graph, metric).probes, aim if aim is not None and aim.teams else PLAIN)
 
 
 def passes_of(names: Collection[str]) -> frozenset[str]:

@@ -21,6 +21,7 @@ EXTRA: Mapping[str, str] = {
     **dict.fromkeys(("pygls", "lsprotocol", "pygments"), "editor"),
     **dict.fromkeys(("pandas", "pyarrow"), "data"),
     **dict.fromkeys(("IPython", "ipykernel"), "notebook"),
+    **dict.fromkeys(("numba_cuda", "cuda"), "cuda"),
     "autograd": "dev",
 }  # fmt: skip
 

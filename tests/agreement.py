@@ -5,6 +5,7 @@
     NUMBA_DISABLE_JIT=1 python tests/agreement.py library
     NUMBA_DISABLE_JIT=1 python tests/agreement.py equal-parts
     python tests/agreement.py compiled 0 50
+    NUMBA_DISABLE_JIT=1 python tests/agreement.py emulated 0 50
     python tests/agreement.py javascript 0 50
     python tests/agreement.py library-javascript
 
@@ -24,11 +25,13 @@ from random import Random
 
 import numpy as np
 from bench import LIBRARY, Bench
+from emulated import Way
 from equal_parts import KINDS, layers, synapses
 from generate import random_circuit
 from node import Node
 
 from circuitdsl.diagnostics import Source
+from circuitdsl.emit.teams import Shape
 from circuitdsl.graph.ir import Circuit, Kind
 from circuitdsl.graph.machine import Engine, State
 from circuitdsl.graph.resolve import load_source, load_text
@@ -213,7 +216,19 @@ def equal_parts() -> list[str]:
     return found
 
 
+def check_emulated(circuit: Circuit, seed: int) -> Iterator[str]:
+    """What is wrong with one circuit (of every third, its twin) as kernels of one shape, in both orders of threads."""
+    graph = twin(circuit) if seed % 3 == 0 else circuit
+    shapes: tuple[Shape, ...] = ("block", "thread", "grid")
+    for backwards in (False, True):
+        way = Way(shapes[seed // 2 % 3], 8, backwards)
+        error, place = worst(graph, dtype="float64", updates=4, batch=1 + seed % 2 * 2, engine=way)
+        if not error < TOLERANCE["float64"]:
+            yield f"generated {seed}, {way}: {place} differs by {error:.1e}"
+
+
 CHECKS = {
+    "emulated": check_emulated,
     "numbers": check,
     "passes": check_passes,
     "compiled": check_compiled,

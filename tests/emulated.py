@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from circuitdsl.emit.teams import Shape
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.runtime.backends import back_end
-from circuitdsl.runtime.emulated import Emulated
+from circuitdsl.runtime.device import Emulator, OnDevice
 from circuitdsl.runtime.engine import Compiled
 
 
@@ -25,8 +25,8 @@ class Way:
         found = Compiled(circuit, probes, dtype, target="cuda-emulated", without=without)
         found.population.code.back_end = replace(
             back_end("cuda-emulated"),
-            load=lambda name, target, program: Emulated(
-                name, target, program, threads=self.threads, backwards=self.backwards, shape=self.shape
+            load=lambda name, target, program: OnDevice(
+                name, target, program, Emulator(self.threads, self.backwards), self.shape
             ),
         )
         return found

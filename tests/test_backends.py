@@ -65,16 +65,6 @@ def test_every_command_has_the_whole_list(command: str) -> None:
     assert target.default == DEFAULT
 
 
-@pytest.mark.parametrize("name", ["ptx"])
-def test_a_planned_one_says_so(name: str) -> None:
-    with pytest.raises(UsageError, match="not yet available; use `reference`, `cpu`"):
-        back_end(name)
-    with pytest.raises(UsageError, match="not yet available; use `cpu`"):
-        printing(name)
-    with pytest.raises(UsageError, match="not yet available"):
-        Compiled(library(KP), target=name)
-
-
 def test_unknown_ones_and_what_one_cannot_do() -> None:
     with pytest.raises(UsageError, match="did you mean `cpu`"):
         back_end("cpy")
@@ -84,6 +74,8 @@ def test_unknown_ones_and_what_one_cannot_do() -> None:
         Emission(circuit=load(KP)).source("reference")
     with pytest.raises(UsageError, match="cannot run many copies"):
         back_end("reference", "run many copies")
+    with pytest.raises(UsageError, match="cannot run many copies; use `cpu`"):
+        Compiled(library(KP), target="ptx")
 
 
 # ---------------------------------------------------------------- a new one

@@ -104,7 +104,7 @@ def test_overview_and_help(shell: Shell) -> None:
         ("run a.circ --target gpu", "invalid choice"),
         ("run a.circ --resume", "give both"),
         ("run a.circ", "cannot read `a.circ`"),
-        ("emit a.circ --target cuda", "not yet available"),
+        ("emit a.circ --target reference", "cannot print; use `cpu`"),
         ("derive oja --no-measure --task nothing", "no task `nothing`"),
     ],
 )

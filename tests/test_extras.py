@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -18,6 +19,8 @@ DISTRIBUTION = {
     "dask_jobqueue": "dask-jobqueue",
     "distributed": "dask[distributed]",
     "IPython": "ipython",
+    "numba_cuda": "numba-cuda",
+    "cuda": "cuda-bindings",
 }
 
 #: Runs a command as if nothing but lark were installed.
@@ -39,7 +42,7 @@ def test_extras_are_those_of_the_package() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     for module, extra in EXTRA.items():
         wanted = DISTRIBUTION.get(module, module)
-        assert any(line.partition(">")[0] == wanted for line in extras[extra]) or module == "dask", module
+        assert any(re.split("[>=]", line)[0] == wanted for line in extras[extra]) or module == "dask", module
     named = {DISTRIBUTION.get(m, m) for m, extra in EXTRA.items() if extra == "run"}
     assert {line.partition(">")[0] for line in extras["run"]} == named
 

@@ -179,7 +179,7 @@ def test_nothing_to_do() -> None:
 
 def test_a_target_without_it() -> None:
     with pytest.raises(UsageError, match="use `cpu`"):
-        Population(circuit(), target="cuda")
+        Population(circuit(), target="ptx")
 
 
 if __name__ == "__main__":

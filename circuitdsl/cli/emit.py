@@ -31,6 +31,7 @@ changed in this circuit, --after shows the programs as they stand after one of t
 EXAMPLES = """\
   circuitdsl emit heterosynaptic/kolen_pollack.circ
   circuitdsl emit mine.circ --dtype float64 > mine.py
+  circuitdsl emit mine.circ --target ptx --arch sm_80
   circuitdsl emit mine.circ --passes              # how often each pass fired
   circuitdsl emit mine.circ --after fuse          # the loop programs after that pass
   circuitdsl emit mine.circ --no-pass fuse"""
@@ -41,7 +42,7 @@ def add_options(parser: ArgumentParser) -> None:
 
     add_file(parser)
     add_target(parser, "it is printed for")
-    parser.add_argument("--arch", metavar="sm_90", help="the GPU's architecture, for cuda and ptx")
+    parser.add_argument("--arch", metavar="sm_90", help="the GPU's architecture, for ptx (sm_90)")
     parser.add_argument("--passes", action="store_true", help="list the passes, and how often each fired")
     parser.add_argument(
         "--after",
@@ -73,6 +74,7 @@ def command(options: Namespace) -> int:
             learn=options.learn,
             task=options.task,
             without=options.no_pass,
+            arch=options.arch,
         )
         if options.passes:
             return _print_passes(emission.circuit.name, emission.passes(), json=options.json)

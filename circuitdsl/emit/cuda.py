@@ -23,8 +23,8 @@ from circuitdsl.emit.entry import COPY, PARAMETERS
 from circuitdsl.emit.kernel_heads import Surface, head
 from circuitdsl.emit.kernel_text import Scribe
 from circuitdsl.emit.names import PYTHON, apart, bound, fresh
-from circuitdsl.emit.target import DType, Target
-from circuitdsl.emit.teams import FLAG, ROOM, Form, binding, formed
+from circuitdsl.emit.target import DType, Fit, Target
+from circuitdsl.emit.teams import FLAG, ROOM, Form, binding, form_of, formed
 from circuitdsl.lower.functions import DEFINITIONS, functions_of
 from circuitdsl.lower.loop_ir import (
     Branch,
@@ -302,4 +302,16 @@ def print_program(program: Program, dtype: DType, *, comments: bool = True) -> s
     return print_kernel(program, dtype, Form(shape="block"), "cuda", comments=comments).text
 
 
-TARGET = Target(name="cuda", doc="kernels for NVIDIA GPUs", print_program=print_program, binding=binding, teams=True)
+def print_fitted(program: Program, dtype: DType, fit: Fit) -> str:
+    """The kernel of one copy in the shape that suits it."""
+    return print_kernel(program, dtype, form_of(program, fit.sizes, 1), "cuda").text
+
+
+TARGET = Target(
+    name="cuda",
+    doc="kernels for NVIDIA GPUs",
+    print_program=print_program,
+    binding=binding,
+    teams=True,
+    print_fitted=print_fitted,
+)

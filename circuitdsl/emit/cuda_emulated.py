@@ -20,4 +20,5 @@ TARGET = replace(
     name="cuda-emulated",
     doc="the threads of a GPU, one after the other on this machine's processor",
     print_program=print_program,
+    print_fitted=None,
 )

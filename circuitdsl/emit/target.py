@@ -5,7 +5,7 @@ run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from circuitdsl.lower.loop_ir import Program
 
 DType = Literal["float32", "float64"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """What a kernel is to fit: the bytes of each buffer that a copy has of its own, and the GPU's architecture."""
+
+    sizes: Mapping[str, int]
+    arch: str
 
 
 class Printer(Protocol):
@@ -26,10 +34,12 @@ class Printer(Protocol):
 class Target:
     """One back end's text; `doc` says in words what it is. `print_program` gives what the runtime compiles: a module
     with one entry point (emit/entry.py), which is called with what `binding` says; None: it is only to be read.
-    `teams`: it takes programs that are made for teams of threads."""
+    `teams`: it takes programs that are made for teams of threads; `print_fitted`: prints what depends on how large a
+    circuit is, and on the machine."""
 
     name: str
     doc: str
     print_program: Printer
     binding: Callable[[Program], Binding] | None = None
     teams: bool = False
+    print_fitted: Callable[[Program, DType, Fit], str] | None = None

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Literal, Protocol, assert_never
 from circuitdsl.diagnostics import did_you_mean
 from circuitdsl.emit.target import DType, Target
 from circuitdsl.runtime.cache import load_code
-from circuitdsl.runtime.emulated import load_emulated
+from circuitdsl.runtime.device import load_emulated
+from circuitdsl.runtime.driver import load_gpu
 from circuitdsl.runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Build(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackEnd:
     """`target`: what it prints, `load`: how that is made to run, `build`: its engines; each None, where there is none.
-    An `interpreted` one holds the GIL. What neither prints nor runs is planned."""
+    An `interpreted` one holds the GIL."""
 
     name: str
     doc: str
@@ -89,9 +90,9 @@ BACK_ENDS: tuple[BackEnd, ...] = (
     BackEnd(name=INTERPRETER, doc="the slow, obvious interpreter", build=_interpreter, interpreted=True),
     emitted("circuitdsl.emit.cpu", load_code),
     emitted("circuitdsl.emit.js"),
-    emitted("circuitdsl.emit.cuda"),
+    emitted("circuitdsl.emit.cuda", load_gpu),
     emitted("circuitdsl.emit.cuda_emulated", load_emulated),
-    BackEnd(name="ptx", doc="PTX assembly for a given GPU"),
+    emitted("circuitdsl.runtime.ptx"),
 )
 
 
@@ -108,9 +109,7 @@ def back_end(name: str, use: Use = "run") -> BackEnd:
     if found.can(use):
         return found
     way = ", ".join(f"`{b.name}`" for b in BACK_ENDS if b.can(use))
-    is_planned = not found.can("run") and not found.can("print")
-    cannot = "is not yet available" if is_planned else f"cannot {use}"
-    raise UsageError(f"target `{name}` ({found.doc}) {cannot}; use {way}")
+    raise UsageError(f"target `{name}` ({found.doc}) cannot {use}; use {way}")
 
 
 def is_interpreted(name: str) -> bool:

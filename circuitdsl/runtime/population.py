@@ -87,7 +87,8 @@ class Population:
         self.circuit, self.probes, self.dtype = circuit, tuple(probes), dtype
         found = back_end(target, "run many copies")
         self.code = Code(circuit, self.probes, aim or aim_of_copies(circuit, dtype), found, without)
-        self.threads = cores() if threads is None else max(1, threads)
+        shared_out = found.target is not None and found.target.teams  # by the device, among its own threads
+        self.threads = 1 if shared_out else cores() if threads is None else max(1, threads)
         self._stacked: dict[str, tuple[tuple[AnyArray, ...], AnyArray]] = {}
         self._pool: ThreadPoolExecutor | None = None
 

@@ -1,18 +1,21 @@
-"""Kernels on the emulated device: the memory is the host's, and the threads of a copy take turns.
+"""Kernels on a device: which form suits the copies of a call, what they are given, and who runs them.
 
-It is there to show, without a GPU, that a kernel computes what it should in whatever order its threads come.
+A `Maker` makes a kernel ready. There are two: the emulated device below, whose memory is the host's and whose threads
+take turns, and the driver of a GPU (driver.py). The emulated one is there to show, without a GPU, that a kernel
+computes what it should in whatever order its threads come.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from circuitdsl.emit.cuda import Kernel, print_kernel
 from circuitdsl.emit.target import DType, Target
-from circuitdsl.emit.teams import FLAG, OWN, ROOM, STRIDE, Form, Shape, binding, form_of
+from circuitdsl.emit.teams import FLAG, OWN, ROOM, SHARED, STRIDE, Form, Shape, binding, form_of
 from circuitdsl.lower.loop_ir import Program
 from circuitdsl.runtime.cache import load_code
+from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.routine import Frame, Part, Routine
 
 if TYPE_CHECKING:
@@ -22,42 +25,70 @@ if TYPE_CHECKING:
     AnyArray = NDArray[Any]
     Whole = NDArray[np.int64]
 
-#: How many threads a block, or the whole device, is made to have. One warp: most loops then have several rounds.
+#: How many threads the emulated device has. One warp: most loops then have several rounds.
 THREADS = 32
+#: Indices have 32 bits, and differences of them a sign.
+MOST_ELEMENTS = 2**31
 
 
-def load_emulated(name: str, target: Target, program: Program) -> Routine:
-    """The code of a program on the emulated device."""
-    return Emulated(name, target, program)
+class Ready(Protocol):
+    """A kernel that can be called. `kernel` says what its buffers are called."""
+
+    @property
+    def kernel(self) -> Kernel: ...
+
+    def run(self, frame: Frame, worker: int) -> None:
+        """Runs all copies of a frame, and leaves what they have changed in its parts."""
+
+
+class Maker(Protocol):
+    """What makes kernels ready. `room`: the bytes of shared memory of a block."""
+
+    @property
+    def room(self) -> int: ...
+
+    def ready(self, name: str, target: Target, program: Program, form: Form) -> Ready: ...
 
 
 @dataclass(slots=True)
-class Emulated:
-    """A program for teams, in the form that suits its size and copies, or in a `shape`. `threads`: how many it has;
-    `backwards`: whether the last team, and the last lane of a team, comes first."""
+class OnDevice:
+    """The code of a program for teams (`Routine`), in the form that suits its size and copies, or in a `shape`. Raises
+    UsageError if a buffer has more elements than a kernel can tell apart."""
 
     name: str
     target: Target
     program: Program
-    threads: int = THREADS
-    backwards: bool = False
+    maker: Maker
     shape: Shape | None = None
-    made: dict[Form, tuple[Kernel, Routine]] = field(default_factory=dict)
+    made: dict[Form, Ready] = field(default_factory=dict)
 
     def __call__(self, frame: Frame, begin: int, end: int, worker: int) -> None:
         if begin == end:
             return
         given = Given(self.program, frame, begin, end)
-        form = form_of(self.program, given.sizes, end - begin, shape=self.shape)
+        form = form_of(self.program, given.sizes, end - begin, room=self.maker.room, shape=self.shape)
+        given.check(form)
         if form not in self.made:
-            self.made[form] = self._load(form)
-        kernel, routine = self.made[form]
-        parts = given.parts(kernel, form)
-        routine(given.frame(kernel, parts), 0, end - begin, worker)
+            self.made[form] = self.maker.ready(self.name, self.target, self.program, form)
+        ready = self.made[form]
+        parts = given.parts(ready.kernel, form)
+        ready.run(given.frame(ready.kernel, parts), worker)
         if form.shape == "thread":
-            given.take_back(kernel, parts)
+            given.take_back(ready.kernel, parts)
 
-    def _load(self, form: Form) -> tuple[Kernel, Routine]:
+
+# ---------------------------------------------------------------- the emulated device
+
+
+@dataclass(frozen=True, slots=True)
+class Emulator:
+    """`threads`: how many there are; `backwards`: whether the last team, and the last lane of a team, comes first."""
+
+    threads: int = THREADS
+    backwards: bool = False
+    room: int = SHARED
+
+    def ready(self, name: str, target: Target, program: Program, form: Form) -> Emulated:
         def kernel(program: Program, dtype: DType, *, comments: bool = True) -> Kernel:
             return print_kernel(
                 program, dtype, form, "emulated", comments=comments, threads=self.threads, backwards=self.backwards
@@ -66,8 +97,25 @@ class Emulated:
         def text(program: Program, dtype: DType, *, comments: bool = True) -> str:
             return kernel(program, dtype, comments=comments).text
 
-        routine = load_code(self.name, replace(self.target, print_program=text), self.program)
-        return kernel(self.program, self.program.aim.dtype), routine
+        routine = load_code(name, replace(target, print_program=text), program)
+        return Emulated(kernel(program, program.aim.dtype), routine)
+
+
+@dataclass(frozen=True, slots=True)
+class Emulated:
+    kernel: Kernel
+    routine: Routine
+
+    def run(self, frame: Frame, worker: int) -> None:
+        self.routine(frame, 0, len(frame), worker)
+
+
+def load_emulated(name: str, target: Target, program: Program) -> Routine:
+    """The code of a program on the emulated device."""
+    return OnDevice(name, target, program, Emulator())
+
+
+# ---------------------------------------------------------------- what copies are given
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +137,17 @@ class Given:
     def sizes(self) -> dict[str, int]:
         """The bytes of each buffer, of one copy."""
         return {name: part.array[0].nbytes for name, part in self.held.items()}
+
+    def check(self, form: Form) -> None:
+        """Raises UsageError for a buffer that 32 bits cannot index."""
+        side_by_side = self.end - self.begin if form.shape == "thread" else 1
+        for name, part in self.held.items():
+            elements = part.array[0].size * side_by_side
+            if elements >= MOST_ELEMENTS:
+                raise UsageError(
+                    f"`{name}` has {elements:,} elements, and a kernel can tell fewer than {MOST_ELEMENTS:,} apart; "
+                    "make it smaller, or use `cpu`"
+                )
 
     def parts(self, kernel: Kernel, form: Form) -> dict[str, Part]:
         """The parts of a kernel's buffers, by its own names."""

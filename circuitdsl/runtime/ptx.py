@@ -1,0 +1,45 @@
+"""The assembly of kernels for a GPU, with what each takes of it: to be read, not to be run."""
+
+from __future__ import annotations
+
+from circuitdsl.emit.cuda import print_kernel
+from circuitdsl.emit.target import DType, Fit, Target
+from circuitdsl.emit.teams import Form, form_of
+from circuitdsl.lower.loop_ir import Program
+from circuitdsl.runtime.cubin import Cubin, made_for
+
+#: The architecture where none is named.
+ARCH = "sm_90"
+
+
+def print_program(program: Program, dtype: DType, *, comments: bool = True) -> str:
+    """The kernel of one copy whose size is not known. Raises as `made_for`."""
+    return _assembly(program, dtype, Form(shape="block"), ARCH)
+
+
+def print_fitted(program: Program, dtype: DType, fit: Fit) -> str:
+    """The kernel of one copy in the shape that suits it. Raises as `made_for`."""
+    return _assembly(program, dtype, form_of(program, fit.sizes, 1), fit.arch)
+
+
+def _assembly(program: Program, dtype: DType, form: Form, arch: str) -> str:
+    kernel = print_kernel(program, dtype, form, "cuda", comments=False)
+    made = made_for(arch, program.name, kernel, form.shape)
+    return "\n".join([f"// {program.title}, in {dtype}", f"// {form.shape}: {form.why}", *_facts(made), made.ptx])
+
+
+def _facts(made: Cubin) -> list[str]:
+    spills = f"{made.spills} bytes of spills, {made.stack} of stack"
+    doubles = "computes in 64 bits" if made.doubles else "no .f64"
+    return [
+        f"// {made.arch}: {made.registers} registers a thread, {spills}, {doubles}, {len(made.code):,} bytes of code"
+    ]
+
+
+TARGET = Target(
+    name="ptx",
+    doc="PTX assembly for a given GPU",
+    print_program=print_program,
+    teams=True,
+    print_fitted=print_fitted,
+)

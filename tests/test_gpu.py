@@ -1,0 +1,216 @@
+"""The driver's side of kernels, without a GPU: what is missing is said, and what a launch is given is right."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from agreement import TOLERANCE, difference, parts, small
+from bench import Bench, library
+
+from circuitdsl.api import Emission, UsageError, load
+from circuitdsl.emit.cuda import print_kernel
+from circuitdsl.emit.teams import Form, Shape
+from circuitdsl.lower.loop_ir import Program
+from circuitdsl.runtime import driver
+from circuitdsl.runtime.backends import back_end
+from circuitdsl.runtime.cache import load_code
+from circuitdsl.runtime.cubin import Cubin, check_arch
+from circuitdsl.runtime.device import Emulator, Given, OnDevice
+from circuitdsl.runtime.driver import Gpu, Loaded, fitting
+from circuitdsl.runtime.engine import Compiled
+from circuitdsl.runtime.population import Copies, Population, stack
+from circuitdsl.runtime.routine import Frame, Part
+
+KP = "heterosynaptic/kolen_pollack.circ"
+OK = SimpleNamespace(value=0, name="CUDA_SUCCESS")
+#: What the stand-in adds to every piece of memory: there the emulated kernel has its shared memory.
+ROOM = 64 * 1024
+
+
+@dataclass
+class StandIn:
+    """The functions of CUDA's driver over this machine's memory; a kernel is object code for this processor."""
+
+    free: int = 1 << 30
+    memory: dict[int, Any] = field(default_factory=dict)
+    launches: list[tuple[int, ...]] = field(default_factory=list)
+
+    def cuCtxSetCurrent(self, context):
+        return (OK,)
+
+    def cuMemGetInfo(self):
+        return OK, self.free, 1 << 33
+
+    def cuMemAlloc(self, size):
+        memory = ctypes.create_string_buffer(size + ROOM)
+        self.memory[ctypes.addressof(memory)] = memory
+        return OK, ctypes.addressof(memory)
+
+    def cuMemFree(self, address):
+        del self.memory[address]
+        return (OK,)
+
+    def cuMemcpyHtoD(self, to, what, size):
+        ctypes.memmove(to, what, size)
+        return (OK,)
+
+    def cuMemcpyDtoH(self, to, what, size):
+        ctypes.memmove(to, what, size)
+        return (OK,)
+
+    def cuOccupancyMaxActiveBlocksPerMultiprocessor(self, function, threads, shared):
+        return OK, 2
+
+    def cuLaunchKernel(self, function, *rest):
+        *shape, arguments, _ = rest
+        return self._launch(function, shape, arguments)
+
+    def cuLaunchCooperativeKernel(self, function, *rest):
+        *shape, arguments = rest
+        return self._launch(function, shape, arguments)
+
+    def _launch(self, function, shape, arguments):
+        self.launches.append(tuple(shape[:7]))
+        values, types = arguments
+        assert len(values) == len(types) == 7
+        none = ctypes.c_int64()
+        function._function(ctypes.addressof(none), ctypes.addressof(none), *values)
+        return (OK,)
+
+    def cuCtxSynchronize(self):
+        return (OK,)
+
+
+class OnStandIn(Gpu):
+    """Kernels whose code is that of the emulated device."""
+
+    def ready(self, name: str, target, program: Program, form: Form) -> Loaded:
+        def text(program, dtype, *, comments=True):
+            return print_kernel(program, dtype, form, "emulated", comments=comments).text
+
+        native = load_code(name, replace(target, print_program=text), program)
+        made = Cubin(arch="none", entry="", code=b"", ptx="", registers=0, spills=0, shared=0, stack=0)
+        kernel = print_kernel(program, program.aim.dtype, form, "emulated")
+        return Loaded(self, kernel, form, made, native)
+
+
+def on_stand_in(gpu: Gpu, shape: Shape | None):
+    return replace(back_end("cuda"), load=lambda name, target, program: OnDevice(name, target, program, gpu, shape))
+
+
+@pytest.mark.parametrize("shape", ["block", "thread", "grid"])
+def test_a_launch_is_given_what_it_needs(shape: Shape) -> None:
+    """Places, tables, room for each copy's work, and states back: a run, its evaluation, and nothing left behind."""
+    bench = Bench(small(KP), examples=4, dtype="float32")
+    gpu = OnStandIn(StandIn(), None, "none", 4)
+    engine = Compiled(bench.circuit, bench.engine.probes, target="cuda")
+    engine.population.code.back_end = on_stand_in(gpu, shape)
+    state = bench.state.copy()
+    named = {"data": bench.data, "order": bench.order, "numbers": bench.numbers, "seed": 3, "epoch": 1}
+    engine.train(state, batch=1, **named)
+    bench.train(seed=3, epoch=1)
+    for name, expected in parts(bench.state):
+        assert difference(dict(parts(state))[name], expected) < TOLERANCE["float32"], name
+    assert len(gpu.driver.memory) == len(gpu.kept) == 2  # the data set stays
+    blocks = {"block": 1, "thread": 1, "grid": 8}[shape]
+    assert gpu.driver.launches == [(blocks, 1, 1, 256, 1, 1, 48 * 1024 if shape == "block" else 0)]
+
+
+@pytest.mark.parametrize("shape", ["block", "thread"])
+def test_copies_go_in_one_launch(shape: Shape) -> None:
+    bench = Bench(small(KP), examples=4, dtype="float32")
+    gpu = OnStandIn(StandIn(), None, "none", 4)
+    population = Population(bench.circuit, (), target="cuda")
+    population.code.back_end = on_stand_in(gpu, shape)
+    states = stack([bench.state.copy() for _ in range(3)])
+    orders = [bench.order, bench.order[::-1].copy(), bench.order]
+    copies = Copies(data=[bench.data] * 3, orders=orders, numbers=[bench.numbers] * 3, seeds=[3, 4, 3])
+    population.train(states, copies, epoch=1, batch=1)
+    assert len(gpu.driver.launches) == 1
+    bench.train(seed=3, epoch=1)
+    first, second, third = states.weights["W1"]
+    assert difference(first, bench.state.weights["W1"]) < TOLERANCE["float32"]
+    assert first.tobytes() == third.tobytes()
+    assert first.tobytes() != second.tobytes()
+
+
+# ---------------------------------------------------------------- what is missing
+
+
+def test_memory_that_is_not_there() -> None:
+    gpu = Gpu(StandIn(free=3 << 20), None, "sm_90", 4)
+    gpu.check_room(3 << 20)
+    with pytest.raises(UsageError, match="3 MiB of memory free, and this needs 5 MiB"):
+        gpu.check_room(5 << 20)
+
+
+def test_which_code_a_gpu_runs() -> None:
+    assert [fitting(*each) for each in ((7, 5), (8, 0), (8, 9), (9, 0), (10, 3), (12, 1))] == [
+        "sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120",
+    ]  # fmt: skip
+    with pytest.raises(UsageError, match=r"compute capability 7\.0, and kernels are made for sm_75"):
+        fitting(7, 0)
+    with pytest.raises(UsageError, match="no architecture `sm_91`; kernels are made for sm_75"):
+        check_arch("sm_91")
+
+
+def started(version: int = 13000, status: str = "") -> Any:
+    """A driver that says this when it starts."""
+    code = SimpleNamespace(value=1, name=status) if status else OK
+    return SimpleNamespace(cuInit=lambda flags: (code,), cuDriverGetVersion=lambda: (OK, version))
+
+
+def test_a_driver_that_will_not_do() -> None:
+    with pytest.raises(UsageError, match=r"of CUDA 12\.8, and kernels need one of 13\.0 .* update it; .*cuda-emulated"):
+        driver._first(started(12080))
+    with pytest.raises(UsageError, match=r"finds no GPU .CUDA_ERROR_NO_DEVICE.; .*--target cpu"):
+        driver._first(started(status="CUDA_ERROR_NO_DEVICE"))
+
+
+def test_no_extra_is_said_with_the_way_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "numba_cuda", None)
+    driver.the_gpu.cache_clear()
+    with pytest.raises(UsageError, match=r"pip install 'circuitdsl\[cuda\]'; .*cuda-emulated"):
+        driver.the_gpu()
+
+
+def test_more_elements_than_32_bits_can_tell_apart() -> None:
+    program = OnDevice("", back_end("cuda").target, small_program(), Emulator()).program
+    array = np.lib.stride_tricks.as_strided(np.zeros(1, np.float32), (1, 2**31), (0, 0))
+    frame = Frame.__new__(Frame)
+    held = [Part(array, np.zeros(1, np.int64)) for _ in range(len(back_end("cuda").target.binding(program).buffers))]
+    object.__setattr__(frame, "parts", held)
+    with pytest.raises(UsageError, match=r"2,147,483,648 elements, .* use `cpu`"):
+        Given(program, frame, 0, 1).check(Form(shape="grid"))
+
+
+def small_program() -> Program:
+    from circuitdsl.lower.loop_ir import Aim
+    from circuitdsl.lower.pipeline import passed
+    from circuitdsl.lower.schedule import lower_training
+
+    return passed(lower_training(library(KP), online=True, aim=Aim(teams=True)))
+
+
+# ---------------------------------------------------------------- code, offline
+
+
+def test_emit_says_the_shape_and_why() -> None:
+    text = Emission(circuit=load(KP)).source("cuda")
+    assert "# block: 1 copy, a block each: 22,392 of 22,392 bytes in shared memory" in text
+
+
+@pytest.mark.skipif(find_spec("numba_cuda") is None, reason="needs the extra cuda: pip install 'circuitdsl[cuda]'")
+def test_kernels_take_what_they_may() -> None:
+    """Without spills or 64-bit arithmetic, in at most 128 registers."""
+    from cubins import rows
+
+    for arch, shape in (("sm_75", "grid"), ("sm_90", "block")):
+        for row in rows("classic/delta_rule.circ", arch, (shape,), programs=1):
+            assert row.wrong == "", row
