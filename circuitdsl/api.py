@@ -633,11 +633,11 @@ class Emission:
 
     def source(self, target: str = DEFAULT) -> str:
         """The source that a run with these settings compiles. Raises UsageError, CircuitError."""
-        from circuitdsl.lower.loop_ir import Aim
+        from circuitdsl.lower.loop_ir import Aim, for_teams
         from circuitdsl.lower.pipeline import passed
 
         printer, without = printing(target), passes_of(self.without)
-        aim = Aim(dtype=self.dtype, teams=printer.teams)
+        aim = for_teams(self.dtype) if printer.teams else Aim(dtype=self.dtype)
         graph, lowered = self._programs(aim)
         programs = [passed(p, aim, without=without) for p in lowered]
         if printer.print_fitted is None:

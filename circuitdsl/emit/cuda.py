@@ -21,11 +21,11 @@ from typing import Literal, assert_never
 from circuitdsl.emit.comments import place
 from circuitdsl.emit.entry import COPY, PARAMETERS
 from circuitdsl.emit.kernel_heads import Surface, head
-from circuitdsl.emit.kernel_text import Scribe
+from circuitdsl.emit.kernel_text import Scribe, whole
 from circuitdsl.emit.names import PYTHON, apart, bound, fresh
 from circuitdsl.emit.target import DType, Fit, Target
 from circuitdsl.emit.teams import FLAG, ROOM, Form, binding, form_of, formed
-from circuitdsl.lower.functions import DEFINITIONS, functions_of
+from circuitdsl.lower.functions import definitions, functions_of
 from circuitdsl.lower.loop_ir import (
     Branch,
     Control,
@@ -100,9 +100,8 @@ def _helpers(program: Program, dtype: DType) -> list[str]:
     """The functions of numbers that the program uses."""
     used, scribe = functions_of(program), Scribe(dtype)
     lines: list[str] = []
-    for definition in DEFINITIONS.values():
-        if definition.name in used:
-            lines += _helper(definition.name, ", ".join(definition.parameters), scribe.text(definition.value))
+    for definition in definitions(used):
+        lines += _helper(definition.name, ", ".join(definition.parameters), scribe.text(definition.value))
     for function, name, sign in (("min", "least", "<"), ("max", "largest", ">")):
         if function in used:
             lines += _helper(name, "a, b", f"a if a {sign} b or a != a else b")
@@ -269,7 +268,8 @@ def _is_wide(phase: Phase) -> bool:
 
 def _rounds(phase: Phase) -> str:
     """The extent that says how many teams a phase can use: that of its first loop over threads."""
-    return next((s.extent for s in statements(phase.body) if isinstance(s, Loop) and s.over == "threads"), "1")
+    loops = (s for s in statements(phase.body) if isinstance(s, Loop) and s.over == "threads")
+    return next((whole(loop.extent) for loop in loops), "1")
 
 
 def _taken(parameter: str, number: int, of: int) -> str:

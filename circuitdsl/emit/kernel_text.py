@@ -22,6 +22,7 @@ from circuitdsl.lower.loop_ir import (
     Load,
     Loop,
     Op,
+    Row,
     Statement,
     Store,
     Sum,
@@ -32,6 +33,14 @@ from circuitdsl.lower.loop_ir import (
     statements,
     walk,
 )
+
+
+def whole(extent: str | Row) -> str:
+    """An extent that is a number; teams hold whole matrices (`Aim.sparse`)."""
+    if isinstance(extent, Row):
+        raise ValueError(f"a row of the sparse matrix of `{extent.starts}` is not for teams")
+    return extent
+
 
 _SYMBOLS = {
     "add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**", "or": "or", "and": "and", "lt": "<", "le": "<=",
@@ -190,7 +199,8 @@ class Scribe:
 
     # ------------------------------------------------------------ expressions
 
-    def extent(self, name: str) -> str:
+    def extent(self, of: str | Row) -> str:
+        name = whole(of)
         return "int32(1)" if name == "1" else name
 
     def text(self, expr: Expr) -> str:
@@ -210,7 +220,7 @@ class Scribe:
 
     def _number(self, const: Const) -> str:
         match const.dtype:
-            case Dtype.INT:
+            case Dtype.INT | Dtype.SHORT:
                 return f"int32({int(const.value)})"
             case Dtype.BOOL:
                 return str(bool(const.value))

@@ -311,6 +311,11 @@ class Aim:
 PLAIN = Aim()
 
 
+def for_teams(dtype: Literal["float32", "float64"]) -> Aim:
+    """One copy, for teams of threads: they hold whole matrices."""
+    return Aim(dtype=dtype, teams=True, sparse=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
     """One entry point. `bounded` says of a defined extent which capacity it stays within, so that it may

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from circuitdsl.emit.entry import Binding
 from circuitdsl.graph.ir import Circuit, Expr
-from circuitdsl.lower.loop_ir import PLAIN, Aim, Buffer, Dtype, Program, Role
+from circuitdsl.lower.loop_ir import PLAIN, Aim, Buffer, Dtype, Program, Role, for_teams
 from circuitdsl.lower.pipeline import passed
 from circuitdsl.lower.schedule import lower_evaluation, lower_training
 from circuitdsl.runtime.backends import BackEnd
@@ -69,6 +69,10 @@ class Code:
     seconds: float = 0.0
     kernels: dict[Which, Kernel] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.back_end.target is not None and self.back_end.target.teams:
+            self.aim = for_teams(self.aim.dtype)
+
     def kernel(self, which: Which) -> Kernel:
         if which not in self.kernels:
             start = perf_counter()
@@ -85,8 +89,8 @@ class Code:
         assert target is not None
         assert target.binding is not None
         assert load is not None
-        aim = Aim(dtype=self.aim.dtype, teams=True) if target.teams else self.aim
-        program = passed(self._lowered(which, aim if target.teams else PLAIN), aim, without=self.without)
+        lowered = self._lowered(which, self.aim if target.teams else PLAIN)
+        program = passed(lowered, self.aim, without=self.without)
         return Kernel(program, target.binding(program), load(f"{self.circuit.name}_{which}", target, program))
 
     def _lowered(self, which: Which, aim: Aim) -> Program:
