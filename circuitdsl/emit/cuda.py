@@ -25,7 +25,7 @@ from circuitdsl.emit.kernel_text import Scribe
 from circuitdsl.emit.names import PYTHON, apart, bound, fresh
 from circuitdsl.emit.target import DType, Target
 from circuitdsl.emit.teams import FLAG, ROOM, Form, binding, formed
-from circuitdsl.lower.functions import DEFINITIONS, functions_of
+from circuitdsl.lower.functions import definitions, functions_of
 from circuitdsl.lower.loop_ir import (
     Branch,
     Control,
@@ -100,9 +100,8 @@ def _helpers(program: Program, dtype: DType) -> list[str]:
     """The functions of numbers that the program uses."""
     used, scribe = functions_of(program), Scribe(dtype)
     lines: list[str] = []
-    for definition in DEFINITIONS.values():
-        if definition.name in used:
-            lines += _helper(definition.name, ", ".join(definition.parameters), scribe.text(definition.value))
+    for made in definitions(used):
+        lines += _helper(made.name, ", ".join(made.parameters), scribe.text(made.value))
     for function, name, sign in (("min", "least", "<"), ("max", "largest", ">")):
         if function in used:
             lines += _helper(name, "a, b", f"a if a {sign} b or a != a else b")
