@@ -24,7 +24,7 @@ from bench import library
 from circuitdsl.emit.cuda import print_kernel
 from circuitdsl.emit.teams import SHARED, Shape, form_of
 from circuitdsl.graph.numbers import numbers_of
-from circuitdsl.lower.loop_ir import Aim
+from circuitdsl.lower.loop_ir import for_teams
 from circuitdsl.lower.pipeline import passed
 from circuitdsl.lower.schedule import lower_all
 from circuitdsl.runtime.cubin import ARCHITECTURES, made_for
@@ -70,7 +70,7 @@ class Row:
 def rows(name: str, arch: str, shapes: tuple[Shape, ...] = SHAPES, programs: int = 3) -> Iterator[Row]:
     """The kernels of a circuit of the library, of so many of its programs."""
     circuit = library(name)
-    for lowered in lower_all(circuit, aim=Aim(teams=True))[:programs]:
+    for lowered in lower_all(circuit, aim=for_teams("float32"))[:programs]:
         program = passed(lowered)
         sizes = bytes_of(circuit, program, numbers_of(circuit, {}), 256 if program.name == "evaluate" else 16)
         for shape in shapes:

@@ -78,7 +78,7 @@ class StandIn:
     def _launch(self, function, shape, arguments):
         self.launches.append(tuple(shape[:7]))
         values, types = arguments
-        assert len(values) == len(types) == 7
+        assert len(values) == len(types) == 8
         none = ctypes.c_int64()
         function._function(ctypes.addressof(none), ctypes.addressof(none), *values)
         return (OK,)
@@ -191,11 +191,11 @@ def test_more_elements_than_32_bits_can_tell_apart() -> None:
 
 
 def small_program() -> Program:
-    from circuitdsl.lower.loop_ir import Aim
+    from circuitdsl.lower.loop_ir import for_teams
     from circuitdsl.lower.pipeline import passed
     from circuitdsl.lower.schedule import lower_training
 
-    return passed(lower_training(library(KP), online=True, aim=Aim(teams=True)))
+    return passed(lower_training(library(KP), online=True, aim=for_teams("float32")))
 
 
 # ---------------------------------------------------------------- code, offline

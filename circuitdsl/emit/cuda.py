@@ -54,7 +54,7 @@ HERE = "_here"
 OWN = frozenset({*PARAMETERS, COPY, *PLACE, HERE, "_turn", "_at", "_own", "_threads"})
 
 #: What a parameter of a phase's function is.
-Kind = Literal["reals", "ints", "bytes", "real", "int", "seed", "bool"]
+Kind = Literal["reals", "ints", "shorts", "bytes", "real", "int", "seed", "bool"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,8 +159,7 @@ class _Module:
         numbers = [s.name for s in bound_to.numbers]
         lines += [f"        {name} = {_taken('_numbers', i, len(numbers))}" for i, name in enumerate(numbers)]
         for i, buffer in enumerate(bound_to.buffers):
-            where = _taken({"reals": "_reals", "ints": "_ints", "bytes": "_bytes"}[_array(buffer.dtype)], i,
-                           len(bound_to.buffers))  # fmt: skip
+            where = _taken(f"_{_array(buffer.dtype)}", i, len(bound_to.buffers))
             lines.append(f"        {buffer.name} = {where}")
         sizes = [s.name for s in bound_to.wholes]
         return [*lines, *self._widths(sizes, 2), *self._controls(program.body, 2)]
@@ -252,12 +251,12 @@ class _Module:
 
 
 def _array(dtype: Dtype) -> Kind:
-    kinds: dict[Dtype, Kind] = {Dtype.REAL: "reals", Dtype.INT: "ints", Dtype.BOOL: "bytes"}
+    kinds: dict[Dtype, Kind] = {Dtype.REAL: "reals", Dtype.INT: "ints", Dtype.SHORT: "shorts", Dtype.BOOL: "bytes"}
     return kinds[dtype]
 
 
 def _number(dtype: Dtype) -> Kind:
-    kinds: dict[Dtype, Kind] = {Dtype.REAL: "real", Dtype.INT: "int", Dtype.BOOL: "bool"}
+    kinds: dict[Dtype, Kind] = {Dtype.REAL: "real", Dtype.INT: "int", Dtype.SHORT: "int", Dtype.BOOL: "bool"}
     return kinds[dtype]
 
 

@@ -122,6 +122,7 @@ def _types(dtype: str) -> dict[str, Any]:
     return {
         "reals": types.CPointer(real),
         "ints": types.CPointer(types.int64),
+        "shorts": types.CPointer(types.int32),
         "bytes": types.CPointer(types.uint8),
         "real": real,
         "int": types.int32,
@@ -135,7 +136,7 @@ def _signature(kernel: Kernel) -> Any:
     from numba import types
 
     kinds = _types(kernel.program.aim.dtype)
-    tables = (types.CPointer(kinds[kind]) for kind in ("reals", "ints", "bytes"))
+    tables = (types.CPointer(kinds[kind]) for kind in ("reals", "ints", "shorts", "bytes"))
     return types.void(types.int64, types.int64, kinds["ints"], kinds["reals"], *tables)
 
 

@@ -231,8 +231,8 @@ class Loaded:
 
         blocks, threads = self._extent(copies)
         wholes, numbers, places = tables
-        values = (0, copies, wholes, numbers, places, places, places)
-        arguments = values, (*(ctypes.c_int64,) * 2, *(ctypes.c_void_p,) * 5)
+        values = (0, copies, wholes, numbers, *[places] * 4)
+        arguments = values, (*(ctypes.c_int64,) * 2, *(ctypes.c_void_p,) * 6)
         shape = blocks, 1, 1, threads, 1, 1, self._shared(), 0
         if self.form.shape == "grid":
             self.gpu.call("cuLaunchCooperativeKernel", self.function, *shape, arguments)

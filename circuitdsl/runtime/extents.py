@@ -30,5 +30,8 @@ def _extent(circuit: Circuit, scalar: Scalar, numbers: Numbers, batch: int) -> i
             return batch
         case Given.CAPACITY if scalar.key == "tape":
             return 1 + ticks_of(circuit, numbers, evaluation=True)
+        case Given.PLACES:  # at most: which weights are there is known when they are drawn
+            synapse = circuit.synapses[scalar.key]
+            return synapse.post_size * synapse.pre_size
         case _:
             return 1
