@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import index
 from os import PathLike, fspath
@@ -161,3 +161,12 @@ def one_of(what: str, given: str, known: Sequence[str]) -> None:
     if given not in known:
         hint = did_you_mean(given, known)
         raise UsageError(f"unknown {what} `{given}`; {hint or 'known: ' + ', '.join(known)}")
+
+
+def passes_of(names: Collection[str]) -> frozenset[str]:
+    """The names, if passes are called so. Raises UsageError."""
+    from circuitdsl.lower.pipeline import PASSES
+
+    for name in names:
+        one_of("pass", name, [p.name for p in PASSES])
+    return frozenset(names)

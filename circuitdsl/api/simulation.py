@@ -1,239 +1,39 @@
-"""The Python API: `load` a circuit, `compile` it, `run` it.
-
-import circuitdsl as cd
-
-circuit = cd.load("circuits/heterosynaptic/self_assembly.circ")
-run = circuit.compile(target="cpu").run(data="digits", epochs=60, batch=16, seed=0)
-float(run["metric"][-1])
-"""
+"""A circuit on a target: runs, what they need, and what is told of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-from circuitdsl.diagnostics import CircuitError, Diagnostic, Severity, render
+from circuitdsl.diagnostics import Diagnostic, Severity, render
+from circuitdsl.emit.target import DType
 from circuitdsl.extras import named
 from circuitdsl.graph import ir
-from circuitdsl.graph.resolve import Loaded, load_file, load_text
-from circuitdsl.runtime.backends import DEFAULT, back_end, make_engine, printing
+from circuitdsl.runtime.backends import DEFAULT, back_end, make_engine
 from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.request import (
-    DEFAULT_BATCH,
     Learn,
     Override,
     Request,
     Settings,
     check_ticks,
     one_of,
+    passes_of,
     settle,
-    task_of,
 )
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from circuitdsl.certify.certificate import Certificate
-    from circuitdsl.derive.prove.findings import Finding
-    from circuitdsl.derive.tell.derivation import Derivation
-    from circuitdsl.draw.drawing import Drawing
-    from circuitdsl.emit.target import Fit
+    from circuitdsl.api.circuit import Circuit
     from circuitdsl.graph.machine import Engine
-    from circuitdsl.graph.symbols import Symbols
-    from circuitdsl.lower.loop_ir import Aim, Program
-    from circuitdsl.lower.pipeline import Fired
     from circuitdsl.runtime.data import Dataset, Scale
     from circuitdsl.runtime.expects import Judged
     from circuitdsl.runtime.progress import Progress
     from circuitdsl.runtime.saving import Results
     from circuitdsl.runtime.simulate import Loop, Run
-
-DType = Literal["float32", "float64"]
-
-
-def load(path: str | Path) -> Circuit:
-    """Reads, elaborates and checks a `.circ` file; a file that is not there is looked for in the
-    shipped library.
-
-    Raises CircuitError, which carries all diagnostics, and OSError."""
-    from circuitdsl.shipped import find_circuit
-
-    place = find_circuit(path)
-    return Circuit(lambda overrides: load_file(place, overrides=overrides), place)
-
-
-def loads(text: str, name: str = "<text>") -> Circuit:
-    """Like `load`, for a text."""
-    return Circuit(lambda overrides: load_text(text, name, overrides=overrides), None)
-
-
-class Circuit:
-    """A checked circuit. `ir` is its graph, `warnings` what its check found short of an error."""
-
-    def __init__(self, load: Callable[[Mapping[str, Override] | None], Loaded], path: Path | None):
-        self._load = load
-        self.path = path
-        loaded = load(None)
-        self.warnings: tuple[Diagnostic, ...] = tuple(loaded.warnings)
-        self._files = loaded.files
-        self.ir = _the_circuit(loaded, path)
-        self._elaborated: dict[str, ir.Circuit] = {}
-
-    @property
-    def name(self) -> str:
-        return self.ir.name
-
-    @property
-    def folder(self) -> Path | None:
-        """Beside what its data and weight files are looked for."""
-        return None if self.path is None else self.path.parent
-
-    @cached_property
-    def symbols(self) -> Symbols:
-        """The names of the text and of its imports, each with the places of its declarations and uses, by path:
-        `circuit.symbols["h.basal"].uses`."""
-        from circuitdsl.graph.symbols import symbols_of
-
-        return symbols_of(self._files)
-
-    def __repr__(self) -> str:
-        graph = self.ir
-        plastic = sum(s.dw is not None for s in graph.synapses.values())
-        return (
-            f"<circuit {self.name}: {len(graph.of_kind(ir.Kind.RATE))} neuron populations, "
-            f"{plastic} plastic of {len(graph.synapses)} synapses>"
-        )
-
-    def with_params(self, params: Mapping[str, Override]) -> tuple[ir.Circuit, dict[str, float]]:
-        """The graph and its numbers under other params; structural ones elaborate it anew.
-
-        Raises UsageError for a param that is not there or cannot have that value, CircuitError if
-        the circuit is wrong with it."""
-        from circuitdsl.graph.numbers import check_kind, numbers_of
-
-        structural: dict[str, Override] = {}
-        try:
-            for name, value in params.items():
-                param = self.ir.params.get(name) or self.ir.params.get(name.partition("[")[0])
-                if param is not None and param.structural:
-                    check_kind(param, name, value)
-                    structural[name] = value
-            graph = self._with_structure(structural) if structural else self.ir
-            numbers = numbers_of(graph, {k: v for k, v in params.items() if k not in structural})
-        except ValueError as problem:
-            raise UsageError(str(problem)) from None
-        if params:
-            _check_ranges(graph, numbers)
-        return graph, numbers
-
-    def _with_structure(self, params: Mapping[str, Override]) -> ir.Circuit:
-        """The graph elaborated with other structural params; kept, because a sweep asks for the same ones again."""
-        key = repr(sorted(params.items()))
-        if key not in self._elaborated:
-            self._elaborated[key] = _the_circuit(self._load(params), self.path)
-        return self._elaborated[key]
-
-    def derive(
-        self,
-        *,
-        params: Mapping[str, Override] | None = None,
-        measure: bool = True,
-        task: str | None = None,
-        data: Any = None,
-    ) -> Derivation:
-        """What the circuit's own plasticity amounts to (theory.md, sections 3 and 4).
-
-        Where algebra does not decide, or decides what holds only where something is met, and there is a task or data, a
-        short certificate measures, unless `measure` is False: it decides, tells what it found beside `aligned`, and
-        takes back the verdicts whose hypotheses were not met. Raises UsageError for a param or task that is not there,
-        CircuitError if the circuit is wrong with it."""
-        from circuitdsl.derive.tell.derivation import derive
-
-        graph, _ = self.with_params(params or {})
-        task_of(graph, task)
-        if params:
-            graph = _the_circuit(self._load(params), self.path)
-        found = derive(graph)
-        asked = [f.synapse for f in found.findings.values() if f.role == "learning" and not _is_settled(f)]
-        if not measure or not asked:
-            return found
-        with named():
-            from circuitdsl.certify.certify import measure as measured
-            from circuitdsl.derive.prove.findings import with_measured
-
-            return with_measured(found, measured(found, asked, task=task, data=data, folder=self.folder))
-
-    def draw(
-        self, *, verdicts: bool = True, measure: bool = False, params: Mapping[str, Override] | None = None
-    ) -> Drawing:
-        """The circuit as a drawing, which shows itself in a notebook and writes itself as SVG, PNG or PDF (`save`).
-
-        With `verdicts` each learning synapse has the verdict of `derive`, measured too if `measure`. Raises UsageError
-        for a param that is not there, CircuitError if the circuit is wrong with it."""
-        from circuitdsl.draw.drawing import drawing
-        from circuitdsl.draw.told import Told
-
-        graph, _ = self.with_params(params or {})
-        if not verdicts:
-            return drawing(graph)
-        from circuitdsl.derive.tell.brief import attracted, brief
-
-        found = self.derive(params=params, measure=measure)
-        comes_to = attracted(found)
-        told = {f.synapse: Told(role=f.role, note=brief(f) or comes_to.get(f.synapse)) for f in found.findings.values()}
-        return drawing(graph, told)
-
-    def _repr_svg_(self) -> str:
-        return self.draw().svg()
-
-    def certify(
-        self,
-        *,
-        data: Any = None,
-        seeds: int = 5,
-        params: Mapping[str, Override] | None = None,
-        **request: Any,
-    ) -> Certificate:
-        """The measured certificate, held against the derivation; `request`: task, epochs, batch, seed, scale,
-        dtype, examples, long, jobs, cluster."""
-        graph, numbers = self.with_params(params or {})
-        with named():
-            from circuitdsl.certify.certify import certify
-
-            return certify(graph, numbers=numbers, data=data, seeds=seeds, folder=self.folder, **request)
-
-    def compile(self, target: str = DEFAULT, *, dtype: DType = "float32", without: Collection[str] = ()) -> Simulation:
-        """The circuit made ready to run on one of `runtime.backends.BACK_ENDS`, `without` the passes of these names
-        (lower/pipeline.py). The code is generated at the first run, when it is known what to measure, and cached on
-        disk by content. Raises UsageError."""
-        return Simulation(self, target=target, dtype=dtype, without=without)
-
-    def run(self, *, target: str = DEFAULT, dtype: DType = "float32", **request: Any) -> xr.Dataset:
-        """`compile(target, dtype=dtype).run(...)`."""
-        return self.compile(target, dtype=dtype).run(**request)
-
-
-def _is_settled(finding: Finding) -> bool:
-    """Whether a measurement has nothing to say of a verdict: it assumes nothing, and is about more than examples."""
-    return finding.verdict not in (None, "aligned") and finding.assumed.empty
-
-
-def _check_ranges(graph: ir.Circuit, numbers: dict[str, float]) -> None:
-    """What the check of the text has found of the params as written. Raises UsageError."""
-    from circuitdsl.graph.checks.settings import dynamic_ranges
-
-    for finding in dynamic_ranges(graph, numbers):
-        raise UsageError(f"with these params {finding.title}" + (f": {finding.label}" if finding.label else ""))
-
-
-def _the_circuit(loaded: Loaded, path: Path | None) -> ir.Circuit:
-    if loaded.circuit is None:
-        raise UsageError(f"`{path or 'the text'}` holds rules and motifs, but no circuit to run")
-    return loaded.circuit
-
 
 # ---------------------------------------------------------------- running
 
@@ -495,7 +295,7 @@ class Simulation:
         check_ticks(graph, numbers)
         dataset = self._dataset(graph, settings, from_task=request.data is None)
         if settings.learn == "backprop":
-            graph = _twin(graph)
+            graph = twin_of(graph)
         plans = plan(graph, settings.task.metric if settings.task else None)
         engine = self._engine(graph, plans.probes)
         try:
@@ -599,7 +399,7 @@ def _identity(data: Any) -> tuple[int, ...]:
             return (id(data),)
 
 
-def _twin(graph: ir.Circuit) -> ir.Circuit:
+def twin_of(graph: ir.Circuit) -> ir.Circuit:
     """The gradient twin, with the records that still mean something in it."""
     from circuitdsl.twin.gradient import twin
 
@@ -619,93 +419,6 @@ def _is_there(record: ir.Record, graph: ir.Circuit) -> bool:
             return all(r.value in graph.values for r in ir.reads(expr))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Emission:
-    """What is to be emitted of a circuit. `without`: the names of passes that are left out; `arch`: a GPU's."""
-
-    circuit: Circuit
-    params: Mapping[str, Override] = field(default_factory=dict)
-    dtype: DType = "float32"
-    learn: Learn = "circuit"
-    task: str | None = None
-    without: Collection[str] = ()
-    arch: str | None = None
-
-    def source(self, target: str = DEFAULT) -> str:
-        """The source that a run with these settings compiles. Raises UsageError, CircuitError."""
-        from circuitdsl.lower.loop_ir import Aim, for_teams
-        from circuitdsl.lower.pipeline import passed
-
-        printer, without = printing(target), passes_of(self.without)
-        aim = for_teams(self.dtype) if printer.teams else Aim(dtype=self.dtype)
-        graph, lowered = self._programs(aim)
-        programs = [passed(p, aim, without=without) for p in lowered]
-        if printer.print_fitted is None:
-            return "\n\n".join(printer.print_program(program, self.dtype) for program in programs)
-        return "\n\n".join(printer.print_fitted(p, self.dtype, self._fit(graph, p)) for p in programs)
-
-    def _fit(self, graph: ir.Circuit, program: Program) -> Fit:
-        from circuitdsl.emit.target import Fit
-        from circuitdsl.graph.numbers import evaluate, numbers_of
-        from circuitdsl.runtime.extents import bytes_of
-        from circuitdsl.runtime.population import CHUNK
-        from circuitdsl.runtime.ptx import ARCH
-
-        task, numbers = task_of(graph, self.task), numbers_of(graph, self.params)
-        batch = DEFAULT_BATCH if task is None or task.batch is None else int(evaluate(task.batch, numbers))
-        sizes = bytes_of(graph, program, numbers, CHUNK if program.name == "evaluate" else batch)
-        return Fit(sizes=sizes, arch=self.arch or ARCH)
-
-    def after(self, stage: str) -> str:
-        """The loop programs as they stand after a pass, or after `lower`; those of many copies too, where they
-        differ. Raises UsageError, CircuitError."""
-        from circuitdsl.lower.loop_ir import PLAIN
-        from circuitdsl.lower.pipeline import LOWERED, PASSES
-        from circuitdsl.lower.show import show
-
-        one_of("stage", stage, (LOWERED, *(p.name for p in PASSES)))
-        found = (replace(dict(run)[stage], aim=PLAIN) for run in self._stages())
-        return "\n\n".join(show(program) for program in dict.fromkeys(found))
-
-    def passes(self) -> list[Fired]:
-        """What each pass does to the programs of a run and of many copies. Raises UsageError, CircuitError."""
-        from circuitdsl.lower.pipeline import fired
-
-        return fired(self._stages())
-
-    def _stages(self) -> list[list[tuple[str, Program]]]:
-        from circuitdsl.lower.loop_ir import Aim
-        from circuitdsl.lower.pipeline import stages
-        from circuitdsl.runtime.lanes import aim_of_copies
-
-        graph, programs = self._programs()
-        aims = (Aim(dtype=self.dtype), aim_of_copies(graph, self.dtype))
-        without = passes_of(self.without)
-        return [list(stages(program, aim, without=without)) for aim in dict.fromkeys(aims) for program in programs]
-
-    def _programs(self, aim: Aim | None = None) -> tuple[ir.Circuit, list[Program]]:
-        """The graph and all that it becomes; `aim`: for teams of threads."""
-        from circuitdsl.lower.loop_ir import PLAIN
-        from circuitdsl.lower.schedule import lower_all
-        from circuitdsl.runtime.records import plan
-
-        one_of("dtype", self.dtype, get_args(DType))
-        one_of("way to learn", self.learn, get_args(Learn))
-        graph, _ = self.circuit.with_params(self.params)
-        metric = found.metric if (found := task_of(graph, self.task)) else None
-        graph = _twin(graph) if self.learn == "backprop" else graph
-        return graph, lower_all(graph, plan(graph, metric).probes, aim if aim is not None and aim.teams else PLAIN)
-
-
-def passes_of(names: Collection[str]) -> frozenset[str]:
-    """The names, if passes are called so. Raises UsageError."""
-    from circuitdsl.lower.pipeline import PASSES
-
-    for name in names:
-        one_of("pass", name, [p.name for p in PASSES])
-    return frozenset(names)
-
-
 def judge_outcomes(circuit: Circuit, outcomes: Sequence[Outcome], *, own_settings: bool) -> tuple[Judged, ...]:
     """The metric expectations of a circuit, held against the mean over its runs' seeds."""
     from circuitdsl.runtime.expects import judge
@@ -714,6 +427,3 @@ def judge_outcomes(circuit: Circuit, outcomes: Sequence[Outcome], *, own_setting
     twins = [o.twin.metric for o in outcomes if o.twin is not None]
     twin = sum(twins) / len(twins) if len(twins) == len(outcomes) else None
     return judge(circuit.ir, metric, twin, outcomes[0].loop.numbers, own_settings=own_settings)
-
-
-__all__ = ["Circuit", "CircuitError", "Outcome", "Request", "Simulation", "UsageError", "load", "loads"]
