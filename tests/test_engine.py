@@ -270,7 +270,7 @@ def test_object_code_gives_the_bits_of_numba() -> None:
     def by_numba(name: str, target: Target, program: Program) -> Native:
         module = cache.module_of(name, target.print_program(program, "float32"), name)
         pointers = [types.CPointer(t) for t in (types.int64, types.float32)]
-        pointers += [types.CPointer(types.CPointer(t)) for t in (types.float32, types.int64, types.uint8)]
+        pointers += [types.CPointer(types.CPointer(t)) for t in (types.float32, types.int64, types.int32, types.uint8)]
         signature = types.void(types.int64, types.int64, *pointers)
         function = getattr(module, program.name).py_func
         compiled = cfunc(signature, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"})(function)
@@ -289,7 +289,7 @@ class Bare(Native):
     """A function of the C calling convention."""
 
     def __init__(self, compiled: object):
-        self._compiled, call = compiled, CFUNCTYPE(None, c_int64, c_int64, *[c_void_p] * 5)(compiled.address)
+        self._compiled, call = compiled, CFUNCTYPE(None, c_int64, c_int64, *[c_void_p] * 6)(compiled.address)
         self._function = lambda _, __, *given: call(*given) or 0
 
 
