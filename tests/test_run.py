@@ -13,6 +13,8 @@ import pytest
 import circuitdsl.runtime.simulate as simulation_module
 from circuitdsl.api import Circuit, Outcome, Request, Simulation, UsageError, loads
 from circuitdsl.diagnostics import CircuitError, render
+from circuitdsl.graph.draws import Matrix
+from circuitdsl.graph.projections import Dense
 from circuitdsl.runtime.divergence import decay_of
 from circuitdsl.runtime.expects import judge
 from circuitdsl.runtime.health import at_bounds, silent, warnings_of
@@ -114,8 +116,9 @@ def test_the_dataset_is_labelled() -> None:
 
 
 def test_cosine() -> None:
-    assert cosine(np.eye(2), 3 * np.eye(2)) == pytest.approx(1)
-    assert math.isnan(cosine(np.eye(2), np.zeros((2, 2))))
+    one, three, none = (Matrix(Dense(None), weights) for weights in (np.eye(2), 3 * np.eye(2), np.zeros((2, 2))))
+    assert cosine(one, three) == pytest.approx(1)
+    assert math.isnan(cosine(one, none))
 
 
 # ---------------------------------------------------------------- divergence
