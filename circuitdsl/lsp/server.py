@@ -137,7 +137,7 @@ def serve() -> None:
 
 def make_server() -> CircServer:
     server = CircServer()
-    for register in (_texts, _reading, _names, _writing):
+    for register in (_texts, _reading, _names, _renaming, _writing):
         register(server)
     return server
 
@@ -275,6 +275,8 @@ def _names(server: CircServer) -> None:
 
         return await server.at(params.text_document.uri, params.position, found)
 
+
+def _renaming(server: CircServer) -> None:
     @server.feature(lsp.TEXT_DOCUMENT_PREPARE_RENAME)
     async def prepared(params: lsp.PrepareRenameParams) -> lsp.Range:
         def found(analysis: Analysis, offset: int) -> lsp.Range:
