@@ -31,11 +31,17 @@ PERMISSIVE = re.compile(r"MIT|BSD|Apache|PSF|Python Software Foundation|ISC|Zlib
 OF_TOOLS = re.compile(r"MPL|Mozilla")
 COPYLEFT = re.compile(r"\b(A?GPL|LGPL|GNU|EUPL|SSPL|Commons Clause)\b")
 
+#: The extra that continuous integration does not install: no GPU is there, and it weighs half a gigabyte.
+GPU = "cuda"
+#: What of it is NVIDIA's own, under licences that are not open; docs/cuda.md says so.
+PROPRIETARY = re.compile(r"nvidia-[\w-]+|cuda-[\w-]+")
 
-def requirements(*, tools: bool) -> list[Requirement]:
-    """What the project asks for: to run, or (`tools`) to be worked on as well."""
+
+def requirements(*, tools: bool, gpu: bool = False) -> list[Requirement]:
+    """What the project asks for: to run, or (`tools`) to be worked on, or (`gpu`) for the extra of GPUs, as well."""
     extras = PROJECT["optional-dependencies"]
-    wanted = [r for name, listed in extras.items() if tools or name not in ("dev", "site") for r in listed]
+    left_out = {*(() if tools else ("dev", "site")), *(() if gpu else (GPU,))}
+    wanted = [r for name, listed in extras.items() if name not in left_out for r in listed]
     return [r for r in map(Requirement, [*PROJECT["dependencies"], *wanted]) if r.name != "circuitdsl"]
 
 
@@ -77,6 +83,26 @@ def test_licences(tools: bool) -> None:
         allowed = PERMISSIVE.search(told) or (tools and OF_TOOLS.search(told))
         assert allowed, f"{name}: {told}"
         assert not COPYLEFT.search(told), f"{name}: {told}"
+
+
+def test_what_is_proprietary_comes_with_the_extra_of_gpus_alone() -> None:
+    """Where it is not installed there is nothing to look at but what the project asks for."""
+    asked = {canonicalize_name(r.name) for r in requirements(tools=True, gpu=True)}
+    elsewhere = closure(requirements(tools=True))
+    mine = {name for name in asked if PROPRIETARY.fullmatch(name)}
+    assert mine
+    assert not mine & elsewhere.keys()
+    assert "proprietary" in (ROOT / "docs" / "cuda.md").read_text(encoding="utf-8")
+    for name, installed in closure(requirements(tools=False, gpu=True)).items():
+        told = licence(installed)
+        assert PERMISSIVE.search(told) or PROPRIETARY.fullmatch(name), f"{name}: {told}"
+        assert not COPYLEFT.search(told), f"{name}: {told}"
+
+
+def test_ci_does_not_ask_for_the_extra_of_gpus() -> None:
+    extras = PROJECT["optional-dependencies"]
+    names = {extra for r in map(Requirement, extras["dev"]) if r.name == "circuitdsl" for extra in r.extras}
+    assert names <= extras.keys() - {GPU, "all"}
 
 
 def locked() -> dict[str, Version]:
