@@ -80,8 +80,10 @@ addEventListener("hashchange", async () => {
 let timer = 0;
 let busy = false;
 
-// Checks the text when the keys rest, the newest one only.
+// Checks the text when the keys rest, the newest one only. `checked` is there as long as what is shown is of the text as it
+// stands.
 function check() {
+  delete document.documentElement.dataset.checked;
   clearTimeout(timer);
   timer = setTimeout(checkNow, REST);
 }
@@ -199,14 +201,19 @@ let drawing = null;
 // Draws at most once for each frame; the last one at once.
 function schedule(draws, now) {
   if (now) {
-    cancelAnimationFrame(drawing);
-    drawing = null;
+    forget();
     return draws();
   }
   drawing ??= requestAnimationFrame(() => {
     drawing = null;
     draws();
   });
+}
+
+// Gives up what is to be drawn on the next frame.
+function forget() {
+  cancelAnimationFrame(drawing);
+  drawing = null;
 }
 
 function draw(series, settings, metric, over) {
@@ -228,6 +235,7 @@ function draw(series, settings, metric, over) {
 function stop(why) {
   const running = workers.filter((each) => !each.done);
   for (const worker of running) worker.terminate();
+  forget();
   workers = [];
   part("stop").disabled = true;
   delete document.documentElement.dataset.trained;
