@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from circuitdsl.derive.tell.brief import attracted, brief
+from circuitdsl.derive.tell.brief import attracted, brief, in_short
 from circuitdsl.derive.tell.derivation import Derivation
 from circuitdsl.derive.tell.layers import layers
 from circuitdsl.derive.tell.outline import headline, together
@@ -23,7 +23,7 @@ from circuitdsl.graph import ir
 from circuitdsl.graph.numbers import numbers_of
 from circuitdsl.lsp.analysis import Analysis, analyse
 from circuitdsl.lsp.problems import Problem, checked, derived
-from circuitdsl.lsp.verdicts import Inlay, in_short, inlays
+from circuitdsl.lsp.verdicts import Inlay, inlays
 from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.request import Request, Settings, settle
 

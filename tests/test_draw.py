@@ -94,7 +94,7 @@ def test_the_verdict_stands_at_each_learning_synapse() -> None:
 
 
 def test_what_algebra_leaves_open_is_said_to_be_open() -> None:
-    assert "⇒ not decided" in words(cd.load("models/predictive_coding.circ").draw())
+    assert "⇒ open" in words(cd.load("models/predictive_coding.circ").draw())
 
 
 def test_signs_masks_starts_and_modulators_are_told() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from circuitdsl.derive.tell.brief import in_short
 from circuitdsl.diagnostics import Source, Span
 from circuitdsl.graph import ir
 from circuitdsl.graph.calls import CALLS
@@ -201,7 +202,7 @@ def _facts(analysis: Analysis, symbol: Symbol) -> Iterator[str]:
             yield f"its populations: {_listed(made)}"
         case Kind.CIRCUIT:
             learning = analysis.derivation.findings.values() if analysis.derivation is not None else ()
-            told = [f"- `{f.synapse}` {verdicts.in_short(f)}" for f in learning if f.role == "learning"]
+            told = [f"- `{f.synapse}` {in_short(f)}" for f in learning if f.role == "learning"]
             if told:
                 yield "\n".join(told)
         case _:

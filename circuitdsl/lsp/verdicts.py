@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from circuitdsl.derive.tell.brief import in_short
 from circuitdsl.derive.tell.derivation import Derivation, Told
 from circuitdsl.derive.tell.hypotheses import name_of, text_of
 from circuitdsl.derive.tell.layers import absolute
@@ -79,11 +80,6 @@ def _together(findings: list[Told], *, own: bool) -> str:
     if not own:
         alike = {verdict: [name.rpartition(".")[2] for name in names] for verdict, names in alike.items()}
     return " · ".join(f"{', '.join(dict.fromkeys(names))}: {verdict}" for verdict, names in alike.items())
-
-
-def in_short(told: Told) -> str:
-    """`gradient, proved`; `open` where algebra does not decide and nothing is measured."""
-    return "open" if told.verdict is None else f"{told.verdict}, {told.evidence}"
 
 
 def _of_expectations(analysis: Analysis) -> Iterator[Inlay]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.api import Circuit, Request, Simulation, load, loads
-from circuitdsl.derive.tell.brief import brief
+from circuitdsl.derive.tell.brief import in_short
 from circuitdsl.diagnostics import CircuitError
 from circuitdsl.plot.panels import panels_of
 from circuitdsl.report.document import Beside, Code, Document, Line, Listing, Paragraph, Part, Section, Table
@@ -46,8 +46,7 @@ class Side:
         """What is derived of each learning synapse, in a few words."""
         if self.derivation is None:
             return {}
-        told = {f.synapse: brief(f) for f in self.derivation.findings.values()}
-        return {name: words.removeprefix("⇒ ") for name, words in told.items() if words is not None}
+        return {f.synapse: in_short(f) for f in self.derivation.findings.values() if f.role == "learning"}
 
     @property
     def settings(self) -> dict[str, str]:

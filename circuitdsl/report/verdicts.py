@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from circuitdsl.api import Circuit, load
+from circuitdsl.derive.tell.brief import OPEN
 from circuitdsl.derive.tell.derivation import Derivation, Told
 from circuitdsl.derive.tell.hypotheses import in_a_line
 from circuitdsl.derive.tell.layers import alike
@@ -132,7 +133,7 @@ def _derived(derivation: Derivation, found: Told) -> list[str]:
         rests = [found.because[-1]]
     elif not rests and found.form is None and found.because:
         rests = [found.because[0]]
-    verdict = f"**{found.verdict}**" if found.verdict else "open"
+    verdict = f"**{found.verdict}**" if found.verdict else OPEN
     assumed = in_a_line(found.assumed.nearest(), derivation.symbols.constants, str)
     return [f"`{found.synapse}`", verdict, found.evidence or "", found.H or "", "; ".join(rests), assumed]
 

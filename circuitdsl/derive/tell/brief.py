@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from circuitdsl.derive.algebra.notation import text
 from circuitdsl.derive.prove.findings import Finding, Proof
+from circuitdsl.derive.prove.reasons import Contradicted, Untested
 from circuitdsl.derive.prove.relations import Relation
+
+#: What stands in place of a verdict where there is none (theory.md, "Verdicts").
+OPEN = "open"
+
+
+def in_short(found: Finding) -> str:
+    """`gradient, proved`; without a verdict `open`, or why the one that was derived is not claimed."""
+    if found.verdict is not None:
+        return f"{found.verdict}, {found.evidence}" if found.evidence else found.verdict
+    match found.reasons:
+        case (Untested(), *_):
+            return "untested"
+        case (Contradicted(), *_):
+            return "contradicted by measurement"
+        case _:
+            return OPEN
 
 
 def brief(found: Finding) -> str | None:
-    """`⇒ gradient, proved`; `⇒ not decided` where algebra leaves it open; None for what does not learn."""
-    if found.role != "learning":
-        return None
-    if found.verdict is None:
-        return "⇒ not decided"
-    return f"⇒ {found.verdict}, {found.evidence}" if found.evidence else f"⇒ {found.verdict}"
+    """`⇒ gradient, proved`, as `in_short`; None for what does not learn."""
+    return f"⇒ {in_short(found)}" if found.role == "learning" else None
 
 
 def attracted(proof: Proof) -> dict[str, str]:

@@ -9,6 +9,7 @@ from circuitdsl.derive.algebra.words import Coefficient, Sum, transpose
 from circuitdsl.derive.prove.findings import Finding
 from circuitdsl.derive.prove.rewriting import rewritten, steps_of
 from circuitdsl.derive.read.ticks import one_tick
+from circuitdsl.derive.tell.brief import OPEN
 from circuitdsl.derive.tell.derivation import Derivation
 from circuitdsl.graph import ir
 
@@ -58,7 +59,7 @@ def _verdict(derivation: Derivation, expect: ir.ExpectVerdict) -> Judgement:
     if ok and len(known) < len(verdicts):
         ok = None
     value = ", ".join(
-        f"{s}: {v or derivation.findings[s].verdict or 'open'}" for s, v in zip(expect.synapses, verdicts, strict=True)
+        f"{s}: {v or derivation.findings[s].verdict or OPEN}" for s, v in zip(expect.synapses, verdicts, strict=True)
     )
     return Judgement(f"expect {expect.text}", ok, value, expect.span.line)
 

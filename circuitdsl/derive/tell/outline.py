@@ -24,6 +24,7 @@ from circuitdsl.derive.prove.reasons import Confirmed, Contradicted, MeasuredBes
 from circuitdsl.derive.prove.relations import Relation
 from circuitdsl.derive.prove.transport import Grounds, Lemma
 from circuitdsl.derive.read.drives import Drive
+from circuitdsl.derive.tell.brief import OPEN, in_short
 from circuitdsl.derive.tell.derivation import Derivation
 from circuitdsl.derive.tell.hypotheses import in_a_line
 from circuitdsl.derive.tell.layers import absolute, alike, index_of, relative
@@ -176,8 +177,7 @@ class _Teller:
     def _is_open(self) -> bool:
         """Whether nothing was derived, tested or not."""
         finding = self.finding
-        refused = any(isinstance(r, Untested | Contradicted) for r in finding.reasons[:1])
-        return finding.evidence == "measured" or (finding.verdict is None and not refused)
+        return finding.evidence == "measured" or (finding.verdict is None and in_short(finding) == OPEN)
 
     def _by_dual(self, dual: Dual, delta: Signal) -> Iterator[Row]:
         yield from self._arriving()
@@ -280,11 +280,11 @@ class _Teller:
             case _ if finding.evidence == "measured":
                 return f"{finding.verdict}, measured"
             case None if not self._is_open():
-                return "untested" if isinstance(finding.reasons[0], Untested) else "contradicted by measurement"
+                return in_short(finding)
             case None if finding.measured is not None:
-                return "open: no relation decides it, and the seeds do not either"
+                return f"{OPEN}: no relation decides it, and the seeds do not either"
             case None:
-                return "open: no relation decides it, and nothing was measured"
+                return f"{OPEN}: no relation decides it, and nothing was measured"
             case "exact":
                 return f"exact, proved: {self._exact()}"
             case "gradient" | "aligned" | "descent" | "ascent" if finding.dual is not None:
