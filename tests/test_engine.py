@@ -6,9 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from ctypes import CFUNCTYPE, c_int64, c_void_p
 from dataclasses import replace
 from pathlib import Path
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -215,6 +217,67 @@ def test_params_are_arguments() -> None:
     run.numbers = run.numbers | {"eta": 0.2}
     run.train(batch=4)
     assert run.engine.compile_seconds == seconds
+
+
+CHANGES: dict[str, Callable[[Small], object]] = {
+    "nothing": lambda run: None,
+    "weights in place": lambda run: run.state.weights["W1"].fill(0.1),
+    "weights": lambda run: run.state.weights.update(W1=run.state.weights["W1"] * np.float32(2)),
+    "weights of another precision": lambda run: run.state.weights.update(W1=run.state.weights["W1"].astype(np.float64)),
+    "copied weights in place": lambda run: (
+        run.state.weights.update(W1=run.state.weights["W1"].astype(np.float64)),
+        run.train(np.arange(2)),
+        run.state.weights["W1"].fill(0.1),
+    ),
+    "a synapse's state": lambda run: run.state.synapse_states.update(
+        {("W2", "m"): np.full_like(run.state.synapse_states["W2", "m"], 0.3)}
+    ),
+    "a kept state": lambda run: run.state.kept.update({"h.v": np.full_like(run.state.kept["h.v"], 0.3)}),
+    "connections": lambda run: run.state.projections.update(W1=Dense(None)),
+    "a whole state": lambda run: setattr(run, "state", run.state.copy()),
+    "an example": lambda run: run.data.update(x=run.data["x"][::-1].copy()),
+    "a param": lambda run: run.numbers.update(eta=0.3),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_call_sees_what_has_changed_since_the_last(change: str) -> None:
+    """What a call was put together from is kept for the next; an engine of its own keeps nothing."""
+    kept, fresh = Small(), Small()
+    for run in (kept, fresh):
+        run.numbers = dict(run.numbers)
+        run.train(np.arange(3))
+        run.evaluate(np.arange(5))
+        CHANGES[change](run)
+    kept_code = kept.engine.population.code.kernels
+    fresh.engine = Compiled(fresh.circuit, fresh.engine.probes)
+    fresh.engine.population.code.kernels.update({which: replace(k, work={}) for which, k in kept_code.items()})
+    for run in (kept, fresh):
+        run.train(np.arange(4, 7), seed=2, epoch=3)
+    assert kept.bits() == fresh.bits()
+    found, wanted = (run.evaluate(np.arange(7, 2, -1), seed=2, epoch=3, watch=["h"]) for run in (kept, fresh))
+    assert (found.loss, found.probes) == (wanted.loss, wanted.probes)
+    assert np.array_equal(found.watched["h"], wanted.watched["h"])
+
+
+def test_calls_of_other_lengths_take_turns() -> None:
+    turns, straight = Small(), Small()
+    for first, stop in ((0, 1), (1, 2), (2, 7), (7, 8), (8, 20)):
+        turns.train(np.arange(first, stop), batch=2)
+        turns.evaluate(np.arange(stop))
+        straight.engine = Compiled(straight.circuit, straight.engine.probes)
+        straight.engine.population.code.kernels.update(turns.engine.population.code.kernels)
+        straight.train(np.arange(first, stop), batch=2)
+    assert turns.bits() == straight.bits()
+
+
+def test_an_engine_does_not_keep_the_weights_of_a_state_that_is_gone() -> None:
+    run = Small()
+    run.train(np.arange(3))
+    run.evaluate(np.arange(3))
+    weights = ref(run.state.weights["W1"])
+    run.state = None
+    assert weights() is None
 
 
 def test_wrong_shapes_are_named() -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.floating[Any]]
     Indices = NDArray[np.int64]
+    AnyArray = NDArray[Any]
 
 #: Values of the number params (elements of a list param as `sizes[2]`), overrides applied.
 Numbers = Mapping[str, float]
@@ -29,7 +30,7 @@ Numbers = Mapping[str, float]
 Data = Mapping[str, "Array"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class State:
     """What survives an example. Engines update the arrays in place; projections and coefficients
     are constant during a run."""
@@ -42,6 +43,14 @@ class State:
     # What the states of an example start from, constant during a run: value -> [size], and `fresh` synapse
     # states by `synapse.state` -> like weights.
     resets: dict[str, Array] = field(default_factory=dict)
+
+    def arrays(self) -> list[AnyArray]:
+        """All that it is made of, in an order that the circuit decides."""
+        parts: list[Mapping[Any, AnyArray]] = [
+            self.weights, self.synapse_states, self.kept, self.coefficients, self.resets,
+        ]  # fmt: skip
+        own = [array for part in parts for array in part.values()]
+        return own + [array for projection in self.projections.values() for array in projection.arrays()]
 
     def mask(self, synapse: str) -> NDArray[np.bool_] | None:
         """Which weights are there, [post size, pre size]; None if all are. Of a sparse synapse it is made anew."""

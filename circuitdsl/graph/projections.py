@@ -35,6 +35,9 @@ class Dense:
 
     mask: Mask | None
 
+    def arrays(self) -> list[AnyArray]:
+        return [] if self.mask is None else [self.mask]
+
 
 @dataclass(frozen=True, slots=True)
 class Sparse:
@@ -48,6 +51,9 @@ class Sparse:
     @property
     def shape(self) -> tuple[int, int]:
         return self.starts.shape[-1] - 1, self.pre
+
+    def arrays(self) -> list[AnyArray]:
+        return [self.starts, self.columns]
 
     def posts(self) -> AnyArray:
         """The postsynaptic unit of each weight."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Which = Literal["train_online", "train", "evaluate", "watch"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Kernel:
     """One program with its code, what that is called with, and its work space."""
 

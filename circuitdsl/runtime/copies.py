@@ -28,11 +28,14 @@ if TYPE_CHECKING:
 
     AnyArray = NDArray[Any]
     Whole = NDArray[np.int64]
+    Moving = Mapping[Given, Any]
 
 #: Of arrays that hold no reals.
 DTYPES = {Dtype.INT: "int64", Dtype.SHORT: "int32", Dtype.BOOL: "bool"}
 #: What training changes.
 WRITTEN = frozenset({Role.WEIGHT, Role.SYNAPSE_STATE, Role.KEPT})
+#: What is another number in every call.
+MOVING = frozenset({Given.STEPS, Given.FIRST, Given.COUNT, Given.EXAMPLES, Given.SEED, Given.EPOCH})
 
 
 def shared(items: Sequence[Any]) -> tuple[list[Any], list[int]]:
@@ -46,6 +49,11 @@ def shared(items: Sequence[Any]) -> tuple[list[Any], list[int]]:
     return [items[i] for i in first.tolist()], rows.ravel().tolist()
 
 
+def _same(data: Data, other: Data) -> bool:
+    """Whether both are the same arrays."""
+    return data.keys() == other.keys() and all(array is other[name] for name, array in data.items())
+
+
 @lru_cache(maxsize=32)
 def _rows(rows: int, copies: int) -> Whole:
     """Which of so many rows each copy uses, if consecutive copies share them."""
@@ -57,7 +65,8 @@ def _rows(rows: int, copies: int) -> Whole:
 @dataclass(slots=True)
 class Call:
     """What the copies of a population are given when a kernel is called, once or for one chunk of examples after the
-    other. `arrays`: what each buffer is bound to, [rows, ...]."""
+    other, and again as long as it `suits`. `arrays`: what each buffer is bound to, [rows, ...]; `frame`: what the code
+    takes, as it was last."""
 
     population: Population
     kernel: Kernel
@@ -65,7 +74,6 @@ class Call:
     copies: Copies
     epoch: int = field(kw_only=True)
     batch: int = field(kw_only=True)
-    longest: int = field(kw_only=True)
     data: list[Data] = field(init=False)
     data_rows: list[int] = field(init=False)
     orders: list[Indices] = field(init=False)
@@ -75,16 +83,42 @@ class Call:
     number_rows: list[int] = field(init=False)
     groups: Groups | None = field(init=False, default=None)
     arrays: dict[str, AnyArray] = field(init=False, default_factory=dict)
+    frame: Frame | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self.data, self.data_rows = shared(self.copies.data)
+        data, self.data_rows = shared(self.copies.data)
+        numbers, self.number_rows = shared(self.copies.numbers)
+        self.data, self.numbers = [dict(d) for d in data], [dict(n) for n in numbers]
         self.orders, self.order_rows = shared(self.copies.orders)
-        self.numbers, self.number_rows = shared(self.copies.numbers)
         self.count = len(self.copies)
+
+    def suits(self, copies: Copies, batch: int) -> bool:
+        """Whether a single copy has the data and the numbers of this call, so that it can be made `again`. States are
+        not looked at."""
+        return (
+            len(copies) == self.count == 1
+            and batch == self.batch
+            and copies.numbers[0] == self.numbers[0]
+            and _same(copies.data[0], self.data[0])
+        )
+
+    def again(self, copies: Copies, epoch: int) -> None:
+        """Lets the call be for other examples, seeds and another epoch."""
+        self.copies, self.epoch = copies, epoch
+        self.orders, self.order_rows = shared(copies.orders)
+        for at, buffer in enumerate(self.kernel.binding.buffers):
+            if buffer.role is Role.ORDER and self.frame is not None:
+                self.arrays[buffer.name] = self.population.stacked("", self.orders)
+                self.frame.bind(at, Part(self.arrays[buffer.name], _rows(1, self.runs)))
 
     def run(self, steps: Sequence[int] = (), *, first: int = 0, counts: Sequence[int] = ()) -> None:
         """One call for all copies; what training changes is changed in the states."""
-        frame = self._frame(self._columns(steps, first, counts))
+        nothing = [0] * self.count
+        moving = {
+            Given.STEPS: steps or nothing, Given.FIRST: first, Given.COUNT: counts or nothing, Given.EPOCH: self.epoch,
+            Given.EXAMPLES: [len(order) for order in self.copies.orders], Given.SEED: self.copies.seeds,
+        }  # fmt: skip
+        frame = self._moved(moving)
         routine = self.kernel.routine
 
         def work(begin: int, end: int, worker: int) -> None:
@@ -134,20 +168,18 @@ class Call:
 
     # ------------------------------------------------------------ scalars
 
-    def _columns(self, steps: Sequence[int], first: int, counts: Sequence[int]) -> dict[str, AnyArray]:
+    def _columns(self, moving: Moving) -> dict[str, AnyArray]:
         """Every scalar that the kernel takes or that a buffer's shape needs, [copies]."""
         import numpy as np
 
-        nothing = [0] * self.count
-        given = {Given.STEPS: steps or nothing, Given.FIRST: first, Given.COUNT: counts or nothing}
         found = {}
         for scalar in self.kernel.program.scalars:
             real = scalar.dtype is Dtype.REAL
             found[scalar.name] = np.empty(self.count, self.population.dtype if real else np.int64)
-            found[scalar.name][:] = self._column(scalar, given)
+            found[scalar.name][:] = self._column(scalar, moving)
         return found
 
-    def _column(self, scalar: Scalar, given: Mapping[Given, Any]) -> Any:
+    def _column(self, scalar: Scalar, moving: Moving) -> Any:
         circuit = self.population.circuit
         match scalar.given:
             case Given.PARAM:
@@ -163,14 +195,8 @@ class Call:
                 return self._per_numbers(lambda numbers: whole_ticks(circuit, scalar.key, numbers))
             case Given.CAPACITY:
                 return self._capacity(scalar.key)
-            case Given.EXAMPLES:
-                return [len(order) for order in self.copies.orders]
-            case Given.SEED:
-                return list(self.copies.seeds)
-            case Given.EPOCH:
-                return self.epoch
-            case Given.STEPS | Given.FIRST | Given.COUNT:
-                return given[scalar.given]
+            case Given.EXAMPLES | Given.SEED | Given.EPOCH | Given.STEPS | Given.FIRST | Given.COUNT:
+                return moving[scalar.given]
             case _:
                 assert_never(scalar.given)
 
@@ -214,6 +240,18 @@ class Call:
         return 1 + max(ticks_of(self.population.circuit, numbers, evaluation=True) for numbers in self.numbers)
 
     # ------------------------------------------------------------ arrays
+
+    def _moved(self, moving: Moving) -> Frame:
+        """All that the code takes: of copies that do not stand in lanes only what is new is put there again."""
+        if self.frame is None or self.groups is not None:
+            self.frame = self._frame(self._columns(moving))
+            return self.frame
+        for at, scalar in enumerate(self.kernel.binding.wholes):
+            if scalar.given in MOVING:
+                self.frame.wholes[:, at] = moving[scalar.given]
+        for buffer in self.kernel.of_role(Role.RESULT):
+            self.arrays[buffer.name][...] = 0
+        return self.frame
 
     def _frame(self, columns: Mapping[str, AnyArray]) -> Frame:
         """All that the code takes for copies, or for groups of them."""

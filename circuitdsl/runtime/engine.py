@@ -1,13 +1,16 @@
 """A compiled circuit as an `Engine`: a population of one copy, whose state is that of a single run.
 
-State arrays of the engine's dtype in C order are used in place, others are copied in and out.
+State arrays of the engine's dtype in C order are used in place, others are copied in and out. What the code is called
+with is put together once for a state whose arrays are all used in place, and lives as long as it does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import is_
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import ref
 
 from circuitdsl.emit.target import DType
 from circuitdsl.graph.ir import Circuit, Expr
@@ -15,7 +18,7 @@ from circuitdsl.graph.machine import Data, Evaluation, Numbers, State
 from circuitdsl.graph.projections import give_back, mapped
 from circuitdsl.lower.loop_ir import Aim
 from circuitdsl.runtime.backends import DEFAULT
-from circuitdsl.runtime.population import Copies, Population
+from circuitdsl.runtime.population import Calls, Copies, Population
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,6 +46,8 @@ class Compiled:
         self.population = Population(
             circuit, probes, dtype, target=target, threads=1, without=without, aim=Aim(dtype=dtype)
         )
+        self._last: _Alone | None = None
+        self._life: ref[State] | None = None
 
     @property
     def compile_seconds(self) -> float:
@@ -52,18 +57,21 @@ class Compiled:
         self, state: State, data: Data, order: Indices, numbers: Numbers, *, seed: int, epoch: int, batch: int
     ) -> None:
         """See `Engine.train`. Raises ValueError if an array does not fit or a phase's ticks are no whole number."""
-        alone = self._alone(state)
-        self.population.train(alone.states, _copy(data, order, numbers, seed), epoch=epoch, batch=batch)
+        fitting = self.population.fitting(state)
+        alone = self._alone(fitting)
+        copy = _copy(data, order, numbers, seed)
+        self.population.train(alone.states, copy, epoch=epoch, batch=batch, calls=alone.calls)
         alone.write_back()
-        give_back(state, alone.state)
+        give_back(state, fitting)
 
     def evaluate(
         self, state: State, data: Data, order: Indices, numbers: Numbers, *, seed: int, epoch: int,
         watch: Sequence[str] = (),
     ) -> Evaluation:  # fmt: skip
         """See `Engine.evaluate`. Raises ValueError as `train`, and if evaluation has no tick."""
-        states = self._alone(state).states
-        found = self.population.evaluate(states, _copy(data, order, numbers, seed), epoch=epoch, watch=watch)
+        fitting = self.population.fitting(state)
+        alone, copy = self._alone(fitting), _copy(data, order, numbers, seed)
+        found = self.population.evaluate(alone.states, copy, epoch=epoch, watch=watch, calls=alone.calls)
         return Evaluation(
             loss=None if found.loss is None else float(found.loss[0]),
             probes=found.probes[0].tolist(),
@@ -71,7 +79,17 @@ class Compiled:
         )
 
     def _alone(self, state: State) -> _Alone:
-        return _Alone.of(self.population.fitting(state), self.dtype)
+        """That of the last call, if it has the arrays of this state. It is kept as long as its state is there, whose
+        weights it would otherwise keep, too."""
+        last = self._last
+        if last is None or not last.serves(state):
+            last = _Alone.of(state, self.dtype)
+            self._last, self._life = (last, ref(state, self._forget)) if last.in_place else (None, None)
+        return last
+
+    def _forget(self, life: ref[State]) -> None:
+        if life is self._life:
+            self._last = self._life = None
 
 
 def _copy(data: Data, order: Indices, numbers: Numbers, seed: int) -> Copies:
@@ -80,12 +98,15 @@ def _copy(data: Data, order: Indices, numbers: Numbers, seed: int) -> Copies:
 
 @dataclass(frozen=True, slots=True)
 class _Alone:
-    """The states of a population of one, of a `state` that is held as the code holds it. `copied`: arrays that could
-    not be used in place, each with what is."""
+    """The states of a population of one, made of the parts `given`. `copied`: what training changes and could not be
+    used in place, each with what is; `in_place`: whether all arrays are used as they are, so that what becomes of them
+    is seen; `calls`: the calls with them."""
 
-    state: State
+    given: Sequence[object]
+    in_place: bool
     states: State
     copied: Sequence[tuple[AnyArray, AnyArray]]
+    calls: Calls = field(default_factory=dict)
 
     @staticmethod
     def of(state: State, dtype: DType) -> _Alone:
@@ -113,11 +134,22 @@ class _Alone:
             coefficients=_held(state.coefficients, dtype),
             resets=_held(state.resets, dtype),
         )
-        return _Alone(state, states, copied)
+        pairs = zip(state.arrays(), states.arrays(), strict=True)
+        in_place = all(np.may_share_memory(array, used) for array, used in pairs if array.size)
+        return _Alone(_parts(state), in_place, states, copied)
+
+    def serves(self, state: State) -> bool:
+        """Whether a state has the same arrays."""
+        parts = _parts(state)
+        return len(parts) == len(self.given) and all(map(is_, parts, self.given))
 
     def write_back(self) -> None:
         for array, used in self.copied:
             array[...] = used
+
+
+def _parts(state: State) -> list[object]:
+    return [*state.arrays(), *state.projections.values()]
 
 
 def _held(arrays: Mapping[str, AnyArray], dtype: DType) -> dict[str, AnyArray]:

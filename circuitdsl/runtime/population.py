@@ -20,7 +20,7 @@ from circuitdsl.graph.machine import Data, Numbers, State
 from circuitdsl.graph.projections import Dense, Projection, Sparse, held, sparse_synapses
 from circuitdsl.lower.loop_ir import Aim, Role
 from circuitdsl.runtime.backends import DEFAULT, back_end
-from circuitdsl.runtime.code import Code
+from circuitdsl.runtime.code import Code, Kernel
 from circuitdsl.runtime.copies import Call, shared
 from circuitdsl.runtime.lanes import aim_of_copies
 from circuitdsl.runtime.ticks import final_loss, ticks_of
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from circuitdsl.graph.machine import Indices
 
     AnyArray = NDArray[Any]
+
+#: Calls that may be made again, of each kernel the last.
+Calls = dict[Kernel, Call]
 
 #: How many examples are evaluated side by side.
 CHUNK = 256
@@ -92,21 +95,24 @@ class Population:
         self._stacked: dict[str, tuple[tuple[AnyArray, ...], AnyArray]] = {}
         self._pool: ThreadPoolExecutor | None = None
 
-    def train(self, states: State, copies: Copies, *, epoch: int, batch: int) -> None:
-        """Presents every copy its examples in batches of `batch` and updates its state in place. Raises ValueError
-        for states that do not fit, or if a phase's ticks are no whole number."""
+    def train(self, states: State, copies: Copies, *, epoch: int, batch: int, calls: Calls | None = None) -> None:
+        """Presents every copy its examples in batches of `batch` and updates its state in place. `calls`: what earlier
+        calls with the same arrays of states have left, and this one leaves. Raises ValueError for states that do not
+        fit, or if a phase's ticks are no whole number."""
         longest = max((len(order) for order in copies.orders), default=0)
         if longest == 0:
             return
         batch = min(batch, longest)
         kernel = self.code.kernel("train_online" if batch == 1 else "train")
-        call = Call(self, kernel, states, copies, epoch=epoch, batch=batch, longest=longest)
+        call = self._call(kernel, states, copies, {} if calls is None else calls, epoch=epoch, batch=batch)
         with quiet():
             call.run([-(-len(order) // batch) for order in copies.orders])
 
-    def evaluate(self, states: State, copies: Copies, *, epoch: int, watch: Sequence[str] = ()) -> Measured:
+    def evaluate(
+        self, states: State, copies: Copies, *, epoch: int, watch: Sequence[str] = (), calls: Calls | None = None
+    ) -> Measured:
         """Runs every copy's examples without learning; `states` stay as they are. Only a single copy can be watched.
-        Raises ValueError as `train`, and if evaluation has no tick."""
+        `calls` as in `train`. Raises ValueError as `train`, and if evaluation has no tick."""
         import numpy as np
 
         if any(ticks_of(self.circuit, n, evaluation=True) == 0 for n in shared(copies.numbers)[0]):
@@ -114,7 +120,8 @@ class Population:
         lengths = [len(order) for order in copies.orders]
         longest = max(lengths, default=0)
         kernel = self.code.evaluating(watched=bool(watch))
-        call = Call(self, kernel, states, copies, epoch=epoch, batch=min(CHUNK, longest), longest=longest)
+        batch = min(CHUNK, longest)
+        call = self._call(kernel, states, copies, {} if calls is None else calls, epoch=epoch, batch=batch)
         found: dict[str, list[AnyArray]] = {b.key: [] for b in kernel.of_role(Role.RESULT)}
         seen: dict[str, list[AnyArray]] = {name: [] for name in watch}
         with quiet():
@@ -125,20 +132,29 @@ class Population:
                 for name, arrays in seen.items():
                     arrays.append(call.watched(name, first, min(CHUNK, longest - first)))
         means = {key: _means(chunks, lengths) for key, chunks in found.items()}
-        nothing = np.full(len(copies), np.nan)
-        probes = [means.get(f"probe {i}", nothing) for i in range(len(self.probes))]
+        probes = [means[f"probe {i}"] for i in range(len(self.probes))]
         return Measured(
-            loss=self._loss(means.get("loss", nothing), copies),
+            loss=self._loss(means, copies),
             probes=np.stack(probes, axis=1) if probes else np.zeros((len(copies), 0)),
             watched={name: np.concatenate(arrays) for name, arrays in seen.items() if arrays},
         )
 
-    def _loss(self, means: AnyArray, copies: Copies) -> AnyArray | None:
+    def _call(self, kernel: Kernel, states: State, copies: Copies, calls: Calls, *, epoch: int, batch: int) -> Call:
+        """The one of this kernel that was left, if it suits, or a new one."""
+        call = calls.get(kernel)
+        if call is not None and call.suits(copies, batch):
+            call.again(copies, epoch)
+        else:
+            call = calls[kernel] = Call(self, kernel, states, copies, epoch=epoch, batch=batch)
+        return call
+
+    def _loss(self, means: Mapping[str, AnyArray], copies: Copies) -> AnyArray | None:
         import numpy as np
 
         if self.circuit.loss is None:
             return None
-        finals = [final_loss(self.circuit, m, n) for m, n in zip(means.tolist(), copies.numbers, strict=True)]
+        losses = means["loss"].tolist() if "loss" in means else [np.nan] * len(copies)
+        finals = [final_loss(self.circuit, loss, n) for loss, n in zip(losses, copies.numbers, strict=True)]
         return np.array(finals, dtype=np.float64)
 
     def fitting(self, state: State) -> State:
@@ -209,7 +225,7 @@ def _means(chunks: Sequence[AnyArray], lengths: Sequence[int]) -> AnyArray:
 
     together = np.concatenate(chunks, axis=1) if chunks else np.zeros((len(lengths), 0))
     if lengths and min(lengths) == max(lengths) > 0:
-        means: AnyArray = together[:, : lengths[0]].mean(axis=1, dtype=np.float64)
+        means: AnyArray = np.add.reduce(together[:, : lengths[0]], axis=1, dtype=np.float64) / lengths[0]
         return means
     each = [row[:n].mean(dtype=np.float64) if n else np.nan for row, n in zip(together, lengths, strict=True)]
     return np.array(each, dtype=np.float64)

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from ctypes import CFUNCTYPE, c_int32, c_int64, c_void_p
+from collections.abc import Callable
+from ctypes import CFUNCTYPE, addressof, c_int32, c_int64, c_void_p
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -38,29 +38,43 @@ class Frame:
 
     wholes: Whole
     numbers: AnyArray
-    parts: Sequence[Part]
+    parts: list[Part]
     places: Whole = field(init=False)
-    own: list[int] = field(init=False)
+    addresses: tuple[int, ...] = field(init=False)
+    _own: list[int] = field(init=False)
+    _firsts: Whole = field(init=False)
+    _strides: Whole = field(init=False)
 
     def __post_init__(self) -> None:
         import numpy as np
 
         self.places = np.empty((len(self), len(self.parts)), dtype=np.int64)
-        self.own = [i for i, part in enumerate(self.parts) if part.rows is None]
-        first: Whole = np.array([part.array.ctypes.data for part in self.parts], dtype=np.int64)
-        self.places[:] = first
+        self.addresses = tuple(_place(array) for array in (self.wholes, self.numbers, self.places))
         for i, part in enumerate(self.parts):
-            if part.rows is not None and len(part.array) > 1:
-                self.places[:, i] += part.array.strides[0] * part.rows
+            self.bind(i, part)
+        self._own = [i for i, part in enumerate(self.parts) if part.rows is None]
+        self._strides = np.array([self.parts[i].array.strides[0] for i in self._own], dtype=np.int64)
+        self._firsts = np.array([_place(self.parts[i].array) for i in self._own], dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self.wholes)
 
+    def bind(self, at: int, part: Part) -> None:
+        """Gives all copies their parts of another array, which has rows for them."""
+        self.parts[at] = part
+        self.places[:, at] = _place(part.array)
+        if part.rows is not None and len(part.array) > 1:
+            self.places[:, at] += part.array.strides[0] * part.rows
+
     def given_to(self, worker: int, begin: int, end: int) -> None:
         """Lets a worker have these copies, with work space of its own."""
-        for i in self.own:
-            array = self.parts[i].array
-            self.places[begin:end, i] = array.ctypes.data + worker * array.strides[0]
+        if self._own:
+            self.places[begin:end, self._own] = self._firsts + worker * self._strides
+
+
+def _place(array: AnyArray) -> int:
+    """Where an array begins in memory."""
+    return int(array.__array_interface__["data"][0])
 
 
 class Routine(Protocol):
@@ -81,19 +95,13 @@ class Native:
         self._function = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_int64, c_int64, *pointers)(address)
 
     def __call__(self, frame: Frame, begin: int, end: int, worker: int) -> None:
-        if worker:
-            frame.given_to(worker, begin, end)
+        frame.given_to(worker, begin, end)
         result, problem = c_int64(), c_int64()
-        places = frame.places.ctypes.data
-        numbers = frame.wholes.ctypes.data, frame.numbers.ctypes.data
-        status = self._function(_address(result), _address(problem), begin, end, *numbers, *[places] * 4)
+        wholes, numbers, places = frame.addresses
+        status = self._function(
+            addressof(result), addressof(problem), begin, end, wholes, numbers, places, places, places, places
+        )
         assert status == 0
-
-
-def _address(number: c_int64) -> int:
-    from ctypes import addressof
-
-    return addressof(number)
 
 
 @dataclass(frozen=True, slots=True)
