@@ -14,6 +14,8 @@ from enum import StrEnum
 from functools import cached_property, lru_cache
 from typing import Self
 
+from circuitdsl.frozen import frozen
+
 
 @dataclass(frozen=True, eq=False)
 class Source:
@@ -39,7 +41,7 @@ class Source:
         return self.text[start:stop].rstrip("\r")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Span:
     """A stretch of a source text: character offsets, end exclusive."""
 
@@ -87,7 +89,7 @@ class Severity(StrEnum):
     NOTE = "note"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Label:
     """What another place has to do with it."""
 
@@ -95,7 +97,7 @@ class Label:
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Diagnostic:
     """One finding.
 
@@ -258,7 +260,7 @@ _TAB = 4
 _Row = list[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Mark:
     """Columns of one displayed line, end exclusive, and what is said of them."""
 

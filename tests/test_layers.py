@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "circuitdsl"
 
 #: The rooms from the bottom up; those on one floor do not know each other.
 FLOORS: tuple[frozenset[str], ...] = (
+    frozenset({"frozen"}),
     frozenset({"diagnostics", "extras", "noise", "shipped", "store"}),
     frozenset({"syntax", "data", "markup"}),
     frozenset({"graph"}),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, get_args
 
 from circuitdsl.api.simulation import twin_of
 from circuitdsl.emit.target import DType
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.runtime.backends import DEFAULT, printing
 from circuitdsl.runtime.request import (
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from circuitdsl.lower.pipeline import Fired
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Emission:
     """What is to be emitted of a circuit. `without`: the names of passes that are left out; `arch`: a GPU's."""
 

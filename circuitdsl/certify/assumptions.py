@@ -6,7 +6,6 @@ one of them has not come about, nothing that stands on it was tested."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from math import isnan
 from typing import Any, NamedTuple, assert_never
 
@@ -33,6 +32,7 @@ from circuitdsl.derive.tell.derivation import Derivation
 from circuitdsl.derive.tell.hypotheses import name_of, text_of
 from circuitdsl.derive.tell.missed import distance, missed
 from circuitdsl.derive.tell.wording import Wording
+from circuitdsl.frozen import frozen
 
 Assumed = Hypothesis | Relation
 
@@ -42,7 +42,7 @@ ANY = 10
 COSTLY = (AtRest, GentleDecay, Homogeneous, Lagging, ManyDraws, MeanField, Slow, SmallSteps)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Assumption:
     """A hypothesis at one state: its name and what it says, its residual there (NaN: the state cannot tell), whether
     that is small enough (None: likewise), and how far it is from that (`excess`, above 1 if it is missed).

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 from circuitdsl.certify.assumptions import Assumption
 from circuitdsl.certify.statistics import Interval
 from circuitdsl.derive.prove.findings import Verdict
 from circuitdsl.derive.tell.derivation import Derivation
+from circuitdsl.frozen import frozen
 
 Status = Literal["confirmed", "contradicted", "untested"]
 #: How a status is shown.
 MARK: dict[Status | None, str] = {"confirmed": "✓", "contradicted": "✗", "untested": "·", None: ""}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Moment:
     """One synapse at one checkpoint, over the seeds.
 
@@ -30,7 +31,7 @@ class Moment:
     met: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Outcome:
     """What became of a derived verdict, and why. `seeds`: how many came to a state that meets all that it assumes."""
 
@@ -39,7 +40,7 @@ class Outcome:
     seeds: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class SynapseCertificate:
     """One learning synapse (theory.md, section 4). Intervals are over seeds (Student's t).
 
@@ -121,7 +122,7 @@ class SynapseCertificate:
         return f"cos {mean} [{low}, {high}], control {control}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Certificate:
     """The certificate of a circuit.
 

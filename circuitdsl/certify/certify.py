@@ -29,6 +29,7 @@ from circuitdsl.derive.prove.findings import Measured, Verdict
 from circuitdsl.derive.read.roles import Roles, roles_of
 from circuitdsl.derive.tell.derivation import Derivation
 from circuitdsl.diagnostics import Diagnostic
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.functions import quiet
 from circuitdsl.graph.initial import initial_state
 from circuitdsl.graph.ir import Circuit
@@ -213,7 +214,7 @@ class Watched:
     state: State | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(kw_only=True, eq=False)
 class Watch:
     """What is looked at in every seed, and after which updates."""
 

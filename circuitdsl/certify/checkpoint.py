@@ -12,6 +12,7 @@ from circuitdsl.certify.pairing import ROOM, mean_drive
 from circuitdsl.certify.passes import Passes, Still, in_float64
 from circuitdsl.derive.read.environment import Environment
 from circuitdsl.derive.tell.derivation import Derivation
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.functions import quiet
 from circuitdsl.graph.ir import Circuit, Synapse
 from circuitdsl.reference import Reference
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 UPDATES = 8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Sample:
     """The examples at which a circuit is looked at, always the same."""
 
@@ -37,7 +38,7 @@ class Sample:
     numbers: Numbers
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Since:
     """The weights so many updates ago, 1 or more."""
 

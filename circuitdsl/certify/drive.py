@@ -9,14 +9,15 @@ for its equation. Where the drive passes through persistent states or a nonlinea
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.ir import DriveRead, Expr, Num, Random, Read, Synapse, SynapseState, walk
 from circuitdsl.graph.plasticity import Term, polarity, split
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Rule:
     """The drive of one synapse as a sum of terms.
 

@@ -8,7 +8,7 @@ that meet all that it assumes (conclusion.py), and untested where there are none
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import dropwhile, groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +18,7 @@ from circuitdsl.certify.conclusion import Seen, concluded, is_exact
 from circuitdsl.certify.measure import Reading
 from circuitdsl.certify.statistics import FEWEST, interval, opposed
 from circuitdsl.derive.prove.findings import Finding, Verdict
+from circuitdsl.frozen import frozen
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +38,7 @@ TIMES = 5
 WAYS = {1: "descends", -1: "ascends", 0: "undecided"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Course:
     """One synapse in one seed: its readings, and how it stood with what its verdict assumes, at every checkpoint; fewer
     if the seed diverged."""
@@ -56,7 +57,7 @@ class Course:
         return Seen([r for r, stand in pairs if stand.met], self.readings[0])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Record:
     """One synapse in all seeds, at the checkpoints `at`. `filtered`: the drive passes through states or a function, so
     that it is not the update. `penalised`: the loss has a part that compares with no data, so that what errors leave

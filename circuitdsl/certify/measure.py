@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.certify.checkpoint import Checkpoint
@@ -11,6 +11,7 @@ from circuitdsl.certify.drive import Rule
 from circuitdsl.certify.pairing import Pair, pair
 from circuitdsl.certify.relations import derived_h
 from circuitdsl.certify.statistics import Response, response
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.functions import quiet
 from circuitdsl.graph.numbers import evaluate
 from circuitdsl.graph.projections import fans_of
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.floating[Any]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Reading:
     """One learning synapse at one state of one seed.
 

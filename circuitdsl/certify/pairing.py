@@ -9,7 +9,7 @@ synapse), drive and descent are written out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.certify.drive import Rule
@@ -19,6 +19,7 @@ from circuitdsl.certify.passes import (
     permuted,
     with_permuted_labels,
 )
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.folding import product, total
 from circuitdsl.graph.interpret import Frame, Weights, evaluate, read_value
 from circuitdsl.graph.ir import Read, Synapse, is_slow, walk
@@ -39,7 +40,7 @@ FEWEST = 16
 ROOM, PORTION = 8_000_000, 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outer:
     """`coefficient * (post ⊗ pre)` for each example: a number or [post size, pre size]; [examples, post size];
     [examples, pre size]. `labelled`: it reads a target itself."""
@@ -50,7 +51,7 @@ class Outer:
     labelled: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Pair:
     """Means over the sample, [post size, pre size]: `drive`; `descent`, which is minus the gradient; the drive under
     permuted errors, `control`, and under errors that are also turned round, `turned`. `blind`: neither changes the

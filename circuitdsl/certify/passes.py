@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.derive.read.roles import equations
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.flow import all_sources, reached_from
 from circuitdsl.graph.interpret import Frame
 from circuitdsl.graph.ir import Circuit, Flag, Kind, Reduce, reads, walk
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.floating[Any]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Errors:
     """Where the targets enter: `entries`, of which the `clamped` are on the way to the answer; `downstream` are
     the values that depend on them, themselves included; `labels` depend on nothing but targets. Where there are no
@@ -75,7 +76,7 @@ def _aims(circuit: Circuit) -> set[str]:
     return {r.value for e in compared for r in reads(e.arguments[1])}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Passes:
     """The frames of one sample at one state, [examples, size] each: `training`; with permuted errors, `permuted`; with
     errors that are also turned round, `turned`; `evaluation` with the adjoints. What does not differ is the same list.

@@ -4,7 +4,7 @@ examples it is looked at."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from circuitdsl.certify.trajectory import Course
 from circuitdsl.derive.prove.findings import Finding
 from circuitdsl.derive.prove.hypotheses import Nonempty, OneHot
 from circuitdsl.derive.tell.derivation import Derivation, derive
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.initial import DType
 from circuitdsl.graph.ir import Circuit, Num, Param, Random, walk
 from circuitdsl.graph.machine import Engine
@@ -42,7 +43,7 @@ LONG = 8
 SHORT_WORK, SHORT_EPOCHS = 6_000_000_000, 4_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Plan:
     """A circuit with everything that a certificate needs before the first example. It can be sent to a process."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from circuitdsl.frozen import frozen
 from circuitdsl.runtime.statistics import student
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def opposed(seeds: Array) -> tuple[int, int] | None:
     return (up, down) if plain else None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Response:
     """How the credit answers to the gradient: `s = H delta + rest`. `r2`: the part of E|s|^2 that H explains,
     corrected for the number of coefficients; `low` and `high`: the extreme eigenvalues of sym(H), on the space in

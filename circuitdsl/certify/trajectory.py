@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.initial import DType, initial_state
 from circuitdsl.graph.projections import dense
 from circuitdsl.runtime.data import SHUFFLE, Dataset, permutation
@@ -30,7 +30,7 @@ def checkpoints(updates: int, count: int) -> tuple[int, ...]:
     return (0, *sorted(later | {updates}))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Course:
     """All that is the same for every seed. It can be sent to another process, an engine cannot."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from circuitdsl.cli.common import (
     unreadable,
 )
 from circuitdsl.diagnostics import CircuitError, Diagnostic, printable
+from circuitdsl.frozen import frozen
 
 ABOUT = """Lay circuits out in the one standard form, in place, comments kept. A folder stands for all circuits in it
 and below it; the text of - is read from stdin, and written to stdout.
@@ -58,7 +58,7 @@ def command(options: Namespace) -> int:
     return USAGE if any(one.missing for one in found) else OK if ok else WRONG
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Formatted:
     """A file, and its text in the one form; None if it cannot be had, with the reasons."""
 

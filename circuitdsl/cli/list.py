@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from circuitdsl.cli.common import OK, add_json, color, print_json, reporting
+from circuitdsl.frozen import frozen
 from circuitdsl.shipped import library_path
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def _clipped(line: str) -> str:
 # ---------------------------------------------------------------- what there is
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Entry:
     """A shipped file. `name` is its path within the library; `doc` the first line of what its
     circuit (or its first motif) says of itself; `provides`: the rules and motifs that it defines; `claims`: what

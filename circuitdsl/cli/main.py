@@ -12,7 +12,6 @@ import sys
 import warnings
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib import import_module
 from io import TextIOWrapper
 from types import ModuleType
@@ -22,6 +21,7 @@ from circuitdsl.cli.common import INTERRUPTED, OK, UNFINISHED, USAGE, Printed, S
 from circuitdsl.cli.harmless import Harmless
 from circuitdsl.diagnostics import printable
 from circuitdsl.extras import how_to_get
+from circuitdsl.frozen import frozen
 
 #: What there is, in the order in which it is shown.
 COMMANDS = {
@@ -71,7 +71,7 @@ def _prepare_streams() -> None:
         sys.stdout = Harmless(sys.stdout)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class End:
     """How a command ended that did not end well: its exit code, what kind of trouble, and what is said of it."""
 

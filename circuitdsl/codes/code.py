@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from circuitdsl.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Code:
     """`title` is a line, `explanation` a paragraph. `wrong` is a circuit (example.circ) whose check gives the
     code, `right` the same without the mistake; both are empty for a code that only a run can give."""

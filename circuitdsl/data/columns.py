@@ -4,10 +4,11 @@ columns at all."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.data.raw import Raw, SourceError, Wanted, counted
+from circuitdsl.frozen import frozen
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +25,7 @@ INDEX_NAMES = frozenset({"", "unnamed: 0", "index", "id", "row", "rowid", "row_i
 MISSING = frozenset({"", "?", "na", "n/a", "#n/a", "nan", "-nan", "null", "none", "<na>", "missing", "."})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Columns:
     """`numbers` [rows, columns], NaN where a value is missing or a text; `texts`: the columns that hold texts, "" where
     one is missing; `names`: of the columns, if they have some; `place(row)`: how the row is found where it comes from;

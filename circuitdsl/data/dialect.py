@@ -10,11 +10,11 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 
 from circuitdsl.data.columns import MISSING
 from circuitdsl.data.raw import SourceError
+from circuitdsl.frozen import frozen
 
 #: Lines that are looked at to find out.
 SAMPLE = 200
@@ -35,7 +35,7 @@ Line = tuple[int, str]
 Row = tuple[int, list[str]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Dialect:
     """`separator` is one of SEPARATORS; `comma`: whether a decimal is set off by a comma; `width`: how many columns
     most rows have."""

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.data.idx import idx_file, idx_folder
 from circuitdsl.data.raw import Raw, SourceError
 from circuitdsl.extras import how_to_get
+from circuitdsl.frozen import frozen
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 FASHION_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sizes:
     """Sizes of the circuit's inputs and targets together, for sources that adapt to them."""
 
@@ -222,7 +223,7 @@ def teacher(arguments: Mapping[str, float], sizes: Sizes) -> Raw:
     return Raw(x=x, y=y)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Named:
     """A data set known by name, with its arguments and their defaults."""
 

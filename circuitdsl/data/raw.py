@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
+
+from circuitdsl.frozen import frozen
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
     Table = NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Raw:
     """Data before they are scaled. `x` [examples, features]; `y` [examples] or [examples, size].
 
@@ -41,7 +43,7 @@ class SourceError(Exception):
         self.title, self.hint, self.missing = title, hint, missing
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wanted:
     """What a circuit takes: the sizes of its inputs and of its targets, by name. A table whose columns have no names
     is read by them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from circuitdsl.data.content import ordinary, undamaged
 from circuitdsl.data.memory import must_fit
 from circuitdsl.data.npy import read_npy
 from circuitdsl.data.raw import SourceError, counted
+from circuitdsl.frozen import frozen
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +28,7 @@ WIDENED = ("BF16", "F8_E5M2", "F8_E4M3")
 BLOCK = 1 << 19
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Stored:
     """A safetensors file: the `shapes` of all arrays that are there, its metadata, and, of those that were asked for,
     the largest size of a number. The numbers stay in the file, `places` says where."""

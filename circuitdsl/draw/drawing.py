@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import hypot
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from circuitdsl.draw.svg import Look, svg
 from circuitdsl.draw.text import width
 from circuitdsl.draw.told import Told
 from circuitdsl.extras import named
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.ir import Circuit, Sign
 
 #: How a link is drawn: colour, thickness, strokes and gaps.
@@ -32,7 +33,7 @@ CORNER = 7.0
 FORMS = ("svg", "png", "pdf")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+@frozen(kw_only=True, repr=False)
 class Drawing:
     """`places`: where everything is; `picture`: what is to be seen, with title and legend.
 
@@ -199,7 +200,7 @@ def _head_of(link: Link, before: Point, end: Point) -> list[Shape]:
 # ---------------------------------------------------------------- legend
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Entry:
     wide: float
     shapes: tuple[Shape, ...]

@@ -4,7 +4,7 @@ it whether anything lies over anything else."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from circuitdsl.draw.levels import rows, streams
 from circuitdsl.draw.network import Link, Network, Node
@@ -14,6 +14,7 @@ from circuitdsl.draw.place import places
 from circuitdsl.draw.ranks import Port, Ranks, Segment, Side, ranks
 from circuitdsl.draw.route import Stretch, tracks
 from circuitdsl.draw.sizes import LINE, Places, label_width, lower_lines
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.ir import Circuit
 
 #: Heights: of a soma with name and size, of a line of dendrites' names in it, of the dendrites outside it.
@@ -25,7 +26,7 @@ MARGIN = 18.0
 NEARER = 6.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Dendrite:
     """`left` and `right`: the ends of what synapses end on; `foot`: where it leaves the soma; `middle`: of
     its name."""
@@ -39,7 +40,7 @@ class Dendrite:
     middle: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Geometry:
     """`boxes`: the somata; `labels`: what is written at links, with the left end of the text's first baseline; `lines`:
     each link from its source to its target; `starts`: where synapses from `bias` begin."""
@@ -80,7 +81,7 @@ def _are_neighbours(link: Link, row: Mapping[str, int], order: Order) -> bool:
     return abs(keys.index(link.source) - keys.index(link.target)) == 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Builder:
     """Adds the heights to the places."""
 

@@ -7,10 +7,10 @@ same one are one wire.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from circuitdsl.draw.told import Told
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.ir import (
     Circuit,
     Connect,
@@ -31,7 +31,7 @@ NodeKind = Literal["input", "target", "neuron", "modulator"]
 LinkKind = Literal["learning", "auxiliary", "fixed", "wire", "pair"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Node:
     """A population, or a modulator. `dendrites`: value name and what is written for it."""
 
@@ -42,7 +42,7 @@ class Node:
     doc: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Link:
     """A synapse, wire or pair. `source` None: from `bias`. `dendrite`: where a synapse ends, None for others.
     `lines`: what is written at it; `about`: all that is known of it, in a sentence."""
@@ -58,7 +58,7 @@ class Link:
     about: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Network:
     nodes: Mapping[str, Node]
     links: tuple[Link, ...]

@@ -5,15 +5,15 @@ Places are in pixels from the upper left corner.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from circuitdsl.draw.colours import Ink
+from circuitdsl.frozen import frozen
 
 Point = tuple[float, float]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Rect:
     x: float
     y: float
@@ -34,7 +34,7 @@ class Rect:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Line:
     """A line through points, with round corners of `radius`; `dash`: lengths of strokes and gaps."""
 
@@ -45,13 +45,13 @@ class Line:
     radius: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Polygon:
     points: tuple[Point, ...]
     fill: Ink
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Words:
     """A line of text; `y` is its baseline."""
 
@@ -67,7 +67,7 @@ class Words:
 Shape = Rect | Line | Polygon | Words
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Group:
     """Shapes that are one thing; `about` says what it is to who points at it or cannot see it."""
 
@@ -75,7 +75,7 @@ class Group:
     shapes: tuple[Shape, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Picture:
     """`about`: the picture in words."""
 

@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import Literal
 
 from circuitdsl.draw.network import Link, Network
+from circuitdsl.frozen import frozen
 
 Side = Literal["top", "bottom"]
 End = Literal["source", "target"]
@@ -22,7 +23,7 @@ End = Literal["source", "target"]
 PieceKind = Literal["box", "pass", "tag", "over", "under", "start"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Piece:
     """`link` is the link of a piece, None for a box, whose `key` is the name of its node."""
 
@@ -32,7 +33,7 @@ class Piece:
     link: Link | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Port:
     """Where a link meets a piece. `end`: which end of the link it is for a box (and on which side), or which way it
     goes on from a piece of its own."""
@@ -42,7 +43,7 @@ class Port:
     end: End
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Segment:
     """A stretch of a link between a rank and the next one up."""
 
@@ -51,7 +52,7 @@ class Segment:
     high: Port
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Ranks:
     """`segments[k]`: between rank k and rank k + 1. `sides`: on which side of its population each dendrite stands;
     `ends`: on which side of a box a link meets it. `ways`: the pieces of each link from source to target; `steps`: its

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from circuitdsl.frozen import frozen
 
 #: Nearer than that lines do not come to each other.
 NEAR = 7.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stretch:
     """What runs along a track: from or to its `feet` at the rank below and its `heads` at the rank above. One that has
     no heads turns back, beside a label above, and one without feet beside a label below."""

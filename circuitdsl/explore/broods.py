@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.graph.machine import Numbers, State
 from circuitdsl.graph.projections import dense, mapped
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 DType = Literal["float32", "float64"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(kw_only=True, eq=False)
 class Lane:
     """One lifetime that every candidate lives."""
 
@@ -38,7 +39,7 @@ class Lane:
     seed: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(kw_only=True, eq=False)
 class World:
     """What a brood lives in. `objective`: an expression of one example, or None for the loss. `numbers` are those
     before evolution, `key` names the compiled circuit, `threads` how many share the work (None: all processors).
@@ -58,7 +59,7 @@ class World:
     tested: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Brood:
     """Candidates: the numbers of each, and the coefficients that evolve, [candidates, ...]."""
 

@@ -22,6 +22,7 @@ from circuitdsl.explore.lineage import Lineage, describe
 from circuitdsl.explore.objective import Objective, objective
 from circuitdsl.explore.strategies import strategy as make_strategy
 from circuitdsl.explore.sweep import digest, plain
+from circuitdsl.frozen import frozen
 from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.request import Override, Request, Settings
 from circuitdsl.runtime.state import circuit_hash
@@ -105,7 +106,7 @@ def evolve(
 # ---------------------------------------------------------------- what there is to do
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Schedule:
     """How it evolves."""
 
@@ -117,7 +118,7 @@ class Schedule:
     selection: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Evolution:
     """All that an evolution will do. `world` has no lanes yet: `family` gives them."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.data.named import NAMED
 from circuitdsl.explore.broods import Lane
 from circuitdsl.explore.sweep import content_of, digest
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.runtime.data import Dataset, load_data
 from circuitdsl.runtime.errors import UsageError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TaskData = Any
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Drawn:
     """A task whose data are drawn anew for each lifetime: `make(seed)` gives arrays (X, y), the same for the same seed.
     `name` says what is drawn: an evolution that goes on is known by it."""
@@ -34,7 +34,7 @@ class Drawn:
 LifeData = TaskData | Drawn
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Fit:
     """What all lifetimes' data are fitted to."""
 
@@ -47,7 +47,7 @@ class Fit:
         return load_data(data, arguments, self.graph, scale=self.scale, validation=self.validation, dtype=self.dtype)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Generator:
     """A data set that is made from a seed, without it."""
 
@@ -60,7 +60,7 @@ class Generator:
         return self.fit.load(self.name, tuple(arguments.items()))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Drawer:
     """A drawn task, fitted to a circuit."""
 
@@ -74,7 +74,7 @@ class Drawer:
 Task = Dataset | Generator | Drawer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Family:
     """Tasks that count and tasks that are held out: data, or what makes them from each lifetime's seed. `content` is a
     fingerprint of all that is given."""

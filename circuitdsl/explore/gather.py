@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.explore.lives import Part, Recorded
+from circuitdsl.frozen import frozen
 from circuitdsl.runtime.statistics import Mean, over_seeds
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def _aligned(records: Sequence[Recorded | None], at: Array) -> list[Array]:
 # ---------------------------------------------------------------- in short
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Row:
     """A point of a finished sweep: what is left of its runs at their end, NaN for those that diverged."""
 

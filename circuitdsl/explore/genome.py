@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.diagnostics import did_you_mean
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.graph.numbers import numbers_of
 from circuitdsl.runtime.errors import UsageError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 RELATIVE_STEP, STEP_FROM_ZERO = 0.3, 0.01
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Gene:
     """A param (a number or a list) or a coefficient. `start`: its values before evolution; `dims` name their axes;
     `step`: the standard deviation of the first brood."""
@@ -41,7 +41,7 @@ class Gene:
         return self.start.size
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Genome:
     genes: tuple[Gene, ...]
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from circuitdsl.frozen import frozen
 from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.state import write_atomically
 
@@ -24,7 +24,7 @@ Identity = Mapping[str, Any]
 _MANIFEST = "manifest.json"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Journal:
     """`kind` is "sweep" or "evolve", and the attribute of the finished file that holds the identity as JSON; a "study"
     needs no identity, since the name of an entry says all that it depends on."""

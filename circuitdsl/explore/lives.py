@@ -11,10 +11,10 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.graph.machine import Numbers
 from circuitdsl.runtime.data import Dataset
@@ -36,7 +36,7 @@ DType = Literal["float32", "float64"]
 KEPT_ENGINES = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(kw_only=True, eq=False)
 class Setup:
     """What all runs of one compiled circuit share. `key` names the compiled circuit."""
 
@@ -49,7 +49,7 @@ class Setup:
     key: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Life:
     """One run of it."""
 
@@ -59,7 +59,7 @@ class Life:
     batch: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Recorded:
     """A record of a run: its readings [time, ...], and the epochs or updates (`every`) done at each."""
 
@@ -70,7 +70,7 @@ class Recorded:
     values: Array
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Part:
     """What came of a run. `metric` and `loss` have a value for each epoch, the first before training; NaN where there
     is none. `validation` [epochs, 2]: metric and loss on the validation set, no rows without one. `why`: how it

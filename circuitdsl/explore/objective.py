@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from circuitdsl.diagnostics import did_you_mean
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.graph.populations import REDUCTIONS
 from circuitdsl.runtime.errors import UsageError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Objective:
     """`expr` is an expression of one example, averaged over the test set; None stands for the loss, read when the
     circuit says. `sign`: 1 if larger is better, else -1."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from circuitdsl.api import Circuit, DType, Outcome, Simulation, load
 from circuitdsl.explore.journal import Journal
 from circuitdsl.explore.lives import Life, Part, Setup, from_bytes, live, to_bytes
 from circuitdsl.explore.objective import Objective, default_objective
+from circuitdsl.frozen import frozen
 from circuitdsl.runtime.backends import DEFAULT, is_interpreted
 from circuitdsl.runtime.data import Dataset
 from circuitdsl.runtime.errors import UsageError
@@ -73,7 +74,7 @@ def sweep(
 # ---------------------------------------------------------------- what there is to do
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Point:
     """A point of the grid: `values` in the order of the grid's params."""
 
@@ -82,7 +83,7 @@ class Point:
     life: Life
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Sweep:
     """All that a sweep will do. `attributes` say where it comes from; `identity` what must be the same to go on."""
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.blocks import rows_of
 from circuitdsl.graph.draws import Draws, numbers_in, shaped
 from circuitdsl.graph.ir import Connect, Synapse
@@ -150,7 +150,7 @@ def _fan_in(connect: Connect, synapse: Synapse, numbers: Numbers) -> int:
 # ---------------------------------------------------------------- matrices too large to be gone through
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _All:
     """All columns of a row, `but` one."""
 

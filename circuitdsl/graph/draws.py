@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, assert_never
 
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.blocks import rows_of
 from circuitdsl.graph.functions import elementwise
 from circuitdsl.graph.ir import Expr, Fan, Init, InitApply, InitCall, Num, ParamRef
@@ -78,7 +79,7 @@ class Draws:
         self.before = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Matrix:
     """Weights, and how they are held."""
 
@@ -116,7 +117,7 @@ class Matrix:
         return np.where(keys[places] == wanted, self.values[places], 0) if len(keys) else np.zeros(len(wanted))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Value:
     """An initial value of an entity: `key` is its name, `number` evaluates its arguments, `weights` are those that it
     may be a copy of, `path` says where a file is. `places`: of a matrix only these are made, in a row."""

@@ -8,32 +8,32 @@ fixed point of "may become non-zero" (a set of synapses that drive only each oth
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
-from dataclasses import dataclass
 
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.graph.plasticity import Term, split
 from circuitdsl.graph.quantities import Weights, drive_of
 from circuitdsl.graph.ranges import Ranges
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EmptyMask:
     """No connection is ever there."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HeldAtZero:
     """They start at 0, and there is no rule, or `sign` and `bounds` keep what it adds from them."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ZeroStart:
     """These synapses, itself among them, start at 0 and drive only each other."""
 
     together: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NeverOpen:
     """A factor of the rule that is 0 in every state; `synapses` stay 0 and make it so, if any do."""
 
@@ -41,12 +41,12 @@ class NeverOpen:
     synapses: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OnlyDecays:
     """The rule is a function of the weight alone."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FadesWith:
     """At rest nothing drives it, because these synapses have decayed to 0."""
 

@@ -7,14 +7,14 @@ a pull toward u: w + dw lies between w and u, while 0 <= gate <= 1.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from math import isfinite
 
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.graph.intervals import ONE, UNKNOWN, ZERO, Range
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pull:
     """`factor * (target - v)`, with a factor of 0 or more."""
 
@@ -22,7 +22,7 @@ class Pull:
     target: Range
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Increment:
     """`slope * v + rest`, and all pulls. `whole`: what all of it lies between, for the v that are known."""
 

@@ -7,11 +7,11 @@ so that nothing is held but the weights themselves (graph/draws.py).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.blocks import rows_of
 from circuitdsl.graph.connections import drawn_projection, large
 from circuitdsl.graph.draws import Draws, Maker, Matrix, Value, generator
@@ -106,7 +106,7 @@ def _empty(shape: int | tuple[int, ...], dtype: DType) -> Array:
     return made
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Draw:
     """What drawing needs to know, and the weights and projections drawn so far."""
 

@@ -7,9 +7,9 @@ A batch of B examples advances in lockstep: a value of a population is [B, size]
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.functions import elementwise
 from circuitdsl.graph.ir import (
     Apply,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 DType = Literal["float32", "float64"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Position:
     """A tick within the example: its number, its phase, and whether it is the phase's first or last."""
 
@@ -56,7 +56,7 @@ class Position:
     last: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Batch:
     """What holds for a batch from its first tick to its last. `indices` are data-set indices, [B];
     `given` are the values of inputs, targets and bias."""
@@ -74,7 +74,7 @@ class Batch:
         return len(self.indices)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Frame:
     """One tick of a batch: the values at it, at the tick before (None: there is none) and, in the reverse
     pass, at the one after. Values are [B, size]."""
@@ -86,7 +86,7 @@ class Frame:
     after: dict[str, Array] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Units:
     """The place of an equation of `size` neurons (1 for modulators and losses). Results are [B, size]."""
 
@@ -94,7 +94,7 @@ class Units:
     coefficients: Mapping[str, Array]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Weights:
     """The place of an equation of a synapse. Results are [post, pre], or [B, post, pre] if examples differ."""
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf
 
+from circuitdsl.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Range:
     """What a number lies between; infinite ends are open. Made by `span`, which keeps it so."""
 

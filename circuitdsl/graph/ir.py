@@ -15,11 +15,12 @@ with weights and states as they stand; then every increment; then all are applie
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Literal
 
 from circuitdsl.diagnostics import Span
+from circuitdsl.frozen import frozen
 
 # ---------------------------------------------------------------- expressions
 
@@ -41,24 +42,24 @@ class When(StrEnum):
     NEXT = "next"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Node:
     span: Span = field(compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Num(Node):
     value: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ParamRef(Node):
     """A number param: a runtime argument. An element of a list param is named `sizes[2]`."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Read(Node):
     """A value of the circuit. A value of size 1 broadcasts whatever the axis."""
 
@@ -67,7 +68,7 @@ class Read(Node):
     when: When = When.NOW
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Coef(Node):
     """A coefficient of the owner of the equation: per weight (in synapses) or per neuron.
 
@@ -77,26 +78,26 @@ class Coef(Node):
     axis: Axis | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Weight(Node):
     """`w` in the equations of a synapse."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class SynapseState(Node):
     """A state of the synapse whose equation this is, by its bare name."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class DriveRead(Node):
     """A drive of the synapse whose equation this is, by its bare name."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Fan(Node):
     """`fan_in` or `fan_out` of the synapse whose equation or `init` this is: the realised mean
     number of weights per postsynaptic (presynaptic) unit."""
@@ -104,7 +105,7 @@ class Fan(Node):
     which: Literal["in", "out"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Flag(Node):
     """0/1: `train`, a phase name ("phase"), `first(P)`, `last(P)`. `phase` is None for train."""
 
@@ -112,12 +113,12 @@ class Flag(Node):
     phase: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Tick(Node):
     """The tick within the example, from 0."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Random(Node):
     """`rand()` (uniform in [0, 1)) or `randn()`; keyed by (seed, occurrence, epoch, data-set index,
     tick, unit). `occurrence` is made of the name of the equation and which of its draws it is
@@ -127,7 +128,7 @@ class Random(Node):
     occurrence: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Apply(Node):
     """An elementwise operation; see functions.py for names and arities."""
 
@@ -135,7 +136,7 @@ class Apply(Node):
     arguments: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Over(Node):
     """A function of a whole population that gives a population: softmax(x), onehot_max(x),
     kwta(x, k). Only in `rate` and `let`; `k` is None but for kwta."""
@@ -145,7 +146,7 @@ class Over(Node):
     k: Expr | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Reduce(Node):
     """A scalar from populations, by a reduction of populations.py. Inside, population values are read
     with Axis.OWN. `size` is the size of the population reduced over."""
@@ -194,7 +195,7 @@ def reads(expr: Expr) -> Iterator[Read]:
 # ---------------------------------------------------------------- initial values
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class InitCall(Node):
     """One of the named initial values. `arguments` are numbers, params and fan_in/fan_out;
     `other` is the synapse of transpose/copy, `path` the file (relative to the `.circ`)."""
@@ -215,7 +216,7 @@ class InitCall(Node):
     path: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class InitApply(Node):
     """Arithmetic on initial values: any elementwise function; scalars broadcast."""
 
@@ -226,7 +227,7 @@ class InitApply(Node):
 Init = InitCall | InitApply | Num | ParamRef | Fan
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Connect(Node):
     """One mask; a synapse has a tuple of them, combined with `&` (empty: dense).
     `argument` is p of sparse(p) or k of fan_in(k)."""
@@ -239,7 +240,7 @@ class Connect(Node):
 # ---------------------------------------------------------------- entities
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Entity:
     """Something with a name in the elaborated circuit. `via` are the `use`s and `for`s that made
     it, outermost first; `doc` is its docstring."""
@@ -273,7 +274,7 @@ class Lifetime(StrEnum):
     KEEP = "keep"  # one for the circuit, survives examples, increments averaged over the batch
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Current:
     """One synapse's contribution: sum_i W[j, i] source[i] over the synapse's presynaptic units; if
     `transposed` (adjoints only), sum_j W[j, i] source[j] over its postsynaptic ones."""
@@ -283,7 +284,7 @@ class Current:
     transposed: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Value(Entity):
     """A number per unit and example. Exactly one of the ways to get it holds:
 
@@ -306,7 +307,7 @@ class Value(Entity):
     of: str | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Population(Entity):
     """`dendrites`, `states`, `lets` are value names (`h.basal`); the rate's is the population's.
     `kind` is INPUT, TARGET, BIAS or RATE (a neuron population)."""
@@ -324,7 +325,7 @@ class Sign(StrEnum):
     INHIBITORY = "inhibitory"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class SynapseVar:
     """A state of a synapse, a number per weight. `fresh`: one per example, reset per example;
     else persistent. `update` is the increment (None: never changes)."""
@@ -336,7 +337,7 @@ class SynapseVar:
     span: Span = field(compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class SynapseDrive:
     """Evaluated per example, averaged over the batch (summed over ticks if `update = example`)."""
 
@@ -345,7 +346,7 @@ class SynapseDrive:
     span: Span = field(compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Synapse(Entity):
     """Weights of shape [post size, pre size], from the value `source` to a dendrite.
 
@@ -377,7 +378,7 @@ def is_slow(expr: Expr | None) -> bool:
     return expr is not None and any(isinstance(e, DriveRead) for e in walk(expr))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Param(Entity):
     """`value` is an expression over other params, or a tuple of them for a list; `structural`: it
     shaped the graph, so that setting it means elaborating again."""
@@ -386,7 +387,7 @@ class Param(Entity):
     structural: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Coefficient(Entity):
     """A number per weight of a synapse, or per neuron of a population: `owner` names it."""
 
@@ -395,7 +396,7 @@ class Coefficient(Entity):
     init: Init
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Phase:
     name: str
     ticks: Expr
@@ -403,7 +404,7 @@ class Phase:
     span: Span = field(compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Schedule:
     """`phases` empty: one tick per example. `dt` (None: 1) has been multiplied into `dv/dt` already."""
 
@@ -412,7 +413,7 @@ class Schedule:
     update: Literal["tick", "example"] = "tick"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Loss:
     """A scalar expression of one example. `when` "last": at the last tick of evaluation; "at": at
     the last tick of `phase`; "over": the mean over its ticks."""
@@ -423,7 +424,7 @@ class Loss:
     span: Span = field(compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Task(Entity):
     """`data` is the name of a data set with its numeric arguments (`two_moons(noise=0.1)`), or a
     path. Unset settings are None; the runtime's defaults then hold."""
@@ -439,7 +440,7 @@ class Task(Entity):
     validation: Expr | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class MatrixRef(Node):
     """A synapse's weights in a record or an attractor."""
 
@@ -447,7 +448,7 @@ class MatrixRef(Node):
     transposed: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class MatrixCall(Node):
     """norm(A), sum, mean, max of weights; cos(A, B) of weights. A record only."""
 
@@ -455,7 +456,7 @@ class MatrixCall(Node):
     arguments: tuple[MatrixRef, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Record(Node):
     """`what` is a population (its rates on the test set's first examples), a synapse (its weights),
     a scalar of weights, or a scalar expression of one example averaged over the test set.
@@ -466,14 +467,14 @@ class Record(Node):
     every: Expr | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ExpectVerdict(Node):
     synapses: tuple[str, ...]
     verdict: str
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ExpectAttractor(Node):
     """`left ~ factor * right`; factor None: any positive one."""
 
@@ -483,7 +484,7 @@ class ExpectAttractor(Node):
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ExpectMetric(Node):
     """`metric >= bound`, or `metric >= bound * backprop` if `of_backprop`."""
 
@@ -496,7 +497,7 @@ class ExpectMetric(Node):
 Expect = ExpectVerdict | ExpectAttractor | ExpectMetric
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Wire:
     """A one-to-one connection: `population`'s equations read `value` of another population."""
 
@@ -505,7 +506,7 @@ class Wire:
     span: Span = field(compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Circuit(Entity):
     """A whole circuit, checked. Dicts keep the order of the text.
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import reduce
 from typing import Literal, assert_never
 
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.graph.intervals import FLAG, ONE, ZERO, Range
 from circuitdsl.graph.numbers import evaluate
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mask:
     """`on`, `off`: whether a connection i -> i, and i -> j with i != j, is there: always (True), never (False), or as
     it is drawn (None). `most`: no postsynaptic unit has more connections."""

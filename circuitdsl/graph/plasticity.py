@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from fractions import Fraction
 from typing import assert_never
 
 from circuitdsl.diagnostics import Span
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.folding import add, apply, div, mul, num, product
 from circuitdsl.graph.ir import (
     Apply,
@@ -51,7 +52,7 @@ class Origin(StrEnum):
     STATE = "state"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Term:
     """number * the product of all factors. `mixed` are factors that read several origins and cannot be
     multiplied out (`relu(pre * post)`); a rule with one is not separable."""

@@ -8,9 +8,9 @@ postsynaptic unit, presynaptic ones in order.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, assert_never
 
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.blocks import rows_of
 from circuitdsl.graph.ir import Circuit, Connect, Synapse
 from circuitdsl.graph.numbers import Fans, evaluate, numbers_of
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 PLACES, DENSITY = 1 << 18, 0.2
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dense:
     """A matrix [post, pre], 0 where the mask is False; None: every weight is there."""
 
@@ -39,7 +39,7 @@ class Dense:
         return [] if self.mask is None else [self.mask]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sparse:
     """The weights in a row: those of unit j from `starts[j]` to before `starts[j + 1]` (int64, [post + 1]), `columns`
     their presynaptic units (int32), of `pre`. In many copies with a leading axis; rows end in places without use."""

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import assert_never
 
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Weights:
     """The weights of a synapse, where there is a connection."""
 
     synapse: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class State:
     """A state of a synapse."""
 
@@ -24,7 +24,7 @@ class State:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Drive:
     """A drive of a synapse, as its equations read it."""
 
@@ -32,7 +32,7 @@ class Drive:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Before:
     """A value at the tick before."""
 

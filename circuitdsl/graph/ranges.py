@@ -17,6 +17,7 @@ from heapq import heapify, heappop, heappush
 from math import inf, isinf
 from typing import assert_never
 
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.graph.functions import FUNCTIONS
 from circuitdsl.graph.increments import Increment, stepped
@@ -57,7 +58,7 @@ from circuitdsl.graph.quantities import (
 PATIENCE, MOVING, LAST = 3, 8, 16
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Place:
     """Where an expression stands: in the equations of a synapse, or (None) of a neuron or a scalar. `weight`: what `w`
     is taken to lie between, if not what is known of it."""

@@ -6,10 +6,10 @@ within a tick; checks. Each stage reports all its errors before the next would s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from circuitdsl.diagnostics import CircuitError, Diagnostic, Label, Report, Severity, Source, Span
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.graph.build import Builder
 from circuitdsl.graph.cycles import definition_cycles
@@ -24,7 +24,7 @@ from circuitdsl.syntax import ast
 from circuitdsl.syntax.parse import parse, read_source
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Loaded:
     """A checked text, with the files that it imports. `circuit` is None for a file of rules and motifs only."""
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NoReturn
 
 from circuitdsl.diagnostics import Diagnostic, Label, Report, Span, did_you_mean
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.files import FileScope
 from circuitdsl.graph.findings import FURTHER_NAMES, further, listed
 from circuitdsl.syntax import ast
@@ -29,7 +30,7 @@ class Stop(Exception):
 Indexer = Callable[["ast.Expr", "Scope"], int]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Thunk:
     """An argument of a rule or motif: an expression with the scope it was written in."""
 
@@ -37,7 +38,7 @@ class Thunk:
     scope: Scope
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Member:
     """A name that only its owner's equations see: a neuron's dendrite, state, let; a synapse's state,
     drive; a modulator's state; a coefficient of the owner."""
@@ -84,7 +85,7 @@ class Scope:
         )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Declared:
     """An entity of the elaborated circuit: where it was written and the scope of its equations."""
 
@@ -94,14 +95,14 @@ class Declared:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class AliasTo:
     ref: ast.Ref
     scope: Scope
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rest:
     """One accessor after an entity: a member name or an index."""
 
@@ -109,7 +110,7 @@ class Rest:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Place:
     """How far a reference has been walked: a path, the entity it is (None: not one yet, an instance
     perhaps), and the accessors that follow it; `scope` is the one that the path was looked up in."""

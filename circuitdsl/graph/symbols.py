@@ -15,13 +15,14 @@ from functools import cached_property
 from pathlib import Path
 
 from circuitdsl.diagnostics import Source, Span
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.files import FileScope
 from circuitdsl.graph.occurrences import occurrences
 from circuitdsl.graph.written import Declared, Kind
 from circuitdsl.syntax import ast
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Symbol:
     """A name with its places.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from circuitdsl.diagnostics import Span
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.graph.scope import Symbols
 from circuitdsl.graph.structure import StructuralNumbers
@@ -69,7 +70,7 @@ class Tables:
 # ---------------------------------------------------------------- owners of equations
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OfNeuron:
     """`what` is "rate", "let" or "update"."""
 
@@ -77,19 +78,19 @@ class OfNeuron:
     what: Literal["rate", "let", "update"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OfSynapse:
     synapse: SynapseInfo
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OfScalar:
     """A modulator, a loss, a metric or a record: one number per example."""
 
     what: Literal["modulator", "loss", "metric", "record"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OfNumber:
     """A param, a bound, a setting: numbers known before the run. `what` names it in messages."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from circuitdsl.diagnostics import Span
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.files import FileScope
 from circuitdsl.syntax import ast
 
@@ -36,7 +37,7 @@ class Kind(StrEnum):
     TASK = "task"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Declared:
     """What stands at the place of a declaration: `path` is its name with those around it, `h.basal`."""
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.calls import CALLS
 from circuitdsl.graph.findings import BUILTIN_NAMES
 from circuitdsl.syntax.grammar import keywords, parser
@@ -18,7 +18,7 @@ _DECLARED = ("decl", "plain_name")
 _BRACKETS = frozenset("{}()[],;:")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Vocabulary:
     """What a highlighter has to know of the language.
 

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, assert_never
 
 from circuitdsl.diagnostics import Source
+from circuitdsl.frozen import frozen
 
 Encoding = Literal["utf-16", "utf-8", "utf-32"]
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@frozen(order=True)
 class Position:
     """A line and a column, both from 0."""
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from circuitdsl.diagnostics import Report, Source, Span
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.graph.calls import CALLS
 from circuitdsl.graph.files import FileScope, library_texts, load_files
@@ -27,7 +27,7 @@ from circuitdsl.syntax.grammar import spellings
 from circuitdsl.syntax.words import words
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Completion:
     """A word that may be written. `kind`: what it is, such as "keyword", "function" or "neuron"; `detail`: how it is
     called, or what it means."""
@@ -37,7 +37,7 @@ class Completion:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Completions:
     """The words that may stand in place of `span`, the part of a word that is there already."""
 

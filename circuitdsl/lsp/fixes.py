@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from circuitdsl.diagnostics import Diagnostic, Severity, Source, Span
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.files import deep_items
 from circuitdsl.lsp.analysis import Analysis
 from circuitdsl.lsp.nodes import around
@@ -26,7 +26,7 @@ _MEMBERS = frozenset({"dendrite", "let", "rate", "state", "drive", "phase"})
 _SYNTAX = frozenset({"C001", "C002", "C003", "C005"})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Edit:
     """`text` in the place of `span`."""
 
@@ -38,7 +38,7 @@ class Edit:
         return whole[: self.span.start] + self.text + whole[self.span.end :]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fix:
     title: str
     edit: Edit

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TypeVar
 
 from circuitdsl.derive.tell.brief import in_short
 from circuitdsl.diagnostics import Source, Span
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.graph.calls import CALLS
 from circuitdsl.graph.findings import BUILTIN_NAMES, units
@@ -39,7 +39,7 @@ _DRAWN_AND_TURNED = {
 MOST_NAMED = 6
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hover:
     """What is said of the word at `span`, as Markdown."""
 

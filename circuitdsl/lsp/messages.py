@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 from urllib.request import url2pathname
@@ -10,6 +9,7 @@ from urllib.request import url2pathname
 from lsprotocol import types as lsp
 
 from circuitdsl.diagnostics import Label, Severity, Source, Span
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.written import Kind
 from circuitdsl.lsp.columns import Encoding, Position, offset_of, position_of
 from circuitdsl.lsp.completion import Completion, Completions
@@ -56,7 +56,7 @@ def path_of(uri: str) -> Path:
     return Path(url2pathname(unquote(parsed.path))).resolve()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Messages:
     """Messages about texts, in the columns of a client. `uris`: the URIs of the open texts, as the client has them."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
+from circuitdsl.frozen import frozen
 from circuitdsl.syntax.errors.salvage import Standing
 from circuitdsl.syntax.errors.trouble import BODIES
 from circuitdsl.syntax.words import END, Word
@@ -40,7 +40,7 @@ class Place(StrEnum):
     ANY = "anything with a name"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Where:
     """A place, the keyword of the body that it is in (`SYNAPSE`; None outside of all) and the name of what has it, and
     the function, rule or motif in whose parentheses it stands."""

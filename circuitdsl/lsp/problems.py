@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from circuitdsl.diagnostics import Diagnostic, Label, Severity, Span
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.graph.files import deep_items
 from circuitdsl.lsp.analysis import Analysis
@@ -18,7 +19,7 @@ UNUSED = frozenset({"C013"})
 EXPECT = "expect"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Problem:
     """A finding at a place of the text. `related`: the other places involved, also in other files. `unused`: the place
     may be left out. `finding`: as the check has it; None for an expectation."""

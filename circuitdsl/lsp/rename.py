@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from circuitdsl.diagnostics import Severity, Source, Span
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.calls import CALLS
 from circuitdsl.graph.findings import BUILTIN_NAMES
 from circuitdsl.graph.symbols import Symbol, Symbols
@@ -22,7 +22,7 @@ class Refused(Exception):
     """A name that cannot be given; the message says why."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@frozen(order=True)
 class Place:
     """A stretch of a file: character offsets, end exclusive. `path` is None for a text that lies nowhere."""
 
@@ -31,7 +31,7 @@ class Place:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Named:
     """A symbol with its places in all texts that are known. `sources`: the text of each file."""
 

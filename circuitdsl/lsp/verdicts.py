@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from circuitdsl.derive.tell.brief import in_short
 from circuitdsl.derive.tell.derivation import Derivation, Told
@@ -12,6 +11,7 @@ from circuitdsl.derive.tell.hypotheses import name_of, text_of
 from circuitdsl.derive.tell.layers import absolute
 from circuitdsl.derive.tell.page import block_lines
 from circuitdsl.diagnostics import Span
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.lsp.analysis import Analysis
 
@@ -19,7 +19,7 @@ from circuitdsl.lsp.analysis import Analysis
 WIDTH = 88
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Inlay:
     """Words behind the line of a text: `offset` is the end of the line. They are about `synapses`, by their elaborated
     names, or about expectations, `expected`, with what was found."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from html import escape
+
+from circuitdsl.frozen import frozen
 
 #: Elements that have no end.
 VOID = frozenset({"br", "hr", "img", "meta", "link", "col"})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Html:
     """Text that is HTML already."""
 

@@ -6,8 +6,9 @@ A panel knows nothing of Matplotlib; plot/figures.py draws it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from circuitdsl.frozen import frozen
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 MOST_CURVES, MOST_PANELS = 8, 12
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Curve:
     """`values` [seeds, times]; `of`: how the run that it belongs to is called, where there are several."""
 
@@ -30,7 +31,7 @@ class Curve:
     of: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Curves:
     """Curves over `axis`."""
 
@@ -39,7 +40,7 @@ class Curves:
     curves: Sequence[Curve]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Grid:
     """Numbers as a picture, [rows, columns]; `signed`: around 0."""
 
@@ -50,7 +51,7 @@ class Grid:
     signed: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Raster:
     """When units were active: `spikes` [ticks, units]."""
 

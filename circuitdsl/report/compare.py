@@ -6,7 +6,6 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from math import isfinite, nan, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from circuitdsl.api import Circuit, Request, Simulation, load, loads
 from circuitdsl.derive.tell.brief import in_short
 from circuitdsl.diagnostics import CircuitError
+from circuitdsl.frozen import frozen
 from circuitdsl.plot.panels import panels_of
 from circuitdsl.report.document import Beside, Code, Document, Line, Listing, Paragraph, Part, Section, Table
 from circuitdsl.report.trained import read_run, run_of
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SETTINGS = ("data", "task", "epochs", "batch", "scale", "learn", "dtype", "target", "validation")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Side:
     """One of the two. `circuit` None: the text of a saved run cannot be loaded here. `run` None: it was not trained."""
 
@@ -84,7 +84,7 @@ def _of_run(file: Path, measure: bool) -> Side:
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Compared:
     """What differs between two sides. Rows are a name, and what each side has, None for nothing."""
 
@@ -167,7 +167,7 @@ def _synapses(side: Side) -> dict[str, str]:
     }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Figure:
     """A number at the end of each run: means over seeds with 95 % intervals (Student's t), and their difference, right
     minus left: `paired` where both have the same seeds, over which it is then taken."""

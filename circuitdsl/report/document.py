@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
+from circuitdsl.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Math:
     """A formula of LaTeX's math mode (amsmath, amssymb)."""
 
     latex: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Code:
     """A name or text of the circuit, in letters of one width."""
 
@@ -40,7 +41,7 @@ MARKS: Mapping[bool | None, Mark] = {True: "yes", False: "no", None: "open"}
 SIGNS: Mapping[Mark, str] = {"yes": "✓", "no": "✗", "open": "·"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Paragraph:
     """`mark`: what it says holds, does not, or is open; `kind` "answer": what a section comes to."""
 
@@ -49,7 +50,7 @@ class Paragraph:
     kind: Literal["plain", "faint", "answer", "head"] = "plain"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Table:
     """`labels`: the first column says what the row is. Cells are lines."""
 
@@ -59,14 +60,14 @@ class Table:
     labels: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Equations:
     """Formulas below one another, each with what is said of it at its right."""
 
     rows: Sequence[tuple[Math, str]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Picture:
     """`svg` for a page, `pdf` for paper, each drawn when it is asked for; `name` is that of its file. A `small` one may
     stand beside others."""
@@ -78,7 +79,7 @@ class Picture:
     small: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Listing:
     """A text as it is written: in full, or as the lines that differ from another one (`sides`: what they were called,
     and the lines of a unified comparison)."""
@@ -88,7 +89,7 @@ class Listing:
     compared: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Beside:
     """Parts side by side, one column each."""
 
@@ -98,13 +99,13 @@ class Beside:
 Part = Paragraph | Table | Equations | Picture | Listing | Beside
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Section:
     title: str
     parts: Sequence[Part]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Document:
     """`about`: what stands below the title; `origin`: how it was made, in small letters at the end."""
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import assert_never
 
 from circuitdsl.derive.algebra.notation import GREEK, upright
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 
 #: How tightly an operation holds its operands together; a looser one within it stands in parentheses.
@@ -82,7 +82,7 @@ def around(shown: str, left: str = "(", right: str = ")") -> str:
     return f"{left}{shown}{right}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Writer:
     """Writes the expressions of one equation. `owner`: the synapse, if it is one of a synapse. Without `units` names
     have no index: what is said of whole populations."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from circuitdsl.frozen import frozen
 from circuitdsl.report.assembly import save_picture
 from circuitdsl.runtime.state import write_atomically
 
@@ -26,7 +26,7 @@ pre { background: #f6f6f4; padding: 0.8rem; overflow-x: auto; font-size: 0.8rem;
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Page:
     """A study that has been run. `found`: mark (✓, ✗, ·) and text of each sentence."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.api import Circuit, Simulation
 from circuitdsl.diagnostics import CircuitError
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.plot.panels import Raster, spike_panels
 from circuitdsl.runtime.errors import UsageError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 OWN, TWIN = "the circuit", "backpropagation"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Trained:
     """Runs by what they are called, what was active when in one example after training, how many examples there were
     to train and to test, and what could not be had."""

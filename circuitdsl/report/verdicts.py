@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from circuitdsl.derive.tell.hypotheses import in_a_line
 from circuitdsl.derive.tell.layers import alike
 from circuitdsl.derive.tell.outline import together
 from circuitdsl.derive.tell.wording import Wording, neglected_by
+from circuitdsl.frozen import frozen
 from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.state import write_atomically
 from circuitdsl.shipped import library_path
@@ -49,7 +49,7 @@ MEASURED_HEAD = ("cos", "cos(s, Hδ)", "descent", "control", "φ > 0", "measured
 MOST = 250
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     """One circuit of the library, with its certificate if it was measured."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING
 
+from circuitdsl.frozen import frozen
 from circuitdsl.runtime.state import state_arrays
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 LARGE = 1 << 26
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class InMemory:
     """A copy of a state."""
 
@@ -27,7 +27,7 @@ class InMemory:
             array[...] = kept
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class InFile:
     """The arrays of a state one after the other, in a file without a name, which goes when it is closed."""
 

@@ -6,13 +6,13 @@ A new one is a file in emit/ (emit/target.py says what it holds) and a line in `
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal, Protocol, assert_never
 
 from circuitdsl.diagnostics import did_you_mean
 from circuitdsl.emit.target import DType, Target
+from circuitdsl.frozen import frozen
 from circuitdsl.runtime.cache import load_code
 from circuitdsl.runtime.device import load_emulated
 from circuitdsl.runtime.driver import load_gpu
@@ -38,7 +38,7 @@ class Build(Protocol):
     ) -> Engine: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class BackEnd:
     """`target`: what it prints, `load`: how that is made to run, `build`: its engines; each None, where there is none.
     An `interpreted` one holds the GIL."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +18,7 @@ from circuitdsl.data.memory import must_fit
 from circuitdsl.data.named import NAMED, Sizes
 from circuitdsl.data.raw import Raw, SourceError, Wanted
 from circuitdsl.diagnostics import CircuitError, Diagnostic, Span, did_you_mean
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.ir import Circuit, Kind
 from circuitdsl.noise import rand
 from circuitdsl.runtime.errors import MissingData
@@ -45,7 +46,7 @@ def _no_examples() -> Indices:
     return np.arange(0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Dataset:
     """`arrays`: for every input and target population [examples, size]; `train`, `test` and `validation` index
     them; the last is empty unless a task asks for it, and what choices are judged on. `name` is how the data were asked

@@ -7,10 +7,10 @@ again from its start, in halves: a run is a function of its seed, so it goes wro
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from circuitdsl.diagnostics import Diagnostic, Label
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.blocks import all_finite, norm
 from circuitdsl.graph.ir import Apply, Circuit, Expr, Num, ParamRef, Synapse, Weight, walk
 from circuitdsl.graph.numbers import evaluate
@@ -39,7 +39,7 @@ def bad_names(state: State) -> list[str]:
     return [name for name, array in state_arrays(state).items() if not all_finite(array)]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Place:
     """The first bad update of an epoch, from 1, the states before and after it, and the norm of
     the array that went wrong after each of the last updates before."""

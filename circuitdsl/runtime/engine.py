@@ -7,12 +7,13 @@ with is put together once for a state whose arrays are all used in place, and li
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from operator import is_
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import ref
 
 from circuitdsl.emit.target import DType
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.ir import Circuit, Expr
 from circuitdsl.graph.machine import Data, Evaluation, Numbers, State
 from circuitdsl.graph.projections import give_back, mapped
@@ -96,7 +97,7 @@ def _copy(data: Data, order: Indices, numbers: Numbers, seed: int) -> Copies:
     return Copies(data=[data], orders=[order], numbers=[numbers], seeds=[seed])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Alone:
     """The states of a population of one, made of the parts `given`. `copied`: what training changes and could not be
     used in place, each with what is; `in_place`: whether all arrays are used as they are, so that what becomes of them

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.ir import Circuit, ExpectMetric
 from circuitdsl.graph.machine import Numbers
 from circuitdsl.graph.numbers import evaluate
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Judged:
     """An `expect` and how it came out. `value` is the metric, or with `* backprop` its ratio to the
     gradient twin's; `ok` is None if it was not judged."""

@@ -7,12 +7,13 @@ tabular data z-scored with training statistics (zero deviation counts as 1); `sc
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.data.labels import labels_of
 from circuitdsl.data.raw import Raw, SourceError, counted, white
 from circuitdsl.diagnostics import CircuitError, Diagnostic, Label, Span
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.ir import Circuit, Kind, Population
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     Table = NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fitter:
     """Fits one data set, called `name`, to a circuit that asks for it at `span`."""
 

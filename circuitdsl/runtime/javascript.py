@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import assert_never
 
 from circuitdsl.emit import js
 from circuitdsl.emit.target import DType
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.connections import large
 from circuitdsl.graph.ir import (
     Apply,
@@ -69,7 +70,7 @@ def run_module(
     return "\n".join([*texts, helpers, "export const circuit = {", body, "};", ""])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Told:
     """The circuit as JavaScript. `used`: the functions that its initial values apply."""
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from circuitdsl.frozen import frozen
 from circuitdsl.lower.loop_ir import Aim
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def aim_of_copies(circuit: Circuit, dtype: DType) -> Aim:
     return Aim(dtype=dtype, copies=LANES if own * itemsize * LANES <= LARGEST else 1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Groups:
     """`members` [groups, lanes]: the copy in each lane. What is left over in a group repeats its first copy; nobody
     reads what comes of that (`real` [groups, lanes] is False there)."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.emit.target import DType
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.functions import quiet
 from circuitdsl.graph.ir import Circuit, Expr
 from circuitdsl.graph.machine import Data, Numbers, State
@@ -48,7 +48,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Copies:
     """What each copy lives with, one entry per copy; entries that are the same object are held once.
 
@@ -63,7 +63,7 @@ class Copies:
         return len(self.seeds)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Measured:
     """Means over each copy's examples: `loss` [copies], None if the circuit has none; `probes` [copies, probes].
     `watched`: values as they stood at the last tick, [examples, size], of a single copy."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.blocks import blocks, doubles, norm
 from circuitdsl.graph.draws import Matrix
 from circuitdsl.graph.ir import Circuit, Expr, MatrixCall, MatrixRef, Record
@@ -33,7 +34,7 @@ class Series:
     values: list[Array] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Plan:
     """What to read when. `probes` are the expressions of one example that the engine averages over
     the test set: the metric first, if there is one, then recorded expressions, by their text, so that the

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from operator import index
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from circuitdsl.diagnostics import did_you_mean
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.graph.numbers import evaluate, whole
 from circuitdsl.runtime.errors import UsageError
@@ -23,7 +24,7 @@ Override = float | Sequence[float]
 DEFAULT_EPOCHS, DEFAULT_BATCH, DEFAULT_SEED = 10, 1, 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Request:
     """What is asked of a run; what is None comes from the task (else epochs 10, batch 1, seed 0)."""
 
@@ -45,7 +46,7 @@ class Request:
         return not self.params and all(c is None for c in changed)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Settings:
     """A request with everything filled in."""
 

@@ -10,6 +10,8 @@ from ctypes import CFUNCTYPE, addressof, c_int32, c_int64, c_void_p
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from circuitdsl.frozen import frozen
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     Whole = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Part:
     """`array` [rows, ...] in C order, and the row that each copy uses, [copies]; None: the one of who works on it."""
 
@@ -104,7 +106,7 @@ class Native:
         assert status == 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Interpreted:
     """The entry point as plain Python."""
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
 from circuitdsl.extras import how_to_get
+from circuitdsl.frozen import frozen
 from circuitdsl.runtime.errors import UsageError
 
 PLAIN, ENCRYPTED = ("", "tcp", "ws", "ucx"), ("tls", "wss")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Scheduler:
     """A scheduler at an address such as `tcp://10.0.0.1:8786`, or `tls://10.0.0.1:8786` with certificates, all PEM
     files, named as dask names them.

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from circuitdsl.diagnostics import Diagnostic
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.runtime.aside import Aside, put_aside, taken_out
 from circuitdsl.runtime.data import SHUFFLE, Dataset, permutation
@@ -53,7 +54,7 @@ class Run:
     interrupted: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Loop:
     """Everything that stays the same during a run. `order(epoch)` shuffles by (seed, epoch)."""
 
@@ -110,7 +111,7 @@ def simulate(loop: Loop, run: Run, *, after_epoch: Callable[[Run], None] | None 
     return run
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Mark:
     """A place that a run can be put back to: the start of an epoch."""
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.diagnostics import Diagnostic, Label, Severity
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.projections import dense
 from circuitdsl.runtime.state import circuit_hash
 from circuitdsl.store.entries import Entry, program
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 EXAMPLES, WEIGHTS = 32, 100_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Unheld:
     """A loop that nothing will stop, in words: `synapses` are all of it, `free` those without bounds, their `names`."""
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, assert_never
 
 from circuitdsl.diagnostics import CircuitError, Diagnostic, Severity, did_you_mean
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.blocks import rows_of
 from circuitdsl.graph.canonical import by_name
 from circuitdsl.graph.draws import Matrix
@@ -109,7 +110,7 @@ def load_weights(
     return (Diagnostic(code="C072", title=title, span=None, severity=Severity.WARNING),)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Taken:
     """How an array of a file becomes one of the state: `shape` is what it has to have there; `ours` and `theirs` are
     the places of its weights, where only those that are there are held."""

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any, Literal, Protocol, Self, TypeVar
 
 from circuitdsl.extras import how_to_get
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.functions import quiet
 from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.scheduler import Scheduler, scheduler_of
@@ -82,7 +83,7 @@ class _Open:
     ) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Here(_Open):
     """One after the other, in this thread."""
 
@@ -98,7 +99,7 @@ class Here(_Open):
             yield index, result
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cores(_Open):
     """On this machine, by joblib."""
 

@@ -18,11 +18,11 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal, get_args
 
+from circuitdsl.frozen import frozen
 from circuitdsl.store.temporary import clear_litter, temporary_prefix
 from circuitdsl.store.trust import Distrust, distrust, distrust_below, make_folder
 
@@ -43,7 +43,7 @@ def cache_folder() -> Path:
     return Path(own or Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "circuitdsl")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     """One thing that is kept, or may be. `name` is for who looks into the folder; `key` decides what is in it."""
 
@@ -144,7 +144,7 @@ def program() -> str:
 # ---------------------------------------------------------------- the whole folder
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kept:
     """A file that is kept, and its size in bytes."""
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from circuitdsl.frozen import frozen
 
 if TYPE_CHECKING:
     from typing import Self
@@ -24,7 +25,7 @@ SYSTEM, UNKNOWN = 0, 65534
 MOST_LINKS = 40
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class User:
     """Who asks: a user and the user's own group."""
 
@@ -62,7 +63,7 @@ def flaw_above(found: os.stat_result, user: User) -> str | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Distrust:
     """What is not to be trusted, and why: "belongs to another user (number 1001)"; `own`: whether it is the user's."""
 

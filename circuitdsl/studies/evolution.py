@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.api import Circuit, Request, Simulation, load
 from circuitdsl.explore.evolve import evolve
+from circuitdsl.frozen import frozen
 from circuitdsl.runtime.request import Learn
 from circuitdsl.studies.evolution_lives import ARMS, GAINS, GROUPS, LAYERS, NEURONS, Lives
 from circuitdsl.studies.evolution_told import figure, finding
@@ -41,7 +42,7 @@ FOUNDER: Mapping[str, Mapping[str, float]] = {GROUPS: dict.fromkeys(GAINS, 0.0),
 STEP, LIVES, OTHER_LIVES = 0.5, 2, 8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Extent:
     """How large. `looked`: the generations of which `individuals` are looked at; `last`: new lifetimes at the end, of
     the founder and of the mean genome."""
@@ -65,7 +66,7 @@ FULL = Extent(
 QUICK = Extent(genomes=(GROUPS,), population=32, generations=9, individuals=4, looked=(0, 8), last=4)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Task:
     """A data set with its sizes, and how many epochs a lifetime has there."""
 

@@ -8,10 +8,11 @@ holds.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.api import Outcome, Request, Simulation
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.functions import quiet
 from circuitdsl.runtime.divergence import is_finite
 from circuitdsl.studies.credits import Gradients
@@ -44,7 +45,7 @@ HIDDEN = ("W1", "W2")
 LOOKS, EXAMPLES = 4, 128
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Life:
     """`metric` at its end, NaN if it diverged. The others are from the looks before that, for each of LAYERS; empty if
     there were none. `cosines` of drive and descent direction, the mean where there are both; `agreements`, s . delta of

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING
 
 from circuitdsl.api import Outcome, Request, Simulation
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.projections import Dense
 from circuitdsl.studies.intervals import mean_of, over_seeds
 from circuitdsl.studies.protocol import Plan, Sentence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Lesion:
     """What is lost, and when (in the time of normal learning; every run has twice that time). `silenced`: the
     population LESIONED; `cut`: a part of all synapses, ascending and descending ones apart."""

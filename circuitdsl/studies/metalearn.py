@@ -13,13 +13,14 @@ draws from.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.api import Request, Simulation
 from circuitdsl.explore.evolve import evolve
+from circuitdsl.frozen import frozen
 from circuitdsl.studies.intervals import mean_of, over_seeds
 from circuitdsl.studies.metalearn_tasks import KINDS, SCOPES, Scope, Task, drawn, tasks
 from circuitdsl.studies.protocol import Plan, Sentence, Study
@@ -57,7 +58,7 @@ FRESH = 100
 LAST = 0x1A57
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Extent:
     """How large. `lives`: lifetimes of a candidate in a generation, for each scope; `held`: those at the end."""
 

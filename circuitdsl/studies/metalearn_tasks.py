@@ -5,13 +5,13 @@ says which of the two classes is 1."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache, partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal
 
 from circuitdsl.data.named import NAMED, Sizes
 from circuitdsl.explore.families import Drawn
+from circuitdsl.frozen import frozen
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +31,7 @@ EXAMPLES = 375
 HELD_PAIRS, SIDE = 15, 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Kind:
     """A kind of task. `sizes`: params of the circuit; `make(seed, life, scope, held)`: the task of one lifetime."""
 

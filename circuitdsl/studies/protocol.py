@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from circuitdsl.explore.journal import Journal
+from circuitdsl.frozen import frozen
 from circuitdsl.runtime.where import Here, Where
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def nobody(done: int, total: int) -> None:
     """Tells nobody."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Plan:
     """How large a study is to be. `quick`: seconds instead of minutes; `seeds`: the random starts of each setting;
     `where`: where its trials run, opened and closed by who made the plan; `journal`: what keeps each trial's findings
@@ -34,7 +35,7 @@ class Plan:
     journal: Journal | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Sentence:
     """One thing that a study found. `holds`: whether what was claimed is so; None: a figure, nothing claimed."""
 
@@ -51,7 +52,7 @@ def judged(found: Sequence[Sentence], seeds: int) -> list[Sentence]:
     return [replace(sentence, holds=None) for sentence in found] if seeds < 2 else list(found)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Study:
     """A claim and its test.
 

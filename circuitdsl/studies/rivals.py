@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING
 
 from circuitdsl.api import Request, Simulation
+from circuitdsl.frozen import frozen
 from circuitdsl.runtime.request import Learn
 from circuitdsl.studies.intervals import lost, mean_of
 from circuitdsl.studies.protocol import Plan, Sentence
@@ -45,7 +45,7 @@ TUNERS = (1001, 1002, 1003)
 Setting = dict[str, float]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Task:
     """A data set, the sizes for it, for how long it is learned, with how many seeds it is tuned, and how many points
     below its twin the four-synapse circuit may stay."""

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -22,6 +22,7 @@ from circuitdsl.api import Outcome, Request, Simulation, loads
 from circuitdsl.api import load as load_circuit
 from circuitdsl.explore.bar import Quiet
 from circuitdsl.explore.journal import Journal
+from circuitdsl.frozen import frozen
 from circuitdsl.runtime.stopping import stop_if_told
 from circuitdsl.runtime.where import Where
 from circuitdsl.studies.protocol import Plan
@@ -37,7 +38,7 @@ Found = Mapping[str, Any]
 Work = Callable[[Simulation, Request], Found]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Text:
     """A circuit as text: what it imports is in the library."""
 
@@ -82,7 +83,7 @@ def ended(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Trial:
     """One run. `at`: where in the data set its results belong, a value for each of its dimensions."""
 
@@ -215,7 +216,7 @@ def _from_bytes(content: bytes) -> Found:
         return {name: archive[name] for name in archive.files}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Table:
     """How the findings of trials lie in a data set. `coordinates`: the values along the trials' dimensions, in order;
     `inner`: those along what a finding has of its own; `shapes`: the inner dimensions of each variable that has any;

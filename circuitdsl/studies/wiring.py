@@ -8,8 +8,8 @@ Kolen-Pollack's. For the reasons of `derive` a topology is written out, with not
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from circuitdsl.frozen import frozen
 from circuitdsl.studies.trials import Text
 
 HIDDEN, SIZE = ("h1", "h2", "h3", "h4"), 24
@@ -23,7 +23,7 @@ Edge = tuple[str, str]
 Topology = Mapping[Edge, bool]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Harm:
     """What is wrong with a circuit from the start. `present`: the part of its synapses that are there, of the ascending
     and the descending ones apart, or, if `paired`, of both together; `rates`: each synapse's learning rate is drawn

@@ -5,36 +5,37 @@ Nothing is resolved here: names are names, `init = normal(0, 1)` is an assignmen
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from circuitdsl.diagnostics import Span
+from circuitdsl.frozen import frozen
 
 # ---------------------------------------------------------------- expressions
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Node:
     span: Span = field(compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Number(Node):
     value: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class String(Node):
     value: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Name(Node):
     """A bare name; the keywords `loss`, `rate` and `train` come as names too."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Index(Node):
     """`base[index]`"""
 
@@ -42,7 +43,7 @@ class Index(Node):
     index: Expr
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Member(Node):
     """`base.name`"""
 
@@ -51,12 +52,12 @@ class Member(Node):
     name_span: Span = field(compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ListOf(Node):
     items: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Argument(Node):
     """An argument of a call or a `use`; `name` is None where it stands by position."""
 
@@ -64,14 +65,14 @@ class Argument(Node):
     value: Expr
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Call(Node):
     function: str
     function_span: Span = field(compare=False, repr=False)
     arguments: tuple[Argument, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Unary(Node):
     """`-operand`"""
 
@@ -79,7 +80,7 @@ class Unary(Node):
     operand: Expr
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Binary(Node):
     """`left operator right`; operators are + - * / ^ < <= > >= == != and & (in `connect`)."""
 
@@ -94,12 +95,12 @@ Expr = Number | String | Name | Index | Member | ListOf | Call | Unary | Binary
 # ---------------------------------------------------------------- members of neurons, synapses, ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Dendrites(Node):
     names: tuple[Name, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class State(Node):
     """`state v = 0 keep`; `lifetime` is None, "keep" or "fresh"."""
 
@@ -108,24 +109,24 @@ class State(Node):
     lifetime: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Let(Node):
     name: Name
     value: Expr
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Drive(Node):
     name: Name
     value: Expr
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Rate(Node):
     value: Expr
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Assign(Node):
     """`dw = e`, `dv/dt = e`, `init = e`, `epochs = e`: a name set to an expression."""
 
@@ -134,14 +135,14 @@ class Assign(Node):
     value: Expr
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Phase(Node):
     name: Name
     ticks: Expr
     train: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Further(Node):
     """A construct whose words are reserved but that is not yet available."""
 
@@ -155,7 +156,7 @@ ModulatorMember = State | Assign
 # ---------------------------------------------------------------- items
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Param(Node):
     """`param eta = 0.1`, `param c per W = init`"""
 
@@ -164,20 +165,20 @@ class Param(Node):
     value: Expr
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Input(Node):
     name: Ref
     size: Expr
     each_tick: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Target(Node):
     name: Ref
     size: Expr
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Neuron(Node):
     name: Ref
     size: Expr
@@ -185,7 +186,7 @@ class Neuron(Node):
     members: tuple[NeuronMember, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Synapse(Node):
     """`synapse W: source -> target { ... }`; the source may be `prev(h)` or `h.a`."""
 
@@ -196,21 +197,21 @@ class Synapse(Node):
     members: tuple[SynapseMember, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Modulator(Node):
     name: Ref
     value: Expr
     members: tuple[ModulatorMember, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Rule(Node):
     name: Name
     parameters: tuple[Name, ...]
     body: Expr
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Motif(Node):
     name: Name
     parameters: tuple[Name, ...]
@@ -218,14 +219,14 @@ class Motif(Node):
     items: tuple[Item, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Use(Node):
     motif: Name
     instance: Ref
     arguments: tuple[Argument, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class For(Node):
     variable: Name
     first: Expr
@@ -233,24 +234,24 @@ class For(Node):
     items: tuple[Item, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Alias(Node):
     name: Ref
     value: Ref
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Pair(Node):
     left: Ref
     right: Ref
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Import(Node):
     path: String
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Loss(Node):
     """`loss = e`, `loss = e at P`, `loss = e over P`; `when` is None, or the word and the phase."""
 
@@ -259,43 +260,43 @@ class Loss(Node):
     phase: Name | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ExpectVerdict(Node):
     synapses: tuple[Ref, ...]
     verdict: Name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ExpectAttractor(Node):
     left: Expr
     right: Expr
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ExpectMetric(Node):
     condition: Expr
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Record(Node):
     values: tuple[Expr, ...]
     every: Expr | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Schedule(Node):
     phases: tuple[Phase, ...]
     settings: tuple[Assign, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Task(Node):
     name: Name
     doc: str | None
     settings: tuple[Assign, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Circuit(Node):
     name: Name
     doc: str | None
@@ -309,6 +310,6 @@ Item = (
 TopItem = Import | Rule | Motif | Circuit
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class File(Node):
     items: tuple[TopItem, ...]

@@ -8,10 +8,10 @@ one keeps the line ends of its author. The parse tree says where items begin; th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from inspect import cleandoc
 
 from circuitdsl.diagnostics import Source
+from circuitdsl.frozen import frozen
 from circuitdsl.syntax.grammar import parser
 from circuitdsl.syntax.parse import first_token, parse
 from circuitdsl.syntax.spacing import gaps
@@ -43,7 +43,7 @@ def format_text(source: Source) -> str:
     return printer.text()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Piece:
     """A word or a comment, the space before it if it does not begin a line, and the line ends before it."""
 
@@ -56,7 +56,7 @@ class Piece:
         return self.word.kind == "COMMENT"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Block:
     """What stands between two braces."""
 
@@ -64,7 +64,7 @@ class Block:
     one_line: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Element:
     """An item, a member, a docstring, or a comment on its own line."""
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from circuitdsl.diagnostics import CircuitError, Diagnostic, Span
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.folding import apply, mul, num, sub, total
 from circuitdsl.graph.ir import (
     Apply,
@@ -74,7 +75,7 @@ def _no_loss(circuit: Circuit) -> Diagnostic:
 # ---------------------------------------------------------------- accumulation
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Frame:
     """What an expression is evaluated over: the units of a population; one scalar; or, inside a
     reduction, the units of the populations that it reduces (`population` is then None). `name` is the

@@ -10,10 +10,10 @@ states do not move.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Literal, assert_never
 
 from circuitdsl.diagnostics import Span
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.folding import apply, div, mul, num, rebuild, total
 from circuitdsl.graph.functions import FUNCTIONS
 from circuitdsl.graph.ir import (
@@ -76,7 +76,7 @@ def role(circuit: Circuit, synapse: str) -> Literal["learning", "auxiliary", "fi
 # ---------------------------------------------------------------- the evaluation pass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settled:
     """The circuit as it is evaluated: no training flags, and no `prev` where there is only one tick."""
 
@@ -159,7 +159,7 @@ def _last_tick(phases: list[Phase], span: Span) -> Expr:
 # ---------------------------------------------------------------- who reaches the loss
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Alive:
     """Values with a differentiable path to the loss, and those of them that are read as `prev`."""
 

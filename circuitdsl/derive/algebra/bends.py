@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from math import inf
+
+from circuitdsl.frozen import frozen
 
 #: What is smaller than this part of the numbers it is made of is rounding.
 ROUNDING = 1e-12
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Bent:
     """level + slope x + the sum of by * max(x - at, 0) over `bends`, which are (at, by)."""
 

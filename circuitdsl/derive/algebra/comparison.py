@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import chain
 from typing import assert_never
 
@@ -39,6 +38,7 @@ from circuitdsl.derive.algebra.words import (
     total,
     transpose,
 )
+from circuitdsl.frozen import frozen
 
 # ---------------------------------------------------------------- replacing letters
 
@@ -53,7 +53,7 @@ def substitute(a: Sum, matrices: Mapping[str, Sum] | None = None, columns: Mappi
     return total(a.rows, a.cols, parts)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Replacing:
     matrices: Mapping[str, Sum]
     columns: Mapping[Identity, Sum]

@@ -8,9 +8,10 @@ The work is bounded by counting, never by a clock, so that the answer is the sam
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from math import sqrt
+
+from circuitdsl.frozen import frozen
 
 #: (block, row, column) with row <= column.
 Entry = tuple[int, int, int]
@@ -27,7 +28,7 @@ MAX_WORK = 1_000_000
 DENOMINATORS = (1, 2, 3, 4, 6, 12, 60, 1000, 10**6)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Equation:
     """The sum of `number * entry` is `total`. No entry stands in two equations."""
 
@@ -75,7 +76,7 @@ def ldl(matrix: Exact) -> list[Row] | None:
 Change = list[tuple[Entry, Fraction]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Problem:
     """All solutions of the equations: `base` plus numbers times the changes in `free`."""
 

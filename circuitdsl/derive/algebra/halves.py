@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import combinations, islice
 from typing import assert_never
 
@@ -31,6 +30,7 @@ from circuitdsl.derive.algebra.words import (
     mirrored,
     shape,
 )
+from circuitdsl.frozen import frozen
 
 #: Of a run with more diagonals than this no parts are taken.
 MAX_RUN = 3
@@ -38,7 +38,7 @@ MAX_RUN = 3
 Params = tuple[tuple[str, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Middle:
     """What stands between two half-words: positive semidefinite, of one axis."""
 
@@ -48,7 +48,7 @@ class Middle:
     axis: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Half:
     """A half-word, [rows, the size of the matrix]."""
 

@@ -6,10 +6,12 @@ See derive/algebra/words.py.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
+
+from circuitdsl.frozen import frozen
 
 if TYPE_CHECKING:
     from circuitdsl.derive.algebra.words import Sum
@@ -38,21 +40,21 @@ class Named(NamedTuple):  # a tuple, whose hash is quick: most signals are named
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Adjoint:
     """The derivative of the loss with respect to a value of the circuit."""
 
     of: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Before:
     """A value of the circuit at the tick before."""
 
     of: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Delta:
     """-d loss / d current of a dendrite; `shown`: under whose name, the dendrite's or its population's."""
 
@@ -63,12 +65,12 @@ class Delta:
         return hash(self.dendrite)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ones:
     """1 in every unit."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stated:
     """An expression of the language that is a signal as it stands, such as `train`."""
 
@@ -83,7 +85,7 @@ class Part(StrEnum):
     RATIO = "ratio"  # what it is of its argument
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Made:
     """A function (of the language, or "inverse"; "" is the argument itself), its argument, and what else it takes
     (bounds, an exponent). Two are equal if they are made of the same signals, whatever is known of these."""
@@ -114,21 +116,21 @@ class Made:
         return (self.argument, *self.others)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Slope:
     """The derivative of a function with respect to its argument, by the signal that the function is."""
 
     of: Identity
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Drawn:
     """A unit drawn with the probabilities of a signal, minus these."""
 
     by: Identity
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Whole:
     """The entries of a column that a word is, or (`turned`) their opposites."""
 
@@ -179,7 +181,7 @@ def _form_of_letter(letter: Letter) -> Form:
             assert_never(letter)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Signal:
     """A vector of one population, known by what it is, `of`. `random`: it differs between examples. `weight`: it is
     the diagonal of a one-to-one synapse. `gates` are 1 wherever this signal is not 0 (a rate relu(z) has the gate of
@@ -218,7 +220,7 @@ def ones(size: int) -> Signal:
 # ---------------------------------------------------------------- letters
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Matrix:
     """A synapse's weights, [rows, cols] as the letter stands (that is, after transposition)."""
 
@@ -228,7 +230,7 @@ class Matrix:
     transposed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Column:
     signal: Signal
 
@@ -236,7 +238,7 @@ class Column:
         return hash(self.signal.name)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Row:
     signal: Signal
 
@@ -244,7 +246,7 @@ class Row:
         return ~hash(self.signal.name)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Diagonal:
     signal: Signal
 
@@ -252,7 +254,7 @@ class Diagonal:
         return hash(self.signal.name) ^ 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Scalar:
     """A number of its own name, such as a modulator."""
 
@@ -261,7 +263,7 @@ class Scalar:
     random: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Expect:
     """The mean over examples of the product of `scalars` and `word`, in normal form; made by `expect`."""
 
@@ -346,7 +348,7 @@ def keys_of(word: Word) -> tuple[Any, ...]:
 # ---------------------------------------------------------------- terms
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Coefficient:
     """number * product of param^power; params stand for positive numbers, so `number` has the sign."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import assert_never
 
 from circuitdsl.derive.algebra import expressions
@@ -47,6 +46,7 @@ from circuitdsl.derive.algebra.words import (
     pieces,
     shape,
 )
+from circuitdsl.frozen import frozen
 from circuitdsl.twin.adjoints import adjoint_name
 
 GREEK = {
@@ -76,7 +76,7 @@ LOSS_SEED, READ_AT = adjoint_name("loss"), "1[loss is read]"
 MAX_WRITTEN = 48
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Notation:
     """How formulas are written: as text with Unicode signs, or for LaTeX's math mode (amsmath, amssymb). `rename`
     may shorten the circuit's names. A sum of more than `most` terms is broken off, and says how many are left."""

@@ -7,17 +7,17 @@ are those of the circuit. Words for all of them are in derive/tell/obstacles.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from circuitdsl.derive.algebra.letters import Identity
 from circuitdsl.derive.algebra.words import Coefficient
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import idle, ir
 
 # ---------------------------------------------------------------- what else pulls at a weight
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pulling:
     """`number * of`, a term of the rule that is no drive. `within`: it is a term of the drive that the rule reads."""
 
@@ -26,7 +26,7 @@ class Pulling:
     within: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class InTicks:
     """What pulls in the ticks from `first` to `last`."""
 
@@ -35,12 +35,12 @@ class InTicks:
     last: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Gathered:
     """A decay that the drive gathers over ticks."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DecayDiffers:
     """A decay that is not the same in all ticks."""
 
@@ -51,43 +51,43 @@ Uneven = tuple[Pulling | InTicks | Gathered | DecayDiffers, ...]
 # ---------------------------------------------------------------- equations
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NoSlope:
     """The derivative of a function is no signal."""
 
     signal: Identity
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OwnFactor:
     """A number that all units share, and no sum of such."""
 
     expr: ir.Expr
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SumsUnits:
     """A reduction within an equation of units."""
 
     function: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DrawsNoise:
     """The equation has noise in it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReadsSynapse:
     """The equation reads weights, states or drives of the synapse."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReadsNext:
     """The equation is that of a gradient which runs through several ticks."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Circular:
     """The value depends on itself over ticks."""
 
@@ -99,7 +99,7 @@ OfEquation = NoSlope | OwnFactor | SumsUnits | DrawsNoise | ReadsSynapse | Reads
 # ---------------------------------------------------------------- rules
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Idle:
     """Nothing drives the weight of a synapse in any state."""
 
@@ -107,62 +107,62 @@ class Idle:
     synapse: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NoRate:
     """The rate of the rule is 0."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NoDrive:
     """The drive is always 0."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NeverDriven:
     """Nothing drives the weight in any tick."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mixing:
     """A factor reads presynaptic and other signals at once."""
 
     expr: ir.Expr
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SameForAll:
     """A term adds the same to every weight."""
 
     expr: ir.Expr
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TwoDecays:
     """The weight decays by example, and something else pulls at it."""
 
     uneven: Uneven
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NoNumber:
     """A coefficient that is no number before the run."""
 
     expr: ir.Expr
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DrivesItself:
     """A function of the weight alone that does not pull it back to 0."""
 
     expr: ir.Expr
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OtherGains:
     """Terms with different factors for each synapse are added."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NotPositive:
     """A factor that is not shown to be positive; `gain`: a coefficient of each synapse."""
 
@@ -170,43 +170,43 @@ class NotPositive:
     gain: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MayBeNegative:
     """A function of the weight that is not shown to be 0 or more for all weights."""
 
     expr: ir.Expr
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BesideStates:
     """The rule has signals beside its states."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reset:
     """The states of the rule are reset before it reads them."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SeveralDrives:
     """Several drives, or drives of different sign, are added."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NotOfOneDrive:
     """A term is not linear in one drive."""
 
     expr: ir.Expr
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NoProduct:
     """A term is no postsynaptic factor times a presynaptic one."""
 
     expr: ir.Expr
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OtherPresynaptic:
     """Terms with different presynaptic factors are added."""
 
@@ -219,7 +219,7 @@ OfRule = (
 # ---------------------------------------------------------------- the error, the loss, and ticks
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Blind:
     """No path leads from what the loss compares with to what the rule reads."""
 
@@ -227,52 +227,52 @@ class Blind:
     compared: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Noisy:
     """A value that the rule or the loss reads depends on noise."""
 
     value: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RuleDraws:
     """The rule draws noise."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UnlikeEvaluation:
     """A value is not the same in training and in evaluation."""
 
     value: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ThroughSteps:
     """The only way to the loss runs through these steps."""
 
     values: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LossNotRead:
     """Evaluation has no tick in which the loss is read."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LaterTicks:
     """The current reaches the loss in later ticks too, by the value that is named."""
 
     by: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LossTicksDiffer:
     """The loss is read in several ticks of a phase that are not alike."""
 
     phase: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stretch:
     """A phase, or some of its ticks."""
 
@@ -280,38 +280,38 @@ class Stretch:
     ticks: Literal["all", "first", "last", "other"] = "all"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunsElsewhere:
     """The rule runs in these ticks, and not in that in which the loss is read."""
 
     where: tuple[Stretch, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunsOutside:
     """The rule runs in these ticks too, besides that in which the loss is read."""
 
     where: tuple[Stretch, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunsIn:
     """The rule runs in these phases."""
 
     where: tuple[Stretch, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MovesBetween:
     """Weights move between the ticks over which the loss is averaged."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TraceCarries:
     """A trace of the rule carries over from tick to tick."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LeftByTraining:
     """A value comes from the ticks of a phase too that evaluation has not."""
 
@@ -319,19 +319,19 @@ class LeftByTraining:
     phase: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TickCounts:
     """`tick` counts those of a phase too that evaluation has not."""
 
     phase: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NoWayNow:
     """The loss reaches a dendrite through several ticks only."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TooManyWays:
     """Too many ways lead to the loss, or down from the error."""
 

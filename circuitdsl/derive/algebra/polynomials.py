@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import reduce
 from itertools import product
@@ -20,6 +19,7 @@ from circuitdsl.derive.algebra.words import (
     depends_on_example,
     scaled,
 )
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.functions import FUNCTIONS
 from circuitdsl.graph.intervals import ANY, FLAG, NONNEGATIVE, POSITIVE, ZERO, Range, point
 
@@ -118,7 +118,7 @@ def nature_of(known: Range) -> Nature:
     return Nature.NONNEGATIVE if known.nonnegative else Nature.ANY
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Known:
     """What is known of the values of signals (`ranges`; else by their nature) and of params."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 
 from circuitdsl.derive.algebra.notation import signal_text, written
@@ -27,6 +27,7 @@ from circuitdsl.derive.prove.relations import Relation
 from circuitdsl.derive.read.constraints import is_free
 from circuitdsl.derive.read.drives import Drive
 from circuitdsl.derive.read.units import Units
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.graph.names import natural
 
@@ -36,7 +37,7 @@ PLAIN = (Attracted, OneHot, OffKink, Live, Nontrivial, Nonempty, Open)
 LASTING = (OneHot, OffKink, Nonempty)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Assumed:
     """What a statement assumes: hypotheses of its `own`, and those of the statements that it stands on. Shared, so
     that a chain of layers has as many as it has layers. `empty`: there are none; `proved`: nothing is neglected;

@@ -17,6 +17,7 @@ from fractions import Fraction
 from circuitdsl.derive.algebra.constants import Constants
 from circuitdsl.derive.algebra.linear import combination
 from circuitdsl.derive.read.homogeneity import Degree, Scaling
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.twin.paths import Settled, alive_values, differentiable_reads, settle
 
@@ -24,14 +25,14 @@ from circuitdsl.twin.paths import Settled, alive_values, differentiable_reads, s
 MANY_READS = 16
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@frozen(order=True)
 class Synaptic:
     """The flow through a synapse."""
 
     synapse: str
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@frozen(order=True)
 class Wired:
     """The flow of a value through an equation that reads it."""
 
@@ -43,7 +44,7 @@ Flow = Synaptic | Wired
 Flowing = tuple[Fraction, Mapping[Flow, Fraction]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Equation:
     """`row = 0` in every state. `value`: at which value; `elementwise`: it holds for each unit by itself."""
 

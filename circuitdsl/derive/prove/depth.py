@@ -13,7 +13,6 @@ With laterals between partners only (columns) the two products need not be equal
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import isclose
 
 from circuitdsl.derive.algebra.letters import Identity, Named, Signal
@@ -23,11 +22,12 @@ from circuitdsl.derive.read.constraints import is_dense, is_free
 from circuitdsl.derive.read.drives import Drive, Unread
 from circuitdsl.derive.read.homogeneity import LINEAR, Scaling
 from circuitdsl.derive.read.symbols import Symbols
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.twin.paths import differentiable_reads
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class DepthCondition:
     """gamma_V gamma_F = gamma_W gamma_B for the synapses that drive each other between two layers, `left` and `right`
     with the gains of the drives in them. `columns`: F and B are one to one, so that both sides set the numbers of live
@@ -68,7 +68,7 @@ def depth_conditions(symbols: Symbols, rules: Mapping[str, Drive | Unread]) -> t
     return tuple(sorted(found, key=lambda c: (c.v, c.w)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class _Read:
     """A drive `gain * (through signal) pre^T`, gates left out; `post`: the population that its synapse drives.
     `hears_error`: the error reaches `pre`."""

@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from fractions import Fraction
 
 from circuitdsl.derive.algebra import notation
@@ -68,10 +67,11 @@ from circuitdsl.derive.prove.matching import (
 from circuitdsl.derive.prove.squares import Squares, definite
 from circuitdsl.derive.read.constraints import is_dense
 from circuitdsl.derive.read.symbols import Symbols
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dual:
     """delta = factor * K credit, K = k / over: the symmetric part of `k` the sum of `squares`, not 0, and `over` a
     positive diagonal (the identity, if `k` is no diagonal itself). `invertible`: the symmetric part of K is positive

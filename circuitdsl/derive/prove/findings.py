@@ -6,7 +6,7 @@ Words for it are in derive/tell/derivation.py.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Literal, TypeVar
 
 from circuitdsl.derive.algebra.letters import Signal
@@ -33,6 +33,7 @@ from circuitdsl.derive.prove.transport import Grounds
 from circuitdsl.derive.read.drives import Drive, Unread
 from circuitdsl.derive.read.roles import RuleKind
 from circuitdsl.derive.read.symbols import Symbols
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 
 Verdict = Literal["exact", "gradient", "aligned", "descent", "ascent", "inconsistent", "none"]
@@ -40,7 +41,7 @@ Evidence = Literal["proved", "derived", "measured"]
 Role = Literal["learning", "auxiliary", "fixed"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Measured:
     """What a certificate says of one learning synapse: its verdict (None where the seeds do not decide), the sign of
     phi and that of each seed, and the figures in a sentence. Of a verdict that was derived one of: `confirmed`, what
@@ -55,7 +56,7 @@ class Measured:
     untested: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Finding:
     """What was derived about one synapse; see language.md, "Loss, expectations, records".
 
@@ -91,7 +92,7 @@ class Finding:
         return self.assumed.all()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Proof:
     """Everything derived about a circuit. `between`: the linear relations of weights. `dc`: all consistency scores have
     one sign (None: not known). `depth`: what the depth of four-synapse circuits asks of decays."""

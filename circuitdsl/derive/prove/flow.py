@@ -27,12 +27,13 @@ from circuitdsl.derive.read.constraints import is_dense, is_free
 from circuitdsl.derive.read.drives import Drive, Unread, read_rule
 from circuitdsl.derive.read.roles import Roles, roles_of, unsettled
 from circuitdsl.derive.read.symbols import Symbols
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.graph.folding import product, total
 from circuitdsl.graph.plasticity import split
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Known:
     """A synapse whose credit is `factor` times H times its gradient, the same H for all examples.
 
@@ -48,7 +49,7 @@ class Known:
 # ---------------------------------------------------------------- what is found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Share:
     """What a top contributes to a flow: `amount` * tr(W^T H^-1 W), `amount` being mu gamma / c. `h` as in `Known`."""
 
@@ -57,7 +58,7 @@ class Share:
     h: Literal["identity", "diagonal", "symmetric"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Balance:
     """At rest `E<drive, -grad>`, summed over `synapses` (one, or all that are into one population with equal
     decay), is gamma times the sum of the `shares`: positive, whatever the rules are, by the conservation of flow at
@@ -75,34 +76,34 @@ class Balance:
     per_neuron: ir.Expr | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ManyTicks:
     """Examples take several ticks."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unreadable:
     """The rule is no drive, or the gradient of evaluation says little about it."""
 
     why: Obstacle
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Passed:
     """Traces, or factors of single synapses, stand between the drive and the weight."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NoRest:
     """The synapse does not lose the same part of all its weights: its rest is not E[drive] = gamma W."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NoTop:
     """The flow of no other synapse is known: none follows its gradient and decays."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unscaled:
     """The flow ends in a value that does not scale with what reaches it through weights, such as a sigmoid, a rate
     with an additive number, or a loss that reads a hidden population."""
@@ -111,26 +112,26 @@ class Unscaled:
     read: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Parted:
     """The flow parts, or comes together, with flows of unknown sign: through synapses or, by their names, values."""
 
     others: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Opposed:
     """The flow is made of tops, but some of them count against it."""
 
     tops: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Still:
     """The flow is 0 in every state: no weight above changes the loss in proportion."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TooMany:
     """There are too many flows to be solved for."""
 
@@ -138,7 +139,7 @@ class TooMany:
 Why = ManyTicks | Unreadable | Passed | NoRest | NoTop | Unscaled | Parted | Opposed | Still | TooMany
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unbalanced:
     """Conservation does not decide the sign of a synapse's flow."""
 
@@ -146,7 +147,7 @@ class Unbalanced:
     why: Why
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Balances:
     """What balance says of each synapse that was asked about, and of all those into a population together, where it
     says nothing of one of them."""

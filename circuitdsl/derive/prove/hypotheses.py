@@ -7,28 +7,27 @@ certify/hypotheses.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from circuitdsl.derive.algebra.letters import Identity, Made
 from circuitdsl.derive.algebra.words import Coefficient
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@frozen(order=True)
 class AtRest:
     """The mean increment of a plastic synapse is 0: E[drive] = decay * W."""
 
     synapse: str
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@frozen(order=True)
 class Unbound:
     """No bound and no sign of a synapse is at work: all its weights lie inside."""
 
     synapse: str
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@frozen(order=True)
 class Attracted:
     """An invariant difference of two synapses has shrunk to 0: it does so by itself, at the rate that is told."""
 
@@ -36,56 +35,56 @@ class Attracted:
     right: str
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@frozen(order=True)
 class OneHot:
     """The targets are one-hot: each example's add up to 1."""
 
     target: str
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@frozen(order=True)
 class Nontrivial:
     """A synapse's weights, on which H is built, are not all 0."""
 
     synapse: str
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@frozen(order=True)
 class Nonempty:
     """A mask that is drawn, or read from a file, has a connection at all."""
 
     synapse: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MeanField:
     """A gate (of the postsynaptic neuron itself) is independent of the signals that it gates, and open at times."""
 
     gate: Identity
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@frozen(order=True)
 class Slow:
     """The gradient of a synapse changes slowly against the traces that its drive passes through."""
 
     synapse: str
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@frozen(order=True)
 class Lagging:
     """The positive factors of a synapse, made of its past drives, are independent of the present one."""
 
     synapse: str
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@frozen(order=True)
 class SmallSteps:
     """Terms of second order in the learning rate of a synapse are small."""
 
     synapse: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Spectral:
     """The square of each singular value of a synapse is 0 or `square`: the rest of the loop that feeds back to it."""
 
@@ -93,7 +92,7 @@ class Spectral:
     square: Coefficient
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@frozen(order=True)
 class Homogeneous:
     """The rates of a population scale with everything that reaches it through weights, so that the flow of
     `<W, -grad>` into it equals the flow out (theory.md, "The stationary flow")."""
@@ -101,7 +100,7 @@ class Homogeneous:
     population: str
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@frozen(order=True)
 class Within:
     """All weights of a synapse lie between `-limit` and `limit`: there the step is small enough for its pull, however
     steep that gets further out."""
@@ -110,7 +109,7 @@ class Within:
     limit: float
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@frozen(order=True)
 class GentleDecay:
     """What a synapse loses by its decay by example, mean over a batch, is at most 1 of each weight per update, and in
     the mean over updates more than 0."""
@@ -118,7 +117,7 @@ class GentleDecay:
     synapse: str
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@frozen(order=True)
 class ManyDraws:
     """The updates of a synapse are means over many draws of the noise in a population, or learning is slow against
     these draws."""
@@ -126,7 +125,7 @@ class ManyDraws:
     population: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Open:
     """A factor of a rule that depends on its own weight is not 0 for all weights of a synapse."""
 
@@ -134,14 +133,14 @@ class Open:
     factor: ir.Expr
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OffKink:
     """A polynomial of units is never exactly 0 in a unit, where gates of either side would differ."""
 
     kink: Made
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@frozen(order=True)
 class Live:
     """Neither the drive of a synapse nor its gradient is 0 for all examples."""
 

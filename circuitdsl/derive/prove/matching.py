@@ -10,8 +10,6 @@ sides have the same gates and begin with the same one, or ungated ReLU would be 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from circuitdsl.derive.algebra.comparison import is_positive_diagonal, ratio, strip_suffix
 from circuitdsl.derive.algebra.constants import Constants, negative
 from circuitdsl.derive.algebra.letters import Identity
@@ -33,9 +31,10 @@ from circuitdsl.derive.algebra.words import (
 )
 from circuitdsl.derive.prove.relations import gates_in, is_gate, without_gates
 from circuitdsl.derive.prove.squares import Squares, is_symmetric, squares
+from circuitdsl.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Form:
     """credit = factor * H delta, H = h / over: the symmetric part of `h` the sum of `squares`, not 0, and `over` a
     positive diagonal (the identity, if `h` is no diagonal itself). `gates`: those that were dropped."""
@@ -130,7 +129,7 @@ def is_diagonal(a: Sum) -> bool:
     return all(isinstance(x, Diagonal) for t in a.terms for x in t.word)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Quotient:
     """One column as `front * tail` beside another as `back * tail`."""
 

@@ -38,10 +38,11 @@ from circuitdsl.derive.prove.relations import Relation
 from circuitdsl.derive.read.constraints import is_dense, is_free
 from circuitdsl.derive.read.drives import Drive, settles
 from circuitdsl.derive.read.symbols import Symbols
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Side:
     """One synapse of a motif: its drive, and the dendrite that it brings its potential to."""
 
@@ -49,7 +50,7 @@ class Side:
     dendrite: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Motif:
     """One pair. `potential` are the two factors of Φ, columns: what the second synapse follows, and the potential
     that it brings; None where there is no Φ. `curl`: the difference of the mixed derivatives."""
@@ -133,7 +134,7 @@ def _credits(x: Side, y: Side) -> _Credits:
     return x.drive.signal, x.dendrite, y.drive.signal, y.dendrite
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Judged:
     """A motif without its synapses; `turned`: the first side comes second in it."""
 

@@ -57,6 +57,7 @@ from circuitdsl.derive.read.ticks import (
     one_tick,
     view,
 )
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.graph.ranges import Ranges
 from circuitdsl.twin.paths import learning_synapses
@@ -64,7 +65,7 @@ from circuitdsl.twin.paths import learning_synapses
 Rule = Drive | Unread
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Reading:
     """A circuit as its verdicts are found. `circuit`: the one tick in which its loss is read (the circuit itself, if
     that is all it has), and `symbols` its words. `rules`: each rule as it is there; one that moves its weight at
@@ -105,7 +106,7 @@ def _of_one_tick(circuit: ir.Circuit, ranges: Ranges | None) -> Reading:
 # ---------------------------------------------------------------- moment by moment
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Part:
     """What a rule does at one moment: what drives the weight (None: nothing), and what pulls at it: a linear decay,
     and anything else."""
@@ -115,7 +116,7 @@ class _Part:
     uneven: Pulls | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Scene:
     """One moment, with every plastic rule as it is then."""
 

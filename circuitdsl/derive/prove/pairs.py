@@ -14,7 +14,7 @@ difference shrinks at every update, whatever the data; with unequal decay the pa
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import inf
 from typing import Literal
 
@@ -31,6 +31,7 @@ from circuitdsl.derive.read.constraints import (
 )
 from circuitdsl.derive.read.drives import Drive, settles
 from circuitdsl.derive.read.symbols import Symbols
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.graph.intervals import point
 from circuitdsl.twin.adjoints import adjoint_name
@@ -46,7 +47,7 @@ def all_relations(symbols: Symbols, drives: Sequence[Drive], learning: frozenset
     return find_relations(symbols, drives, learning, find_pairs(symbols, drives, learning))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Bond:
     """How a pair holds: as `Relation` has it."""
 
@@ -56,7 +57,7 @@ class _Bond:
     assumes: tuple[Hypothesis, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Pairing:
     """The rules of one circuit, two by two."""
 

@@ -7,7 +7,6 @@ those of the circuit. Words for all of them are in derive/tell/reasons.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from circuitdsl.derive.algebra.letters import Identity, Signal
@@ -22,17 +21,18 @@ from circuitdsl.derive.prove.score import Score
 from circuitdsl.derive.prove.squares import Squares
 from circuitdsl.derive.prove.transport import Lemma
 from circuitdsl.derive.read.drives import Passage
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import idle, ir
 
 # ---------------------------------------------------------------- what keeps two weights of equal drive apart
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OtherMasks:
     """They have different connections."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PulledBeside:
     """Something besides the drive and a linear decay pulls at one of them."""
 
@@ -40,45 +40,45 @@ class PulledBeside:
     pull: Uneven
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NeitherDecays:
     """They keep the difference that they start with."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NoDecay:
     """One of them does not decay."""
 
     synapse: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Overshoots:
     """The decay of one of them takes more than twice the weight at once, or is no decay."""
 
     synapse: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OtherSigns:
     """Their weights are held to different signs."""
 
     signs: tuple[ir.Sign, ir.Sign]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OtherBounds:
     """Their weights are held within different bounds."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BoundMultiple:
     """One is driven `factor` times as much, and bounds or signs do not keep that ratio."""
 
     factor: Coefficient
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OtherPassages:
     """Other things stand between drive and weight."""
 
@@ -89,7 +89,7 @@ Difference = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Apart:
     """What keeps a weight from becoming a multiple of another one of equal drive."""
 
@@ -101,7 +101,7 @@ class Apart:
 # ---------------------------------------------------------------- where the way down breaks off
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Goal:
     """The weights that others should become, or mirror."""
 
@@ -109,24 +109,24 @@ class Goal:
     transposed: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StaysFixed:
     """The weights have no rule."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RuleUnread:
     """Their rule is not read."""
 
     why: Obstacle
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NothingPulls:
     """No weights are known that they could follow."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OtherDrives:
     """They follow one drive (credit, presynaptic rate), their goal another."""
 
@@ -137,7 +137,7 @@ class OtherDrives:
 Break = StaysFixed | RuleUnread | NothingPulls | OtherDrives | Apart
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Broken:
     """The `dendrite`, one of `population`, is driven by `source` through weights that do not become their goal."""
 
@@ -152,14 +152,14 @@ class Broken:
 # ---------------------------------------------------------------- what is missing
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LostGates:
     """The credit is the gradient but for gates that can be dropped only where it has them too."""
 
     gates: tuple[Identity, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Factors:
     """The credit lacks factors of the gradient, or has some that the gradient has not."""
 
@@ -167,7 +167,7 @@ class Factors:
     signals: tuple[Identity, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OtherPart:
     """A part that one of both has and the other has not; `fixed`: a current that is the same for all examples."""
 
@@ -176,7 +176,7 @@ class OtherPart:
     fixed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WithinPath:
     """What is in front of the gradient stands behind other weights, within the path."""
 
@@ -185,7 +185,7 @@ class WithinPath:
     head: Sum
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NoMultiple:
     """The credit is not seen to be a positive matrix times the gradient; `alone`: both are single words."""
 
@@ -194,58 +194,58 @@ class NoMultiple:
     alone: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NoGradient:
     """The gradient could not be written out."""
 
     why: Obstacle
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Penalised:
     """No error reaches the rule, but parts of the loss that compare with no data may be what it follows."""
 
     parts: tuple[ir.Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OtherRate:
     """What the rule takes for its presynaptic rate is no positive multiple of that."""
 
     pre: Sum
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NoScore:
     """The rule follows the expected reward, and besides something that the probability would take away."""
 
     score: Score
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OtherReward:
     """The rule follows the expected reward, and the loss is not seen to be its negative."""
 
     score: Score
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MixesNeurons:
     """A factor for each synapse stands before a matrix that mixes neurons."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MixesExamples:
     """The positive matrix differs between examples, and what the rule keeps of them mixes these."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AgainstEach:
     """The credit is opposite to the gradient for every example, by another matrix for each: on average it may go
     either way."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LeaksByError:
     """The error decides how much the weights lose: that is no decay, and moves what the drive would come to."""
 
@@ -259,26 +259,26 @@ Lack = (
 # ---------------------------------------------------------------- reasons
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NotShown:
     """No verdict, as something is missing."""
 
     lack: Lack
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NoRule:
     """The synapse is fixed."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unrelated:
     """An auxiliary weight of which no relation is found, and why, if one seems near."""
 
     why: Obstacle | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AlmostRelated:
     """An auxiliary weight that is driven as another one, but stays apart from it."""
 
@@ -286,14 +286,14 @@ class AlmostRelated:
     apart: Apart
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unseeing:
     """Nothing that the error reaches gets into the rule."""
 
     why: Obstacle
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fades:
     """The weights go to 0, or stay there."""
 
@@ -301,7 +301,7 @@ class Fades:
     synapse: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Collapsed:
     """Weights that can rest at 0 only bring all that drives the synapse."""
 
@@ -309,33 +309,33 @@ class Collapsed:
     synapse: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Holds:
     """A relation between weights comes about."""
 
     relation: Relation
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Arrives:
     """What a population sends down is a matrix times the gradient above."""
 
     lemma: Lemma
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GatesDropped:
     """Credit and gradient begin with the same gate, and others are left out."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Between:
     """Something stands between drive and weight."""
 
     passage: Passage
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CreditIs:
     """The credit is a positive matrix times the gradient, `delta`."""
 
@@ -344,7 +344,7 @@ class CreditIs:
     delta: Signal
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GradientIs:
     """The gradient, `delta`, is a positive matrix times the credit."""
 
@@ -352,49 +352,49 @@ class GradientIs:
     delta: Signal
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IsPositive:
     """The matrix that was named last is a sum of squares."""
 
     squares: Squares
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FollowsReward:
     """The rule is a score function."""
 
     score: Score
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RewardIsLoss:
     """The expected reward is a multiple of the negative loss."""
 
     score: Score
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ByBalance:
     """What decay alone forces at rest."""
 
     balance: Balance
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MeasuredBeside:
     """What a certificate says beside a verdict, its figures in a sentence."""
 
     figures: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MeasuredInstead:
     """What a certificate says where algebra decides nothing."""
 
     figures: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Untested:
     """A verdict that holds where all is met that it assumes, and of that something was not, when it was measured:
     `missed`, with its figure. `figures`: what was measured all the same."""
@@ -405,14 +405,14 @@ class Untested:
     figures: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Confirmed:
     """What a certificate found where all is met that a verdict assumes, its figures in a sentence."""
 
     figures: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Contradicted:
     """A verdict that was derived, and what a certificate found where all is met that it assumes."""
 
@@ -421,7 +421,7 @@ class Contradicted:
     found: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Inconsistent:
     """Other patches have the opposite sign of phi."""
 

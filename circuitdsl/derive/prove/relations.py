@@ -17,7 +17,6 @@ statement. A gate of another neuron stays, and with it nothing is claimed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from circuitdsl.derive.algebra.comparison import may_end_with, strip_suffix, substitute
@@ -48,10 +47,11 @@ from circuitdsl.derive.prove.hypotheses import Hypothesis
 from circuitdsl.derive.read.constraints import is_dense, is_free
 from circuitdsl.derive.read.drives import Drive, settles
 from circuitdsl.derive.read.symbols import Symbols
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(kw_only=True, eq=False)
 class Relation:
     """`left = factor * right`, brought about by the two `synapses`.
 
@@ -84,7 +84,7 @@ class Relation:
         return self.left.terms[0].word
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Search:
     """The relations of one circuit while they are looked for."""
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.constants import sign
@@ -53,12 +53,13 @@ from circuitdsl.derive.prove.squares import semidefinite
 from circuitdsl.derive.read.constraints import is_dense
 from circuitdsl.derive.read.drives import Drive
 from circuitdsl.derive.read.symbols import Expand, Symbols
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.graph.flow import components
 from circuitdsl.graph.names import natural
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Loop:
     """Weights that rest only together: `kept = kept factor`, where all others of the loop are put in."""
 
@@ -68,7 +69,7 @@ class Loop:
     assumes: tuple[Hypothesis, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Collapse:
     """Weights that can rest at 0 only, and why: a loop, or a pair that drives each other with opposite signs."""
 
@@ -76,7 +77,7 @@ class Collapse:
     assumes: tuple[Hypothesis, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Spectrum:
     """A loop rests only where `square` is the square of every singular value of `letter` on its live directions."""
 
@@ -92,7 +93,7 @@ class Spectrum:
         return None if name is None else Spectral(name, self.square)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rest:
     """What is known of the states at which all synapses rest. `silent`: drives that are 0 there, each with the
     collapses that make it so."""
@@ -120,7 +121,7 @@ def at_all_rests(
 # ---------------------------------------------------------------- equations
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class _Equation:
     """synapse = right at rest; `gates` were dropped for it."""
 
@@ -219,7 +220,7 @@ def _repeated(symbols: Symbols, population: str) -> Iterator[str]:
 # ---------------------------------------------------------------- loops
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Known:
     """Expectations that are multiples of a synapse at rest (`by`: also their transposes), and which synapses."""
 

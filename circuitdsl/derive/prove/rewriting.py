@@ -22,11 +22,12 @@ from circuitdsl.derive.algebra.words import (
     weights_in,
 )
 from circuitdsl.derive.prove.relations import Relation
+from circuitdsl.frozen import frozen
 
 MAX_STEPS = 1_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Step:
     """`word` may be replaced by `by`, because of `relations`: one, and those that its sides were rewritten with."""
 

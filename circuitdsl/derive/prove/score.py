@@ -9,7 +9,6 @@ reward; of the loss only if this is its negative, as `-sum(out * y)` is for the 
 from __future__ import annotations
 
 from collections.abc import Set
-from dataclasses import dataclass
 from fractions import Fraction
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
@@ -20,6 +19,7 @@ from circuitdsl.derive.algebra.words import Coefficient, Scalar, Signal, Sum, di
 from circuitdsl.derive.prove.hypotheses import ManyDraws
 from circuitdsl.derive.read.drives import Drive
 from circuitdsl.derive.read.symbols import Symbols, unlike_training
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.graph.flow import all_sources, reached_from
 
@@ -27,7 +27,7 @@ from circuitdsl.graph.flow import all_sources, reached_from
 SMALL = 1e-3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Score:
     """What a rule follows on average over draws. `draw`, `probability`, `reward`: the values of the circuit.
 

@@ -12,7 +12,6 @@ of two positive semidefinite words has no such form, and is not taken for one. N
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 
@@ -38,6 +37,7 @@ from circuitdsl.derive.algebra.words import (
     transpose,
     zero,
 )
+from circuitdsl.frozen import frozen
 
 #: With more half-words, or products of two, than this, nothing is tried.
 MAX_HALVES, MAX_PRODUCTS = 40, 820
@@ -45,7 +45,7 @@ MAX_HALVES, MAX_PRODUCTS = 40, 820
 SHARES = (Fraction(1, 2), Fraction(1, 10), Fraction(1, 100))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Square:
     """factor * numbers * half^T middle half: the factor and the numbers >= 0, the middle positive semidefinite."""
 
@@ -69,7 +69,7 @@ class Square:
         return all(map(is_positive, (*chain(*self.numbers, *half.scalars), *self.middle, *half.word)))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Squares:
     """The symmetric part of a matrix as a sum of squares. Of no squares: it is 0."""
 

@@ -11,12 +11,13 @@ which then shows in a growth that falls as the weights grow.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.derive.read.roles import cannot_see_error, equations, roles_of
 from circuitdsl.derive.read.symbols import error_roots
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.graph.flow import all_sources, reached_from
 from circuitdsl.twin.paths import graded_synapses
@@ -36,7 +37,7 @@ KRYLOV, SMALL = 20, 40
 LARGER = 1000.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Loop:
     """Plastic synapses that drive each other while the errors stand still. `free`: those without bounds.
     `unchecked`: those that do so without any weight that learns from the error, and so even as the error shrinks, and
@@ -47,7 +48,7 @@ class Loop:
     unchecked: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Growth:
     """How fast the weights of a loop grow at a state, as the part that an update adds to them, decay included; and
     how fast they would if they were a thousand times as large."""

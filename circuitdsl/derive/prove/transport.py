@@ -33,13 +33,14 @@ from circuitdsl.derive.prove.matching import Form, Quotient, alone, divided, for
 from circuitdsl.derive.prove.relations import Relation, gates_in
 from circuitdsl.derive.prove.rewriting import Steps, rewritten
 from circuitdsl.derive.read.symbols import MAX_SYNAPSES, MAX_TERMS, Symbols
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 
 #: How many more dendrites a gradient may pass than the column that is compared with it passes synapses.
 FURTHER = 3
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Lemma:
     """`source = factor delta`: what a population sends down, by the relations of `grounds`; `delta` is the δ of
     the dendrite."""
@@ -62,7 +63,7 @@ class Lemma:
         object.__setattr__(self, "is_mean_field", self.grounds.is_mean_field())
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Grounds:
     """What a statement rests on: relations used for it, and lemmas; `gates` were dropped for it."""
 
@@ -362,7 +363,7 @@ class Transport:
             yield quotient, grounds + more
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Way:
     """The way to the carriers of one polynomial. `trail`: the grounds of what arrives on it."""
 

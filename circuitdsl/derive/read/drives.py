@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf, prod
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
@@ -41,6 +41,7 @@ from circuitdsl.derive.read.pulls import Pull, is_pull, per_synapse, pull_of
 from circuitdsl.derive.read.symbols import Symbols
 from circuitdsl.derive.read.ticks import in_training
 from circuitdsl.derive.read.units import Units
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.graph.folding import num, product, rebuild
 from circuitdsl.graph.idle import OnlyDecays, why_idle
@@ -51,7 +52,7 @@ from circuitdsl.graph.plasticity import Term, split
 Pulls = tuple[Pulling, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Passage:
     """What stands between the drive and the weight. `trace`: linear states, a low-pass of the drive. `scale`: a
     positive factor for each synapse; `lagging` if it is made of states that follow the drive, `weight` if
@@ -71,7 +72,7 @@ class Passage:
         return not self.trace and self.scale is None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lockstep:
     """What a rule does between its drive and its weight, whatever the signals: `change` of the weight and, of each
     state, what it starts from and how it changes, or what part of it leaks where it follows the drive. Of nothing in
@@ -86,7 +87,7 @@ _ONE, _OPEN = Coefficient(), Passage()
 HUGE = 10**300
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Drive:
     """One rule as symbols. `rate` is positive; `decay` is None where there is none, `uneven` tells what else pulls
     at the weight: `pull` if it is a known function of the weight alone, `by_example` (what the weights are multiplied
@@ -113,7 +114,7 @@ class Drive:
         return scaled(outer(self.credit, self.pre), self.rate)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unread:
     """A rule that is no such drive, and why. `idle`: it never changes its weight."""
 
@@ -158,7 +159,7 @@ def _read(reader: _Reader, terms: Sequence[Term]) -> Drive | Unread:
         return Unread(reader.synapse.name, reason.obstacle, idle=isinstance(reason.obstacle, NoDrive))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Reader:
     symbols: Symbols
     synapse: ir.Synapse

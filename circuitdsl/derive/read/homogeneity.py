@@ -8,11 +8,11 @@ numbers. So relu, abs, leaky slopes, max and min, kwta, sums of these, and these
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, assert_never
 
 from circuitdsl.derive.algebra.constants import Constants, fraction
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.graph.formulas import fold
 from circuitdsl.graph.functions import FUNCTIONS
@@ -24,7 +24,7 @@ Degree = Fraction | Literal["any"] | None
 NUMBER, LINEAR = Fraction(0), Fraction(1)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Scaling:
     """Degrees in the values that are `scaled`; all else that equations read stands still."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from math import inf
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
@@ -12,6 +11,7 @@ from circuitdsl.derive.algebra.constants import Constants, negative
 from circuitdsl.derive.algebra.words import Coefficient, Nature, Scalar, Sum, make_sum, outer, plus, scaled, zero
 from circuitdsl.derive.read.pulls import is_pull, per_synapse
 from circuitdsl.derive.read.symbols import Symbols
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.graph.folding import product
 from circuitdsl.graph.functions import FUNCTIONS
@@ -20,7 +20,7 @@ from circuitdsl.graph.plasticity import Term
 from circuitdsl.graph.populations import REDUCTIONS
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Leaks:
     """The terms of one rule that are a decay by example. `number`: what stands before a term."""
 

@@ -7,12 +7,12 @@ can be told. Not `sign(w)`, which jumps at 0, nor `sqrt(abs(w))`, which is verti
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from math import inf
 
 from circuitdsl.derive.algebra.constants import Constants, magnitude
 from circuitdsl.derive.algebra.words import Coefficient
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.graph.plasticity import Term
 
@@ -20,7 +20,7 @@ from circuitdsl.graph.plasticity import Term
 SAFE = 0.999
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pull:
     """`number sign(w) |w|^n` for each (n, number), and `number tanh(k w)` for each (k, number); per update."""
 

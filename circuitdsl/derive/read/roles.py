@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from circuitdsl.derive.algebra.obstacles import Blind, Noisy, RuleDraws, UnlikeEvaluation
 from circuitdsl.derive.read.symbols import compared_data, unlike_training
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.graph.flow import all_sources, reached_from
 from circuitdsl.twin.paths import learning_synapses
@@ -53,7 +54,7 @@ def within_neuron(circuit: ir.Circuit, value: str) -> set[str]:
     return seen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Roles:
     """What is the same for all rules of a circuit: what the loss compares with, what that reaches, what depends on
     noise, what the loss reads that training changes, and its parts that compare with no data."""

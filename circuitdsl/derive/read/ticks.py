@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from circuitdsl.derive.algebra.constants import with_fans
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.graph.folding import mul, num, rebuild
 from circuitdsl.graph.numbers import evaluate, numbers_of
@@ -43,7 +44,7 @@ def without_phase(circuit: ir.Circuit) -> ir.Circuit:
 # ---------------------------------------------------------------- moments
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Moment:
     """Some `ticks` of an example in which all flags are the same: of one phase, its first or its last tick where
     anything asks for these. `tick`: the number of the first of them, counted in training."""

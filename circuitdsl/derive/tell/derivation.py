@@ -6,7 +6,7 @@ Every sentence and formula is made of the data of derive/prove when it is asked 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any
 
 from circuitdsl.derive.prove.findings import Finding, Proof, seeds_agreeing
@@ -16,10 +16,11 @@ from circuitdsl.derive.tell.depth import depth_warnings
 from circuitdsl.derive.tell.reasons import Reasons
 from circuitdsl.derive.tell.wording import Wording
 from circuitdsl.diagnostics import Diagnostic
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Told(Finding):
     """A finding with its words. `credit`, `gradient`, `implied` (the update) and `H` are formulas as text, None where
     they are not known; `because`: the reasons of the verdict, or what was not shown, each a sentence."""
@@ -59,7 +60,7 @@ class Told(Finding):
         return finding_html(self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Derivation(Proof):
     """Everything derived about a circuit, with words. `meta_objective`: what its pairs of synapses climb together;
     `warnings`: where decays break what depth asks of them."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from circuitdsl.derive.algebra.comparison import ratio
 from circuitdsl.derive.algebra.words import Coefficient, Sum, transpose
 from circuitdsl.derive.prove.findings import Finding
@@ -11,13 +9,14 @@ from circuitdsl.derive.prove.rewriting import rewritten, steps_of
 from circuitdsl.derive.read.ticks import one_tick
 from circuitdsl.derive.tell.brief import OPEN
 from circuitdsl.derive.tell.derivation import Derivation
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 
 #: From weaker to stronger, in two orders: a stronger verdict satisfies a weaker one, others only themselves.
 STRENGTH = (("descent", "gradient", "exact"), ("aligned", "gradient", "exact"))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Judgement:
     """One expectation. `ok` is None where nothing could be said; such an expectation does not fail. `value` is what
     was found instead of, or as, what is expected."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import PurePath
 
@@ -32,13 +32,14 @@ from circuitdsl.derive.tell.reasons import Reasons
 from circuitdsl.derive.tell.squares import squares_text
 from circuitdsl.derive.tell.wording import EXPLAINED, MEAN_FIELD, Wording, neglected
 from circuitdsl.diagnostics import Span
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 
 #: A sum of more terms is broken off on a page.
 MAX_TOLD = 12
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Row:
     """One line of a derivation: what it is, the line, and where in the `.circ` it comes from."""
 
@@ -47,7 +48,7 @@ class Row:
     place: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Block:
     """What is told of one synapse, or of several alike: `indices` are then their layers."""
 
@@ -95,7 +96,7 @@ def ordered(derivation: Derivation) -> list[Finding]:
 # ---------------------------------------------------------------- one synapse
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Teller:
     derivation: Derivation
     finding: Finding

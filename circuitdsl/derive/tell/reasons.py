@@ -6,7 +6,6 @@ Formulas and names are written by the notation of a `Wording`, which may shorten
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import assert_never
 
 from circuitdsl.derive.algebra.expressions import text
@@ -75,9 +74,10 @@ from circuitdsl.derive.tell import balance
 from circuitdsl.derive.tell.obstacles import idle, obstacle, uneven
 from circuitdsl.derive.tell.squares import squares_text
 from circuitdsl.derive.tell.wording import MEAN_FIELD, Wording
+from circuitdsl.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reasons:
     """Sentences about one synapse."""
 

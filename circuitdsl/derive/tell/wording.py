@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from fractions import Fraction
 
 from circuitdsl.derive.algebra.constants import Constants
@@ -24,6 +24,7 @@ from circuitdsl.derive.prove.rest import Collapse, Spectrum
 from circuitdsl.derive.prove.transport import Lemma
 from circuitdsl.derive.read.drives import Drive, Passage
 from circuitdsl.derive.tell.obstacles import uneven
+from circuitdsl.frozen import frozen
 
 #: Approximations, named once, so that all pages say the same, with what they mean.
 AT_REST = "at rest"
@@ -42,7 +43,7 @@ EXPLAINED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wording:
     """Sentences about one circuit."""
 

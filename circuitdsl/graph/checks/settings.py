@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from math import isfinite
 
 from circuitdsl.diagnostics import Diagnostic, Label, Severity, Span
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.graph.checks.common import Findings, number_of
 from circuitdsl.graph.increments import Increment
@@ -33,7 +33,7 @@ def unstable_decay(circuit: ir.Circuit) -> Findings:
             yield _overshoots(decay.name, least, "update" if isinstance(decay.of, Weights) else "tick", decay.span)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Decay:
     """An increment that takes away from its weight or state, as it seems, at least `least` of it."""
 

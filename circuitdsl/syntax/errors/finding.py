@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from circuitdsl.diagnostics import Diagnostic, Label, Span, did_you_mean
+from circuitdsl.frozen import frozen
 from circuitdsl.syntax.errors.machine import Machine
 from circuitdsl.syntax.errors.trouble import HOMES, ITEMS, Trouble
 from circuitdsl.syntax.grammar import keywords
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Resume:
     """Where to go on: the machine, the next word, and a brace that nobody has to close."""
 
@@ -20,7 +20,7 @@ class Resume:
     forgiven: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Finding:
     """The message (None if it was given before) and the repair (None: look for one)."""
 

@@ -14,6 +14,7 @@ from lark import Token
 from lark.exceptions import LarkError
 
 from circuitdsl.diagnostics import CircuitError, Source, Span
+from circuitdsl.frozen import frozen
 from circuitdsl.syntax import ast
 from circuitdsl.syntax.build import Builder
 from circuitdsl.syntax.errors.machine import OPENING, Machine
@@ -29,7 +30,7 @@ def salvage(source: Source) -> ast.File:
     return _tree(source, _Salvage([*found, _end(source)]).run())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Standing:
     """Where one stands in a text. `before`: the words that were kept, down to the last one before it; `item`: those of
     them that belong to the item or member at hand; `expected`: the kinds of words that can stand next. `tree`: what

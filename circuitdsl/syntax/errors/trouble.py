@@ -6,9 +6,10 @@ A `Trouble` answers the questions that the rules of mistakes.py ask; it decides 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from circuitdsl.diagnostics import Source, Span
+from circuitdsl.frozen import frozen
 from circuitdsl.syntax.errors.machine import Entry, Machine
 from circuitdsl.syntax.grammar import keywords, spellings
 from circuitdsl.syntax.words import END, Word, shortened
@@ -36,7 +37,7 @@ NAMED = frozenset(
 """The keywords after which a name must follow."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Closed:
     """A body that was closed: the machine before its `}`, and which word that is."""
 
@@ -44,7 +45,7 @@ class Closed:
     brace: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Trouble:
     """`words[at]` cannot stand where `machine` is.
 
