@@ -36,8 +36,9 @@ trust: $(VENV)/installed-dev ## what is promised, put to the test: docs/trust.md
 mutants: $(VENV)/installed-dev ## edits of the source, one at a time, and the test that dies of each (minutes)
 	$(BIN)/python tests/mutants.py
 
-emulated: $(VENV)/installed-dev ## generated circuits as kernels on the emulated device, against the reference (an hour)
+emulated: $(VENV)/installed-dev ## kernels on the emulated device: generated circuits against the reference, and without their barriers (an hour)
 	NUMBA_DISABLE_JIT=1 $(BIN)/python tests/agreement.py emulated 0 300
+	NUMBA_DISABLE_JIT=1 $(BIN)/python tests/barriers.py
 
 verify-cuda: $(VENV)/installed-dev ## kernels of all circuits for six architectures, with what they take of a GPU (hours)
 	$(PIP) install -qq -e '.[cuda]'

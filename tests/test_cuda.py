@@ -10,6 +10,7 @@ import numba
 import numpy as np
 import pytest
 from agreement import CIRCUITS, TOLERANCE, difference, generated, odd, parts, small, worst
+from barriers import found as barriers_of
 from bench import Bench, library
 from emulated import Way
 
@@ -81,6 +82,15 @@ def test_generated_circuits_are_the_reference(seed: int) -> None:
     circuit = generated(seed)
     for n, shape in enumerate(SHAPES):
         assert [*differing(circuit, 1 + 2 * ((seed + n) % 2), shape)] == []
+
+
+@pytest.mark.usefixtures("plain")
+@pytest.mark.parametrize("name", ["classic/oja.circ", KP])
+def test_a_barrier_that_is_missing_is_noticed(name: str) -> None:
+    """By the emulated device and by the verifier: all of them in tests/barriers.py."""
+    barriers = [*barriers_of(name, only=("train_online",))]
+    assert barriers
+    assert [b for b in barriers if (b.needed and not b.by_device) or not b.by_verifier] == []
 
 
 @pytest.mark.usefixtures("plain")

@@ -182,9 +182,9 @@ class Circuit:
             return certify(graph, numbers=numbers, data=data, seeds=seeds, folder=self.folder, **request)
 
     def compile(self, target: str = DEFAULT, *, dtype: DType = "float32", without: Collection[str] = ()) -> Simulation:
-        """The circuit made ready to run on one of `runtime.backends.BACK_ENDS`, `without` the passes of these names
-        (lower/pipeline.py). The code is generated at the first run, when it is known what to measure, and cached on
-        disk by content. Raises UsageError."""
+        """The circuit made ready to run on one of `runtime.backends.BACK_ENDS`, or on what suits it (`auto`), `without`
+        the passes of these names (lower/pipeline.py). The code is generated at the first run, when it is known what to
+        measure, and cached on disk by content. Raises UsageError."""
         from circuitdsl.api.simulation import Simulation
 
         return Simulation(self, target=target, dtype=dtype, without=without)

@@ -12,6 +12,7 @@ from circuitdsl.emit.target import DType
 from circuitdsl.extras import named
 from circuitdsl.graph import ir
 from circuitdsl.runtime.backends import DEFAULT, back_end, make_engine
+from circuitdsl.runtime.choice import AUTO, Choice, chosen
 from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.request import (
     Learn,
@@ -123,16 +124,18 @@ def _warn(diagnostic: Diagnostic) -> None:
 
 
 class Simulation:
-    """A circuit on a target, in a precision. Engines are kept, so that runs with other numbers,
-    seeds or data do not compile again."""
+    """A circuit on a target, in a precision. Engines are kept, so that runs with other numbers, seeds or data do not
+    compile again. Of the target `auto` the first run makes another one (runtime/choice.py); `choice` says why."""
 
     def __init__(
         self, circuit: Circuit, *, target: str = DEFAULT, dtype: DType = "float32", without: Collection[str] = ()
     ):
-        back_end(target)
+        if target != AUTO:
+            back_end(target)
         one_of("dtype", dtype, get_args(DType))
         self.without = passes_of(without)
         self.circuit, self.target, self.dtype = circuit, target, dtype
+        self.choice: Choice | None = None
         self._engines: dict[tuple[str, str], Engine] = {}
         self._data: tuple[Any, Dataset, Any] | None = None
 
@@ -297,6 +300,9 @@ class Simulation:
         if settings.learn == "backprop":
             graph = twin_of(graph)
         plans = plan(graph, settings.task.metric if settings.task else None)
+        if self.target == AUTO:
+            self.choice = chosen(graph, numbers, settings.batch, self.dtype)
+            self.target = self.choice.target
         engine = self._engine(graph, plans.probes)
         try:
             state = initial_state(graph, numbers, settings.seed, dtype=self.dtype, folder=self.circuit.folder)

@@ -251,13 +251,15 @@ def add_task(parser: ArgumentParser) -> None:
     parser.add_argument("--task", metavar="NAME", help="which task (default: the first)")
 
 
-def add_target(parser: ArgumentParser, what: str) -> None:
+def add_target(parser: ArgumentParser, what: str, *, auto: bool = False) -> None:
+    """`auto`: whether the command can choose."""
     from circuitdsl.runtime.backends import BACK_ENDS, DEFAULT, names_of_back_ends
+    from circuitdsl.runtime.choice import AUTO
 
     docs = "; ".join(f"{b.name}: {b.doc}" for b in BACK_ENDS if b.can("run") or b.can("print"))
-    parser.add_argument(
-        "--target", choices=names_of_back_ends(), default=DEFAULT, help=f"what {what} ({DEFAULT}); {docs}"
-    )
+    docs += f"; {AUTO}: a GPU where one is there and the circuit is large, else {DEFAULT}" if auto else ""
+    names = (*names_of_back_ends(), *([AUTO] if auto else []))
+    parser.add_argument("--target", choices=names, default=DEFAULT, help=f"what {what} ({DEFAULT}); {docs}")
 
 
 def add_without(parser: ArgumentParser) -> None:

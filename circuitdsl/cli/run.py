@@ -82,7 +82,7 @@ def _add_training(parser: ArgumentParser) -> None:
 
 
 def _add_target(parser: ArgumentParser) -> None:
-    add_target(parser, "it runs on")
+    add_target(parser, "it runs on", auto=True)
     parser.add_argument("--dtype", choices=("float32", "float64"), help="the precision (float32)")
     add_without(parser)
 
@@ -253,8 +253,9 @@ class Session:
         self.outcomes.append(outcome)
         return outcome
 
-    @staticmethod
-    def _foresee(outcome: Outcome) -> None:
+    def _foresee(self, outcome: Outcome) -> None:
+        if self.simulation.choice is not None:
+            say(str(self.simulation.choice))
         show(outcome.foreseen())
 
     def _judged(self) -> tuple[Judged, ...]:

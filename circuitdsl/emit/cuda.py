@@ -59,18 +59,20 @@ Kind = Literal["reals", "ints", "shorts", "bytes", "real", "int", "seed", "bool"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
-    """The function of a phase: its name and what its parameters are, after its `PLACE`."""
+    """The function of a phase: its name, what its parameters are, after its `PLACE`, and its lines."""
 
     name: str
     parameters: tuple[Kind, ...]
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kernel:
-    """A module with the entry point `program.name`, and the functions that it calls; `program` has the form's
-    buffers and scalars."""
+    """A module with the entry point `program.name`, and the functions that it calls, which need no more than its
+    `head`; `program` has the form's buffers and scalars."""
 
     text: str
+    head: str
     program: Program
     functions: tuple[Function, ...]
 
@@ -91,9 +93,14 @@ def print_kernel(
     lines = [f'"""{program.title}, in {dtype}. Written by circuitdsl."""', ""] if comments else []
     lines += [f"# {form.shape}: {form.why}", ""] if comments and form.why else []
     lines += [*first, *helpers]
-    for function in module.made:
-        lines += ["", "", *function]
-    return Kernel(text="\n".join([*lines, "", "", *entry]) + "\n", program=program, functions=tuple(module.functions))
+    for made in module.made.values():
+        lines += ["", "", *made.lines]
+    return Kernel(
+        text="\n".join([*lines, "", "", *entry]) + "\n",
+        head="\n".join([*first, *helpers]) + "\n",
+        program=program,
+        functions=tuple(made.function() for made in module.made.values()),
+    )
 
 
 def _helpers(program: Program, dtype: DType) -> list[str]:
@@ -126,17 +133,27 @@ def _helper(name: str, parameters: str, value: str) -> list[str]:
 
 
 @dataclass(slots=True)
+class _Made:
+    """A phase's function that is written."""
+
+    name: str
+    parameters: tuple[Kind, ...]
+    lines: list[str]
+
+    def function(self) -> Function:
+        return Function(name=self.name, parameters=self.parameters, text="\n".join(self.lines) + "\n")
+
+
+@dataclass(slots=True)
 class _Module:
-    """A program's functions as they are written."""
+    """A program's functions as they are written. `made`: each by what it does."""
 
     program: Program
     dtype: DType
     form: Form
     comments: bool
     taken: set[str]
-    made: list[list[str]] = field(default_factory=list)
-    functions: list[Function] = field(default_factory=list)
-    names: dict[str, str] = field(default_factory=dict)
+    made: dict[str, _Made] = field(default_factory=dict)
     kinds: dict[str, Kind] = field(init=False)
     teams: dict[str, str] = field(default_factory=dict)
     scribe: Scribe = field(init=False)
@@ -231,16 +248,14 @@ class _Module:
         kinds = tuple(self.kinds[n] for n in free)
         plain = Scribe(self.dtype)
         key = "\n".join([str(kinds), *plain.phase(rename(phase.body, bare), wide=_is_wide(phase))])
-        if key not in self.names:
+        made = self.made.get(key)
+        if made is None:
             name = fresh(phase.name, self.taken)
             self.taken.add(name)
-            self.names[key] = name
-            self.functions.append(Function(name=name, parameters=kinds))
-            self.made.append(self._written(phase, name, free))
+            made = self.made[key] = _Made(name, kinds, self._written(phase, name, free))
         elif self.comments:
-            lines = self.made[[f.name for f in self.functions].index(self.names[key])]
-            lines.insert(lines.index("@phase"), f"# also {phase.title}{place(phase.origin)}")
-        return self.names[key], free
+            made.lines.insert(made.lines.index("@phase"), f"# also {phase.title}{place(phase.origin)}")
+        return made.name, free
 
     def _written(self, phase: Phase, name: str, free: Sequence[str]) -> list[str]:
         first = [f"# {phase.title}{place(phase.origin)}"] if self.comments else []

@@ -1,8 +1,9 @@
 """What one team of threads does in a phase, as text: statements in which every number says its precision.
 
-Whole numbers are of 32 bits and say so after every operation, for Numba would make 64 bits of them; the index of an
-element has no sign, which is half the instructions. Where the threads of a team share a phase, the team meets
-before it reads or writes what one of its threads has written or read since it last met.
+Whole numbers are of 32 bits and say so after every operation, for Numba would make 64 bits of them, but for the sums
+and products of an index, which say so once. The index of an element has no sign, which is half the instructions. Where
+the threads of a team share a phase, the team meets before it reads or writes what one of its threads has written or
+read since it last met.
 """
 
 from __future__ import annotations
@@ -232,7 +233,19 @@ class Scribe:
 
     def _element(self, buffer: str, index: Sequence[Expr]) -> str:
         (only,) = index
-        return f"{buffer}[uint32({self.text(only)})]"
+        return f"{buffer}[uint32({self._place(only)})]"
+
+    def _place(self, expr: Expr) -> str:
+        """A whole number of which the last 32 bits are wanted: those of a sum or product depend on no others."""
+        match expr:
+            case Op(function="add" | "sub", arguments=(first, second)):
+                right = self._place(second)
+                bracketed = f"({right})" if expr.function == "sub" and _is_sum(second) else right
+                return f"{self._place(first)} {_SYMBOLS[expr.function]} {bracketed}"
+            case Op(function="mul", arguments=both):
+                return " * ".join(f"({self._place(each)})" if _is_sum(each) else self._place(each) for each in both)
+            case _:
+                return self.text(expr)
 
     def _operation(self, op: Op) -> str:
         texts = [self.text(a) for a in op.arguments]
@@ -259,6 +272,10 @@ class Scribe:
     def _wide(self, expr: Expr) -> str:
         """A whole number of 64 bits."""
         return f"int64({int(expr.value) if isinstance(expr, Const) else self.text(expr)})"
+
+
+def _is_sum(expr: Expr) -> bool:
+    return isinstance(expr, Op) and expr.function in ("add", "sub")
 
 
 def _touched(s: Statement) -> Touched:

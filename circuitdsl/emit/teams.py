@@ -8,7 +8,7 @@ stand side by side, so that neighbouring threads read neighbouring numbers.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from circuitdsl.emit.entry import Binding
@@ -60,7 +60,7 @@ class Form:
 
     shape: Shape
     shared: tuple[str, ...] = ()
-    why: str = ""
+    why: str = field(default="", compare=False)
 
 
 def form_of(

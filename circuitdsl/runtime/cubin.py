@@ -1,26 +1,26 @@
-"""From the text of a kernel to code for a GPU, without a GPU: numba-cuda compiles, nvJitLink links.
+"""From the text of a kernel to code for a GPU, without a GPU: its functions (ltoir.py), linked by nvJitLink.
 
-The function of each phase is compiled alone, to LTO-IR, and so is the entry point: compile time grows with how many
-phases differ, not with how often they are called. The linker then makes one piece of them. The barrier of the whole
-grid is four lines of C++, for Numba has none that needs no driver.
+What is made is kept on disk (store/entries.py), under the text of the kernel, its architecture and the compilers.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib import import_module
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from time import process_time
+from typing import TYPE_CHECKING
 
 from circuitdsl.emit.teams import Shape
 from circuitdsl.extras import named
-from circuitdsl.runtime.cache import module_of
 from circuitdsl.runtime.errors import UsageError
+from circuitdsl.runtime.ltoir import barrier, pieces, versions
+from circuitdsl.store.entries import Entry
 
 if TYPE_CHECKING:
     from circuitdsl.emit.cuda import Kernel
@@ -30,41 +30,44 @@ ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120")
 
 _COMPILING = threading.Lock()
 
-_BARRIER = b"""
-extern "C" __device__ int grid_barrier(long long* flag, int blocks) {
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    int ticket, seen;
-    asm volatile("fence.acq_rel.gpu;" ::: "memory");
-    asm volatile("atom.add.acq_rel.gpu.global.s32 %0, [%1], 1;" : "=r"(ticket) : "l"(flag) : "memory");
-    int goal = (ticket / blocks + 1) * blocks;
-    do { asm volatile("ld.acquire.gpu.global.s32 %0, [%1];" : "=r"(seen) : "l"(flag) : "memory"); }
-    while (seen - goal < 0);
-    asm volatile("fence.acq_rel.gpu;" ::: "memory");
-  }
-  __syncthreads();
-  return 0;
-}
-"""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cubin:
-    """Code for one architecture. `entry`: the name of its kernel; `registers` of a thread; bytes of `spills`, of static
-    `shared` memory and of the `stack`; `doubles`: whether it computes in 64 bits anywhere."""
+class Facts:
+    """What code takes of a GPU. `entry`: the name of its kernel; `registers` of a thread; bytes of `spills`, of static
+    `shared` memory and of the `stack`; `doubles`: whether it computes in 64 bits anywhere; `seconds` of processor time
+    that it took to make, with all its functions."""
 
-    arch: str
     entry: str
-    code: bytes
-    ptx: str
     registers: int
     spills: int
     shared: int
     stack: int
+    doubles: bool
+    seconds: float
 
-    @property
-    def doubles(self) -> bool:
-        return ".f64" in self.ptx
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cubin:
+    """Code for one architecture, the assembly that it was made of, and what it takes."""
+
+    arch: str
+    code: bytes
+    ptx: str
+    facts: Facts
+
+    def packed(self) -> bytes:
+        parts = json.dumps(asdict(self.facts)).encode(), self.ptx.encode(), self.code
+        return zlib.compress(b"".join(len(part).to_bytes(8, "little") + part for part in parts))
+
+    @staticmethod
+    def unpacked(arch: str, kept: bytes) -> Cubin:
+        parts, whole = [], zlib.decompress(kept)
+        while whole:
+            size = int.from_bytes(whole[:8], "little")
+            parts.append(whole[8 : 8 + size])
+            whole = whole[8 + size :]
+        facts, ptx, code = parts
+        return Cubin(arch=arch, code=code, ptx=ptx.decode(), facts=Facts(**json.loads(facts)))
 
 
 def check_arch(arch: str) -> tuple[int, int]:
@@ -78,12 +81,25 @@ def check_arch(arch: str) -> tuple[int, int]:
 def made_for(arch: str, name: str, kernel: Kernel, shape: Shape) -> Cubin:
     """The kernel as code for that architecture. Raises Missing without the extra `cuda`, UsageError for another
     architecture."""
-    capability = check_arch(arch)
+    check_arch(arch)
     with named(), _COMPILING, _quiet():
-        pieces = [*_compiled(name, kernel, capability), *([_barrier(arch)] if shape == "grid" else [])]
-        code, log = _linked(arch, pieces)
-        ptx, _ = _linked(arch, pieces, "-ptx")
-    return _facts(arch, code, ptx.rstrip(b"\0").decode(), log)
+        entry = Entry("code", f"{name}_{arch}", "\n".join([versions(), arch, kernel.text]))
+        kept = entry.read()
+        if kept is not None:
+            return Cubin.unpacked(arch, kept)
+        made = _made(arch, name, kernel, shape)
+        entry.write(made.packed())
+        return made
+
+
+def _made(arch: str, name: str, kernel: Kernel, shape: Shape) -> Cubin:
+    parts = pieces(name, kernel)
+    begin = process_time()
+    linked = [*(part.code for part in parts), *([barrier(arch)] if shape == "grid" else [])]
+    code, log = _linked(arch, linked)
+    seconds = process_time() - begin + sum(part.seconds for part in parts)
+    ptx = _linked(arch, linked, "-ptx")[0].rstrip(b"\0").decode()
+    return Cubin(arch=arch, code=code, ptx=ptx, facts=_facts(log, ptx, seconds))
 
 
 @contextmanager
@@ -94,78 +110,18 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-# ---------------------------------------------------------------- compiling
-
-
-def _compiled(name: str, kernel: Kernel, capability: tuple[int, int]) -> Iterator[bytes]:
-    """The LTO-IR of every function of a kernel, and of its entry point."""
-    import_module("numba_cuda")  # else Numba's own, which is older, would do
-    cuda: Any = import_module("numba.cuda")
-    how = {"cc": capability, "output": "ltoir"}
-    module = module_of(name, kernel.text, f"{kernel.text}\n{capability}")
-    for function in kernel.functions:
-        kinds = _types(kernel.program.aim.dtype)
-        signature = kinds["int"](*[kinds["int"]] * 3, *(kinds[kind] for kind in function.parameters))
-        yield cuda.compile(getattr(module, function.name), signature, device=True, abi="c", **how)[0]
-        setattr(module, function.name, cuda.declare_device(function.name, signature, abi="c"))
-    yield cuda.compile(_entry(module, kernel), _signature(kernel), device=False, abi="numba", **how)[0]
-
-
-def _entry(module: ModuleType, kernel: Kernel) -> Any:
-    return getattr(module, kernel.program.name)
-
-
-def _types(dtype: str) -> dict[str, Any]:
-    from numba import types
-
-    real = {"float32": types.float32, "float64": types.float64}[dtype]
-    return {
-        "reals": types.CPointer(real),
-        "ints": types.CPointer(types.int64),
-        "shorts": types.CPointer(types.int32),
-        "bytes": types.CPointer(types.uint8),
-        "real": real,
-        "int": types.int32,
-        "seed": types.int64,
-        "bool": types.boolean,
-    }
-
-
-def _signature(kernel: Kernel) -> Any:
-    """What the entry point takes (emit/entry.py)."""
-    from numba import types
-
-    kinds = _types(kernel.program.aim.dtype)
-    tables = (types.CPointer(kinds[kind]) for kind in ("reals", "ints", "shorts", "bytes"))
-    return types.void(types.int64, types.int64, kinds["ints"], kinds["reals"], *tables)
-
-
-def _barrier(arch: str) -> bytes:
-    from cuda.bindings import nvrtc
-
-    _, program = nvrtc.nvrtcCreateProgram(_BARRIER, b"barrier.cu", 0, [], [])
-    options = [b"--gpu-architecture=compute_" + arch.removeprefix("sm_").encode(), b"-dlto", b"-rdc=true"]
-    (status,) = nvrtc.nvrtcCompileProgram(program, len(options), options)
-    if status.value:
-        raise RuntimeError(f"the grid's barrier does not compile for {arch}: {status}")
-    _, size = nvrtc.nvrtcGetLTOIRSize(program)
-    made: bytes = b" " * size
-    nvrtc.nvrtcGetLTOIR(program, made)
-    return made
-
-
 # ---------------------------------------------------------------- linking
 
 
-def _linked(arch: str, pieces: list[bytes], *more: str) -> tuple[bytes, str]:
+def _linked(arch: str, parts: list[bytes], *more: str) -> tuple[bytes, str]:
     """What the linker makes of pieces of LTO-IR, and what it says of it."""
     from cuda.bindings import nvjitlink
 
     options = [f"-arch={arch}", "-lto", "-verbose", "-O3", *more]
     handle = nvjitlink.create(len(options), options)
     try:
-        for number, piece in enumerate(pieces):
-            nvjitlink.add_data(handle, nvjitlink.InputType.LTOIR, piece, len(piece), f"piece{number}")
+        for number, part in enumerate(parts):
+            nvjitlink.add_data(handle, nvjitlink.InputType.LTOIR, part, len(part), f"piece{number}")
         nvjitlink.complete(handle)
         if more:
             made = bytearray(nvjitlink.get_linked_ptx_size(handle))
@@ -184,19 +140,18 @@ def _linked(arch: str, pieces: list[bytes], *more: str) -> tuple[bytes, str]:
     return bytes(made), log.decode(errors="replace")
 
 
-def _facts(arch: str, code: bytes, ptx: str, log: str) -> Cubin:
+def _facts(log: str, ptx: str, seconds: float) -> Facts:
     def number(pattern: str) -> int:
         return max((int(found) for found in re.findall(pattern, log)), default=0)
 
     entry = re.search(r"Compiling entry function '(\w+)'", log)
     assert entry is not None
-    return Cubin(
-        arch=arch,
+    return Facts(
         entry=entry[1],
-        code=code,
-        ptx=ptx,
         registers=number(r"Used (\d+) registers"),
         spills=number(r"(\d+) bytes spill stores"),
         shared=number(r"(\d+) bytes smem"),
         stack=number(r"(\d+) bytes stack frame"),
+        doubles=".f64" in ptx,
+        seconds=seconds,
     )

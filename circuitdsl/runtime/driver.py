@@ -17,7 +17,7 @@ from circuitdsl.emit.target import Target
 from circuitdsl.emit.teams import FLAG, OWN, ROOM, SHARED, Form, binding
 from circuitdsl.extras import how_to_get
 from circuitdsl.lower.loop_ir import Program, Role
-from circuitdsl.runtime.cubin import ARCHITECTURES, Cubin, made_for
+from circuitdsl.runtime.cubin import ARCHITECTURES, made_for
 from circuitdsl.runtime.device import OnDevice, SideBySide
 from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.routine import Frame, Part, Routine
@@ -117,7 +117,7 @@ class Gpu:
         made = made_for(self.arch, name, kernel, form.shape)
         self.call("cuCtxSetCurrent", self.context)
         module = self.call("cuModuleLoadData", made.code)
-        return Loaded(self, kernel, form, made, self.call("cuModuleGetFunction", module, made.entry.encode()))
+        return Loaded(self, kernel, form, self.call("cuModuleGetFunction", module, made.facts.entry.encode()))
 
     def call(self, name: str, *arguments: Any) -> Any:
         """What a function of the driver gives. Raises GpuError."""
@@ -181,7 +181,6 @@ class Loaded:
     gpu: Gpu
     kernel: Kernel
     form: Form
-    made: Cubin
     function: Any
 
     def run(self, frame: Frame, worker: int) -> None:

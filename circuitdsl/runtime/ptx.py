@@ -29,10 +29,11 @@ def _assembly(program: Program, dtype: DType, form: Form, arch: str) -> str:
 
 
 def _facts(made: Cubin) -> list[str]:
-    spills = f"{made.spills} bytes of spills, {made.stack} of stack"
-    doubles = "computes in 64 bits" if made.doubles else "no .f64"
+    took = made.facts
+    spills = f"{took.spills} bytes of spills, {took.stack} of stack"
+    doubles = "computes in 64 bits" if took.doubles else "no .f64"
     return [
-        f"// {made.arch}: {made.registers} registers a thread, {spills}, {doubles}, {len(made.code):,} bytes of code"
+        f"// {made.arch}: {took.registers} registers a thread, {spills}, {doubles}, {len(made.code):,} bytes of code"
     ]
 
 
