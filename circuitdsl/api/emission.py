@@ -41,11 +41,11 @@ class Emission:
 
     def source(self, target: str = DEFAULT) -> str:
         """The source that a run with these settings compiles. Raises UsageError, CircuitError."""
-        from circuitdsl.lower.loop_ir import Aim, for_teams
+        from circuitdsl.lower.loop_ir import Aim
         from circuitdsl.lower.pipeline import passed
 
         printer, without = printing(target), passes_of(self.without)
-        aim = for_teams(self.dtype) if printer.teams else Aim(dtype=self.dtype)
+        aim = printer.aimed(Aim(dtype=self.dtype))
         graph, lowered = self._programs(aim)
         programs = [passed(p, aim, without=without) for p in lowered]
         if printer.print_fitted is None:
@@ -87,7 +87,7 @@ class Emission:
         from circuitdsl.runtime.lanes import aim_of_copies
 
         graph, programs = self._programs()
-        aims = (Aim(dtype=self.dtype), aim_of_copies(graph, self.dtype))
+        aims = map(printing(DEFAULT).aimed, (Aim(dtype=self.dtype), aim_of_copies(graph, self.dtype)))
         without = passes_of(self.without)
         return [list(stages(program, aim, without=without)) for aim in dict.fromkeys(aims) for program in programs]
 

@@ -21,18 +21,21 @@ from circuitdsl.emit.target import DType, Target
 from circuitdsl.lower.functions import definitions, functions_of
 from circuitdsl.lower.loop_ir import (
     Assign,
+    Blocks,
     Branch,
     Const,
     Control,
     Define,
     Dtype,
     Expr,
+    Extent,
     Load,
     Loop,
     Op,
     Phase,
     Program,
     Repeat,
+    Rest,
     Row,
     Statement,
     Store,
@@ -320,8 +323,16 @@ def _call(function: str, arguments: Sequence[str], indent: str) -> list[str]:
 # ---------------------------------------------------------------- statements
 
 
-def _range(extent: str | Row) -> str:
-    return ", ".join(map(_print, extent.bounds)) if isinstance(extent, Row) else extent
+def _range(extent: Extent) -> str:
+    match extent:
+        case str():
+            return extent
+        case Row() | Rest():
+            return ", ".join(map(_print, extent.bounds))
+        case Blocks():
+            return ", ".join([*map(_print, extent.bounds), str(extent.size)])
+        case _:
+            assert_never(extent)
 
 
 def _block(body: tuple[Statement, ...], depth: int, *, comments: bool) -> list[str]:
@@ -370,6 +381,7 @@ def _assignment(statement: Assign) -> str:
 _SYMBOLS = {
     "or": ("or", 1), "and": ("and", 2), "lt": ("<", 3), "le": ("<=", 3), "gt": (">", 3), "ge": (">=", 3),
     "eq": ("==", 3), "ne": ("!=", 3), "add": ("+", 4), "sub": ("-", 4), "mul": ("*", 5), "div": ("/", 5),
+    "floordiv": ("//", 5),
     "pow": ("**", 7),
 }  # fmt: skip
 _CHAINING = frozenset({"<", "<=", ">", ">=", "==", "!="})
@@ -442,4 +454,5 @@ TARGET = Target(
     doc="compiled for this machine's processor by Numba",
     print_program=print_program,
     binding=binding,
+    vectors=True,
 )

@@ -27,6 +27,7 @@ from circuitdsl.lower.functions import functions_of, with_parts
 from circuitdsl.lower.loop_ir import (
     READ_ONLY,
     Assign,
+    Blocks,
     Branch,
     Const,
     Control,
@@ -40,6 +41,7 @@ from circuitdsl.lower.loop_ir import (
     Phase,
     Program,
     Repeat,
+    Rest,
     Row,
     Statement,
     Store,
@@ -306,11 +308,15 @@ class _Printer:
 
     def _rounds(self, loop: Loop, scope: _Scope) -> str:
         match loop.extent:
+            case str() as extent:
+                return _loop(loop.var, extent)
             case Row() as row:
                 first, stop = (self._text(bound, scope) for bound in row.bounds)
                 return f"for (let {loop.var} = {first}; {loop.var} < {stop}; {loop.var}++) {{"
+            case Blocks() | Rest() as extent:
+                raise ValueError(f"blocks of {extent.size} are for vectors, which JavaScript has not")
             case _:
-                return _loop(loop.var, loop.extent)
+                assert_never(loop.extent)
 
     def _definition(self, statement: Define) -> str:
         return "let" if statement.name in self.assigned else "const"

@@ -16,13 +16,16 @@ from circuitdsl.emit.comments import place
 from circuitdsl.emit.target import DType
 from circuitdsl.lower.loop_ir import (
     Assign,
+    Blocks,
     Const,
     Define,
     Dtype,
     Expr,
+    Extent,
     Load,
     Loop,
     Op,
+    Rest,
     Row,
     Statement,
     Store,
@@ -36,11 +39,17 @@ from circuitdsl.lower.loop_ir import (
 )
 
 
-def whole(extent: str | Row) -> str:
-    """An extent that is a number; teams hold whole matrices (`Aim.sparse`)."""
-    if isinstance(extent, Row):
-        raise ValueError(f"a row of the sparse matrix of `{extent.starts}` is not for teams")
-    return extent
+def whole(extent: Extent) -> str:
+    """An extent that is a number; teams hold whole matrices (`Aim.sparse`), and take units one by one."""
+    match extent:
+        case str():
+            return extent
+        case Row():
+            raise ValueError(f"a row of the sparse matrix of `{extent.starts}` is not for teams")
+        case Blocks() | Rest():
+            raise ValueError(f"blocks of {extent.size} are not for teams")
+        case _:
+            assert_never(extent)
 
 
 _SYMBOLS = {
@@ -200,7 +209,7 @@ class Scribe:
 
     # ------------------------------------------------------------ expressions
 
-    def extent(self, of: str | Row) -> str:
+    def extent(self, of: Extent) -> str:
         name = whole(of)
         return "int32(1)" if name == "1" else name
 

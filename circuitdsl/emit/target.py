@@ -6,8 +6,10 @@ run."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
+
+from circuitdsl.lower.loop_ir import Aim, for_teams
 
 if TYPE_CHECKING:
     from circuitdsl.emit.entry import Binding
@@ -34,7 +36,8 @@ class Printer(Protocol):
 class Target:
     """One back end's text; `doc` says in words what it is. `print_program` gives what the runtime compiles: a module
     with one entry point (emit/entry.py), which is called with what `binding` says; None: it is only to be read.
-    `teams`: it takes programs that are made for teams of threads; `print_fitted`: prints what depends on how large a
+    `teams`: it takes programs that are made for teams of threads; `vectors`: its loops become vector instructions;
+    `print_fitted`: prints what depends on how large a
     circuit is, and on the machine."""
 
     name: str
@@ -42,4 +45,9 @@ class Target:
     print_program: Printer
     binding: Callable[[Program], Binding] | None = None
     teams: bool = False
+    vectors: bool = False
     print_fitted: Callable[[Program, DType, Fit], str] | None = None
+
+    def aimed(self, aim: Aim) -> Aim:
+        """What programs are made for that it prints, if they were to be made for this."""
+        return for_teams(aim.dtype) if self.teams else replace(aim, vectors=self.vectors)

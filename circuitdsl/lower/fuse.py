@@ -2,7 +2,8 @@
 
 Two loops over the same extent are joined if all that they both touch, and one of them writes, belongs to the same
 round in both: a dendrite and the rate that it makes end up in one loop over threads, and so do loops over examples
-around them.
+around them. A loop that goes through all examples for each unit stays alone on a processor: there is nothing to be
+had of a neighbour, and phases that are alike share a function.
 """
 
 from __future__ import annotations
@@ -33,21 +34,32 @@ def fuse(program: Program) -> Program:
     """The program with fewer phases and loops."""
     private = frozenset(b.name for b in program.buffers if b.role is Role.ROW)
     longest = long.statements(sum(1 for _ in phases(program.body)))
-    return replace(program, body=_controls(program.body, private, longest))
+    examples = frozenset() if program.aim.teams else frozenset(dict(program.bounded))
+    return replace(program, body=_controls(program.body, _Limits(private, examples, longest)))
 
 
-def _controls(body: Sequence[Control], private: frozenset[str], longest: int) -> tuple[Control, ...]:
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """`private`: rows that each thread has of its own; `examples`: the extents of loops that keep a phase alone;
+    `longest`: how many statements a phase may have that comes of others."""
+
+    private: frozenset[str]
+    examples: frozenset[str]
+    longest: int
+
+
+def _controls(body: Sequence[Control], limits: _Limits) -> tuple[Control, ...]:
     made: list[Control | _Nest] = []
     for part in body:
         last = made[-1] if made else None
         match part:
             case Repeat() | Branch():
-                made.append(replace(part, body=_controls(part.body, private, longest)))
+                made.append(replace(part, body=_controls(part.body, limits)))
             case Phase():
-                nest = _nest(part, private)
+                nest = _nest(part, limits)
                 if nest is None:
                     made.append(part)
-                elif not (isinstance(last, _Nest) and last.takes(nest, longest)):
+                elif not (isinstance(last, _Nest) and last.takes(nest, limits.longest)):
                     made.append(nest)
             case Define():
                 made.append(part)
@@ -96,22 +108,24 @@ class _Nest:
         return replace(first, title="; ".join(p.title for p in self.phases), body=body)
 
 
-def _nest(phase: Phase, private: frozenset[str]) -> _Nest | None:
-    """A phase that is loops within each other down to one over threads. Rows that are `private` to a thread are no
-    matter between its rounds: they are set before they are read."""
+def _nest(phase: Phase, limits: _Limits) -> _Nest | None:
+    """A phase that is loops within each other down to one over threads, if it need not stay alone. Rows that are
+    private to a thread are no matter between its rounds: they are set before they are read."""
     around: list[Loop] = []
     touches: list[Touches] = []
     body = phase.body
     while not around or around[-1].over != "threads":
         match body:
             case (Loop() as loop,):
-                found = in_rounds(loop.body, loop.var)
-                own = private if loop.over == "threads" else frozenset[str]()
+                found = in_rounds(loop.body, loop)
+                own = limits.private if loop.over == "threads" else frozenset[str]()
                 touches.append({name: touch for name, touch in found.items() if name not in own})
                 around.append(loop)
                 body = loop.body
             case _:
                 return None
+    if any(isinstance(s, Loop) and s.extent in limits.examples for s in statements(body)):
+        return None
     names = Apart()
     names.renamed(body)
     apart = not any(touch.meets for level in touches for touch in level.values())

@@ -148,7 +148,7 @@ _ARITHMETIC = ("add", "sub", "mul", "min", "max")
 _REAL, _INT, _BOOL = Dtype.REAL, Dtype.INT, Dtype.BOOL
 
 _SIGNATURES: dict[tuple[str, tuple[Dtype, ...]], Dtype] = {
-    **{(f, (_INT, _INT)): _INT for f in _ARITHMETIC},
+    **{(f, (_INT, _INT)): _INT for f in (*_ARITHMETIC, "floordiv")},
     **{(f, (t, t)): _BOOL for f in COMPARISONS for t in (_REAL, _INT)},
     **{(f, (_BOOL, _BOOL)): _BOOL for f in ("and", "or", "eq")},
     ("where", (_BOOL, _REAL, _REAL)): _REAL,
@@ -224,14 +224,52 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Blocks:
+    """As many blocks of `size` as fit into the int scalar `of`. A round is a whole block: `var` is the first in it, and
+    the others are `var + 1` to `var + size - 1`."""
+
+    of: str
+    size: int
+
+    @property
+    def bounds(self) -> tuple[Expr, Expr]:
+        """The first of the first block, and the one before which the first of the last block stands."""
+        spare = Const(self.size - 1, Dtype.INT)
+        return Const(0, Dtype.INT), Op("sub", (Var(self.of, Dtype.INT), spare), Dtype.INT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rest:
+    """What the int scalar `of` counts and no block of `size` has, one by one."""
+
+    of: str
+    size: int
+
+    @property
+    def bounds(self) -> tuple[Expr, Expr]:
+        """The first, and the one after the last."""
+        of, size = Var(self.of, Dtype.INT), Const(self.size, Dtype.INT)
+        whole = Op("floordiv", (of, size), Dtype.INT)
+        return Op("mul", (whole, size), Dtype.INT), of
+
+
+Extent = str | Row | Blocks | Rest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Loop:
-    """`var` from 0 to below the int scalar `extent`, or over the places of a row."""
+    """`var` from 0 to below the int scalar `extent`, or over the places of a row, or over blocks and what is left."""
 
     var: str
-    extent: str | Row
+    extent: Extent
     body: tuple[Statement, ...]
     over: Rounds = "sequence"
     origin: Origin | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def size(self) -> int:
+        """How many of what is counted one round has."""
+        return self.extent.size if isinstance(self.extent, Blocks) else 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,12 +337,13 @@ Control = Define | Phase | Repeat | Branch
 class Aim:
     """What a program is made for: the precision of its reals, how many copies of it are to stand side by side, and
     whether `teams` of threads share its phases (a GPU) or one thread does all of them. `sparse`: whether matrices of
-    few weights hold only those."""
+    few weights hold only those; `vectors`: whether a compiler makes vector instructions of its loops."""
 
     dtype: Literal["float32", "float64"] = "float32"
     copies: int = 1
     teams: bool = False
     sparse: bool = True
+    vectors: bool = False
 
 
 #: One copy, in float32, on one thread.
@@ -369,10 +408,8 @@ def expressions(statement: Statement) -> tuple[Expr, ...]:
             return (*statement.index, statement.value)
         case When():
             return (statement.condition,)
-        case Loop(extent=Row() as row):
-            return row.bounds
         case Loop():
-            return ()
+            return () if isinstance(statement.extent, str) else statement.extent.bounds
         case _:
             assert_never(statement)
 

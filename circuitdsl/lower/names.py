@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from circuitdsl.lower.loop_ir import Define, Statement, statements
@@ -70,11 +71,23 @@ class Apart:
     def renamed(self, body: tuple[Statement, ...]) -> tuple[Statement, ...]:
         """The statements with names for their numbers that nobody had so far."""
         own = {s.name for s in statements(body) if isinstance(s, Define)}
-        names = {name: self._next(name.rstrip("0123456789"), own) for name in sorted(own & self.taken)}
-        self.taken |= own | set(names.values())
+        names = self.others(own & self.taken, own)
+        self.taken |= own
         return rename(body, names) if names else body
 
-    def _next(self, base: str, own: set[str]) -> str:
+    def others(self, names: Collection[str], own: Collection[str] = frozenset()) -> dict[str, str]:
+        """Another name for each of these, which nobody had so far."""
+        found = {name: self._next(name.rstrip("0123456789"), own) for name in sorted(names)}
+        self.taken |= set(found.values())
+        return found
+
+    def fresh(self, base: str) -> str:
+        """A name that nobody had so far."""
+        found = self._next(base, ())
+        self.taken.add(found)
+        return found
+
+    def _next(self, base: str, own: Collection[str]) -> str:
         count = self.reached.get(base, 1) + 1
         while f"{base}{count}" in own or f"{base}{count}" in self.taken:
             count += 1

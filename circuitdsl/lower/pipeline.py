@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from circuitdsl.lower.blocks import blocked
 from circuitdsl.lower.copies import laned
 from circuitdsl.lower.fuse import fuse
 from circuitdsl.lower.join import joined
@@ -34,6 +35,7 @@ PASSES: tuple[Pass, ...] = (
     Pass("trim", "drops numbers and buffers that nothing uses", trimmed),
     Pass("powers", "squares and cubes become products", multiplied),
     Pass("copies", "copies of a circuit become the innermost loop, where there are many", laned),
+    Pass("blocks", "batches in blocks of units and examples, for which weights and rates are read once", blocked),
     Pass("swift", "tanh in the form that fills vectors, in float32 lanes", swift),
     Pass("join", "neighbouring phases become one where no team of threads needs a barrier", joined),
     Pass("teams", "marks the loops and sums that the threads of a team can share", shared),

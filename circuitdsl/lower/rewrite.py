@@ -8,17 +8,20 @@ from typing import assert_never
 
 from circuitdsl.lower.loop_ir import (
     Assign,
+    Blocks,
     Branch,
     Const,
     Control,
     Define,
     Expr,
+    Extent,
     Load,
     Loop,
     Op,
     Phase,
     Program,
     Repeat,
+    Rest,
     Row,
     Statement,
     Store,
@@ -114,13 +117,17 @@ def _rename(statement: Statement, names: dict[str, str]) -> Statement:
             assert_never(statement)
 
 
-def _extent(extent: str | Row, names: dict[str, str]) -> str | Row:
+def _extent(extent: Extent, names: dict[str, str]) -> Extent:
     match extent:
+        case str():
+            return names.get(extent, extent)
         case Row():
             starts, places = (names.get(name, name) for name in (extent.starts, extent.places))
             return Row(starts=starts, at=rename_expr(extent.at, names), places=places)
+        case Blocks() | Rest():
+            return replace(extent, of=names.get(extent.of, extent.of))
         case _:
-            return names.get(extent, extent)
+            assert_never(extent)
 
 
 def with_phases(program: Program, change: Callable[[tuple[Statement, ...]], tuple[Statement, ...]]) -> Program:
@@ -161,17 +168,21 @@ def _rewritten_control(part: Control, change: Callable[[Op], Expr]) -> Control:
 
 
 def _rewritten(statement: Statement, change: Callable[[Op], Expr]) -> Statement:
+    return with_expressions(statement, lambda expr: _rewritten_expr(expr, change))
+
+
+def with_expressions(statement: Statement, change: Callable[[Expr], Expr]) -> Statement:
+    """The statement with every expression in it changed, but the bounds of loops."""
     match statement:
         case Define() | Assign() | Sum():
-            return replace(statement, value=_rewritten_expr(statement.value, change))
+            return replace(statement, value=change(statement.value))
         case Store():
-            index = tuple(_rewritten_expr(i, change) for i in statement.index)
-            return replace(statement, index=index, value=_rewritten_expr(statement.value, change))
+            return replace(statement, index=tuple(map(change, statement.index)), value=change(statement.value))
         case When():
-            body = tuple(_rewritten(s, change) for s in statement.body)
-            return replace(statement, condition=_rewritten_expr(statement.condition, change), body=body)
+            body = tuple(with_expressions(s, change) for s in statement.body)
+            return replace(statement, condition=change(statement.condition), body=body)
         case Loop():
-            return replace(statement, body=tuple(_rewritten(s, change) for s in statement.body))
+            return replace(statement, body=tuple(with_expressions(s, change) for s in statement.body))
         case _:
             assert_never(statement)
 

@@ -7,6 +7,7 @@ from typing import assert_never
 
 from circuitdsl.lower.loop_ir import (
     Assign,
+    Blocks,
     Branch,
     Buffer,
     Const,
@@ -14,12 +15,14 @@ from circuitdsl.lower.loop_ir import (
     Define,
     Dtype,
     Expr,
+    Extent,
     Load,
     Loop,
     Op,
     Phase,
     Program,
     Repeat,
+    Rest,
     Row,
     Statement,
     Store,
@@ -93,8 +96,18 @@ def _statements(body: tuple[Statement, ...], depth: int) -> Iterator[str]:
                 assert_never(statement)
 
 
-def _over(extent: str | Row) -> str:
-    return f"in row {_text(extent.at)} of {extent.starts}" if isinstance(extent, Row) else f"to {extent}"
+def _over(extent: Extent) -> str:
+    match extent:
+        case str():
+            return f"to {extent}"
+        case Row():
+            return f"in row {_text(extent.at)} of {extent.starts}"
+        case Blocks():
+            return f"to {extent.of}, {extent.size} at once"
+        case Rest():
+            return f"to {extent.of} after blocks of {extent.size}"
+        case _:
+            assert_never(extent)
 
 
 def _text(expr: Expr) -> str:

@@ -79,7 +79,7 @@ def is_map(loop: Loop) -> bool:
         return False
     if any(isinstance(s, Assign) and s.name not in own for s in inside):
         return False
-    touches = in_rounds(loop.body, loop.var).values()
+    touches = in_rounds(loop.body, loop).values()
     return any(t.writes for t in touches) and not any(t.meets for t in touches)
 
 

@@ -12,10 +12,12 @@ from typing import assert_never
 
 from circuitdsl.lower.loop_ir import (
     Assign,
+    Const,
     Define,
     Expr,
     Load,
     Loop,
+    Op,
     Row,
     Statement,
     Store,
@@ -53,11 +55,11 @@ class Touch:
 Touches = dict[str, Touch]
 
 
-def in_rounds(body: tuple[Statement, ...], var: str | None = None) -> Touches:
-    """What a phase touches, in the rounds of its loops over threads; or what the rounds of `var` touch, if `body` is
-    that of its loop."""
+def in_rounds(body: tuple[Statement, ...], loop: Loop | None = None) -> Touches:
+    """What a phase touches, in the rounds of its loops over threads; or what the rounds of a loop touch, if `body` is
+    its own."""
     found: Touches = {}
-    for buffer, writes, also_reads, axis in _accesses(body, var, frozenset()):
+    for buffer, writes, also_reads, axis in _accesses(body, loop, frozenset()):
         touch = found.setdefault(buffer, Touch(writes and not also_reads))
         if writes:
             touch.writes.add(axis)
@@ -78,7 +80,7 @@ def add(first: Touches, second: Touches) -> None:
 
 
 def _accesses(
-    body: tuple[Statement, ...], var: str | None, places: frozenset[str]
+    body: tuple[Statement, ...], loop: Loop | None, places: frozenset[str]
 ) -> Iterator[tuple[str, bool, bool, int | None]]:
     """(buffer, whether it is written, whether it is read as well, the axis of the round). `places` are variables that
     run over the places of the round's own row, which are its own."""
@@ -86,31 +88,50 @@ def _accesses(
         for expr in expressions(statement):
             for node in walk(expr):
                 if isinstance(node, Load):
-                    yield node.buffer, False, True, _axis(node.index, var, places)
+                    yield node.buffer, False, True, _axis(node.index, loop, places)
         match statement:
             case Store():
-                yield statement.buffer, True, statement.add, _axis(statement.index, var, places)
+                yield statement.buffer, True, statement.add, _axis(statement.index, loop, places)
             case Loop():
-                starts = var is None and statement.over == "threads"
-                own = {statement.var} if var is not None and _is_row_of(statement, var) else frozenset[str]()
-                yield from _accesses(statement.body, statement.var if starts else var, places | own)
+                starts = loop is None and statement.over == "threads"
+                own = {statement.var} if loop is not None and _is_row_of(statement, loop) else frozenset[str]()
+                yield from _accesses(statement.body, statement if starts else loop, places | own)
             case When():
-                yield from _accesses(statement.body, var, places)
+                yield from _accesses(statement.body, loop, places)
             case Define() | Assign() | Sum():
                 pass
             case _:
                 assert_never(statement)
 
 
-def _is_row_of(loop: Loop, var: str) -> bool:
-    match loop.extent:
+def _is_row_of(row: Loop, loop: Loop) -> bool:
+    match row.extent:
         case Row(at=Var(name=name)):
-            return name == var
+            return name == loop.var
         case _:
             return False
 
 
-def _axis(index: tuple[Expr, ...], var: str | None, places: frozenset[str]) -> int | None:
-    if var is None:
+def _axis(index: tuple[Expr, ...], loop: Loop | None, places: frozenset[str]) -> int | None:
+    if loop is None:
         return None
-    return next((n for n, e in enumerate(index) if isinstance(e, Var) and e.name in {var, *places}), NOWHERE)
+    return next((n for n, e in enumerate(index) if _is_own(e, loop, places)), NOWHERE)
+
+
+def _is_own(index: Expr, loop: Loop, places: frozenset[str]) -> bool:
+    match member(index):
+        case None:
+            return False
+        case name, number:
+            return (name == loop.var and number < loop.size) or (name in places and number == 0)
+
+
+def member(index: Expr) -> tuple[str, int] | None:
+    """The variable of a loop, and which one of its block is meant: 2 for `j + 2`; None if it is another number."""
+    match index:
+        case Var(name=name):
+            return name, 0
+        case Op(function="add", arguments=(Var(name=name), Const(value=number))) if number >= 0:
+            return name, int(number)
+        case _:
+            return None

@@ -16,6 +16,7 @@ from typing import NoReturn, assert_never
 from circuitdsl.lower.loop_ir import (
     READ_ONLY,
     Assign,
+    Blocks,
     Branch,
     Buffer,
     Const,
@@ -23,12 +24,14 @@ from circuitdsl.lower.loop_ir import (
     Define,
     Dtype,
     Expr,
+    Extent,
     Load,
     Loop,
     Op,
     Phase,
     Program,
     Repeat,
+    Rest,
     Role,
     Rounds,
     Row,
@@ -41,7 +44,7 @@ from circuitdsl.lower.loop_ir import (
     result_type,
     walk,
 )
-from circuitdsl.lower.touches import NOWHERE, Touches, in_rounds
+from circuitdsl.lower.touches import NOWHERE, Touches, in_rounds, member
 
 #: What is bound to an array of the state, one buffer to each.
 _STATE = frozenset({Role.WEIGHT, Role.SYNAPSE_STATE, Role.KEPT})
@@ -64,6 +67,7 @@ def verify(program: Program) -> None:
         stand_ins=dict(program.stand_ins),
         known={s.name: s.dtype for s in program.scalars} | dict.fromkeys(dict(program.constants), Dtype.INT),
         fixed=set(fixed),
+        teams=program.aim.teams,
     )
     for buffer in program.buffers:
         if buffer.role is Role.ROW and program.aim.teams:
@@ -83,7 +87,8 @@ def _once(program: Program, names: Iterable[str], message: str) -> None:
 @dataclass(slots=True)
 class _Checker:
     """What is known at one place of the program, which is `within` such a loop. Names that are `fixed` may not be
-    assigned, nor the first `shared` of those that were `given`: all rounds of the loop have them in common."""
+    assigned, nor the first `shared` of those that were `given`: all rounds of the loop have them in common.
+    `ranges`: what variables of loops run over, and how many of it a round has."""
 
     buffers: dict[str, Buffer]
     columns: set[tuple[str, str]]
@@ -92,7 +97,8 @@ class _Checker:
     stand_ins: dict[str, str]
     known: dict[str, Dtype]
     fixed: set[str]
-    ranges: dict[str, str] = field(default_factory=dict)
+    teams: bool
+    ranges: dict[str, tuple[str, int]] = field(default_factory=dict)
     given: dict[str, int] = field(default_factory=dict)
     shared: int = 0
     within: Rounds = "sequence"
@@ -216,7 +222,7 @@ class _Checker:
         self._expect(statement.value, buffer.dtype, f"what is stored in `{buffer.name}`")
 
     def _loop(self, loop: Loop) -> None:
-        with self._rounds(loop.var, loop.extent):
+        with self._rounds(loop.var, loop.extent, loop.size):
             if isinstance(loop.extent, Row) and loop.over == "threads":
                 self.fail("the places of a row are no rounds of teams")
             if loop.over != "sequence":
@@ -228,22 +234,35 @@ class _Checker:
     def _sum(self, statement: Sum) -> None:
         self._not_in_lanes("sum")
         dtype = self._assigned(statement.name)
-        with self._rounds(statement.var, statement.extent):
+        with self._rounds(statement.var, statement.extent, 1):
             self._expect(statement.value, dtype, f"what is added to `{statement.name}`")
         if dtype is Dtype.BOOL:
             self.fail(f"`{statement.name}` is no number to add to")
 
     @contextmanager
-    def _rounds(self, var: str, over: str | Row) -> Iterator[None]:
-        extent = over.places if isinstance(over, Row) else over
+    def _rounds(self, var: str, over: Extent, size: int) -> Iterator[None]:
+        extent = self._counted(over)
         self._extent(extent)
-        if isinstance(over, Row):
-            self._row(over)
         with self.inner():
             self._define(var, Dtype.INT)
             self.fixed.add(var)
-            self.ranges[var] = extent
+            self.ranges[var] = extent, size
             yield
+
+    def _counted(self, over: Extent) -> str:
+        """The int scalar that a loop runs over, or over a part of."""
+        match over:
+            case str():
+                return over
+            case Row():
+                self._row(over)
+                return over.places
+            case Blocks() | Rest():
+                if self.teams:
+                    self.fail("blocks are for one thread, and teams are of many")
+                return over.of
+            case _:
+                assert_never(over)
 
     def _shared_out(self, over: Rounds) -> None:
         """From here on rounds are those of teams or of lanes."""
@@ -257,7 +276,7 @@ class _Checker:
             self.fail(f"a {what} stands within a loop over lanes")
 
     def _lanes_are_apart(self, loop: Loop) -> None:
-        for name, touch in in_rounds(loop.body, loop.var).items():
+        for name, touch in in_rounds(loop.body, loop).items():
             if touch.meets:
                 self.fail(f"a lane reads or writes places of `{name}` that another lane writes")
 
@@ -315,7 +334,10 @@ class _Checker:
             self.fail(f"`{buffer.name}` has {len(buffer.shape)} extents, not {len(index)}")
         for expr, extent in zip(index, buffer.shape, strict=True):
             self._expect(expr, Dtype.INT, f"an index of `{buffer.name}`")
-            if isinstance(expr, Var) and expr.name in self.ranges:
-                over = self.ranges[expr.name]
+            name, number = member(expr) or ("", 0)
+            if name in self.ranges:
+                over, size = self.ranges[name]
+                if number >= size:
+                    continue  # some other place
                 if extent not in (over, self.bounded.get(over)):
-                    self.fail(f"`{expr.name}` runs over `{over}`, but indexes `{extent}` of `{buffer.name}`")
+                    self.fail(f"`{name}` runs over `{over}`, but indexes `{extent}` of `{buffer.name}`")

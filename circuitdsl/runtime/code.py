@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from circuitdsl.emit.entry import Binding
 from circuitdsl.graph.ir import Circuit, Expr
-from circuitdsl.lower.loop_ir import PLAIN, Aim, Buffer, Dtype, Program, Role, for_teams
+from circuitdsl.lower.loop_ir import PLAIN, Aim, Buffer, Dtype, Program, Role
 from circuitdsl.lower.pipeline import passed
 from circuitdsl.lower.schedule import lower_evaluation, lower_training
 from circuitdsl.runtime.backends import BackEnd
@@ -70,8 +70,8 @@ class Code:
     kernels: dict[Which, Kernel] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.back_end.target is not None and self.back_end.target.teams:
-            self.aim = for_teams(self.aim.dtype)
+        if self.back_end.target is not None:
+            self.aim = self.back_end.target.aimed(self.aim)
 
     def kernel(self, which: Which) -> Kernel:
         if which not in self.kernels:
