@@ -48,11 +48,10 @@ def as_plain_python(*arguments: str) -> list[str]:
     return found
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("first", range(0, 500, 50))
+@pytest.mark.parametrize("first", range(0, 60, 30))
 def test_generated_circuits_agree(first: int) -> None:
-    """One update in float32 and (for the first 300) fifty in float64: weights, states, values, loss, probes."""
-    assert as_plain_python("numbers", str(first), str(first + 50)) == []
+    """One update in float32 and fifty in float64: weights, states, values, loss, probes. `make agreement`: 500."""
+    assert as_plain_python("numbers", str(first), str(first + 30)) == []
 
 
 def test_library_agrees_made_small() -> None:

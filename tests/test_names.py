@@ -95,7 +95,8 @@ def holding(place: int) -> Circuit:
 def main(first: int, last: int) -> None:
     lanes.LANES = 2
     wrong = []
-    for graph in map(holding, range(first, min(last, len(words())))):
+    places = (place for place in range(first, min(last, len(words()))) if place // 5 % 3 == 0)  # each word four times
+    for graph in map(holding, places):
         names = [*graph.values, *graph.synapses]
         try:
             wrong += [f"{names}: {w}" for w in differing(graph, [])]
