@@ -12,12 +12,8 @@ from circuitdsl.emit.target import DType
 from circuitdsl.extras import named
 from circuitdsl.graph import ir
 from circuitdsl.graph.resolve import Loaded, load_file, load_text
-from circuitdsl.runtime.backends import DEFAULT
 from circuitdsl.runtime.errors import UsageError
-from circuitdsl.runtime.request import (
-    Override,
-    task_of,
-)
+from circuitdsl.runtime.request import DEFAULT_TARGET, Override, task_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -181,7 +177,9 @@ class Circuit:
 
             return certify(graph, numbers=numbers, data=data, seeds=seeds, folder=self.folder, **request)
 
-    def compile(self, target: str = DEFAULT, *, dtype: DType = "float32", without: Collection[str] = ()) -> Simulation:
+    def compile(
+        self, target: str = DEFAULT_TARGET, *, dtype: DType = "float32", without: Collection[str] = ()
+    ) -> Simulation:
         """The circuit made ready to run on one of `runtime.backends.BACK_ENDS`, or on what suits it (`auto`), `without`
         the passes of these names (lower/pipeline.py). The code is generated at the first run, when it is known what to
         measure, and cached on disk by content. Raises UsageError."""
@@ -189,7 +187,7 @@ class Circuit:
 
         return Simulation(self, target=target, dtype=dtype, without=without)
 
-    def run(self, *, target: str = DEFAULT, dtype: DType = "float32", **request: Any) -> xr.Dataset:
+    def run(self, *, target: str = DEFAULT_TARGET, dtype: DType = "float32", **request: Any) -> xr.Dataset:
         """`compile(target, dtype=dtype).run(...)`."""
         return self.compile(target, dtype=dtype).run(**request)
 

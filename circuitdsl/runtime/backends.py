@@ -17,6 +17,7 @@ from circuitdsl.runtime.cache import load_code
 from circuitdsl.runtime.device import load_emulated
 from circuitdsl.runtime.driver import load_gpu
 from circuitdsl.runtime.errors import UsageError
+from circuitdsl.runtime.request import DEFAULT_TARGET
 
 if TYPE_CHECKING:
     from circuitdsl.graph.ir import Circuit, Expr
@@ -84,7 +85,7 @@ def _interpreter(circuit: Circuit, probes: Sequence[Expr], dtype: DType, without
 
 
 #: What is taken where nothing is said, and what follows a circuit tick by tick.
-DEFAULT, INTERPRETER = "cpu", "reference"
+DEFAULT, INTERPRETER = DEFAULT_TARGET, "reference"
 
 BACK_ENDS: tuple[BackEnd, ...] = (
     BackEnd(name=INTERPRETER, doc="the slow, obvious interpreter", build=_interpreter, interpreted=True),

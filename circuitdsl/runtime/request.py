@@ -22,6 +22,7 @@ Learn = Literal["circuit", "backprop"]
 Override = float | Sequence[float]
 
 DEFAULT_EPOCHS, DEFAULT_BATCH, DEFAULT_SEED = 10, 1, 0
+DEFAULT_TARGET = "cpu"
 
 
 @frozen(kw_only=True)
