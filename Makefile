@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 CIRCUITS ?= 500
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test agreement emulated verify-cuda motifs mutants studies verdicts fuzz trust vsix playground site clean
+.PHONY: demo test agreement emulated verify-cuda motifs mutants studies verdicts fuzz trust vsix playground site pictures clean
 
 demo: $(VENV)/installed ## a circuit that assembles itself, on handwritten digits
 	$(BIN)/circuitdsl demo --out demo
@@ -59,7 +59,11 @@ playground: $(VENV)/installed ## a page that checks, derives and trains, as stat
 	@echo "serve it by: python3 -m http.server -d playground/dist"
 
 site: $(VENV)/installed-site ## the pages as a site, in build/site (a minute)
-	COLUMNS=100 NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet -f website/mkdocs.yml
+	COLUMNS=100 NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -f website/mkdocs.yml
+
+pictures: $(VENV)/installed-dev ## docs/seen: a notebook, an editor, the playground, a report, as they look (minutes; needs node, Chromium, Neovim, tmux)
+	$(PIP) install -qq jupyterlab
+	$(BIN)/python website/pictures.py
 
 clean:
 	rm -rf $(VENV) demo study dist circuitdsl.vsix editors/vscode/node_modules editors/vscode/dist playground/dist playground/node_modules build

@@ -53,6 +53,7 @@ async function typed(page, before, after) {
   const line = lines.findIndex((each) => each.includes(before));
   if (line < 0) throw new Error(`no line has ${before}`);
   await page.locator(".cm-content .cm-line").nth(line).click();
+  await page.mouse.move(5, 5);
   await page.keyboard.press("Home");
   await page.keyboard.press("Home");
   for (let i = 0; i < lines[line].indexOf(before); i++) await page.keyboard.press("ArrowRight");

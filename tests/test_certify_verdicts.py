@@ -90,7 +90,7 @@ def test_what_is_not_reached_is_no_contradiction() -> None:
     assert "|V − Uᵀ|/|V| is" in short["W"].outcome.why
     assert "stopped before 5/(ηγ) = 100 updates, after 12" in short["W"].outcome.why
     assert short["W"].verdict is None  # two seeds decide nothing
-    assert "`--long` trains for 160 updates" in " ".join(short.table().split())
+    assert "`--long` (`long=True` in Python) trains for 160 updates" in " ".join(short.table().split())
     alone = replace(short, synapses={"W": short["W"]})
     assert alone.agrees_with_derive is None
 

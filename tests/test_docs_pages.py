@@ -21,7 +21,7 @@ import circuitdsl as cd
 from circuitdsl.api import UsageError
 
 #: Written by commands of their own, which have their own tests.
-GENERATED = {"errors.md", "verdicts.md"}
+GENERATED = {"errors.md", "json.md", "verdicts.md"}
 DOCS = ROOT / "docs"
 PAGES = {
     p.relative_to(DOCS).as_posix(): p.read_text(encoding="utf-8")

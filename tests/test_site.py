@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("site")
     environment = os.environ | {"COLUMNS": "100", "NO_MKDOCS_2_WARNING": "1"}
-    build = ["build", "--quiet", "-f", str(ROOT / "website/mkdocs.yml"), "-d", str(place)]
+    build = ["build", "-f", str(ROOT / "website/mkdocs.yml"), "-d", str(place)]
     command = [sys.executable, "-m", "mkdocs", *build]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr

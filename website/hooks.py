@@ -5,6 +5,7 @@ MkDocs calls `on_files` and `on_page_markdown`; every page of docs/ stays as it 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from itertools import groupby
@@ -37,9 +38,6 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     for part in config.nav or []:
         if "Gallery" in part:
             part["Gallery"] = ["gallery/index.md", *pages]
-        if "How to" in part:
-            part["How to"] = sorted(p.relative_to(ROOT / "docs").as_posix() for p in (ROOT / "docs/howto").glob("*.md"))
-    config.nav = [part for part in config.nav or [] if part not in ({"How to": []},)]
     return config
 
 
@@ -62,7 +60,7 @@ def on_page_markdown(markdown: str, page: Any, config: MkDocsConfig, files: File
     def moved(found: re.Match[str]) -> str:
         path, anchor = found[1], found[2] or ""
         name = path.removeprefix("../").removeprefix("docs/")
-        if (files.get_file_from_path((here / path).as_posix()) or path.startswith("gallery/")) is not None:
+        if files.get_file_from_path(os.path.normpath(here / path)) is not None:
             return found[0]
         if name in BESIDE:
             return f"]({_up(here)}{BESIDE[name]}{anchor})"

@@ -144,11 +144,12 @@ class Simulation:
 
     def _repr_html_(self) -> str:
         """What would run: the circuit, where, in which precision, and the settings of its tasks."""
-        from circuitdsl.markup.html import joined, table, tag
+        from circuitdsl.markup.html import AT_LEFT, joined, table, tag
 
         tasks = [(f"task {name}", _told_of(task)) for name, task in self.circuit.ir.tasks.items()]
         rows = [("circuit", self.circuit.name), ("target", self.target), ("precision", self.dtype), *tasks]
-        return str(joined([tag("p", repr(self)), table((), [(name, tag("code", said)) for name, said in rows])]))
+        told = table((), [(name, tag("code", said)) for name, said in rows], style=AT_LEFT)
+        return str(joined([tag("p", repr(self)), told]))
 
     def run(
         self,

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from circuitdsl.certify.certificate import Certificate, SynapseCertificate
 from circuitdsl.certify.table import chosen, figure, headline, interval_text, score_text, sentence
-from circuitdsl.markup.html import Html, joined, table, tag
+from circuitdsl.markup.html import AT_LEFT, Content, Html, coded, joined, table, tag
 
 SUMMARY = ("synapse", "derived", "tested", "measured", "descent", "control", "φ", "cos at the end", "why")
 COURSE = ("updates", "cos", "control", "φ", "|drive| / |∇|", "met in")
+#: Cells up to so many characters are set in one line; how longer ones are.
+UNBROKEN = 24
+SENTENCE = "min-width: 16em"
 
 
 def about(found: Certificate) -> str:
@@ -49,13 +54,22 @@ def course_of(found: Certificate, synapse: SynapseCertificate) -> list[tuple[str
     ]
 
 
+def unbroken(cells: Sequence[str]) -> list[Content]:
+    """Cells in which figures with their intervals stay in a line; a sentence may break, in a column that is wide."""
+    return [tag("div", c, style=SENTENCE) if len(c) > UNBROKEN else c.replace(" ", "\u00a0") for c in cells]
+
+
 def as_html(found: Certificate) -> str:
     """What a notebook shows: the answer, a row for each synapse, and each over training behind a click."""
-    rows = [summary_of(s) for s in found.synapses.values()]
+    rows = [unbroken(summary_of(s)) for s in found.synapses.values()]
     courses: list[Html] = [
-        tag("details", tag("summary", f"{s.name} over training"), table(COURSE, course_of(found, s)))
+        tag(
+            "details",
+            tag("summary", f"{s.name} over training"),
+            table(COURSE, map(unbroken, course_of(found, s)), style=AT_LEFT),
+        )
         for s in found.synapses.values()
         if s.course
     ]
     head = tag("p", tag("b", found.circuit), f" {about(found)}")
-    return str(joined([head, tag("p", conclusion(found)), table(SUMMARY, rows), *courses]))
+    return str(joined([head, tag("p", coded(conclusion(found))), table(SUMMARY, rows, style=AT_LEFT), *courses]))

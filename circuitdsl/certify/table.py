@@ -159,7 +159,7 @@ def sentence(certificate: Certificate) -> str:
         listed = "; ".join(f"{s.name}: {s.outcome.why}" for s in untested if s.outcome is not None)
         parts.append(f"Untested: {listed}")
     if untested and certificate.long is not None and certificate.updates < certificate.long:
-        parts.append(f"`--long` trains for {certificate.long:,} updates")
+        parts.append(f"`--long` (`long=True` in Python) trains for {certificate.long:,} updates")
     if certificate.dc is False:
         wrong = [s.name for s in synapses if s.phi.sign < 0]
         told = f"Not dynamically consistent ({certificate.dc_evidence}): φ < 0 at {', '.join(wrong)}, φ > 0 elsewhere"

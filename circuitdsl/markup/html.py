@@ -7,6 +7,9 @@ from html import escape
 
 from circuitdsl.frozen import frozen
 
+#: How cells of text stand: a notebook sets its own to the right.
+AT_LEFT = "text-align: left; vertical-align: top"
+
 #: Elements that have no end.
 VOID = frozenset({"br", "hr", "img", "meta", "link", "col"})
 
@@ -36,8 +39,15 @@ def tag(name: str, /, *content: Content, **attributes: str | None) -> Html:
     return Html(opening) if name in VOID else Html(f"{opening}{joined(content)}</{name}>")
 
 
-def table(head: Sequence[Content], rows: Iterable[Sequence[Content]], *, class_: str | None = None) -> Html:
-    """A table; without a head if that is empty."""
-    top = [tag("thead", tag("tr", *(tag("th", cell, scope="col") for cell in head)))] if head else []
-    body = tag("tbody", *(tag("tr", *(tag("td", cell) for cell in row)) for row in rows))
+def coded(text: str) -> Html:
+    """A text in which what stands in backticks is code."""
+    return joined(tag("code", part) if n % 2 else part for n, part in enumerate(text.split("`")))
+
+
+def table(
+    head: Sequence[Content], rows: Iterable[Sequence[Content]], *, class_: str | None = None, style: str | None = None
+) -> Html:
+    """A table; without a head if that is empty. `style` is that of every cell."""
+    top = [tag("thead", tag("tr", *(tag("th", cell, scope="col", style=style) for cell in head)))] if head else []
+    body = tag("tbody", *(tag("tr", *(tag("td", cell, style=style) for cell in row)) for row in rows))
     return tag("table", *top, body, class_=class_)

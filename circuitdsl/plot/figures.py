@@ -93,7 +93,7 @@ def _draw_curves(panel: Curves, axes: Axes) -> None:
         _draw_curve(curve, number, axes)
     if any((c.values < 0).any() for c in panel.curves) and any((c.values > 0).any() for c in panel.curves):
         axes.axhline(0, color=INK, lw=0.5, alpha=0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, steps=(1, 2, 5, 10)))
     axes.set_xlabel(panel.axis)
     if len(panel.curves) > 1:
         axes.legend(frameon=False, fontsize=8)

@@ -13,7 +13,7 @@ from circuitdsl.derive.tell.expects import Judgement, judge
 from circuitdsl.derive.tell.layers import layers
 from circuitdsl.derive.tell.outline import Block, Row, blocks, headline, together
 from circuitdsl.derive.tell.wording import Wording
-from circuitdsl.markup.html import Html, joined, tag
+from circuitdsl.markup.html import AT_LEFT, Html, joined, tag
 from circuitdsl.markup.mathml import available, with_formulas
 
 MARKS = {True: "✓", False: "✗", None: "·"}
@@ -50,9 +50,8 @@ def _block(block: Block) -> Html:
 
 
 def _table(rows: Sequence[Row]) -> Html:
-    style = "text-align: left; vertical-align: top"
     shown = (
-        tag("tr", *(tag("td", cell, style=style) for cell in (r.label, with_formulas(r.text), tag("i", r.place))))
+        tag("tr", *(tag("td", cell, style=AT_LEFT) for cell in (r.label, with_formulas(r.text), tag("i", r.place))))
         for r in rows
     )
     return tag("table", *shown)
