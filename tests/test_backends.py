@@ -61,7 +61,7 @@ def test_every_command_has_the_whole_list(command: str) -> None:
     parser = ArgumentParser()
     import_module(f"circuitdsl.cli.{command}").add_options(parser)
     target = next(a for a in parser._actions if a.dest == "target")
-    assert tuple(target.choices or ()) == names_of_back_ends()
+    assert tuple(name for name in target.choices or () if name != "auto") == names_of_back_ends()
     assert target.default == DEFAULT
 
 
