@@ -33,7 +33,7 @@ from circuitdsl.lower.pipeline import passed
 from circuitdsl.lower.schedule import lower_evaluation, lower_training
 from circuitdsl.lower.verify import LoopError, verify
 
-VECTORS = Aim(vectors=True)
+VECTORS = Aim(vectors=True, blocks=True)
 B = Var("b", Dtype.INT)
 
 
@@ -67,7 +67,7 @@ def test_only_batches_that_learn_on_a_processor_with_vectors_have_blocks() -> No
     assert not loops(training(name, online=True), Blocks)
     assert not loops(training(name, aim=Aim()), Blocks)
     assert not loops(training(name, aim=Aim(teams=True)), Blocks)
-    assert not loops(training(name, aim=Aim(copies=4, vectors=True)), Blocks)
+    assert not loops(training(name, aim=Aim(copies=4, vectors=True, blocks=True)), Blocks)
     assert not loops(passed(lower_evaluation(library(name)), VECTORS), Blocks)
 
 

@@ -23,7 +23,7 @@ from circuitdsl.runtime.request import (
 if TYPE_CHECKING:
     from circuitdsl.api.circuit import Circuit
     from circuitdsl.emit.target import Fit
-    from circuitdsl.lower.loop_ir import Aim, Program
+    from circuitdsl.lower.loop_ir import Program
     from circuitdsl.lower.pipeline import Fired
 
 
@@ -45,8 +45,8 @@ class Emission:
         from circuitdsl.lower.pipeline import passed
 
         printer, without = printing(target), passes_of(self.without)
-        aim = printer.aimed(Aim(dtype=self.dtype))
-        graph, lowered = self._programs(aim)
+        graph, lowered = self._programs(teams=printer.teams)
+        aim = printer.aimed(Aim(dtype=self.dtype), graph)
         programs = [passed(p, aim, without=without) for p in lowered]
         if printer.print_fitted is None:
             return "\n\n".join(printer.print_program(program, self.dtype) for program in programs)
@@ -87,13 +87,13 @@ class Emission:
         from circuitdsl.runtime.lanes import aim_of_copies
 
         graph, programs = self._programs()
-        aims = map(printing(DEFAULT).aimed, (Aim(dtype=self.dtype), aim_of_copies(graph, self.dtype)))
+        aims = [printing(DEFAULT).aimed(a, graph) for a in (Aim(dtype=self.dtype), aim_of_copies(graph, self.dtype))]
         without = passes_of(self.without)
         return [list(stages(program, aim, without=without)) for aim in dict.fromkeys(aims) for program in programs]
 
-    def _programs(self, aim: Aim | None = None) -> tuple[ir.Circuit, list[Program]]:
-        """The graph and all that it becomes; `aim`: for teams of threads."""
-        from circuitdsl.lower.loop_ir import PLAIN
+    def _programs(self, *, teams: bool = False) -> tuple[ir.Circuit, list[Program]]:
+        """The graph and all that it becomes."""
+        from circuitdsl.lower.loop_ir import PLAIN, for_teams
         from circuitdsl.lower.schedule import lower_all
         from circuitdsl.runtime.records import plan
 
@@ -102,4 +102,4 @@ class Emission:
         graph, _ = self.circuit.with_params(self.params)
         metric = found.metric if (found := task_of(graph, self.task)) else None
         graph = twin_of(graph) if self.learn == "backprop" else graph
-        return graph, lower_all(graph, plan(graph, metric).probes, aim if aim is not None and aim.teams else PLAIN)
+        return graph, lower_all(graph, plan(graph, metric).probes, for_teams(self.dtype) if teams else PLAIN)

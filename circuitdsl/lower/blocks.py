@@ -5,8 +5,8 @@ unit after the other is done for all of a block in the loops within: a sum over 
 `UNITS` x `EXAMPLES` numbers in registers, and each weight that is read there serves for all examples of the block, each
 rate for all its units. Units and examples that fill no block are left to a loop over the rest.
 
-That is for a processor's vectors: a GPU shares units and examples among its threads instead. And it is for programs
-that learn, as blocks take long to compile and an evaluation is short.
+That is for a processor's vectors: a GPU shares units and examples among its threads instead. And as blocks take long to
+compile, they are for programs that learn (an evaluation is short), and for circuits that are not small.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+from circuitdsl.graph.ir import Circuit
 from circuitdsl.lower.equations import depends, substitute
 from circuitdsl.lower.loop_ir import (
     Assign,
@@ -50,12 +51,20 @@ from circuitdsl.lower.touches import in_rounds
 #: Of a block. The sums, with what is multiplied, fill the sixteen vector registers of AVX2.
 UNITS, EXAMPLES = 2, 4
 
+#: A circuit of fewer weights is left as it is: blocks would save it less, over a hundred thousand examples, than the
+#: second that they take to compile.
+WEIGHTS = 2**13
+
+
+def gains_from_blocks(circuit: Circuit) -> bool:
+    return sum(s.post_size * s.pre_size for s in circuit.synapses.values()) >= WEIGHTS
+
 
 def blocked(program: Program) -> Program:
-    """The program with loops over units and examples in blocks, if it learns in batches and is made for vectors."""
+    """The program with loops over units and examples in blocks, if it learns in batches and is made for that."""
     held = {b.name for b in program.buffers if b.role is Role.WEIGHT}
     learns = any(isinstance(s, Store) and s.buffer in held for p in phases(program.body) for s in statements(p.body))
-    if not program.aim.vectors or program.constants or not program.bounded or not learns:
+    if not program.aim.blocks or program.constants or not program.bounded or not learns:
         return program
     examples = frozenset(dict(program.bounded))
     work = _Work(examples, {b.name: b for b in program.buffers if b.role is Role.ROW}, Apart(names_of(program)))

@@ -337,13 +337,15 @@ Control = Define | Phase | Repeat | Branch
 class Aim:
     """What a program is made for: the precision of its reals, how many copies of it are to stand side by side, and
     whether `teams` of threads share its phases (a GPU) or one thread does all of them. `sparse`: whether matrices of
-    few weights hold only those; `vectors`: whether a compiler makes vector instructions of its loops."""
+    few weights hold only those; `vectors`: whether a compiler makes vector instructions of its loops; `blocks`: whether
+    the circuit is large enough for batches in blocks (lower/blocks.py)."""
 
     dtype: Literal["float32", "float64"] = "float32"
     copies: int = 1
     teams: bool = False
     sparse: bool = True
     vectors: bool = False
+    blocks: bool = False
 
 
 #: One copy, in float32, on one thread.

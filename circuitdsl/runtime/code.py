@@ -71,7 +71,7 @@ class Code:
 
     def __post_init__(self) -> None:
         if self.back_end.target is not None:
-            self.aim = self.back_end.target.aimed(self.aim)
+            self.aim = self.back_end.target.aimed(self.aim, self.circuit)
 
     def kernel(self, which: Which) -> Kernel:
         if which not in self.kernels:
