@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 CIRCUITS ?= 500
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test agreement emulated verify-cuda motifs mutants studies verdicts fuzz trust vsix playground site pictures clean
+.PHONY: demo test agreement emulated verify-cuda motifs mutants studies verdicts fuzz trust vsix playground site curves pictures dist clean
 
 demo: $(VENV)/installed ## a circuit that assembles itself, on handwritten digits
 	$(BIN)/circuitdsl demo --out demo
@@ -61,9 +61,18 @@ playground: $(VENV)/installed ## a page that checks, derives and trains, as stat
 site: $(VENV)/installed-site ## the pages as a site, in build/site (a minute)
 	COLUMNS=100 NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -f website/mkdocs.yml
 
+curves: $(VENV)/installed ## how every circuit of the library learns, for the gallery: website/curves.json (an hour)
+	$(BIN)/python website/curves.py
+
 pictures: $(VENV)/installed-dev ## docs/seen: a notebook, an editor, the playground, a report, as they look (minutes; needs node, Chromium, Neovim, tmux)
 	$(PIP) install -qq jupyterlab
 	$(BIN)/python website/pictures.py
+
+dist: $(VENV)/installed-dev ## wheel and sdist, checked as a package index will, in dist/
+	$(PIP) install -qq build twine
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/twine check --strict dist/*
 
 clean:
 	rm -rf $(VENV) demo study dist circuitdsl.vsix editors/vscode/node_modules editors/vscode/dist playground/dist playground/node_modules build

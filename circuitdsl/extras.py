@@ -22,6 +22,7 @@ EXTRA: Mapping[str, str] = {
     **dict.fromkeys(("pandas", "pyarrow"), "data"),
     **dict.fromkeys(("IPython", "ipykernel"), "notebook"),
     **dict.fromkeys(("numba_cuda", "cuda"), "cuda"),
+    "nir": "nir",
     "autograd": "dev",
 }  # fmt: skip
 

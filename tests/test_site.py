@@ -36,6 +36,16 @@ def test_every_circuit_has_a_page_with_its_drawing_and_what_is_derived(site: Pat
             assert f"$ circuitdsl derive {path.parent.name}/{path.name}" in re.sub(r"<[^>]+>", "", text), path
 
 
+def test_the_gallery_says_what_is_derived_and_how_it_learns(site: Path) -> None:
+    row = r'<a href="heterosynaptic/kolen_pollack.html">kolen_pollack</a></td>.*?</tr>'
+    line = re.search(row, page(site, "gallery/index"), re.DOTALL)
+    assert line is not None
+    told = " ".join(re.sub(r"<[^>]+>", " ", line[0]).split())
+    assert "W1 : gradient, proved" in told
+    assert re.search(r"accuracy\(out, y\) 0\.9\d+ beside 0\.9", told)
+    assert 'class="curve"' in page(site, "gallery/heterosynaptic/kolen_pollack")
+
+
 def test_the_reference_has_every_command_and_every_name(site: Path) -> None:
     import circuitdsl as cd
     from circuitdsl.cli.main import COMMANDS

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from circuitdsl.api import Outcome, Request, Simulation, load, loads
 from circuitdsl.cli.main import run
@@ -163,8 +164,25 @@ def test_map_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert run([*line, "--map", "fc=1=W1", "--map", "fc2=W2"]) == 0
     assert run([*line, "--map", "fc2=W2"]) == 1
     assert run([*line, "--map", "fc2"]) == 2
-    assert run([*line[:-1], str(tmp_path / "none.safetensors"), "--map", "a=W1"]) == 2
+    assert run([*line[:-1], str(tmp_path / "none.safetensors"), "--map", "a=nothing"]) == 2
     assert "written as THEIRS=OURS" in capsys.readouterr().err
+
+
+def test_names_on_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "c.circ").write_text(TEXT)
+    path, again = tmp_path / "w.safetensors", tmp_path / "again.safetensors"
+    line = ["run", str(tmp_path / "c.circ"), "--target", "reference", "--epochs", "0", "--weights", str(path)]
+    assert run([*line, "--map", "fc1.weight=W1", "--map", "b=W1"]) == 2
+    assert run([*line, "--map", "W2=W1"]) == 2
+    assert run([*line, "--map", "fc1.weight=W1"]) == 0
+    circuit = load(tmp_path / "c.circ")
+    begun = circuit.compile("reference").run(epochs=0)
+    circuit.save_weights(begun, again, {"fc1.weight": "W1"})
+    for theirs, ours in {"fc1.weight": "W1", "W2": "W2"}.items():
+        first, second = (load_file(file)[theirs] for file in (path, again))
+        assert (first == second).all()
+        assert (first == begun[f"{ours}.final"].values.reshape(first.shape)).all()
+    assert set(begun.curves.to_dataframe().columns) >= {"metric", "loss"}
 
 
 def test_spoilt_weights_are_refused_or_fit(tmp_path: Path) -> None:

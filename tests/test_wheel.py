@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -58,6 +60,10 @@ def test_the_wheel_works_outside_the_checkout(elsewhere: Path) -> None:
     contents = set(zipfile.ZipFile(wheel).namelist())
     assert {"circuitdsl/_shipped/grammars/circ.lark", "circuitdsl/_shipped/circuits/motifs/sal.circ"} <= contents
     assert not [n for n in contents if n.startswith(("tests/", "benchmarks/"))]
+    about = next(name for name in contents if name.endswith(".dist-info/METADATA"))
+    told = zipfile.ZipFile(wheel).read(about).decode()
+    assert "# circuitdsl" in told
+    assert not re.findall(r"\]\((?!https?:)|src=\"(?!https?:)", told), "links that lead nowhere from an index"
 
     python, command = elsewhere / "venv/bin/python", elsewhere / "venv/bin/circuitdsl"
     where = run(python, "-c", "import circuitdsl; print(circuitdsl.__file__)", cwd=elsewhere)
@@ -68,3 +74,16 @@ def test_the_wheel_works_outside_the_checkout(elsewhere: Path) -> None:
     assert result["metric"] > 0.8
     listed = json.loads(run(command, "list", "--json", cwd=elsewhere))
     assert "heterosynaptic/self_assembly.circ" in [c["name"] for c in listed["circuits"]]
+
+
+def test_links_of_the_readme_lead_to_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    absolute = importlib.import_module("hatch_build").absolute
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    address = "https://example.org/circuitdsl"
+    shown = absolute(readme, address + "/")
+    for path in re.findall(rf"{address}/(?:blob|raw)/HEAD/([^)\"#]+)", shown):
+        assert (ROOT / path).is_file(), path
+    assert f'src="{address}/raw/HEAD/docs/self_assembly.svg"' in shown
+    assert shown.count(f"({address}/blob/HEAD/") == len(re.findall(r"\]\((?!https?:|#)", readme))
+    assert "docs/language.md](" not in absolute(readme, None)

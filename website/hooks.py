@@ -5,23 +5,32 @@ MkDocs calls `on_files` and `on_page_markdown`; every page of docs/ stays as it 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 import circuitdsl as cd
 from circuitdsl.cli.list import Entry, entries
 from circuitdsl.cli.main import COMMANDS, parser_of
+from circuitdsl.derive.tell.brief import in_short
+from circuitdsl.derive.tell.derivation import Derivation
+from circuitdsl.plot.figures import svg
+from circuitdsl.plot.panels import Curve, Curves
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Files beside docs/ that are pages of the site too.
 BESIDE = {"README.md": "index.md", "CONTRIBUTING.md": "CONTRIBUTING.md", "CHANGELOG.md": "CHANGELOG.md"}
+#: No cell names more synapses.
+SHOWN = 6
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)(#[^)\s]*)?\)")
 IMAGE = re.compile(r'src="docs/([^"]+)"')
 
@@ -119,21 +128,77 @@ def _title(entry: Entry) -> str:
 
 def _gallery() -> Iterator[str]:
     yield "# Gallery\n"
-    yield "Every circuit that comes along: what it is, what is derived of it, its text.\n"
+    yield (
+        "Every circuit that comes along: what it is, what is derived of each synapse that learns, and what it comes to "
+        "beside its gradient twin, as its first task trains it. A page for each has its drawing, its curve, its "
+        "derivation and its text.\n"
+    )
     for folder, group in _folders():
         yield f"\n## {folder}\n"
-        yield "| circuit | |\n| --- | --- |"
-        yield from (f"| [{_title(e)}]({_page(e)}) | {e.doc} |" for e in group)
+        yield "| circuit | | verdicts | learns |\n| --- | --- | --- | --- |"
+        yield from (f"| [{_title(e)}]({_page(e)}) | {e.doc} | {_verdicts(e)} | {_reached(e)} |" for e in group)
+
+
+def _verdicts(entry: Entry) -> str:
+    """The verdicts of the synapses that learn, those that are alike once."""
+    alike: dict[str, list[str]] = {}
+    for found in _derivation(entry.path).findings.values():
+        if found.role == "learning":
+            alike.setdefault(in_short(found), []).append(f"`{found.synapse}`")
+    return "<br>".join(f"{_some(names)}: {verdict}" for verdict, names in alike.items())
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if names[SHOWN:] else "")
+
+
+def _reached(entry: Entry) -> str:
+    """What the circuit comes to, and its twin."""
+    found = _learning().get(entry.name)
+    if found is None:
+        return ""
+    last = {kind: found[kind][-1] for kind in ("circuit", "twin") if kind in found}
+    told = ["diverges" if value is None else f"{value:.3g}" for value in last.values()]
+    return f"{found['of']} {' beside '.join(told)}, {found['data']}".replace("|", "\\|")
+
+
+def _curve(entry: Entry) -> Iterator[str]:
+    found = _learning().get(entry.name)
+    if found is None:
+        return
+    names = {"circuit": "this circuit", "twin": "its gradient twin"}
+    at = np.array(found["epochs"], dtype=float)
+    curves = [
+        Curve(label=label, at=at, values=np.array([found[kind]], dtype=float))
+        for kind, label in names.items()
+        if kind in found
+    ]
+    panel = Curves(title=f"{found['of']} on {found['data']}", axis="epoch", curves=curves)
+    yield f'<div class="curve" style="max-width: 26rem" markdown="0">\n{svg(panel, "curve")}\n</div>\n'
+
+
+@cache
+def _learning() -> dict[str, Any]:
+    """What website/curves.py has kept of each circuit."""
+    found: dict[str, Any] = json.loads((ROOT / "website" / "curves.json").read_text(encoding="utf-8"))
+    return found
+
+
+@cache
+def _circuit(path: Path) -> cd.Circuit:
+    return cd.load(path)
+
+
+@cache
+def _derivation(path: Path) -> Derivation:
+    return _circuit(path).derive(measure=False)
 
 
 def _circuit_page(entry: Entry) -> Iterator[str]:
-    circuit = cd.load(entry.path)
+    circuit = _circuit(entry.path)
     yield f"# {_title(entry)}\n"
     yield f"{entry.doc}\n"
     yield f'<div class="drawing" markdown="0">\n{circuit.draw().svg()}\n</div>\n'
-    yield f"```console\n$ circuitdsl derive {entry.name} --no-measure\n{_derived(circuit)}\n```\n"
+    yield from _curve(entry)
+    yield f"```console\n$ circuitdsl derive {entry.name} --no-measure\n{str(_derivation(entry.path)).rstrip()}\n```\n"
     yield f"```circ\n{entry.path.read_text(encoding='utf-8').rstrip()}\n```\n"
-
-
-def _derived(circuit: cd.Circuit) -> str:
-    return str(circuit.derive(measure=False)).rstrip()

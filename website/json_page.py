@@ -32,6 +32,7 @@ EXAMPLES: Mapping[str, str] = {
     "sweep": f"sweep mine.circ {QUICK} --set eta=0.02,0.1 --epochs 1",
     "evolve": f"evolve mine.circ {QUICK} --genome eta --generations 1 --population 2",
     "emit": "emit mine.circ",
+    "export": "export mine.circ --to h.basal -o mine.nir",
     "fmt": "fmt mine.circ --check",
     "explain": "explain C031",
     "list": "list",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -158,6 +158,43 @@ class Circuit:
         told = {f.synapse: Told(role=f.role, note=brief(f) or comes_to.get(f.synapse)) for f in found.findings.values()}
         return drawing(graph, told)
 
+    def to_nir(
+        self,
+        run: xr.Dataset | None = None,
+        *,
+        outputs: Sequence[str] = (),
+        params: Mapping[str, Override] | None = None,
+    ) -> Any:
+        """What `outputs` depend on (without them, what the loss reads) as a `nir.NIRGraph`, which `nir.write` writes:
+        with the weights at the end of a run of one seed, or those that the first task starts from. Plasticity is not
+        carried.
+
+        Raises UsageError for what NIR cannot say, Missing without the extra `nir`."""
+        from circuitdsl.exchange.nir import nir_graph
+        from circuitdsl.extras import named
+
+        graph, numbers = self.with_params(params or {})
+        if run is None:
+            run = self.compile("reference").run(epochs=0, params=params)
+        weights = _weights_of(run, graph)
+        with named():
+            return nir_graph(graph, numbers, weights, outputs)
+
+    def save_weights(self, run: xr.Dataset, path: str | Path, names: Mapping[str, str] | None = None) -> None:
+        """Writes the weights at the end of a run of one seed as a safetensors file, [post, pre]. `names`: what the file
+        is to call some of them, theirs -> ours. Raises UsageError, OSError."""
+        from circuitdsl.runtime.state import write_weights
+
+        weights = _weights_of(run, self.ir)
+        theirs = {ours: name for name, ours in (names or {}).items()}
+        unknown = theirs.keys() - weights.keys()
+        if unknown:
+            raise UsageError(f"the run has no weights of `{min(unknown)}`; it has {', '.join(weights)}")
+        called = {theirs.get(name, name): array for name, array in weights.items()}
+        if len(called) < len(weights):
+            raise UsageError("two synapses would have one name in the file")
+        write_weights(Path(path), self.ir, called)
+
     def _repr_svg_(self) -> str:
         return self.draw().svg()
 
@@ -195,6 +232,21 @@ class Circuit:
 def _is_settled(finding: Finding) -> bool:
     """Whether a measurement has nothing to say of a verdict: it assumes nothing, and is about more than examples."""
     return finding.verdict not in (None, "aligned") and finding.assumed.empty
+
+
+def _weights_of(run: xr.Dataset, graph: ir.Circuit) -> dict[str, Any]:
+    """The weights that a run of one seed ends with, as matrices. Raises UsageError."""
+    if run.sizes.get("seed", 1) != 1:
+        raise UsageError("the run has several seeds: choose one, such as `run.sel(seed=0)`")
+    found = {}
+    for name, synapse in graph.synapses.items():
+        if f"{name}.final" not in run:
+            raise UsageError(f"the run holds no weights of `{name}`: it is a run of another circuit")
+        values = run[f"{name}.final"].values
+        if values.size != synapse.post_size * synapse.pre_size:
+            raise UsageError(f"`{name}` is held sparse: `circuitdsl run --weights FILE` writes it as it is")
+        found[name] = values.reshape(synapse.post_size, synapse.pre_size)
+    return found
 
 
 def _check_ranges(graph: ir.Circuit, numbers: dict[str, float]) -> None:

@@ -35,6 +35,7 @@ COMMANDS = {
     "sweep": "a grid of params times seeds",
     "evolve": "rules by mutation and selection",
     "emit": "the code that runs",
+    "export": "the circuit for other simulators, as NIR",
     "fmt": "one layout for all circuits",
     "explain": "what a code such as C012 means",
     "list": "the shipped circuits, motifs and rules, and what they claim",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -111,7 +111,8 @@ def _add_results(parser: ArgumentParser) -> None:
         metavar="THEIRS=OURS",
         action="append",
         default=[],
-        help="what the file of --weights calls a synapse, such as fc1.weight=W1; may be given several times",
+        help="what the file of --weights calls a synapse, or is to call it, such as fc1.weight=W1; may be "
+        "given several times",
     )
     parser.add_argument(
         "--trace",
@@ -137,6 +138,7 @@ def command(options: Namespace) -> int:
             check_writable(weights)
         circuit = load(options.file)
         _show_warnings(circuit, options.verbose)
+        names = _names_of(options.weight_names, weights, circuit)
         request = Request(
             task=options.task,
             data=options.data,
@@ -147,7 +149,7 @@ def command(options: Namespace) -> int:
             params=params_of(options.settings),
             learn=options.learn,
             weights=weights if weights is not None and weights.exists() else None,
-            weight_names=_names_of(options.weight_names, weights),
+            weight_names=names if weights is not None and weights.exists() else {},
         )
         target = INTERPRETER if request.epochs == 0 and trace is not None else options.target
         simulation = Simulation(circuit, target=target, dtype=options.dtype or "float32", without=options.no_pass)
@@ -162,6 +164,7 @@ def command(options: Namespace) -> int:
             own_settings=request.own_settings and options.dtype is None,
             results=Results(out=options.out, before=saved_runs(options.out) if options.resume else {}),
             save_weights=weights if request.weights is None else None,
+            weight_names=names,
         )
         return session.run(options.seeds, json=json)
 
@@ -178,17 +181,32 @@ def _check_out(out: Path, *, resume: bool) -> None:
         fail_usage(f"`{out}` is there and holds something else: it is not replaced; give another name, or remove it")
 
 
-def _names_of(given: Sequence[str], weights: Path | None) -> dict[str, str]:
+def _names_of(given: Sequence[str], weights: Path | None, circuit: Circuit) -> dict[str, str]:
     """The names of `--map THEIRS=OURS`. Raises Stop."""
-    if given and (weights is None or not weights.exists()):
-        fail_usage("`--map` names what is in the file of `--weights`, which has to be there")
+    if given and weights is None:
+        fail_usage("`--map` names what is in the file of `--weights`: give both")
     names: dict[str, str] = {}
     for one in given:
         theirs, equals, ours = one.rpartition("=")
         if not equals or not theirs.strip() or not ours.strip():
             fail_usage(f"`--map {one}`: written as THEIRS=OURS, such as --map fc1.weight=W1")
         names[theirs.strip()] = ours.strip()
+    if weights is not None and not weights.exists():
+        _check_names(names, circuit)
     return names
+
+
+def _check_names(names: Mapping[str, str], circuit: Circuit) -> None:
+    """Whether a file can be written with these names. Raises Stop."""
+    synapses = circuit.ir.synapses
+    own = {*synapses, *(f"{name}.{state.name}" for name, synapse in synapses.items() for state in synapse.states)}
+    for ours in names.values():
+        if ours not in own:
+            fail_usage(f"`--map`: the circuit has no synapse `{ours}`")
+    if len(set(names.values())) < len(names):
+        fail_usage("`--map`: two names for one synapse")
+    if names.keys() & (own - set(names.values())):
+        fail_usage(f"`--map`: `{min(names.keys() & own)}` is the name of another synapse")
 
 
 def _show_warnings(circuit: Circuit, verbose: bool) -> None:
@@ -205,6 +223,7 @@ class Session:
     own_settings: bool
     results: Results
     save_weights: Path | None
+    weight_names: Mapping[str, str]
     outcomes: list[Outcome] = field(default_factory=list)
 
     def run(self, seeds: int, *, json: bool) -> int:
@@ -283,7 +302,7 @@ class Session:
         self._save()
         if self.save_weights is not None:
             first = self.outcomes[0].run
-            save_weights(self.save_weights, first.circuit, first.state)
+            save_weights(self.save_weights, first.circuit, first.state, self.weight_names)
 
     def _interrupted(self, outcome: Outcome) -> int:
         self._save()

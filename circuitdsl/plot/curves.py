@@ -19,6 +19,7 @@ from circuitdsl.plot.panels import panels_of
 from circuitdsl.runtime.errors import UsageError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 STYLE = "display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)); max-width: 60rem"
@@ -55,6 +56,14 @@ class RunCurves:
         else:
             self.figure().savefig(path, dpi=150)
         return path
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """What is recorded once an epoch as a table of pandas, by seed and epoch."""
+        run = self._run
+        names = [
+            n for n, array in run.data_vars.items() if "epoch" in array.dims and {*array.dims} <= {"seed", "epoch"}
+        ]
+        return run[names].to_dataframe()
 
     def _repr_html_(self) -> str:
         return str(curves_html(self._run))

@@ -58,19 +58,28 @@ def clear_absent(state: State) -> None:
                 assert_never(projection)
 
 
-def save_weights(path: Path, circuit: Circuit, state: State) -> None:
-    """Writes a safetensors file (weights and persistent states) with the circuit's name and hash in
-    its metadata, atomically. Raises OSError."""
+def save_weights(path: Path, circuit: Circuit, state: State, names: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Writes a safetensors file (weights and persistent states). `names`: what it is to call some of them, theirs ->
+    ours. Raises OSError."""
+    arrays = state_arrays(state)
+    theirs = {ours: name for name, ours in names.items()}
+    for name, projection in state.projections.items():
+        if isinstance(projection, Sparse):
+            places = {STARTS: projection.starts, COLUMNS: projection.columns}
+            arrays |= {name + part: array for part, array in places.items()}
+            theirs |= {name + part: theirs[name] + part for part in places if name in theirs}
+    write_weights(path, circuit, {theirs.get(name, name): array for name, array in arrays.items()})
+
+
+def write_weights(path: Path, circuit: Circuit, arrays: Mapping[str, Array]) -> None:
+    """Writes arrays as a safetensors file with the circuit's name and hash in its metadata, atomically. Raises
+    OSError."""
     import numpy as np
     from safetensors.numpy import save_file
 
     metadata = {"circuit": circuit.name, "hash": circuit_hash(circuit), "format": "circuitdsl"}
-    arrays = {name: np.ascontiguousarray(array) for name, array in state_arrays(state).items()}
-    for name, projection in state.projections.items():
-        if isinstance(projection, Sparse):
-            arrays |= {name + STARTS: projection.starts, name + COLUMNS: projection.columns}
     with written_atomically(path) as temporary:
-        save_file(arrays, temporary, metadata=metadata)
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary, metadata=metadata)
 
 
 def load_weights(
