@@ -33,6 +33,9 @@ VERIFY = "circuitdsl/lower/verify.py"
 FUSE = "circuitdsl/lower/fuse.py"
 PROGRAMS = ("tests/test_lower.py",)
 TICKS = ("tests/test_schedule.py",)
+DEFER = "circuitdsl/lower/defer.py"
+PENDING = "circuitdsl/lower/pending.py"
+ONLINE = ("tests/test_online.py",)
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,35 @@ MUTANTS = (
         "a barrier goes that a team needs",
         "circuitdsl/lower/join.py", "(self.threads and meet(self.touches, other.touches))", "False",
         ("tests/test_teams.py",),
+    ),
+    Mutant(
+        "what the next step computes anew is not kept for it",
+        DEFER, "(kept if anew else cleared).add(name)", "cleared.add(name)", ONLINE,
+    ),
+    Mutant(
+        "what an earlier call has left is multiplied by 0",
+        DEFER, "*self._clear(),", "", ONLINE,
+    ),
+    Mutant(
+        "the last round does all of a step",
+        DEFER, "(self.example.name, Op(\"min\", (step, last), Dtype.INT))", "(self.example.name, step)", ONLINE,
+    ),
+    Mutant(
+        "bounds hold before anything was learned",
+        PENDING, "self._hoisted(Op(\"where\", (self.late, bound, far)))", "bound", ONLINE,
+    ),
+    Mutant(
+        "an increment that may be infinite waits",
+        PENDING, "plain and _is_tame((*defines, *along.body))", "plain", ONLINE,
+    ),
+    Mutant(
+        "phases change places though one needs the other",
+        "circuitdsl/lower/reorder.py", "any(self.touches[name].writes or other.touches[name].writes for",
+        "any(self.touches[name].writes and other.touches[name].writes for", ONLINE,
+    ),
+    Mutant(
+        "a rule that reads a current is evaluated while it is summed",
+        "circuitdsl/lower/rows.py", "if _Effects.of(needed).in_the_way(_Effects.of([first, *stays])) or", "if", ONLINE,
     ),
 )  # fmt: skip
 

@@ -36,7 +36,7 @@ def test_statements_carry_their_line_and_entity() -> None:
     line = circuit.synapses["W2"].dw_span.line
     online = sources(circuit)[0]
     assert f"# W2.dw (kolen_pollack.circ:{line})" in online
-    assert "# h.basal: dendrite" in online
+    assert "h.basal: dendrite" in online
     assert str(Path(__file__).resolve().parents[1]) not in online
 
 

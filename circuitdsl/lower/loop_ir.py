@@ -372,6 +372,11 @@ class Program:
     stand_ins: tuple[tuple[str, str], ...] = ()
     aim: Aim = PLAIN
 
+    @property
+    def is_batched(self) -> bool:
+        """Whether several examples stand side by side."""
+        return bool(self.bounded)
+
     def buffer(self, name: str) -> Buffer:
         """Raises KeyError if there is none of that name."""
         return {b.name: b for b in self.buffers}[name]

@@ -11,10 +11,13 @@ from dataclasses import dataclass, replace
 
 from circuitdsl.lower.blocks import blocked
 from circuitdsl.lower.copies import laned
+from circuitdsl.lower.defer import deferred
 from circuitdsl.lower.fuse import fuse
 from circuitdsl.lower.join import joined
 from circuitdsl.lower.loop_ir import Aim, Program, phases, statements
 from circuitdsl.lower.powers import multiplied
+from circuitdsl.lower.reorder import reordered
+from circuitdsl.lower.rows import together
 from circuitdsl.lower.swift import swift
 from circuitdsl.lower.teams import shared
 from circuitdsl.lower.trim import trimmed
@@ -31,7 +34,10 @@ class Pass:
 
 
 PASSES: tuple[Pass, ...] = (
+    Pass("reorder", "a synapse learns next to where its weights are read", reordered),
+    Pass("defer", "a synapse learns while the next example's currents are computed", deferred),
     Pass("fuse", "joins neighbouring phases, and loops over the same units", fuse),
+    Pass("rows", "a row of weights is read and changed in one loop", together),
     Pass("trim", "drops numbers and buffers that nothing uses", trimmed),
     Pass("powers", "squares and cubes become products", multiplied),
     Pass("copies", "copies of a circuit become the innermost loop, where there are many", laned),

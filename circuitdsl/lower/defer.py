@@ -1,0 +1,283 @@
+"""A synapse learns from an example while the next one's currents are computed: each of its weights is read and written
+once a step.
+
+The phase in which it learns moves to the beginning of the next step, before the first one that reads its weights, where
+`fuse` and `rows` make one loop of both. Of what it reads, the places of data are those of the example before, and what
+is computed anew before it gets there is kept in a buffer of its own.
+
+There is one round more than there are examples: in the first nothing was learned yet, and in the last only what was
+left over is done. So a call leaves no work behind; and as all rounds go through the same code, no bit depends on how
+examples are divided into calls.
+
+That needs increments which are finite wherever they are evaluated (lower/pending.py), of weights that nothing reads
+after they have learned. It is for one thread, and for circuits whose examples are one tick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import groupby
+
+from circuitdsl.lower.loop_ir import (
+    READ_ONLY,
+    Branch,
+    Buffer,
+    Const,
+    Control,
+    Define,
+    Dtype,
+    Expr,
+    Load,
+    Loop,
+    Op,
+    Phase,
+    Program,
+    Repeat,
+    Role,
+    Rounds,
+    Statement,
+    Store,
+    Var,
+    expressions,
+    names_of,
+    own_names,
+    statements,
+    walk,
+)
+from circuitdsl.lower.pending import Learning
+from circuitdsl.lower.reorder import head_of
+from circuitdsl.lower.rewrite import rename
+from circuitdsl.lower.touches import NOWHERE, Touches, in_rounds, meet
+
+_ONE, _ZERO = Const(1, Dtype.INT), Const(0, Dtype.INT)
+#: What outlasts an example.
+_LASTING = frozenset({Role.WEIGHT, Role.SYNAPSE_STATE, Role.KEPT})
+#: What an example computes, and another one computes anew.
+_PASSING = frozenset({Role.VALUE, Role.WORK})
+
+
+def deferred(program: Program) -> Program:
+    """The program with as much learning as can be done in the next example's currents."""
+    if program.aim.teams or program.is_batched:
+        return program
+    match program.body:
+        case (*before, Repeat(body=(Define(value=Load(index=(Var(name=at),))) as example, *parts)) as steps) if (
+            at == steps.var and all(isinstance(part, Phase) for part in parts)
+        ):
+            found = _Step(program, example, [part for part in parts if isinstance(part, Phase)])
+            found.look()
+            return found.program(before, steps) if found.moved else program
+        case _:
+            return program
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """A learning phase that moves from place `at` before place `to` of the next step."""
+
+    phase: Phase
+    at: int
+    to: int
+    kept: frozenset[str]
+    cleared: frozenset[str]
+
+
+@dataclass(slots=True)
+class _Step:
+    """What is done for each example. `kept`: the buffers that stand for values of the example before, and the place
+    where they are filled."""
+
+    before: Program
+    example: Define
+    phases: list[Phase]
+    touches: list[Touches] = field(init=False)
+    roles: dict[str, Role] = field(init=False)
+    names: dict[str, str] = field(default_factory=dict)
+    taken: set[str] = field(init=False)
+    kept: dict[str, int] = field(default_factory=dict)
+    moved: list[_Moved] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.touches = [in_rounds(phase.body) for phase in self.phases]
+        self.roles = {b.name: b.role for b in self.before.buffers}
+        self.taken = names_of(self.before)
+
+    # ------------------------------------------------------------ which phases move
+
+    def look(self) -> None:
+        for at, phase in enumerate(self.phases):
+            to = self._first_reader(at)
+            if to is not None and (moved := self._moving(phase, at, to)) is not None:
+                self.moved.append(moved)
+                self.kept |= dict.fromkeys(moved.kept - self.kept.keys(), at)
+
+    def _first_reader(self, at: int) -> int | None:
+        """Where the weights that a phase changes are read first; None if it has to stay where it is, or stands there
+        already."""
+        written = {name for name, touch in self.touches[at].items() if touch.writes}
+        weights = [name for name in written if self.roles[name] is Role.WEIGHT]
+        states = {name for name in written if self.roles[name] is Role.SYNAPSE_STATE}
+        readers = [n for n, touches in enumerate(self.touches) if touches.keys() & written and n != at]
+        if len(weights) != 1 or written != {*weights, *states} or not readers or max(readers) > at:
+            return None
+        if any(self.touches[n].keys() & states or self.touches[n][weights[0]].writes for n in readers):
+            return None
+        first, head = readers[0], head_of(self.phases[at])
+        if head is None or head != head_of(self.phases[first]):
+            return None
+        return None if at < self._end(first) else first
+
+    def _moving(self, phase: Phase, at: int, to: int) -> _Moved | None:
+        """The phase on its way, if what it reads can be told there."""
+        learning = Learning.of(phase)
+        if learning is None or not self._knows(phase):
+            return None
+        waiting = learning.waiting(self._number("pending"), self._number("late", Dtype.BOOL))
+        if waiting is None:
+            return None
+        kept, cleared = set[str](), set[str]()
+        for name, touch in self.touches[at].items():
+            if touch.writes or self.roles[name] in READ_ONLY:
+                continue
+            writers = [n for n, touches in enumerate(self.touches) if name in touches and touches[name].writes]
+            if self.roles[name] not in (*_PASSING, Role.KEPT) or not self._is_one_row(name):
+                return None
+            anew = any(n < to or n > at for n in writers) or (
+                bool(touch.reads & {NOWHERE, None}) and any(n < self._end(to) for n in writers)
+            )
+            filled = self.kept.get(name, at)
+            if anew and (filled < to or any(filled < n <= at for n in writers)):
+                return None
+            (kept if anew else cleared).add(name)
+        names = {name: self._name(f"before_{name}", name) for name in kept}
+        names[self.example.name] = self._name("before", self.example.name)
+        moved = replace(waiting, body=rename(waiting.body, names))
+        if meet(in_rounds(moved.body), self.touches[to]):
+            return None
+        return _Moved(moved, at, to, frozenset(kept), frozenset(cleared))
+
+    def _knows(self, phase: Phase) -> bool:
+        """Whether all numbers in a phase are its own, or the same for all examples, or the example's; data are read at
+        the example only."""
+        known = {s.name for s in self.before.scalars} | own_names(phase.body) | {self.example.name}
+        nodes = [n for s in statements(phase.body) for e in expressions(s) for n in walk(e)]
+        places = [n.index[0] for n in nodes if isinstance(n, Load) and self.roles[n.buffer] in (Role.DATA, Role.ORDER)]
+        at_example = all(isinstance(i, Var) and i.name == self.example.name for i in places)
+        return at_example and all(n.name in known for n in nodes if isinstance(n, Var))
+
+    def _is_one_row(self, name: str) -> bool:
+        return len(self.before.buffer(name).shape) == 1
+
+    def _end(self, to: int) -> int:
+        """The place after the phases that go through the same loop as that one."""
+        head = head_of(self.phases[to])
+        return next((n for n in range(to, len(self.phases)) if head_of(self.phases[n]) != head), len(self.phases))
+
+    # ------------------------------------------------------------ names
+
+    def _name(self, wanted: str, key: str) -> str:
+        """A name of the program's own; the same for the same key."""
+        if key not in self.names:
+            count, name = 1, wanted
+            while name in self.taken:
+                count += 1
+                name = f"{wanted}_{count}"
+            self.taken.add(name)
+            self.names[key] = name
+        return self.names[key]
+
+    def _number(self, name: str, dtype: Dtype = Dtype.REAL) -> Var:
+        return Var(self._name(name, f" {name}"), dtype)
+
+    # ------------------------------------------------------------ the program
+
+    def program(self, before: Sequence[Control], steps: Repeat) -> Program:
+        """The program with what was found moved."""
+        count, step = Var(steps.extent, Dtype.INT), Var(steps.var, Dtype.INT)
+        rounds, live = self._number("rounds", Dtype.INT), self._number("live", Dtype.BOOL)
+        one_more = Op("add", (count, Op("min", (count, _ONE), Dtype.INT)), Dtype.INT)
+        last = Op("sub", (count, _ONE), Dtype.INT)
+        previous = Op("max", (Op("sub", (step, _ONE), Dtype.INT), _ZERO), Dtype.INT)
+        late = self._number("late", Dtype.BOOL)
+        defines = [
+            Define(name=live.name, value=Op("lt", (step, count), Dtype.BOOL)),
+            self._example(self.example.name, Op("min", (step, last), Dtype.INT)),
+            self._example(self.names[self.example.name], previous),
+            Define(name=late.name, value=Op("gt", (step, _ZERO), Dtype.BOOL)),
+            Define(name=self._number("pending").name, value=Op("real", (late,))),
+        ]
+        body = (*defines, *self._parts(live))
+        return replace(
+            self.before,
+            buffers=(*self.before.buffers, *map(self._room, self.kept)),
+            body=(
+                *before,
+                *self._clear(),
+                Define(name=rounds.name, value=one_more),
+                replace(steps, extent=rounds.name, body=body),
+            ),
+        )
+
+    def _example(self, name: str, place: Expr) -> Define:
+        assert isinstance(self.example.value, Load)
+        return replace(self.example, name=name, value=replace(self.example.value, index=(place,)))
+
+    def _parts(self, live: Var) -> list[Control]:
+        """The phases of a round. What lasts is done for examples only, and so is all that comes after the last phase
+        that others have moved to."""
+        gone = {moved.at for moved in self.moved}
+        arriving: dict[int, list[Phase]] = {}
+        for moved in self.moved:
+            arriving.setdefault(moved.to, []).append(moved.phase)
+        end = self._end(max(arriving))
+        found: list[tuple[bool, Phase]] = []
+        for _, places in groupby(range(len(self.phases)), lambda n: (n < end, head_of(self.phases[n]) or n)):
+            group = list(places)
+            lasting = [n for n in group if n not in gone and self._lasts(n)]
+            whole = not any(n in arriving for n in group) and bool(lasting)
+            for n in group:
+                found += [(False, phase) for phase in arriving.get(n, [])]
+                guarded = n >= end or whole or n in lasting
+                found += [(guarded, self._keep(name)) for name, at in self.kept.items() if at == n]
+                found += [] if n in gone else [(guarded, self.phases[n])]
+        made: list[Control] = []
+        for guarded, phases in groupby(found, lambda pair: pair[0]):
+            body = tuple(phase for _, phase in phases)
+            made += [Branch(condition=live, body=body)] if guarded else body
+        return made
+
+    def _lasts(self, at: int) -> bool:
+        return any(touch.writes and self.roles[name] in _LASTING for name, touch in self.touches[at].items())
+
+    # ------------------------------------------------------------ values of the example before
+
+    def _room(self, name: str) -> Buffer:
+        return replace(self.before.buffer(name), name=self.names[name], role=Role.WORK)
+
+    def _keep(self, name: str) -> Phase:
+        """Copies what the next step needs of this one."""
+        held = self.names[name]
+        body = self._everywhere(name, lambda at: self._stored(held, Load(name, at), at), "threads")
+        return Phase(name=f"keep_{name}", title=f"{name}: for the step after", body=body)
+
+    def _clear(self) -> list[Phase]:
+        """Zeros in all that the first round multiplies by 0: what an earlier call has left there may be infinite."""
+        found = {n for moved in self.moved for n in moved.cleared if self.roles[n] in _PASSING}
+        zero = Const(0.0, Dtype.REAL)
+        body: list[Statement] = []
+        for name, held in [*((n, n) for n in sorted(found)), *((n, self.names[n]) for n in self.kept)]:
+            body += self._everywhere(name, partial(self._stored, held, zero), "sequence")
+        return [Phase(name="clear", title="nothing was learned yet", body=tuple(body))] if body else []
+
+    @staticmethod
+    def _stored(name: str, value: Expr, at: tuple[Expr, ...]) -> Store:
+        return Store(buffer=name, index=at, value=value)
+
+    def _everywhere(self, name: str, store: Callable[[tuple[Expr, ...]], Store], over: Rounds) -> tuple[Statement, ...]:
+        """A store at each place of a buffer."""
+        (extent,) = self.before.buffer(name).shape
+        if extent == "1":
+            return (store((_ZERO,)),)
+        return (Loop(var="j", extent=extent, body=(store((Var("j", Dtype.INT),)),), over=over),)
