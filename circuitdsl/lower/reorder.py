@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import assert_never
 
-from circuitdsl.lower.loop_ir import Branch, Control, Define, Loop, Phase, Program, Repeat, Role, Row
+from circuitdsl.lower.loop_ir import Branch, Control, Define, Extent, Loop, Phase, Program, Repeat, Role
 from circuitdsl.lower.touches import Touches, in_rounds
 
 
@@ -48,7 +48,7 @@ def _controls(body: tuple[Control, ...], matrices: frozenset[str]) -> tuple[Cont
 
 
 #: What a loop over threads runs over.
-Head = tuple[str, str | Row]
+Head = tuple[str, Extent]
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ def _shares_row(first: Loop, second: Loop, matrices: frozenset[str]) -> bool:
     """Whether both run over the row of a matrix that one of them changes."""
     if (first.var, first.extent, first.over, second.over) != (second.var, second.extent, "sequence", "sequence"):
         return False
-    one, other = (in_rounds(loop.body, loop.var) for loop in (first, second))
+    one, other = (in_rounds(loop.body, loop) for loop in (first, second))
     common = one.keys() & other.keys() & matrices
     return any(one[name].writes or other[name].writes for name in common)
 
@@ -79,7 +79,7 @@ def _shares_row(first: Loop, second: Loop, matrices: frozenset[str]) -> bool:
 def _moving(first: Loop, between: Sequence[Statement], second: Loop) -> list[Statement] | None:
     """The statements between two loops that have to move before the first one, for the second one to become part of
     it; None if it cannot."""
-    if meet(in_rounds(first.body, first.var), in_rounds(second.body, second.var)):
+    if meet(in_rounds(first.body, first), in_rounds(second.body, second)):
         return None
     one, other = _Effects.of([first]), _Effects.of([second])
     if one.sets & (other.reads | other.sets) or other.sets & one.reads:
