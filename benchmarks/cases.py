@@ -186,12 +186,12 @@ def cases(*, quick: bool) -> list[Case]:
 
     c1 = deep("C1", (784, 256, 10), 2000, "784-256-10, online")
     found = [
-        deep("A", (8, 16, 4), 100_000, "8-16-4, online"),
-        deep("B", (64, 64, 10), 30_000, "64-64-10, online"),
+        deep("A", (8, 16, 4), 20_000, "8-16-4, online"),
+        deep("B", (64, 64, 10), 10_000, "64-64-10, online"),
         c1,
-        deep("C2", (784, 512, 512, 10), 400, "784-512-512-10, online"),
-        deep("D", (784, 512, 512, 10), 64 * 16, "the same in batches of 64", batch=64),
-        deep("E", (8, 16, 4), 2000, "256 copies of A", copies=256),
+        deep("C2", (784, 512, 512, 10), 200, "784-512-512-10, online"),
+        deep("D", (784, 512, 512, 10), 64 * 8, "the same in batches of 64", batch=64),
+        deep("E", (8, 16, 4), 500, "256 copies of A", copies=256),
     ]
     sizes = (64, 48, 48, 10)
     found.append(
@@ -202,7 +202,7 @@ def cases(*, quick: bool) -> list[Case]:
             text=four(sizes),
             sizes=sizes,
             batch=16,
-            examples=16 * 800 // size,
+            examples=16 * 400 // size,
         )
     )
     units = 1024 if quick else 4096

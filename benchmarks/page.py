@@ -40,7 +40,7 @@ def lines(
 ) -> Iterator[str]:
     peers = [name for name in versions if name != OURS]
     tuned, untuned = [r for r in rows if not r[0].of], [r for r in rows if r[0].of]
-    yield f"Measured on {datetime.now(UTC):%Y-%m-%d}, {_machine()}, one core, float32: microseconds of processor time a"
+    yield f"Measured on {datetime.now(UTC):%Y-%m-%d}, {_machine()}, one thread, float32: microseconds of processor time a"
     yield f"step, the median of {rounds} rounds that take turns. {zero:.0%} of the inputs are zero."
     yield ""
     yield "| case | " + " | ".join(peers) + " | floor | **circuitdsl** | to the best peer |"

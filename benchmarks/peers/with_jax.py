@@ -96,6 +96,35 @@ def four(unroll: int, case: Case, states: list[State]) -> Run:
     return scanned(case, states, step, unroll)
 
 
+def eprop(case: Case, states: list[State]) -> Run:
+    """circuits/models/eprop.circ: the increments of the ticks of an example are summed."""
+    p, ticks = case.numbers, 30
+    leak, fade, bar = 1 - p["alpha"], 1 - p["kappa"], p["threshold"]
+    others = 1 - jnp.eye(case.sizes[1])
+
+    def step(w: Any, x: Any, y: Any) -> Any:
+        def tick(now: Any, _: Any) -> Any:
+            v, trace, readout, pixel, traces, sums = now
+            psi = 0.3 / bar * jnp.maximum(0, 1 - jnp.abs((v - bar) / bar))
+            h, err = (v > bar).astype(jnp.float32), y - jax.nn.softmax(readout)
+            signals = {"Win": w["B"] @ err, "Wrec": w["B"] @ err, "Wout": err}
+            sums = {name: sums[name] + signals[name][:, None] * traces[name] for name in sums}
+            more = {"Win": psi[:, None] * pixel, "Wrec": psi[:, None] * trace, "Wout": h}
+            traces = {name: (1 - fade) * traces[name] + more[name] for name in traces}
+            v = (1 - leak) * v + w["Win"] @ x + w["Wrec"] @ h - h * bar
+            readout = (1 - fade) * readout + w["Wout"] @ h
+            return (v, (1 - leak) * trace + h, readout, (1 - leak) * pixel + x, traces, sums), None
+
+        zeros = {name: jnp.zeros_like(w[name]) for name in ("Win", "Wrec", "Wout")}
+        units, classes = jnp.zeros(case.sizes[1]), jnp.zeros(case.sizes[2])
+        start = (units, units, classes, jnp.zeros(case.sizes[0]), zeros, zeros)
+        (*_, sums), _ = jax.lax.scan(tick, start, None, length=ticks)
+        sums["Wrec"] = sums["Wrec"] * others
+        return {"B": w["B"]} | {name: w[name] + p["eta"] * sums[name] for name in sums}
+
+    return scanned(case, states, step, 1)
+
+
 def wide(case: Case, states: list[State]) -> Run:
     def step(w: Any, x: Any, y: Any) -> Any:
         s = ETA / 10 * (y - jnp.tanh(w["W"] @ x))
@@ -111,4 +140,5 @@ WAYS = [
         for u in (1, 4)
     ),
     Way("scan", "wide", lambda case: True, wide),
+    Way("scan of scans", "eprop", lambda case: True, eprop),
 ]
