@@ -43,6 +43,8 @@ def lines(
     yield f"Measured on {datetime.now(UTC):%Y-%m-%d}, {_machine()}, one thread, float32: microseconds of processor time a"
     yield f"step, the median of {rounds} rounds that take turns. {zero:.0%} of the inputs are zero."
     yield ""
+    yield "![How many times faster than each peer](performance.svg)"
+    yield ""
     yield "| case | " + " | ".join(peers) + " | floor | **circuitdsl** | to the best peer |"
     yield "|---" * (len(peers) + 4) + "|"
     for case, found, least in tuned:
