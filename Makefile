@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 CIRCUITS ?= 500
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test agreement emulated verify-cuda motifs mutants studies verdicts fuzz trust vsix playground site curves pictures dist clean
+.PHONY: demo test agreement emulated verify-cuda motifs mutants studies verdicts fuzz trust bench vsix playground site curves pictures dist clean
 
 demo: $(VENV)/installed ## a circuit that assembles itself, on handwritten digits
 	$(BIN)/circuitdsl demo --out demo
@@ -32,6 +32,9 @@ fuzz: $(VENV)/installed-dev ## programs drawn by chance through check, fmt, deri
 
 trust: $(VENV)/installed-dev ## what is promised, put to the test: docs/trust.md (hours); TRUST='--programs 5000 --circuits 10' for less
 	cd tests && OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 ../$(BIN)/python trust.py $(TRUST)
+
+bench: $(VENV)/installed-bench ## a step of learning beside PyTorch, JAX, NumPy and C: docs/performance.md (half an hour); BENCH=--quick for less
+	$(BIN)/python benchmarks/bench.py $(BENCH)
 
 mutants: $(VENV)/installed-dev ## edits of the source, one at a time, and the test that dies of each (minutes)
 	$(BIN)/python tests/mutants.py
@@ -87,6 +90,11 @@ $(VENV)/installed: pyproject.toml | $(BIN)/python
 $(VENV)/installed-dev: pyproject.toml | $(BIN)/python
 	@echo "installing circuitdsl and its tools into $(VENV) (a minute or so)"
 	@$(PIP) install -qq -e '.[dev]'
+	@touch $@ $(VENV)/installed
+
+$(VENV)/installed-bench: pyproject.toml | $(BIN)/python
+	@echo "installing circuitdsl and what it is measured against into $(VENV) (gigabytes)"
+	@$(PIP) install -qq -e '.[bench]'
 	@touch $@ $(VENV)/installed
 
 $(VENV)/installed-site: pyproject.toml | $(BIN)/python

@@ -33,6 +33,8 @@ COPYLEFT = re.compile(r"\b(A?GPL|LGPL|GNU|EUPL|SSPL|Commons Clause)\b")
 
 #: The extra that continuous integration does not install: no GPU is there, and it weighs half a gigabyte.
 GPU = "cuda"
+#: Neither are those of which `make bench` measures the speed: nothing of the package imports them.
+MEASURED = "bench"
 #: What of it is NVIDIA's own, under licences that are not open; docs/cuda.md says so.
 PROPRIETARY = re.compile(r"nvidia-[\w-]+|cuda-[\w-]+")
 
@@ -40,7 +42,7 @@ PROPRIETARY = re.compile(r"nvidia-[\w-]+|cuda-[\w-]+")
 def requirements(*, tools: bool, gpu: bool = False) -> list[Requirement]:
     """What the project asks for: to run, or (`tools`) to be worked on, or (`gpu`) for the extra of GPUs, as well."""
     extras = PROJECT["optional-dependencies"]
-    left_out = {*(() if tools else ("dev", "site")), *(() if gpu else (GPU,))}
+    left_out = {MEASURED, *(() if tools else ("dev", "site")), *(() if gpu else (GPU,))}
     wanted = [r for name, listed in extras.items() if name not in left_out for r in listed]
     return [r for r in map(Requirement, [*PROJECT["dependencies"], *wanted]) if r.name != "circuitdsl"]
 

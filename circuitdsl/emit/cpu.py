@@ -46,7 +46,8 @@ from circuitdsl.lower.loop_ir import (
     own_names,
     phases,
 )
-from circuitdsl.lower.rewrite import rename
+from circuitdsl.lower.rewrite import rename, rewritten_expr
+from circuitdsl.lower.swift import quick
 from circuitdsl.lower.trim import names_in, phase_uses
 from circuitdsl.noise import SCALE_NORMAL, SCALE_UNIFORM24, SCALE_UNIFORM53, scalar_source
 
@@ -64,7 +65,7 @@ def print_program(program: Program, dtype: DType, *, comments: bool = True) -> s
     says. Without comments it is the same for circuits that differ in layout only."""
     program = flat(program)
     far = sum(1 for _ in phases(program.body)) > INLINE_CALLS
-    head, helpers = _head(dtype, far), [*quick_forms(program), *_helpers(program, dtype)]
+    head, helpers = _head(dtype, far), [*quick_forms(program, dtype, INNER), *_helpers(program, dtype)]
     program, taken = _apart(program, [*head, *helpers])
     fixed = dict(program.constants)
     first = [*(["    apart()"] if far else []), DISTINCT]
@@ -161,7 +162,8 @@ def _helpers(program: Program, dtype: DType) -> list[str]:
     used = functions_of(program)
     lines: list[str] = []
     for made in definitions(used):
-        lines += _helper(made.name, ", ".join(made.parameters), _print(made.value))
+        formula = rewritten_expr(made.value, quick) if program.stand_ins else made.value
+        lines += _helper(made.name, ", ".join(made.parameters), _print(formula))
     for function, (name, value) in _EXTREMES.items():
         if function in used:
             lines += _helper(name, "a, b", value)

@@ -42,7 +42,7 @@ PASSES: tuple[Pass, ...] = (
     Pass("powers", "squares and cubes become products", multiplied),
     Pass("copies", "copies of a circuit become the innermost loop, where there are many", laned),
     Pass("blocks", "batches in blocks of units and examples, for which weights and rates are read once", blocked),
-    Pass("swift", "tanh in the form that fills vectors, in float32 lanes", swift),
+    Pass("swift", "exp, expm1 and tanh in a form that fills vectors", swift),
     Pass("join", "neighbouring phases become one where no team of threads needs a barrier", joined),
     Pass("teams", "marks the loops and sums that the threads of a team can share", shared),
 )

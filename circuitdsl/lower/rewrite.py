@@ -155,10 +155,10 @@ def rewritten(program: Program, change: Callable[[Op], Expr]) -> Program:
 def _rewritten_control(part: Control, change: Callable[[Op], Expr]) -> Control:
     match part:
         case Define():
-            return replace(part, value=_rewritten_expr(part.value, change))
+            return replace(part, value=rewritten_expr(part.value, change))
         case Branch():
             body = tuple(_rewritten_control(p, change) for p in part.body)
-            return replace(part, condition=_rewritten_expr(part.condition, change), body=body)
+            return replace(part, condition=rewritten_expr(part.condition, change), body=body)
         case Repeat():
             return replace(part, body=tuple(_rewritten_control(p, change) for p in part.body))
         case Phase():
@@ -168,7 +168,7 @@ def _rewritten_control(part: Control, change: Callable[[Op], Expr]) -> Control:
 
 
 def _rewritten(statement: Statement, change: Callable[[Op], Expr]) -> Statement:
-    return with_expressions(statement, lambda expr: _rewritten_expr(expr, change))
+    return with_expressions(statement, lambda expr: rewritten_expr(expr, change))
 
 
 def with_expressions(statement: Statement, change: Callable[[Expr], Expr]) -> Statement:
@@ -187,13 +187,14 @@ def with_expressions(statement: Statement, change: Callable[[Expr], Expr]) -> St
             assert_never(statement)
 
 
-def _rewritten_expr(expr: Expr, change: Callable[[Op], Expr]) -> Expr:
+def rewritten_expr(expr: Expr, change: Callable[[Op], Expr]) -> Expr:
+    """The expression with every operation changed, inner ones first."""
     match expr:
         case Const() | Var():
             return expr
         case Load():
-            return Load(expr.buffer, tuple(_rewritten_expr(i, change) for i in expr.index), expr.dtype)
+            return Load(expr.buffer, tuple(rewritten_expr(i, change) for i in expr.index), expr.dtype)
         case Op():
-            return change(Op(expr.function, tuple(_rewritten_expr(a, change) for a in expr.arguments), expr.dtype))
+            return change(Op(expr.function, tuple(rewritten_expr(a, change) for a in expr.arguments), expr.dtype))
         case _:
             assert_never(expr)

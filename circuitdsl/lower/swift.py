@@ -1,28 +1,26 @@
-"""Functions that a program of lanes calls in the form that vector instructions can do, where float32 allows it."""
+"""Functions that a program calls in a form that vector instructions can do: the library's take one number at a time."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from circuitdsl.lower.functions import functions_of
 from circuitdsl.lower.loop_ir import Expr, Op, Program
 from circuitdsl.lower.rewrite import rewritten
 
-#: What stands in for what.
-SWIFT = {"tanh": "swift_tanh"}
+#: What stands in for what; a back end whose loops become vectors prints them (emit/swift.py).
+SWIFT = {"exp": "swift_exp", "expm1": "swift_expm1", "tanh": "swift_tanh"}
 
 
 def swift(program: Program) -> Program:
-    """The program with the functions that have a quick form in its precision called by that."""
-    if not program.constants or program.aim.dtype != "float32":
+    """The program with the functions that have a quick form called by that, if it is made for vectors. Formulas that
+    are made of them are printed with them."""
+    found = {SWIFT[name]: name for name in sorted(functions_of(program) & SWIFT.keys())}
+    if not program.aim.vectors or not found:
         return program
-    found: dict[str, str] = {}
+    return replace(rewritten(program, quick), stand_ins=tuple(found.items()))
 
-    def quick(op: Op) -> Expr:
-        if op.function not in SWIFT:
-            return op
-        name = SWIFT[op.function]
-        found[name] = op.function
-        return Op(name, op.arguments, op.dtype)
 
-    made = rewritten(program, quick)
-    return replace(made, stand_ins=tuple(found.items()))
+def quick(op: Op) -> Expr:
+    """The quick form of an operation that has one."""
+    return Op(SWIFT[op.function], op.arguments, op.dtype) if op.function in SWIFT else op
