@@ -40,8 +40,8 @@ def lines(
 ) -> Iterator[str]:
     peers = [name for name in versions if name != OURS]
     tuned, untuned = [r for r in rows if not r[0].of], [r for r in rows if r[0].of]
-    yield f"Measured on {datetime.now(UTC):%Y-%m-%d}, {_machine()}, one thread, float32: microseconds of processor time a"
-    yield f"step, the median of {rounds} rounds that take turns. {zero:.0%} of the inputs are zero."
+    yield f"Measured on {datetime.now(UTC):%Y-%m-%d}, {_machine()}, one thread, float32: microseconds of processor"
+    yield f"time a step, the median of {rounds} rounds that take turns. {zero:.0%} of the inputs are zero."
     yield ""
     yield "![How many times faster than each peer](performance.svg)"
     yield ""
