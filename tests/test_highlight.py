@@ -97,6 +97,7 @@ def test_a_new_keyword_appears_everywhere(tmp_path: Path) -> None:
         "__init__.py",
         "diagnostics.py",
         "extras.py",
+        "frozen.py",
         "noise.py",
         "shipped.py",
     )
