@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from circuitdsl.emit.entry import Binding
 from circuitdsl.graph.ir import Circuit, Expr
+from circuitdsl.lower.blocks import gains_from_blocks
 from circuitdsl.lower.loop_ir import PLAIN, Aim, Buffer, Dtype, Program, Role
 from circuitdsl.lower.pipeline import passed
 from circuitdsl.lower.schedule import lower_evaluation, lower_training
@@ -71,7 +72,7 @@ class Code:
 
     def __post_init__(self) -> None:
         if self.back_end.target is not None:
-            self.aim = self.back_end.target.aimed(self.aim, self.circuit)
+            self.aim = self.back_end.target.aimed(self.aim, blocks=gains_from_blocks(self.circuit))
 
     def kernel(self, which: Which) -> Kernel:
         if which not in self.kernels:
