@@ -25,8 +25,10 @@ from circuitdsl.cli.main import run as command_line
 from circuitdsl.cli.sweep import grid_of
 from circuitdsl.explore import lives
 from circuitdsl.explore.gather import best, rows
+from circuitdsl.explore.lives import _engine as make_engine
 from circuitdsl.explore.sweep import plan_sweep, sweep
 from circuitdsl.runtime import simulate as simulation_module
+from circuitdsl.runtime.engine import Compiled
 from circuitdsl.runtime.progress import Quiet
 from circuitdsl.runtime.statistics import over_seeds
 from circuitdsl.runtime.stopping import told_to_stop
@@ -405,6 +407,20 @@ def test_the_grid_of_options() -> None:
     assert grid_of(["a=(1+2)*2,-3"]) == {"a": [6, -3]}
 
 
+def test_passes_are_left_out_of_what_is_compiled(circuit: Circuit) -> None:
+    def planned(*without: str) -> lives.Setup:
+        simulation = Simulation(circuit, without=without)
+        return (
+            plan_sweep(simulation, {"eta": [0.1]}, Request(data=(np.eye(4), np.array([0, 1, 2, 0]))), 1).points[0].setup
+        )
+
+    setup = planned("fuse")
+    engine = make_engine(setup)
+    assert isinstance(engine, Compiled)
+    assert engine.population.code.without == {"fuse"}
+    assert len({planned().key, setup.key, planned("fuse", "trim").key}) == 3
+
+
 # ---------------------------------------------------------------- the command
 
 
@@ -426,6 +442,8 @@ def test_the_command(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert found["best"]["params"] == {"eta": 0.5}
     assert found["points"][0]["metric"]["low"] < found["points"][0]["metric"]["mean"]
     assert len(found["points"][0]["loss"]["values"]) == 2
+    assert command_line(swept(file, "--set", "eta=0.05", "--epochs", "1")) == 0
+    assert "1 point, 1 seed each, 1 epoch," in capsys.readouterr().out
     assert command_line(swept(file, "--set", "eta=0.05", "--out", str(out))) == 2
     assert "another sweep" in capsys.readouterr().err
 

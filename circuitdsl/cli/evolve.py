@@ -14,6 +14,7 @@ from circuitdsl.cli.common import (
     add_set,
     add_task,
     add_verbose,
+    add_without,
     check_results,
     params_of,
     print_json,
@@ -60,6 +61,7 @@ def add_options(parser: ArgumentParser) -> None:
     add_set(parser)
     add_runs(parser)
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="the precision (float32)")
+    add_without(parser)
     add_where(parser, "evolve.nc")
     add_json(parser)
     add_verbose(parser)
@@ -114,7 +116,7 @@ def command(options: Namespace) -> int:
             params=params_of(options.settings),
         )
         planned = plan_evolution(
-            Simulation(circuit, dtype=options.dtype),
+            Simulation(circuit, dtype=options.dtype, without=options.no_pass),
             request,
             [name for name in options.genome.split(",") if name.strip()],
             fitness=options.fitness,

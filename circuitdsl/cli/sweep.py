@@ -17,6 +17,7 @@ from circuitdsl.cli.common import (
     add_target,
     add_task,
     add_verbose,
+    add_without,
     check_results,
     color,
     fail_usage,
@@ -73,6 +74,7 @@ def add_options(parser: ArgumentParser) -> None:
     )
     add_target(parser, "it runs on")
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="the precision (float32)")
+    add_without(parser)
     add_where(parser, "sweep.nc")
     add_json(parser)
     add_verbose(parser)
@@ -133,7 +135,7 @@ def command(options: Namespace) -> int:
             scale=options.scale,
             learn=options.learn,
         )
-        simulation = Simulation(circuit, target=options.target, dtype=options.dtype)
+        simulation = Simulation(circuit, target=options.target, dtype=options.dtype, without=options.no_pass)
         planned = plan_sweep(simulation, grid, request, options.seeds)
         show(doubts_of(planned.points[0].setup.dataset))
         started = time.perf_counter()
@@ -200,8 +202,8 @@ def _spread(values: Sequence[float]) -> Mapping[str, Any]:
 def _print(planned: Sweep, found: Sequence[Row], top: Row | None, on: str, out: Path | None) -> None:
     settings, seeds = planned.settings, len(planned.seeds)
     print(
-        f"{planned.simulation.circuit.name} on {settings.attributes()['data']}: {len(found)} points, "
-        f"{seeds} seed{'s' if seeds > 1 else ''} each, {settings.epochs} epochs, batch {settings.batch}"
+        f"{planned.simulation.circuit.name} on {settings.attributes()['data']}: {counted(len(found), 'point')}, "
+        f"{counted(seeds, 'seed')} each, {counted(settings.epochs, 'epoch')}, batch {settings.batch}"
         + (", backprop" if settings.learn == "backprop" else "")
     )
     shown = _shown(planned, found, on)

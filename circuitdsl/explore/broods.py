@@ -42,8 +42,9 @@ class Lane:
 @frozen(kw_only=True, eq=False)
 class World:
     """What a brood lives in. `objective`: an expression of one example, or None for the loss. `numbers` are those
-    before evolution, `key` names the compiled circuit, `threads` how many share the work (None: all processors).
-    `tested`: whether lives are judged on their test sets, rather than on their validation sets, if they have some."""
+    before evolution, `without` names passes that are left out, `key` the compiled circuit, `threads` how many share the
+    work (None: all processors). `tested`: whether lives are judged on their test sets, rather than on their validation
+    sets, if they have some."""
 
     graph: ir.Circuit
     objective: ir.Expr | None
@@ -53,6 +54,7 @@ class World:
     batch: int
     target: str
     dtype: DType
+    without: frozenset[str]
     folder: Path | None
     key: str
     threads: int | None
@@ -126,7 +128,10 @@ class _Place(threading.local):
         if self.compiled is None or self.compiled[0] != key:
             probes = () if world.objective is None else (world.objective,)
             aim = replace(aim_of_copies(world.graph, world.dtype), sparse=False)
-            made = Population(world.graph, probes, world.dtype, target=world.target, threads=world.threads, aim=aim)
+            made = Population(
+                world.graph, probes, world.dtype, target=world.target, threads=world.threads, without=world.without,
+                aim=aim,
+            )  # fmt: skip
             self.compiled = key, made
         return self.compiled[1]
 

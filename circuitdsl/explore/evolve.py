@@ -8,7 +8,7 @@ going on after a kill tells the strategy again what it was told, and computes no
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,6 +64,7 @@ def evolve(
     scale: Scale | None = None,
     params: Mapping[str, Override] | None = None,
     dtype: DType = "float32",
+    without: Collection[str] = (),
     out: str | Path | None = None,
     jobs: int | None = None,
     cluster: str | Scheduler | None = None,
@@ -85,7 +86,7 @@ def evolve(
         data = tasks[0].make(0) if isinstance(tasks[0], Drawn) else tasks[0]
     request = Request(task=task, data=data, epochs=epochs, batch=batch, seed=seed, scale=scale, params=params or {})
     planned = plan_evolution(
-        Simulation(found, dtype=dtype),
+        Simulation(found, dtype=dtype, without=without),
         request,
         genome,
         fitness=fitness,
@@ -166,7 +167,10 @@ def plan_evolution(
         target=simulation.target,
         dtype=simulation.dtype,
         folder=None if folder is None else folder.resolve(),
-        key=digest(circuit_hash(graph), repr(goal.expr), simulation.target, simulation.dtype),
+        without=simulation.without,
+        key=digest(
+            circuit_hash(graph), repr(goal.expr), simulation.target, simulation.dtype, *sorted(simulation.without)
+        ),
         threads=None,
     )
     seeds = range(settings.seed, settings.seed + schedule.seeds)

@@ -38,13 +38,15 @@ KEPT_ENGINES = 4
 
 @frozen(kw_only=True, eq=False)
 class Setup:
-    """What all runs of one compiled circuit share. `key` names the compiled circuit."""
+    """What all runs of one compiled circuit share. `without`: the names of passes that are left out; `key` names the
+    compiled circuit."""
 
     graph: Circuit
     plan: Plan
     dataset: Dataset
     target: str
     dtype: DType
+    without: frozenset[str]
     folder: Path | None
     key: str
 
@@ -122,7 +124,7 @@ def _engine(setup: Setup) -> Engine:
 
     held = _ENGINES.held
     if setup.key not in held:
-        held[setup.key] = make_engine(setup.target, setup.graph, setup.plan.probes, setup.dtype)
+        held[setup.key] = make_engine(setup.target, setup.graph, setup.plan.probes, setup.dtype, setup.without)
         if len(held) > KEPT_ENGINES:
             held.popitem(last=False)
     held.move_to_end(setup.key)

@@ -7,7 +7,7 @@ journal beside the file, so that a sweep goes on after a kill with nothing compu
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -51,6 +51,7 @@ def sweep(
     learn: Learn | None = None,
     target: str = DEFAULT,
     dtype: DType = "float32",
+    without: Collection[str] = (),
     out: str | Path | None = None,
     jobs: int | None = None,
     cluster: str | Scheduler | None = None,
@@ -59,15 +60,15 @@ def sweep(
     """Runs every combination of the values in `grid` (param -> values) with `seeds` seeds, from `seed` or the task's.
 
     Gives `metric` and `loss` over (each param of the grid, seed, epoch), `diverged` and every record; other arguments
-    are those of `Simulation.run`. `params` holds further params, the same at every point. `out`: a netCDF file to
-    write, with a journal beside it meanwhile. `jobs`: how many runs at once (all processors); `cluster`: a dask
-    scheduler to send them to instead, by its address, or as a Scheduler with certificates.
+    are those of `Circuit.compile` and `Simulation.run`. `params` holds further params, the same at every point. `out`:
+    a netCDF file to write, with a journal beside it meanwhile. `jobs`: how many runs at once (all processors);
+    `cluster`: a dask scheduler to send them to instead, by its address, or as a Scheduler with certificates.
     Raises UsageError, CircuitError, Unfinished, KeyboardInterrupt; what is in the journal then stays there."""
     request = Request(
         task=task, data=data, epochs=epochs, batch=batch, seed=seed, scale=scale, params=params or {}, learn=learn
     )
     found = circuit if isinstance(circuit, Circuit) else load(circuit)
-    planned = plan_sweep(Simulation(found, target=target, dtype=dtype), grid, request, seeds)
+    planned = plan_sweep(Simulation(found, target=target, dtype=dtype, without=without), grid, request, seeds)
     return run_sweep(planned, out=None if out is None else Path(out), jobs=jobs, cluster=cluster, progress=progress)
 
 
@@ -175,7 +176,8 @@ def _point(
             target=simulation.target,
             dtype=simulation.dtype,
             folder=None if folder is None else folder.resolve(),
-            key=digest(key[:2], simulation.target, simulation.dtype),
+            without=simulation.without,
+            key=digest(key[:2], simulation.target, simulation.dtype, *sorted(simulation.without)),
         )
     life = Life(numbers=loop.numbers, seed=0, epochs=loop.epochs, batch=loop.batch)
     return Point(values=values, setup=setups[key], life=life)
