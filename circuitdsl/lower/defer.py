@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 
+from circuitdsl.lower import long
 from circuitdsl.lower.loop_ir import (
     READ_ONLY,
     Branch,
@@ -86,8 +87,8 @@ class _Moved:
 
 @dataclass(slots=True)
 class _Step:
-    """What is done for each example. `kept`: the buffers that stand for values of the example before, and the place
-    where they are filled."""
+    """What is done for each example. `kept`: the values that the next step needs, and the place before which they are
+    copied: at the end, where phases that are alike follow each other, unless they change before."""
 
     before: Program
     example: Define
@@ -111,7 +112,7 @@ class _Step:
             to = self._first_reader(at)
             if to is not None and (moved := self._moving(phase, at, to)) is not None:
                 self.moved.append(moved)
-                self.kept |= dict.fromkeys(moved.kept - self.kept.keys(), at)
+                self.kept |= {name: self._copied(name, at) for name in sorted(moved.kept)}
 
     def _first_reader(self, at: int) -> int | None:
         """Where the weights that a phase changes are read first; None if it has to stay where it is, or stands there
@@ -141,14 +142,14 @@ class _Step:
         for name, touch in self.touches[at].items():
             if touch.writes or self.roles[name] in READ_ONLY:
                 continue
-            writers = [n for n, touches in enumerate(self.touches) if name in touches and touches[name].writes]
             if self.roles[name] not in (*_PASSING, Role.KEPT) or not self._is_one_row(name):
                 return None
+            writers = self._writers(name)
             anew = any(n < to or n > at for n in writers) or (
                 bool(touch.reads & {NOWHERE, None}) and any(n < self._end(to) for n in writers)
             )
-            filled = self.kept.get(name, at)
-            if anew and (filled < to or any(filled < n <= at for n in writers)):
+            copied = self._copied(name, at)
+            if anew and (copied < to or any(min(copied, at) < n < max(copied, at + 1) for n in writers)):
                 return None
             (kept if anew else cleared).add(name)
         names = {name: self._name(f"before_{name}", name) for name in kept}
@@ -157,6 +158,14 @@ class _Step:
         if meet(in_rounds(moved.body), self.touches[to]):
             return None
         return _Moved(moved, at, to, frozenset(kept), frozenset(cleared))
+
+    def _writers(self, name: str) -> list[int]:
+        return [n for n, touches in enumerate(self.touches) if name in touches and touches[name].writes]
+
+    def _copied(self, name: str, at: int) -> int:
+        """Before which place a value is copied that a phase reads."""
+        changes = any(n > at for n in self._writers(name))
+        return self.kept.get(name, at if changes else len(self.phases))
 
     def _knows(self, phase: Phase) -> bool:
         """Whether all numbers in a phase are its own, or the same for all examples, or the example's; data are read at
@@ -242,6 +251,7 @@ class _Step:
                 guarded = n >= end or whole or n in lasting
                 found += [(guarded, self._keep(name)) for name, at in self.kept.items() if at == n]
                 found += [] if n in gone else [(guarded, self.phases[n])]
+        found += [(True, self._keep(name)) for name, at in self.kept.items() if at == len(self.phases)]
         made: list[Control] = []
         for guarded, phases in groupby(found, lambda pair: pair[0]):
             body = tuple(phase for _, phase in phases)
@@ -266,10 +276,12 @@ class _Step:
         """Zeros in all that the first round multiplies by 0: what an earlier call has left there may be infinite."""
         found = {n for moved in self.moved for n in moved.cleared if self.roles[n] in _PASSING}
         zero = Const(0.0, Dtype.REAL)
-        body: list[Statement] = []
+        bodies: list[tuple[Statement, ...]] = []
         for name, held in [*((n, n) for n in sorted(found)), *((n, self.names[n]) for n in self.kept)]:
-            body += self._everywhere(name, partial(self._stored, held, zero), "sequence")
-        return [Phase(name="clear", title="nothing was learned yet", body=tuple(body))] if body else []
+            bodies.append(self._everywhere(name, partial(self._stored, held, zero), "sequence"))
+        if not long.is_long(len(self.phases)):
+            bodies = [sum(bodies, ())] if bodies else []
+        return [Phase(name="clear", title="nothing was learned yet", body=body) for body in bodies]
 
     @staticmethod
     def _stored(name: str, value: Expr, at: tuple[Expr, ...]) -> Store:

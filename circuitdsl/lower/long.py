@@ -10,9 +10,14 @@ from __future__ import annotations
 _MANY = 100
 
 
+def is_long(phases: int) -> bool:
+    """Whether a program of so many phases is one of many equal parts."""
+    return phases > _MANY
+
+
 def statements(phases: int) -> int:
     """How many statements `fuse` puts in one phase of a program of so many."""
-    return 64 if phases <= _MANY else 20
+    return 20 if is_long(phases) else 64
 
 
 def currents(count: int) -> int:
