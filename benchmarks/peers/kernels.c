@@ -97,7 +97,8 @@ void few(int n, int m, const long *starts, const int *columns, float *w, const f
         }
 }
 
-/* Reads and writes every number once: bytes a second are what memory of this size gives. */
-void touch(long n, float *w, float keep) {
-    for (long i = 0; i < n; i++) w[i] *= keep;
+/* Reads and writes every number so many times: bytes a second are what memory of this size gives. */
+void touch(long n, float *w, float keep, long times) {
+    for (long t = 0; t < times; t++)
+        for (long i = 0; i < n; i++) w[i] *= keep;
 }
