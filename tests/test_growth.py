@@ -14,7 +14,7 @@ import pytest
 
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.graph.resolve import load_text
-from circuitdsl.lower import long
+from circuitdsl.lower import long, rows
 from circuitdsl.lower.loop_ir import PLAIN, Aim, Program
 from circuitdsl.lower.pipeline import passed
 from circuitdsl.lower.schedule import lower_all
@@ -94,9 +94,10 @@ def bends(counts: Iterable[int]) -> int:
 
 @pytest.mark.parametrize("circuit", [chain, side_by_side, fan_in])
 def test_work_grows_as_the_circuit(circuit: Callable[[int], str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long phases become: where they are cut, work would have steps."""
+    """However long phases become: where they are cut, work would have steps, and up to how far `rows` looks."""
     monkeypatch.setattr(long, "statements", lambda phases: 10**6)
     monkeypatch.setattr(long, "currents", lambda count: count)
+    monkeypatch.setattr(rows, "FURTHEST", 3)
     texts = [circuit(n) for n in (STEP, 2 * STEP, 3 * STEP)]
     graphs = [loaded(text) for text in texts]
     assert bends(calls(loaded, text) for text in texts) < STEP

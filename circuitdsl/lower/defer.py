@@ -15,6 +15,7 @@ after they have learned. It is for one thread, and for circuits whose examples a
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -87,14 +88,21 @@ class _Moved:
 
 @dataclass(slots=True)
 class _Step:
-    """What is done for each example. `kept`: the values that the next step needs, and the place before which they are
-    copied: at the end, where phases that are alike follow each other, unless they change before."""
+    """What is done for each example. `touching` and `writing` have, for each buffer, the places of the phases that
+    touch and write it; `ends`, for each phase, the place after those that go through the same loop. `kept`: the values
+    that the next step needs, and the place before which they are copied: at the end, where phases that are alike
+    follow each other, unless they change before."""
 
     before: Program
     example: Define
     phases: list[Phase]
     touches: list[Touches] = field(init=False)
+    touching: dict[str, list[int]] = field(init=False)
+    writing: dict[str, list[int]] = field(init=False)
+    ends: list[int] = field(init=False)
+    buffers: dict[str, Buffer] = field(init=False)
     roles: dict[str, Role] = field(init=False)
+    scalars: frozenset[str] = field(init=False)
     names: dict[str, str] = field(default_factory=dict)
     taken: set[str] = field(init=False)
     kept: dict[str, int] = field(default_factory=dict)
@@ -102,7 +110,20 @@ class _Step:
 
     def __post_init__(self) -> None:
         self.touches = [in_rounds(phase.body) for phase in self.phases]
+        self.touching, self.writing = {}, {}
+        for n, touches in enumerate(self.touches):
+            for name, touch in touches.items():
+                self.touching.setdefault(name, []).append(n)
+                if touch.writes:
+                    self.writing.setdefault(name, []).append(n)
+        heads = [head_of(phase) for phase in self.phases]
+        self.ends = [*range(1, len(heads) + 1)]
+        for n in reversed(range(len(heads) - 1)):
+            if heads[n] == heads[n + 1]:
+                self.ends[n] = self.ends[n + 1]
+        self.buffers = {b.name: b for b in self.before.buffers}
         self.roles = {b.name: b.role for b in self.before.buffers}
+        self.scalars = frozenset(s.name for s in self.before.scalars)
         self.taken = names_of(self.before)
 
     # ------------------------------------------------------------ which phases move
@@ -120,7 +141,7 @@ class _Step:
         written = {name for name, touch in self.touches[at].items() if touch.writes}
         weights = [name for name in written if self.roles[name] is Role.WEIGHT]
         states = {name for name in written if self.roles[name] is Role.SYNAPSE_STATE}
-        readers = [n for n, touches in enumerate(self.touches) if touches.keys() & written and n != at]
+        readers = sorted({n for name in written for n in self.touching[name]} - {at})
         if len(weights) != 1 or written != {*weights, *states} or not readers or max(readers) > at:
             return None
         if any(self.touches[n].keys() & states or self.touches[n][weights[0]].writes for n in readers):
@@ -128,7 +149,7 @@ class _Step:
         first, head = readers[0], head_of(self.phases[at])
         if head is None or head != head_of(self.phases[first]):
             return None
-        return None if at < self._end(first) else first
+        return None if at < self.ends[first] else first
 
     def _moving(self, phase: Phase, at: int, to: int) -> _Moved | None:
         """The phase on its way, if what it reads can be told there."""
@@ -144,12 +165,12 @@ class _Step:
                 continue
             if self.roles[name] not in (*_PASSING, Role.KEPT) or not self._is_one_row(name):
                 return None
-            writers = self._writers(name)
-            anew = any(n < to or n > at for n in writers) or (
-                bool(touch.reads & {NOWHERE, None}) and any(n < self._end(to) for n in writers)
-            )
+            writers = self.writing.get(name, [])
+            early = self.ends[to] if touch.reads & {NOWHERE, None} else to
+            anew = bool(writers) and (writers[0] < early or writers[-1] > at)
             copied = self._copied(name, at)
-            if anew and (copied < to or any(min(copied, at) < n < max(copied, at + 1) for n in writers)):
+            between = bisect_left(writers, max(copied, at + 1)) - bisect_right(writers, min(copied, at))
+            if anew and (copied < to or between > 0):
                 return None
             (kept if anew else cleared).add(name)
         names = {name: self._name(f"before_{name}", name) for name in kept}
@@ -159,30 +180,22 @@ class _Step:
             return None
         return _Moved(moved, at, to, frozenset(kept), frozenset(cleared))
 
-    def _writers(self, name: str) -> list[int]:
-        return [n for n, touches in enumerate(self.touches) if name in touches and touches[name].writes]
-
     def _copied(self, name: str, at: int) -> int:
         """Before which place a value is copied that a phase reads."""
-        changes = any(n > at for n in self._writers(name))
+        changes = name in self.writing and self.writing[name][-1] > at
         return self.kept.get(name, at if changes else len(self.phases))
 
     def _knows(self, phase: Phase) -> bool:
         """Whether all numbers in a phase are its own, or the same for all examples, or the example's; data are read at
         the example only."""
-        known = {s.name for s in self.before.scalars} | own_names(phase.body) | {self.example.name}
+        own = own_names(phase.body) | {self.example.name}
         nodes = [n for s in statements(phase.body) for e in expressions(s) for n in walk(e)]
         places = [n.index[0] for n in nodes if isinstance(n, Load) and self.roles[n.buffer] in (Role.DATA, Role.ORDER)]
         at_example = all(isinstance(i, Var) and i.name == self.example.name for i in places)
-        return at_example and all(n.name in known for n in nodes if isinstance(n, Var))
+        return at_example and all(n.name in own or n.name in self.scalars for n in nodes if isinstance(n, Var))
 
     def _is_one_row(self, name: str) -> bool:
-        return len(self.before.buffer(name).shape) == 1
-
-    def _end(self, to: int) -> int:
-        """The place after the phases that go through the same loop as that one."""
-        head = head_of(self.phases[to])
-        return next((n for n in range(to, len(self.phases)) if head_of(self.phases[n]) != head), len(self.phases))
+        return len(self.buffers[name].shape) == 1
 
     # ------------------------------------------------------------ names
 
@@ -240,18 +253,21 @@ class _Step:
         arriving: dict[int, list[Phase]] = {}
         for moved in self.moved:
             arriving.setdefault(moved.to, []).append(moved.phase)
-        end = self._end(max(arriving))
+        copied: dict[int, list[Phase]] = {}
+        for name, at in self.kept.items():
+            copied.setdefault(at, []).append(self._keep(name))
+        end = self.ends[max(arriving)]
         found: list[tuple[bool, Phase]] = []
         for _, places in groupby(range(len(self.phases)), lambda n: (n < end, head_of(self.phases[n]) or n)):
             group = list(places)
-            lasting = [n for n in group if n not in gone and self._lasts(n)]
+            lasting = {n for n in group if n not in gone and self._lasts(n)}
             whole = not any(n in arriving for n in group) and bool(lasting)
             for n in group:
                 found += [(False, phase) for phase in arriving.get(n, [])]
                 guarded = n >= end or whole or n in lasting
-                found += [(guarded, self._keep(name)) for name, at in self.kept.items() if at == n]
+                found += [(guarded, phase) for phase in copied.get(n, [])]
                 found += [] if n in gone else [(guarded, self.phases[n])]
-        found += [(True, self._keep(name)) for name, at in self.kept.items() if at == len(self.phases)]
+        found += [(True, phase) for phase in copied.get(len(self.phases), [])]
         made: list[Control] = []
         for guarded, phases in groupby(found, lambda pair: pair[0]):
             body = tuple(phase for _, phase in phases)
@@ -264,7 +280,7 @@ class _Step:
     # ------------------------------------------------------------ values of the example before
 
     def _room(self, name: str) -> Buffer:
-        return replace(self.before.buffer(name), name=self.names[name], role=Role.WORK)
+        return replace(self.buffers[name], name=self.names[name], role=Role.WORK)
 
     def _keep(self, name: str) -> Phase:
         """Copies what the next step needs of this one."""
@@ -289,7 +305,7 @@ class _Step:
 
     def _everywhere(self, name: str, store: Callable[[tuple[Expr, ...]], Store], over: Rounds) -> tuple[Statement, ...]:
         """A store at each place of a buffer."""
-        (extent,) = self.before.buffer(name).shape
+        (extent,) = self.buffers[name].shape
         if extent == "1":
             return (store((_ZERO,)),)
         return (Loop(var="j", extent=extent, body=(store((Var("j", Dtype.INT),)),), over=over),)

@@ -7,12 +7,13 @@ teams what counts is the number of barriers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from itertools import takewhile
+from collections import defaultdict
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from circuitdsl.lower.loop_ir import Branch, Control, Define, Extent, Loop, Phase, Program, Repeat, Role
-from circuitdsl.lower.touches import Touches, in_rounds
+from circuitdsl.lower.touches import in_rounds
 
 
 def reordered(program: Program) -> Program:
@@ -25,16 +26,17 @@ def reordered(program: Program) -> Program:
 
 def _controls(body: tuple[Control, ...], matrices: frozenset[str]) -> tuple[Control, ...]:
     made: list[Control] = []
-    placed: list[_Placed] = []  # the phases since the last part that is none
+    placed = _Placed(matrices)  # the phases since the last part that is none
 
     def end() -> None:
-        made.extend(p.phase for p in placed)
-        placed.clear()
+        nonlocal placed
+        made.extend(phase for group in placed.groups for phase in group)
+        placed = _Placed(matrices)
 
     for part in body:
         match part:
             case Phase():
-                _place(_Placed.of(part), placed, matrices)
+                placed.place(part)
             case Repeat() | Branch():
                 end()
                 made.append(replace(part, body=_controls(part.body, matrices)))
@@ -51,30 +53,6 @@ def _controls(body: tuple[Control, ...], matrices: frozenset[str]) -> tuple[Cont
 Head = tuple[str, Extent]
 
 
-@dataclass(frozen=True, slots=True)
-class _Placed:
-    """A phase, the head of the only loop over threads that it is, if it is one, and what it touches."""
-
-    phase: Phase
-    head: Head | None
-    touches: Touches
-
-    @staticmethod
-    def of(phase: Phase) -> _Placed:
-        return _Placed(phase, head_of(phase), in_rounds(phase.body))
-
-    def after(self, other: _Placed) -> bool:
-        """Whether it has to stay behind another one: one of them writes what the other one touches."""
-        common = self.touches.keys() & other.touches.keys()
-        return any(self.touches[name].writes or other.touches[name].writes for name in common)
-
-    def shares_rows(self, other: _Placed, matrices: frozenset[str]) -> bool:
-        """Whether both walk the rows of a matrix that one of them writes."""
-        common = self.touches.keys() & other.touches.keys() & matrices
-        written = [n for n in common if self.touches[n].writes or other.touches[n].writes]
-        return self.head is not None and self.head == other.head and bool(written)
-
-
 def head_of(phase: Phase) -> Head | None:
     match phase.body:
         case (Loop(over="threads") as loop,):
@@ -83,10 +61,48 @@ def head_of(phase: Phase) -> Head | None:
             return None
 
 
-def _place(one: _Placed, placed: list[_Placed], matrices: frozenset[str]) -> None:
-    """Puts a phase behind the last one whose rows it shares (and those with the same loop that have to stand between
-    them), if nothing else on the way has to stand before it; else at the end."""
-    place = next((n for n in range(len(placed), 0, -1) if one.after(placed[n - 1])), 0)
-    before = takewhile(lambda other: other.head == one.head, reversed(placed[:place]))
-    found = any(one.shares_rows(other, matrices) for other in before)
-    placed.insert(place if found else len(placed), one)
+@dataclass(slots=True)
+class _Run:
+    """Phases that follow each other and are the same loop over threads, if they are one, and the matrices that they
+    touch and write."""
+
+    head: Head | None
+    touched: set[str] = field(default_factory=set)
+    written: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class _Placed:
+    """Phases in order. A group is one that stayed where it was, with those that moved up behind it; `runs` has the run
+    of each group. Of a buffer, `touched` and `written` say in which group it last was."""
+
+    matrices: frozenset[str]
+    groups: list[list[Phase]] = field(default_factory=list)
+    runs: list[_Run] = field(default_factory=list)
+    touched: defaultdict[str, int] = field(default_factory=lambda: defaultdict(lambda: -1))
+    written: defaultdict[str, int] = field(default_factory=lambda: defaultdict(lambda: -1))
+
+    def place(self, phase: Phase) -> None:
+        """Puts a phase behind the last one that has to stand before it, if its run walks rows that this one walks, and
+        one of both writes there; else at the end."""
+        head, touches = head_of(phase), in_rounds(phase.body)
+        written = {name for name, touch in touches.items() if touch.writes}
+        last = max([self.written[name] for name in touches] + [self.touched[name] for name in written], default=-1)
+        if last < 0 or not self._shares_rows(self.runs[last], head, touches.keys(), written):
+            last = len(self.groups)
+            self._begin(head)
+        self.groups[last].append(phase)
+        self.runs[last].touched |= touches.keys() & self.matrices
+        self.runs[last].written |= written & self.matrices
+        for name in touches:
+            self.touched[name] = max(self.touched[name], last)
+        for name in written:
+            self.written[name] = max(self.written[name], last)
+
+    def _shares_rows(self, run: _Run, head: Head | None, touched: AbstractSet[str], written: AbstractSet[str]) -> bool:
+        return head is not None and run.head == head and bool(run.written & touched or run.touched & written)
+
+    def _begin(self, head: Head | None) -> None:
+        goes_on = bool(self.runs) and head is not None and self.runs[-1].head == head
+        self.groups.append([])
+        self.runs.append(self.runs[-1] if goes_on else _Run(head))

@@ -9,7 +9,7 @@ team shares sums and loops over lanes, and a loop that is both is neither.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from circuitdsl.lower.loop_ir import (
     Assign,
@@ -26,6 +26,9 @@ from circuitdsl.lower.loop_ir import (
 )
 from circuitdsl.lower.rewrite import with_phases
 from circuitdsl.lower.touches import Touches, in_rounds, meet
+
+#: How many statements may stand between two loops that become one: they are looked through.
+FURTHEST = 16
 
 
 def together(program: Program) -> Program:
@@ -46,34 +49,64 @@ def _round(statement: Statement, matrices: frozenset[str]) -> Statement:
 
 def _joined(body: tuple[Statement, ...], matrices: frozenset[str]) -> tuple[Statement, ...]:
     """The statements of a round, as many of its loops joined as can be."""
-    made: list[Statement] = []
+    made = _Made(matrices)
     for statement in body:
-        if not (isinstance(statement, Loop) and _join(statement, made, matrices)):
-            made.append(statement)
-    return tuple(made)
+        if not (isinstance(statement, Loop) and made.joins(statement)):
+            made.add(statement)
+    return tuple(made.statements)
 
 
-def _join(loop: Loop, made: list[Statement], matrices: frozenset[str]) -> bool:
-    """Puts a loop into the last one of those before it that it can be joined with."""
-    for place in range(len(made) - 1, -1, -1):
-        first = made[place]
-        if isinstance(first, Loop) and _shares_row(first, loop, matrices):
-            needed = _moving(first, made[place + 1 :], loop)
-            if needed is None:
-                return False
-            rest = [s for s in made[place + 1 :] if s not in needed]
-            made[place:] = [*needed, replace(first, body=(*first.body, *loop.body)), *rest]
-            return True
-    return False
+@dataclass(slots=True)
+class _Made:
+    """Statements of a round. Of a matrix, `touched` and `written` say where the last loop stands that walks its row."""
 
+    matrices: frozenset[str]
+    statements: list[Statement] = field(default_factory=list)
+    touched: dict[str, int] = field(default_factory=dict)
+    written: dict[str, int] = field(default_factory=dict)
 
-def _shares_row(first: Loop, second: Loop, matrices: frozenset[str]) -> bool:
-    """Whether both run over the row of a matrix that one of them changes."""
-    if (first.var, first.extent, first.over, second.over) != (second.var, second.extent, "sequence", "sequence"):
-        return False
-    one, other = (in_rounds(loop.body, loop) for loop in (first, second))
-    common = one.keys() & other.keys() & matrices
-    return any(one[name].writes or other[name].writes for name in common)
+    def add(self, statement: Statement) -> None:
+        self.statements.append(statement)
+        self._note(len(self.statements) - 1)
+
+    def _note(self, at: int) -> None:
+        loop = self.statements[at]
+        if isinstance(loop, Loop) and loop.over == "sequence":
+            for name, touch in in_rounds(loop.body, loop).items():
+                if name in self.matrices:
+                    self.touched[name] = at
+                    if touch.writes:
+                        self.written[name] = at
+
+    def joins(self, loop: Loop) -> bool:
+        """Puts a loop into the last one that walks a row which one of both changes, if it can be joined with it."""
+        at = self._sharing(loop)
+        if at is None:
+            return False
+        first = self.statements[at]
+        if not isinstance(first, Loop) or (first.var, first.extent) != (loop.var, loop.extent):
+            return False
+        between = self.statements[at + 1 :]
+        if len(between) > FURTHEST:
+            return False
+        needed = _moving(first, between, loop)
+        if needed is None:
+            return False
+        rest = [s for s in between if s not in needed]
+        self.statements[at:] = [*needed, replace(first, body=(*first.body, *loop.body)), *rest]
+        for place in range(at, len(self.statements)):
+            self._note(place)
+        return True
+
+    def _sharing(self, loop: Loop) -> int | None:
+        if loop.over != "sequence":
+            return None
+        found = []
+        for name, touch in in_rounds(loop.body, loop).items():
+            place = (self.touched if touch.writes else self.written).get(name)
+            if place is not None:
+                found.append(place)
+        return max(found, default=None)
 
 
 def _moving(first: Loop, between: Sequence[Statement], second: Loop) -> list[Statement] | None:
