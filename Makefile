@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 CIRCUITS ?= 500
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test agreement emulated verify-cuda motifs mutants studies verdicts fuzz trust bench vsix playground site curves pictures dist clean
+.PHONY: demo test agreement emulated simulated verify-cuda motifs mutants studies verdicts fuzz trust bench vsix playground site curves pictures dist clean
 
 demo: $(VENV)/installed ## a circuit that assembles itself, on handwritten digits
 	$(BIN)/circuitdsl demo --out demo
@@ -42,6 +42,10 @@ mutants: $(VENV)/installed-dev ## edits of the source, one at a time, and the te
 emulated: $(VENV)/installed-dev ## kernels on the emulated device: generated circuits against the reference, and without their barriers (an hour)
 	NUMBA_DISABLE_JIT=1 $(BIN)/python tests/agreement.py emulated 0 300
 	NUMBA_DISABLE_JIT=1 $(BIN)/python tests/barriers.py
+
+simulated: $(VENV)/installed-dev ## kernels of ten circuits in the simulator of numba-cuda, where each thread is one of Python's (minutes)
+	$(PIP) install -qq -e '.[cuda]'
+	$(BIN)/python tests/simulated.py
 
 verify-cuda: $(VENV)/installed-dev ## kernels of all circuits for six architectures, with what they take of a GPU (hours)
 	$(PIP) install -qq -e '.[cuda]'

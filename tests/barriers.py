@@ -36,8 +36,10 @@ from circuitdsl.lower.verify import LoopError, verify
 from circuitdsl.runtime.backends import back_end
 from circuitdsl.runtime.cache import module_of
 from circuitdsl.runtime.code import Which
-from circuitdsl.runtime.device import Emulated, OnDevice
+from circuitdsl.runtime.device import OnDevice, Ready
+from circuitdsl.runtime.emulator import Emulated
 from circuitdsl.runtime.engine import Compiled
+from circuitdsl.runtime.memory import Held, HostMemory
 from circuitdsl.runtime.routine import Interpreted
 
 #: Threads of the device, and how wide a team may be: there are several teams, however few rounds there are.
@@ -163,15 +165,20 @@ class Device:
     which: str = ""
     removed: int | None = None
     room: int = 0
+    memory: HostMemory = field(default_factory=HostMemory)
 
-    def ready(self, name: str, target: Target, program: Program, form: Form) -> Emulated:
+    def __post_init__(self) -> None:
+        self.store = Held(self.memory)
+
+    def ready(self, name: str, target: Target, program: Program, form: Form) -> Ready:
         kernel = print_kernel(
             program, program.aim.dtype, form, "emulated", comments=False, threads=THREADS, backwards=self.backwards
         )
         text = kernel.text.replace("width < int32(32)", f"width < int32({WIDEST})")
         if self.removed is not None and program.name == self.which:
             text = without(text, self.removed)
-        return Emulated(kernel, Interpreted(getattr(module_of(name, text, text), program.name)))
+        routine = Interpreted(getattr(module_of(name, text, text), program.name))
+        return Ready(self.store, kernel, Emulated(self.memory, routine))
 
 
 @dataclass
@@ -193,6 +200,7 @@ class Stand:
         self.engine.population.code.back_end = replace(
             back_end("cuda-emulated"),
             load=lambda name, target, program: OnDevice(name, target, program, self.device, "block"),
+            device=lambda: self.device,
         )
 
     @property

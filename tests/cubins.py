@@ -73,8 +73,7 @@ def kernels(name: str, shapes: Collection[Shape] = SHAPES, programs: int = 3) ->
         for shape in shapes:
             form = form_of(program, sizes, 1, room=SHARED, shape=shape)
             kernel = print_kernel(program, "float32", form, "cuda", comments=False)
-            shared = sum(sizes[name] for name in form.shared)
-            yield Made((name, program.name, shape), len(kernel.functions), shared, kernel, shape)
+            yield Made((name, program.name, shape), len(kernel.functions), form.held, kernel, shape)
 
 
 def wrong(facts: Facts) -> str:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from circuitdsl.emit.teams import Shape
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.runtime.backends import back_end
-from circuitdsl.runtime.device import Emulator, OnDevice
+from circuitdsl.runtime.device import OnDevice
+from circuitdsl.runtime.emulator import Emulator
 from circuitdsl.runtime.engine import Compiled
 
 
@@ -21,12 +22,12 @@ class Way:
     backwards: bool = False
 
     def __call__(self, circuit: Circuit, probes, dtype: str, without: Collection[str] = ()) -> Compiled:
-        """An engine."""
+        """An engine, on a device of its own."""
         found = Compiled(circuit, probes, dtype, target="cuda-emulated", without=without)
+        device = Emulator(self.threads, self.backwards)
         found.population.code.back_end = replace(
             back_end("cuda-emulated"),
-            load=lambda name, target, program: OnDevice(
-                name, target, program, Emulator(self.threads, self.backwards), self.shape
-            ),
+            device=lambda: device,
+            load=lambda name, target, program: OnDevice(name, target, program, device, self.shape),
         )
         return found

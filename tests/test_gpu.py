@@ -15,22 +15,22 @@ from bench import Bench, library
 
 from circuitdsl.api import Emission, UsageError, load
 from circuitdsl.emit.cuda import print_kernel
-from circuitdsl.emit.teams import Form, Shape
+from circuitdsl.emit.teams import Form, Shape, binding
 from circuitdsl.lower.loop_ir import Program
 from circuitdsl.runtime import driver
 from circuitdsl.runtime.backends import back_end
 from circuitdsl.runtime.cache import load_code
-from circuitdsl.runtime.cubin import check_arch
-from circuitdsl.runtime.device import Emulator, Given, OnDevice
+from circuitdsl.runtime.cubin import ARCHITECTURES, check_arch
+from circuitdsl.runtime.device import Given, OnDevice, Ready
 from circuitdsl.runtime.driver import Gpu, Loaded, fitting
+from circuitdsl.runtime.emulator import Emulator
 from circuitdsl.runtime.engine import Compiled
+from circuitdsl.runtime.occupancy import MULTIPROCESSORS, occupancy
 from circuitdsl.runtime.population import Copies, Population, stack
 from circuitdsl.runtime.routine import Frame, Part
 
 KP = "heterosynaptic/kolen_pollack.circ"
 OK = SimpleNamespace(value=0, name="CUDA_SUCCESS")
-#: What the stand-in adds to every piece of memory: there the emulated kernel has its shared memory.
-ROOM = 64 * 1024
 
 
 @dataclass
@@ -48,9 +48,13 @@ class StandIn:
         return OK, self.free, 1 << 33
 
     def cuMemAlloc(self, size):
-        memory = ctypes.create_string_buffer(size + ROOM)
+        memory = ctypes.create_string_buffer(size)
         self.memory[ctypes.addressof(memory)] = memory
         return OK, ctypes.addressof(memory)
+
+    def cuMemsetD8(self, address, value, size):
+        ctypes.memset(address, value, size)
+        return (OK,)
 
     def cuMemFree(self, address):
         del self.memory[address]
@@ -90,17 +94,20 @@ class StandIn:
 class OnStandIn(Gpu):
     """Kernels whose code is that of the emulated device."""
 
-    def ready(self, name: str, target, program: Program, form: Form) -> Loaded:
+    def ready(self, name: str, target, program: Program, form: Form) -> Ready:
         def text(program, dtype, *, comments=True):
             return print_kernel(program, dtype, form, "emulated", comments=comments).text
 
         native = load_code(name, replace(target, print_program=text), program)
         kernel = print_kernel(program, program.aim.dtype, form, "emulated")
-        return Loaded(self, kernel, form, native)
+        return Ready(self.store, kernel, Loaded(self, form, binding(kernel.program), native))
 
 
 def on_stand_in(gpu: Gpu, shape: Shape | None):
-    return replace(back_end("cuda"), load=lambda name, target, program: OnDevice(name, target, program, gpu, shape))
+    def load(name, target, program):
+        return OnDevice(name, target, program, gpu, shape)
+
+    return replace(back_end("cuda"), load=load, device=lambda: gpu)
 
 
 @pytest.mark.parametrize("shape", ["block", "thread", "grid"])
@@ -116,9 +123,11 @@ def test_a_launch_is_given_what_it_needs(shape: Shape) -> None:
     bench.train(seed=3, epoch=1)
     for name, expected in parts(bench.state):
         assert difference(dict(parts(state))[name], expected) < TOLERANCE["float32"], name
-    assert len(gpu.driver.memory) == len(gpu.kept) == 2  # the data set stays
+    assert len(gpu.driver.memory) == len(gpu.store.data) == 2  # the data set stays
     blocks = {"block": 1, "thread": 1, "grid": 8}[shape]
-    assert gpu.driver.launches == [(blocks, 1, 1, 256, 1, 1, 48 * 1024 if shape == "block" else 0)]
+    ((*extent, shared),) = gpu.driver.launches
+    assert extent == [blocks, 1, 1, 256, 1, 1]
+    assert (0 < shared <= 48 * 1024) == (shape == "block")
 
 
 @pytest.mark.parametrize("shape", ["block", "thread"])
@@ -195,6 +204,17 @@ def small_program() -> Program:
     from circuitdsl.lower.schedule import lower_training
 
     return passed(lower_training(library(KP), online=True, aim=for_teams("float32")))
+
+
+def test_how_many_blocks_a_multiprocessor_holds() -> None:
+    """By threads, registers or shared memory, whichever is first used up: what CUDA's own calculator gives."""
+    assert occupancy("sm_90", 32, 0).blocks == 8
+    assert occupancy("sm_90", 32, 0).part == 1
+    assert occupancy("sm_90", 70, 0).blocks == 3
+    assert occupancy("sm_90", 32, 48 * 1024).blocks == 4
+    assert occupancy("sm_75", 64, 22_392).blocks == 2
+    assert occupancy("sm_86", 40, 1).blocks == 6
+    assert MULTIPROCESSORS.keys() == set(ARCHITECTURES)
 
 
 # ---------------------------------------------------------------- code, offline

@@ -243,6 +243,7 @@ class Simulation:
         """An outcome as labelled arrays with its provenance."""
         from circuitdsl.runtime.results import to_dataset
 
+        outcome.run.settle()
         return to_dataset(outcome.run, self.attributes(outcome))
 
     def attributes(self, outcome: Outcome) -> dict[str, Any]:

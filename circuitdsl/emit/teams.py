@@ -39,6 +39,8 @@ from circuitdsl.lower.trim import uses
 Shape = Literal["block", "thread", "grid"]
 #: Bytes of shared memory that any GPU gives a block without being asked.
 SHARED = 48 * 1024
+#: Threads of a block: with more, barriers cost more than small layers gain.
+THREADS = 256
 #: From so many copies on, there are threads for every place of a GPU though each has a copy of its own.
 MANY = 20_000
 #: Weights and states of a copy, in bytes, that a thread may go through alone.
@@ -56,10 +58,12 @@ ROOM, STRIDE, FLAG = "_shared", "_stride", "_flag"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """How a program is laid out on a GPU. `shared`: the buffers in shared memory; `why`: what decided, in words."""
+    """How a program is laid out on a GPU. `shared`: the buffers in shared memory, of which a block has `held` bytes;
+    `why`: what decided, in words."""
 
     shape: Shape
     shared: tuple[str, ...] = ()
+    held: int = field(default=0, compare=False)
     why: str = field(default="", compare=False)
 
 
@@ -82,8 +86,8 @@ def form_of(
         if buffer.dtype is Dtype.REAL and sizes[buffer.name] <= left:
             inside.append(buffer.name)
             left -= sizes[buffer.name]
-    held = f"{room - left:,} of {needed:,} bytes in shared memory"
-    return Form(shape="block", shared=tuple(inside), why=f"{copies:,} {_copies(copies)}, a block each: {held}")
+    why = f"{copies:,} {_copies(copies)}, a block each: {room - left:,} of {needed:,} bytes in shared memory"
+    return Form(shape="block", shared=tuple(inside), held=room - left, why=why)
 
 
 def _copies(count: int) -> str:

@@ -1,9 +1,10 @@
-"""A state put aside at the start of an epoch, so that a run can be put back to it: a large one in a file."""
+"""A state put aside at the start of an epoch, so that a run can be put back to it: a large one in a file, one on a
+device there (stay.py)."""
 
 from __future__ import annotations
 
 from tempfile import TemporaryFile
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Protocol
 
 from circuitdsl.frozen import frozen
 from circuitdsl.runtime.state import state_arrays
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
 
 #: Bytes of weights and states from which on a copy in memory would be felt.
 LARGE = 1 << 26
+
+
+class Aside(Protocol):
+    def restore(self, state: State) -> None:
+        """Puts a state of the same circuit back to what is held, in place. Raises OSError."""
 
 
 @frozen
@@ -41,10 +47,7 @@ class InFile:
                 raise OSError(f"`{name}`, which was put aside, is no longer whole")
 
 
-Aside = InMemory | InFile
-
-
-def put_aside(state: State) -> Aside:
+def put_aside(state: State) -> InMemory | InFile:
     """What a state is now. In memory, too, where the disk has no room for it."""
     arrays = state_arrays(state).values()
     if sum(a.nbytes for a in arrays) < LARGE or not all(a.flags.c_contiguous for a in arrays):

@@ -6,6 +6,7 @@ A new one is a file in emit/ (emit/target.py says what it holds) and a line in `
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal, Protocol, assert_never
@@ -14,8 +15,9 @@ from circuitdsl.diagnostics import did_you_mean
 from circuitdsl.emit.target import DType, Target
 from circuitdsl.frozen import frozen
 from circuitdsl.runtime.cache import load_code
-from circuitdsl.runtime.device import load_emulated
-from circuitdsl.runtime.driver import load_gpu
+from circuitdsl.runtime.device import Device, OnDevice
+from circuitdsl.runtime.driver import the_gpu
+from circuitdsl.runtime.emulator import the_emulator
 from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.request import DEFAULT_TARGET
 
@@ -41,14 +43,15 @@ class Build(Protocol):
 
 @frozen(kw_only=True)
 class BackEnd:
-    """`target`: what it prints, `load`: how that is made to run, `build`: its engines; each None, where there is none.
-    An `interpreted` one holds the GIL."""
+    """`target`: what it prints, `load`: how that is made to run, `build`: its engines, `device`: where those keep what
+    they compute with, if not on the host; each None, where there is none. An `interpreted` one holds the GIL."""
 
     name: str
     doc: str
     target: Target | None = None
     load: Loader | None = None
     build: Build | None = None
+    device: Callable[[], Device] | None = None
     interpreted: bool = False
 
     def can(self, use: Use) -> bool:
@@ -68,6 +71,15 @@ def emitted(module: str, load: Loader | None = None) -> BackEnd:
     target: Target = import_module(module).TARGET
     build = None if load is None else partial(_compiled, target=target.name)
     return BackEnd(name=target.name, doc=target.doc, target=target, load=load, build=build)
+
+
+def on_device(module: str, device: Callable[[], Device]) -> BackEnd:
+    """The back end of a module of emit/ whose kernels run on a device, which is sought when the first one is needed."""
+
+    def load(name: str, target: Target, program: Program) -> Routine:
+        return OnDevice(name, target, program, device())
+
+    return replace(emitted(module, load), device=device)
 
 
 def _compiled(
@@ -91,8 +103,8 @@ BACK_ENDS: tuple[BackEnd, ...] = (
     BackEnd(name=INTERPRETER, doc="the slow, obvious interpreter", build=_interpreter, interpreted=True),
     emitted("circuitdsl.emit.cpu", load_code),
     emitted("circuitdsl.emit.js"),
-    emitted("circuitdsl.emit.cuda", load_gpu),
-    emitted("circuitdsl.emit.cuda_emulated", load_emulated),
+    on_device("circuitdsl.emit.cuda", the_gpu),
+    on_device("circuitdsl.emit.cuda_emulated", the_emulator),
     emitted("circuitdsl.runtime.ptx"),
 )
 

@@ -27,11 +27,13 @@ Which = Literal["train_online", "train", "evaluate", "watch"]
 
 @dataclass(slots=True, eq=False)
 class Kernel:
-    """One program with its code, what that is called with, and its work space."""
+    """One program with its code, what that is called with, and its work space. `watched`: whether the values that it
+    leaves there are read."""
 
     program: Program
     binding: Binding
     routine: Routine
+    watched: bool = False
     work: dict[str, AnyArray] = field(default_factory=dict)
 
     @property
@@ -92,7 +94,8 @@ class Code:
         assert load is not None
         lowered = self._lowered(which, self.aim if target.teams else PLAIN)
         program = passed(lowered, self.aim, without=self.without)
-        return Kernel(program, target.binding(program), load(f"{self.circuit.name}_{which}", target, program))
+        routine = load(f"{self.circuit.name}_{which}", target, program)
+        return Kernel(program, target.binding(program), routine, watched=which == "watch")
 
     def _lowered(self, which: Which, aim: Aim) -> Program:
         if which in ("evaluate", "watch"):

@@ -279,7 +279,7 @@ class Call:
         self.arrays[buffer.name] = array
         match buffer.role:
             case Role.VALUE | Role.ROW | Role.WORK:
-                return Part(array, None)
+                return Part(array, None, asked=self.kernel.watched and buffer.role is Role.VALUE)
             case Role.DATA | Role.ORDER if len(array) > 1:
                 each = np.array(self.data_rows if buffer.role is Role.DATA else self.order_rows, dtype=np.int64)
                 return Part(array, each if self.groups is None else each[self.groups.first])

@@ -1,22 +1,23 @@
-"""Kernels on a device: which form suits the copies of a call, what they are given, and who runs them.
+"""Kernels on a device: which form suits the copies of a call, what they are given, and what comes back.
 
-A `Maker` makes a kernel ready. There are two: the emulated device below, whose memory is the host's and whose threads
-take turns, and the driver of a GPU (driver.py). The emulated one is there to show, without a GPU, that a kernel
-computes what it should in whatever order its threads come.
+There are two devices: the emulated one (emulator.py), whose memory is the host's and whose threads take turns, and a
+GPU by its driver (driver.py). The emulated one is there to show, without a GPU, that a kernel computes what it should
+in whatever order its threads come, and that only what has to be is copied.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from circuitdsl.emit.cuda import Kernel, print_kernel
-from circuitdsl.emit.target import DType, Target
-from circuitdsl.emit.teams import FLAG, OWN, ROOM, SHARED, STRIDE, Form, Shape, binding, form_of
-from circuitdsl.lower.loop_ir import Program
-from circuitdsl.runtime.cache import load_code
+from circuitdsl.emit.cuda import Kernel
+from circuitdsl.emit.target import Target
+from circuitdsl.emit.teams import FLAG, OWN, ROOM, STRIDE, WRITTEN, Form, Shape, binding, form_of
+from circuitdsl.lower.loop_ir import Buffer, Program, Role, Store, phases, statements
 from circuitdsl.runtime.errors import UsageError
-from circuitdsl.runtime.routine import Frame, Part, Routine
+from circuitdsl.runtime.memory import Held
+from circuitdsl.runtime.routine import Frame, Part
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,29 +26,91 @@ if TYPE_CHECKING:
     AnyArray = NDArray[Any]
     Whole = NDArray[np.int64]
 
-#: How many threads the emulated device has. One warp: most loops then have several rounds.
-THREADS = 32
 #: Indices have 32 bits, and differences of them a sign.
 MOST_ELEMENTS = 2**31
 
 
-class Ready(Protocol):
-    """A kernel that can be called. `kernel` says what its buffers are called."""
-
-    @property
-    def kernel(self) -> Kernel: ...
-
-    def run(self, frame: Frame, worker: int) -> None:
-        """Runs all copies of a frame, and leaves what they have changed in its parts."""
-
-
-class Maker(Protocol):
-    """What makes kernels ready. `room`: the bytes of shared memory of a block."""
+class Device(Protocol):
+    """What kernels run on: its memory, and the bytes of shared memory that a block has."""
 
     @property
     def room(self) -> int: ...
 
+    @property
+    def store(self) -> Held: ...
+
     def ready(self, name: str, target: Target, program: Program, form: Form) -> Ready: ...
+
+
+class Launch(Protocol):
+    """Runs all copies of a frame in one launch, and waits for it. `bases`: the address of the first row of each of the
+    frame's parts."""
+
+    def __call__(self, frame: Frame, bases: Sequence[int]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A kernel that a device has. `kernel` says what its buffers are called, `stored` which of them it writes."""
+
+    store: Held
+    kernel: Kernel
+    launch: Launch
+    stored: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        inside = (s for p in phases(self.kernel.program.body) for s in statements(p.body))
+        object.__setattr__(self, "stored", frozenset(s.buffer for s in inside if isinstance(s, Store)))
+
+    def run(self, frame: Frame) -> None:
+        """Runs all copies of a frame, and leaves what they have changed in its parts, but for the guests of the device.
+        Raises UsageError if their arrays find no room."""
+        buffers = binding(self.kernel.program).buffers
+        store = self.store
+        with store.putting() as put:
+            bases = []
+            for buffer, part in zip(buffers, frame.parts, strict=True):
+                base = self._standing(buffer, part)
+                if base is None:
+                    base = self._put(part, len(frame))
+                    put.append(base)
+                bases.append(base)
+            self.launch(frame, bases)
+            for buffer, part, base in zip(buffers, frame.parts, bases, strict=True):
+                self._back(buffer, part, base)
+
+    def _standing(self, buffer: Buffer, part: Part) -> int | None:
+        """Where a part stands already."""
+        if buffer.role is Role.DATA:
+            return self.store.keep(part.array)
+        guest = None if part.rows is None or isinstance(part, SideBySide) else self.store.guest(part.array)
+        return None if guest is None else guest.address
+
+    def _put(self, part: Part, copies: int) -> int:
+        """Where a part is put for this call; work space has a row for every copy."""
+        memory = self.store.memory
+        if part.rows is None:
+            needed = copies * part.array[0].nbytes
+            memory.check_room(needed)
+            return memory.make_room(needed)
+        memory.check_room(part.array.nbytes)
+        return self.store.put(in_memory(part))
+
+    def _back(self, buffer: Buffer, part: Part, base: int) -> None:
+        """What copies have changed, and what is asked for of their work space."""
+        if buffer.role in WRITTEN | {Role.RESULT} and buffer.name in self.stored:
+            guest = None if isinstance(part, SideBySide) else self.store.guest(part.array)
+            if guest is None:
+                self.store.memory.get(base, in_memory(part))
+            else:
+                guest.newer = True
+        elif part.asked:
+            self.store.memory.get(base, in_memory(part) if isinstance(part, SideBySide) else part.array[:1])
+
+
+def in_memory(part: Part) -> AnyArray:
+    """A part's array as it stands in memory, in C order."""
+    return part.array.T if isinstance(part, SideBySide) else part.array
 
 
 @dataclass(slots=True)
@@ -58,7 +121,7 @@ class OnDevice:
     name: str
     target: Target
     program: Program
-    maker: Maker
+    device: Device
     shape: Shape | None = None
     made: dict[Form, Ready] = field(default_factory=dict)
 
@@ -66,53 +129,18 @@ class OnDevice:
         if begin == end:
             return
         given = Given(self.program, frame, begin, end)
-        form = form_of(self.program, given.sizes, end - begin, room=self.maker.room, shape=self.shape)
+        form = form_of(self.program, given.sizes, end - begin, room=self.device.room, shape=self.shape)
         given.check(form)
         if form not in self.made:
-            self.made[form] = self.maker.ready(self.name, self.target, self.program, form)
-        ready = self.made[form]
-        parts = given.parts(ready.kernel, form)
-        ready.run(given.frame(ready.kernel, parts), worker)
+            self.made[form] = self.device.ready(self.name, self.target, self.program, form)
+        kernel, store = self.made[form].kernel, self.device.store
+        changed = [part.array for part in given.held.values()] if form.shape == "thread" else []
+        store.settle(changed)
+        parts = given.parts(kernel, form)
+        self.made[form].run(given.frame(kernel, parts))
         if form.shape == "thread":
-            given.take_back(ready.kernel, parts)
-
-
-# ---------------------------------------------------------------- the emulated device
-
-
-@dataclass(frozen=True, slots=True)
-class Emulator:
-    """`threads`: how many there are; `backwards`: whether the last team, and the last lane of a team, comes first."""
-
-    threads: int = THREADS
-    backwards: bool = False
-    room: int = SHARED
-
-    def ready(self, name: str, target: Target, program: Program, form: Form) -> Emulated:
-        def kernel(program: Program, dtype: DType, *, comments: bool = True) -> Kernel:
-            return print_kernel(
-                program, dtype, form, "emulated", comments=comments, threads=self.threads, backwards=self.backwards
-            )
-
-        def text(program: Program, dtype: DType, *, comments: bool = True) -> str:
-            return kernel(program, dtype, comments=comments).text
-
-        routine = load_code(name, replace(target, print_program=text), program)
-        return Emulated(kernel(program, program.aim.dtype), routine)
-
-
-@dataclass(frozen=True, slots=True)
-class Emulated:
-    kernel: Kernel
-    routine: Routine
-
-    def run(self, frame: Frame, worker: int) -> None:
-        self.routine(frame, 0, len(frame), worker)
-
-
-def load_emulated(name: str, target: Target, program: Program) -> Routine:
-    """The code of a program on the emulated device."""
-    return OnDevice(name, target, program, Emulator())
+            given.take_back(kernel, parts)
+        store.renew(changed)
 
 
 # ---------------------------------------------------------------- what copies are given
@@ -192,11 +220,11 @@ class Given:
             changed = parts[new.name].array.reshape(-1, *part.array.shape[1:])
             if part.rows is not None:
                 part.array[part.rows[self.begin : self.end]] = changed
-            elif len(changed) == 1:  # a single copy's values may be asked for
+            elif part.asked:
                 part.array[0] = changed[0]
 
     def _stretch(self, part: Part) -> Part:
-        return Part(part.array, None if part.rows is None else part.rows[self.begin : self.end])
+        return Part(part.array, None if part.rows is None else part.rows[self.begin : self.end], part.asked)
 
     def _side_by_side(self, part: Part) -> SideBySide:
         import numpy as np
@@ -206,7 +234,7 @@ class Given:
             rows: AnyArray = np.zeros((copies, part.array[0].size), part.array.dtype)
         else:
             rows = part.array[part.rows[self.begin : self.end]].reshape(copies, -1)
-        return SideBySide(np.ascontiguousarray(rows.T).T, np.arange(copies))
+        return SideBySide(np.ascontiguousarray(rows.T).T, np.arange(copies), part.asked)
 
 
 class SideBySide(Part):

@@ -70,6 +70,9 @@ class Compiled:
         watch: Sequence[str] = (),
     ) -> Evaluation:  # fmt: skip
         """See `Engine.evaluate`. Raises ValueError as `train`, and if evaluation has no tick."""
+        device = self.population.code.back_end.device
+        if watch and device is not None:
+            device().store.settle(state.kept.values())
         fitting = self.population.fitting(state)
         alone, copy = self._alone(fitting), _copy(data, order, numbers, seed)
         found = self.population.evaluate(alone.states, copy, epoch=epoch, watch=watch, calls=alone.calls)
@@ -78,6 +81,10 @@ class Compiled:
             probes=found.probes[0].tolist(),
             watched=dict(found.watched),
         )
+
+    def holds(self, state: State) -> bool:
+        """Whether the code holds all of a state as the state does, so that it needs no copy."""
+        return self.population.fitting(state) is state and self._alone(state).in_place
 
     def _alone(self, state: State) -> _Alone:
         """That of the last call, if it has the arrays of this state. It is kept as long as its state is there, whose

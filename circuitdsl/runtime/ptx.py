@@ -7,6 +7,7 @@ from circuitdsl.emit.target import DType, Fit, Target
 from circuitdsl.emit.teams import Form, form_of
 from circuitdsl.lower.loop_ir import Program
 from circuitdsl.runtime.cubin import Cubin, made_for
+from circuitdsl.runtime.occupancy import occupancy
 
 #: The architecture where none is named.
 ARCH = "sm_90"
@@ -25,15 +26,16 @@ def print_fitted(program: Program, dtype: DType, fit: Fit) -> str:
 def _assembly(program: Program, dtype: DType, form: Form, arch: str) -> str:
     kernel = print_kernel(program, dtype, form, "cuda", comments=False)
     made = made_for(arch, program.name, kernel, form.shape)
-    return "\n".join([f"// {program.title}, in {dtype}", f"// {form.shape}: {form.why}", *_facts(made), made.ptx])
+    return "\n".join([f"// {program.title}, in {dtype}", f"// {form.shape}: {form.why}", *_facts(made, form), made.ptx])
 
 
-def _facts(made: Cubin) -> list[str]:
+def _facts(made: Cubin, form: Form) -> list[str]:
     took = made.facts
     spills = f"{took.spills} bytes of spills, {took.stack} of stack"
     doubles = "computes in 64 bits" if took.doubles else "no .f64"
     return [
-        f"// {made.arch}: {took.registers} registers a thread, {spills}, {doubles}, {len(made.code):,} bytes of code"
+        f"// {made.arch}: {took.registers} registers a thread, {spills}, {doubles}, {len(made.code):,} bytes of code",
+        f"// {form.held:,} bytes of shared memory to a block; {occupancy(made.arch, took.registers, form.held)}",
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
@@ -100,7 +100,8 @@ def weight_dimensions(circuit: Circuit, synapse: str) -> tuple[str, str]:
 
 @dataclass(slots=True)
 class Reader:
-    """Reads the records of one moment: evaluates the test set at most once."""
+    """Reads the records of one moment: evaluates the test set at most once. `settle` makes weights of the state what
+    they are where the run computes."""
 
     engine: Engine
     plan: Plan
@@ -109,6 +110,7 @@ class Reader:
     numbers: Numbers
     seed: int
     epoch: int
+    settle: Callable[[str], None]
     _evaluation: Evaluation | None = None
 
     def evaluation(self) -> Evaluation:
@@ -132,8 +134,11 @@ class Reader:
             case str() as population:
                 return self._rates(population)
             case MatrixRef() as matrix:
+                self.settle(matrix.synapse)
                 return np.array(self._matrix(matrix))
             case MatrixCall() as call:
+                for matrix in call.arguments:
+                    self.settle(matrix.synapse)
                 return np.array(matrix_call(call, self.state))
             case _:
                 return np.array(self.evaluation().probes[self.plan.probe_of[record.text]])

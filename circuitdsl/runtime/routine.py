@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
 @frozen
 class Part:
-    """`array` [rows, ...] in C order, and the row that each copy uses, [copies]; None: the one of who works on it."""
+    """`array` [rows, ...] in C order, and the row that each copy uses, [copies]; None: the one of who works on it.
+    `asked`: whether what a copy leaves in such work space is read after the call."""
 
     array: AnyArray
     rows: Whole | None
+    asked: bool = False
 
     def of(self, copy: int, worker: int) -> AnyArray:
         """What a copy uses, in one dimension."""

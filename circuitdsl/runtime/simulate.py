@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 from circuitdsl.diagnostics import Diagnostic
 from circuitdsl.frozen import frozen
 from circuitdsl.graph.ir import Circuit
-from circuitdsl.runtime.aside import Aside, put_aside, taken_out
+from circuitdsl.runtime.aside import Aside, taken_out
 from circuitdsl.runtime.data import SHUFFLE, Dataset, permutation
-from circuitdsl.runtime.divergence import bad_evaluation, bad_update, is_finite
+from circuitdsl.runtime.divergence import bad_evaluation, bad_update
 from circuitdsl.runtime.progress import Progress, Quiet
 from circuitdsl.runtime.records import Plan, Reader, Series
+from circuitdsl.runtime.stay import AtHome, Stay, staying
 from circuitdsl.runtime.stopping import stop_if_told
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ STRETCH = 1_000_000_000
 
 @dataclass(slots=True)
 class Run:
-    """A run so far: what it has measured and the state it goes on from.
+    """A run so far: what it has measured and the state it goes on from. While it is being simulated the state may be
+    on a device: `settle` brings it back, to be read.
 
     `loss` and `metric` have one value per epoch done, the first before training; NaN where there is
     none. `validation` has both, metric and loss, on the examples held out to judge choices, if there are some.
@@ -52,6 +54,14 @@ class Run:
     examples: int = 0
     diverged: Diagnostic | None = None
     interrupted: bool = False
+    stay: Stay = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.stay = AtHome(self.state)
+
+    def settle(self) -> None:
+        """Makes `state` what it is where the run computes."""
+        self.stay.settle()
 
 
 @frozen(kw_only=True)
@@ -81,7 +91,9 @@ class Loop:
         return math.ceil(len(self.dataset.train) / self.batch)
 
     def reader(self, run: Run) -> Reader:
-        return Reader(self.engine, self.plan, run.state, self.dataset, self.numbers, self.seed, run.epochs_done)
+        return Reader(
+            self.engine, self.plan, run.state, self.dataset, self.numbers, self.seed, run.epochs_done, run.stay.settle
+        )
 
 
 def simulate(loop: Loop, run: Run, *, after_epoch: Callable[[Run], None] | None = None) -> Run:
@@ -93,6 +105,14 @@ def simulate(loop: Loop, run: Run, *, after_epoch: Callable[[Run], None] | None 
     epoch, so that going on gives the same bits as never having stopped."""
     compiled = loop.compile_seconds
     loop.progress.start(run.circuit.name, loop.epochs, len(loop.dataset.train), run.epochs_done)
+    with staying(loop.engine, run.state) as run.stay:
+        _simulate(loop, run, after_epoch)
+    run.stay = AtHome(run.state)
+    run.compile_seconds += loop.compile_seconds - compiled
+    return run
+
+
+def _simulate(loop: Loop, run: Run, after_epoch: Callable[[Run], None] | None) -> None:
     if not run.loss:
         _measure(loop, run)
     before = _Mark.of(run)
@@ -107,8 +127,6 @@ def simulate(loop: Loop, run: Run, *, after_epoch: Callable[[Run], None] | None 
     except KeyboardInterrupt:
         before.restore(run)
         run.interrupted = True
-    run.compile_seconds += loop.compile_seconds - compiled
-    return run
 
 
 @frozen
@@ -122,7 +140,7 @@ class _Mark:
 
     @staticmethod
     def of(run: Run) -> _Mark:
-        return _Mark(put_aside(run.state), run.updates_done, run.epochs_done, [len(s.at) for s in run.series])
+        return _Mark(run.stay.put_aside(), run.updates_done, run.epochs_done, [len(s.at) for s in run.series])
 
     def state(self, run: Run) -> State:
         """The state that the epoch started at, a copy."""
@@ -149,7 +167,8 @@ def _epoch(loop: Loop, run: Run, before: _Mark) -> None:
         run.updates_done += stop - done
         done = stop
         loop.progress.advance(len(examples))
-        if not is_finite(run.state):
+        if not run.stay.is_finite():
+            run.settle()
             run.diverged = bad_update(loop, run.epochs_done, before.state(run), order, done, before.updates)
             run.loss.append(math.nan)
             run.metric.append(math.nan)
@@ -232,6 +251,7 @@ def _measure(loop: Loop, run: Run, before: _Mark | None = None) -> None:
         _record_updates(loop, run)
     loop.progress.measured(run.epochs_done, found.loss, metric if loop.plan.has_metric else None)
     if found.loss is not None and not math.isfinite(loss):
+        run.settle()
         start = None if before is None else before.state(run)
         run.diverged = bad_evaluation(loop, run.epochs_done, run.state, start)
         run.metric[-1] = math.nan  # what an accuracy makes of such rates means nothing

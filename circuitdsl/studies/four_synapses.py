@@ -85,6 +85,7 @@ def assemble(simulation: Simulation, request: Request) -> Found:
 
     def measure(outcome: Outcome) -> None:
         if outcome.run.epochs_done in due:
+            outcome.run.settle()
             for name, values in gauge.read(outcome.run.state, outcome.loop.dataset, outcome.loop.numbers).items():
                 curves[name].append(values)
 

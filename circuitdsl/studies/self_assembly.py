@@ -87,6 +87,7 @@ def _trial(simulation: Simulation, seed: int, progress: Progress | None) -> Tria
 
     def measure(outcome: Outcome) -> None:
         if outcome.run.epochs_done in due:
+            outcome.run.settle()
             found = gauge.read(outcome.run.state, outcome.loop.dataset, outcome.loop.numbers)
             for name, values in found.items():
                 trial.alignments.setdefault(name, []).append(values)
