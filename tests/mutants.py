@@ -124,7 +124,7 @@ MUTANTS = (
     ),
     Mutant(
         "lanes write each other's places",
-        VERIFY, "in_rounds(loop.body, loop.var).items()", "in_rounds((), loop.var).items()", PROGRAMS,
+        VERIFY, "in_rounds(loop.body, loop).items()", "in_rounds((), loop).items()", PROGRAMS,
     ),
     Mutant(
         "a barrier goes that a team needs",
@@ -153,8 +153,7 @@ MUTANTS = (
     ),
     Mutant(
         "phases change places though one needs the other",
-        "circuitdsl/lower/reorder.py", "any(self.touches[name].writes or other.touches[name].writes for",
-        "any(self.touches[name].writes and other.touches[name].writes for", ONLINE,
+        "circuitdsl/lower/reorder.py", " + [self.touched[name] for name in written]", "", ONLINE,
     ),
     Mutant(
         "a rule that reads a current is evaluated while it is summed",

@@ -551,7 +551,7 @@ def test_an_interrupted_run_exits_130_and_can_go_on(good: str, number: signal.Si
         if Path("i.nc").exists() or process.poll() is not None:
             break
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 130, err
     assert json.loads(out)["kind"] == "interrupted"
     assert "go on with --resume" in err

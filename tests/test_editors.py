@@ -94,7 +94,7 @@ def test_the_extension_is_packed(tmp_path: Path) -> None:
     assert not [name for name in names if "node_modules" in name or "/src/" in name]
     assert "textDocument/inlayHint" in code  # the language client is in it
     checked = [str(NODE), "--check", "-"]
-    subprocess.run(checked, input=code, text=True, timeout=60, check=True, capture_output=True)
+    subprocess.run(checked, input=code, text=True, timeout=600, check=True, capture_output=True)
 
 
 RECIPE = """

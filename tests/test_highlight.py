@@ -152,6 +152,6 @@ def test_vim_colours_by_the_syntax_file(tmp_path: Path) -> None:
     runtime = f"set runtimepath^={EDITORS / 'vim'}"
     line = [str(VIM), "-u", "NONE", "-i", "NONE", "-n", "-es", "-c", runtime, "-c", "filetype plugin on"]
     line += ["-c", "syntax on", "-c", "edit mine.circ", "-c", "source ask.vim"]
-    subprocess.run(line, cwd=tmp_path, timeout=60, check=False, stdin=subprocess.DEVNULL)
+    subprocess.run(line, cwd=tmp_path, timeout=600, check=False, stdin=subprocess.DEVNULL)
     found = (tmp_path / "found").read_text().splitlines()
     assert dict(zip(COLOURED, found, strict=True)) == COLOURED

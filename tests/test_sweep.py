@@ -368,7 +368,7 @@ def test_processes_end_with_the_command(tmp_path: Path) -> None:
         "list(Cores(2, 'processes').map(wait, work))\n"
     )
     command = subprocess.Popen([sys.executable, "-c", waiting, str(tmp_path)])
-    assert _within(60, lambda: len(list(tmp_path.iterdir())) == 2)
+    assert _within(600, lambda: len(list(tmp_path.iterdir())) == 2)
     command.kill()
     command.wait()
     assert _within(20, lambda: not any(Path("/proc", path.name).exists() for path in tmp_path.iterdir()))
