@@ -371,7 +371,7 @@ def test_processes_end_with_the_command(tmp_path: Path) -> None:
     assert _within(600, lambda: len(list(tmp_path.iterdir())) == 2)
     command.kill()
     command.wait()
-    assert _within(20, lambda: not any(Path("/proc", path.name).exists() for path in tmp_path.iterdir()))
+    assert _within(600, lambda: not any(Path("/proc", path.name).exists() for path in tmp_path.iterdir()))
 
 
 def _within(seconds: float, condition: Callable[[], bool]) -> bool:
