@@ -27,7 +27,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 
 import numpy as np
 from cases import ZERO, Array, Case, cases
-from page import write
+from page import SISTER, write
 from peers import Run, Way
 
 PEERS = ("ours", "with_c", "with_numpy", "with_jax", "with_torch")
@@ -72,6 +72,9 @@ def measured(case: Case, peers: list[ModuleType], rounds: int, *, slow: bool) ->
             if way.model == case.model and way.fits(case) and (slow or not way.slow):
                 found.append(Timed(peer.NAME, way, way.make(case, case.states())))
     _equal(case, found)
+    if case.of is not None:
+        way = next(w for w in peers[0].WAYS if w.model == case.of.model and w.fits(case.of))
+        found.append(Timed(SISTER, way, way.make(case.of, case.of.states())))
     for each in found:
         each.run.train()  # compiles
     for _ in range(rounds):
@@ -153,7 +156,7 @@ def main() -> None:
     rounds = options.rounds or (3 if options.quick else 7)
     rows = []
     for case in cases(quick=options.quick):
-        if options.only and case.name not in options.only and not (case.of and case.of in options.only):
+        if options.only and case.name not in options.only:
             continue
         found = best(measured(case, peers, rounds, slow=not options.quick))
         rows.append((case, found, floor(case)))

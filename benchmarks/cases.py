@@ -35,7 +35,7 @@ ZERO = 0.5
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """`examples` are presented in a round, in batches of `batch`, to each of `copies`. `of`: the tuned circuit of the
-    same size that one of model "own" is held against."""
+    same size that one of model "own" is held against, in the same rounds."""
 
     name: str
     says: str
@@ -45,7 +45,7 @@ class Case:
     batch: int = 1
     copies: int = 1
     examples: int
-    of: str = ""
+    of: Case | None = None
 
     @property
     def steps(self) -> int:
@@ -247,5 +247,5 @@ def _untuned(c1: Case) -> list[Case]:
         for old, new in changes:
             assert old in text, old
             text = text.replace(old, new)
-        made.append(replace(c1, name=says, says="C1 with " + says, model="own", text=text, of="C1"))
+        made.append(replace(c1, name=says, says="C1 with " + says, model="own", text=text, of=c1))
     return made
