@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from circuitdsl.diagnostics import Diagnostic, Severity, render
 from circuitdsl.emit.target import DType
 from circuitdsl.extras import named
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.runtime.backends import DEFAULT, back_end, make_engine
 from circuitdsl.runtime.choice import AUTO, Choice, chosen
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 # ---------------------------------------------------------------- running
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Outcome:
     """A run with all that it needs to be told: `loop` holds engine, data and numbers."""
 

@@ -10,17 +10,19 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from circuitdsl.frozen import frozen
+
 #: A loop has at least so many rounds, and at most so many calls in each.
 ROUNDS, PERIOD = 4, 16
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Call:
     function: str
     arguments: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Given:
     """Where the entry point finds what a name means: the array that holds it, where the row of the present copy begins
     there (as text), and the place in that row."""
@@ -37,7 +39,7 @@ class Given:
         return f"{self.array}[{self.row} + {place}]"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rounds:
     """`calls` that are made `count` times. An argument is a name, or the number of a column of the table whose rows
     begin at `first` and are `width` long."""

@@ -25,6 +25,7 @@ from circuitdsl.emit.kernel_text import Scribe, whole
 from circuitdsl.emit.names import PYTHON, apart, bound, fresh
 from circuitdsl.emit.target import DType, Fit, Target
 from circuitdsl.emit.teams import FLAG, ROOM, Form, binding, form_of, formed
+from circuitdsl.frozen import frozen
 from circuitdsl.lower.functions import definitions, functions_of
 from circuitdsl.lower.loop_ir import (
     Branch,
@@ -57,7 +58,7 @@ OWN = frozenset({*PARAMETERS, COPY, *PLACE, HERE, "_turn", "_at", "_own", "_thre
 Kind = Literal["reals", "ints", "shorts", "bytes", "real", "int", "seed", "bool"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Function:
     """The function of a phase: its name, what its parameters are, after its `PLACE`, and its lines."""
 
@@ -66,7 +67,7 @@ class Function:
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Kernel:
     """A module with the entry point `program.name`, and the functions that it calls, which need no more than its
     `head`; `program` has the form's buffers and scalars."""

@@ -11,10 +11,10 @@ them: a single run is a population of one, and threads share a population by its
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import assert_never
 
 from circuitdsl.emit.calls import Given
+from circuitdsl.frozen import frozen
 from circuitdsl.lower.loop_ir import Buffer, Dtype, Program, Scalar
 from circuitdsl.lower.trim import uses
 
@@ -27,7 +27,7 @@ TABLE, ROUND, ROW = "_table", "_round", "_row"
 OWN = frozenset({*PARAMETERS, COPY, TABLE, ROUND, ROW})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Binding:
     """What the entry point is called with for each copy, in order: its whole numbers, its real numbers, and the
     buffers whose addresses it takes."""

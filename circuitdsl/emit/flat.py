@@ -7,9 +7,10 @@ signature for all circuits. Masks are bytes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import assert_never
 
+from circuitdsl.frozen import frozen
 from circuitdsl.lower.loop_ir import (
     Assign,
     Branch,
@@ -63,7 +64,7 @@ def _row_major(shape: tuple[str, ...], index: Index) -> Expr:
     return place
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Addressed:
     """`short`: buffers of 32 bits, what is loaded of which is made an int."""
 

@@ -22,6 +22,7 @@ from circuitdsl.emit.comments import place
 from circuitdsl.emit.entry import arguments
 from circuitdsl.emit.names import apart, fresh
 from circuitdsl.emit.target import DType, Target
+from circuitdsl.frozen import frozen
 from circuitdsl.lower.functions import definitions as formulas
 from circuitdsl.lower.functions import functions_of, with_parts
 from circuitdsl.lower.loop_ir import (
@@ -377,7 +378,7 @@ _CONDITIONAL, _NEGATION, _ATOM = 0, 7, 9
 _WHOLE = 2**24
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Expressions:
     """Prints expressions over buffers of these shapes."""
 

@@ -14,6 +14,7 @@ from typing import assert_never
 
 from circuitdsl.emit.comments import place
 from circuitdsl.emit.target import DType
+from circuitdsl.frozen import frozen
 from circuitdsl.lower.loop_ir import (
     Assign,
     Blocks,
@@ -74,7 +75,7 @@ class Touched:
         return Touched(self.read | other.read, self.written | other.written)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Scribe:
     """Writes statements and expressions in a precision; with `comments` every statement says where it comes from."""
 

@@ -9,15 +9,15 @@ underflows as it should. NaN stays NaN. All is within 3 units of the last place 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from math import factorial
 
 from circuitdsl.emit.target import DType
+from circuitdsl.frozen import frozen
 from circuitdsl.lower.loop_ir import Program
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Format:
     """Numbers of `digits` bits behind the first, and of exponents that are counted from `bias`, held by whole numbers
     `word`. The series is taken up to r^`terms`; so many bits of log 2 as `whole` leave n log 2 exact; e^x is 0 below

@@ -6,9 +6,10 @@ run."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from circuitdsl.frozen import frozen
 from circuitdsl.lower.loop_ir import Aim, for_teams
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 DType = Literal["float32", "float64"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Fit:
     """What a kernel is to fit: the bytes of each buffer that a copy has of its own, and the GPU's architecture."""
 
@@ -32,7 +33,7 @@ class Printer(Protocol):
     def __call__(self, program: Program, dtype: DType, *, comments: bool = True) -> str: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Target:
     """One back end's text; `doc` says in words what it is. `print_program` gives what the runtime compiles: a module
     with one entry point (emit/entry.py), which is called with what `binding` says; None: it is only to be read.

@@ -8,11 +8,12 @@ stand side by side, so that neighbouring threads read neighbouring numbers.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Literal
 
 from circuitdsl.emit.entry import Binding
 from circuitdsl.emit.flat import Index, addressed, flat, plus
+from circuitdsl.frozen import frozen
 from circuitdsl.lower.loop_ir import (
     Buffer,
     Const,
@@ -56,7 +57,7 @@ OWN = WRITTEN | PASSING
 ROOM, STRIDE, FLAG = "_shared", "_stride", "_flag"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Form:
     """How a program is laid out on a GPU. `shared`: the buffers in shared memory, of which a block has `held` bytes;
     `why`: what decided, in words."""

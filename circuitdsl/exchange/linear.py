@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 
 
@@ -12,7 +13,7 @@ class Unsayable(Exception):
     """Something that a weighted sum cannot say; the text names it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Linear:
     """`constant` plus each value, by its name, times its factor."""
 

@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.lower.equations import depends, substitute
 from circuitdsl.lower.loop_ir import (
@@ -181,7 +182,7 @@ class _Work:
         return found
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Round:
     """One round of a block: its names for the numbers and rows that it has of its own, and its unit."""
 

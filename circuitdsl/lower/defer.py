@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 
+from circuitdsl.frozen import frozen
 from circuitdsl.lower import long
 from circuitdsl.lower.loop_ir import (
     READ_ONLY,
@@ -75,7 +76,7 @@ def deferred(program: Program) -> Program:
             return program
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Moved:
     """A learning phase that moves from place `at` before place `to` of the next step."""
 

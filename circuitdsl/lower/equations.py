@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.graph.formulas import fold
 from circuitdsl.graph.ir import Axis
@@ -128,7 +129,7 @@ class Site:
         return Var(name, value.dtype)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Reduction:
     """Loops over the units of a population, within the equation of `site`."""
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from functools import cache
 
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.formulas import fold
 from circuitdsl.graph.functions import COMPARISONS, FUNCTIONS, Function, Primitive
 from circuitdsl.lower.loop_ir import Const, Dtype, Expr, Op, Program, Var, expressions, phases, statements, walk
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Definition:
     """A function that is a formula: what it is of its parameters, which are reals."""
 

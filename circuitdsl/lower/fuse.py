@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
+from circuitdsl.frozen import frozen
 from circuitdsl.lower import long
 from circuitdsl.lower.loop_ir import (
     Branch,
@@ -38,7 +39,7 @@ def fuse(program: Program) -> Program:
     return replace(program, body=_controls(program.body, _Limits(private, examples, longest)))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Limits:
     """`private`: rows that each thread has of its own; `examples`: the extents of loops that keep a phase alone;
     `longest`: how many statements a phase may have that comes of others."""

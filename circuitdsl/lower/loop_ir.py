@@ -21,11 +21,12 @@ what its language or its own text has taken.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Literal, assert_never
 
 from circuitdsl.diagnostics import Span
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.functions import COMPARISONS, FUNCTIONS
 
 
@@ -36,7 +37,7 @@ class Dtype(StrEnum):
     BOOL = "bool"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Origin:
     """The entity of the circuit that something computes, and where it is written."""
 
@@ -70,7 +71,7 @@ READ_ONLY = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Buffer:
     """An array. `shape` names int scalars; "1" is the extent one."""
 
@@ -101,7 +102,7 @@ class Given(StrEnum):
     EPOCH = "epoch"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Scalar:
     name: str
     dtype: Dtype
@@ -112,13 +113,13 @@ class Scalar:
 # ---------------------------------------------------------------- expressions
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Const:
     value: float
     dtype: Dtype
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Var:
     """A runtime scalar, a defined number or a loop variable."""
 
@@ -126,14 +127,14 @@ class Var:
     dtype: Dtype
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Load:
     buffer: str
     index: tuple[Expr, ...]
     dtype: Dtype = Dtype.REAL
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Op:
     """A function with arguments that it takes (`result_type`)."""
 
@@ -174,7 +175,7 @@ def result_type(function: str, types: tuple[Dtype, ...]) -> Dtype | None:
 # ---------------------------------------------------------------- statements of a phase
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Define:
     """A new number, private to the thread (or uniform, outside phases)."""
 
@@ -183,7 +184,7 @@ class Define:
     origin: Origin | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Assign:
     """A new value for a number that was defined."""
 
@@ -192,7 +193,7 @@ class Assign:
     origin: Origin | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Store:
     """`buffer[index] = value`, or `+=`."""
 
@@ -207,7 +208,7 @@ class Store:
 Rounds = Literal["sequence", "threads", "lanes"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Row:
     """The places of row `at` of a sparse matrix: from `starts[at]` to before `starts[at + 1]`, among `places`, an int
     scalar. No two rows have a place in common."""
@@ -223,7 +224,7 @@ class Row:
         return Load(self.starts, (self.at,), Dtype.INT), Load(self.starts, (following,), Dtype.INT)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Blocks:
     """As many blocks of `size` as fit into the int scalar `of`. A round is a whole block: `var` is the first in it, and
     the others are `var + 1` to `var + size - 1`."""
@@ -238,7 +239,7 @@ class Blocks:
         return Const(0, Dtype.INT), Op("sub", (Var(self.of, Dtype.INT), spare), Dtype.INT)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Rest:
     """What the int scalar `of` counts and no block of `size` has, one by one."""
 
@@ -256,7 +257,7 @@ class Rest:
 Extent = str | Row | Blocks | Rest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Loop:
     """`var` from 0 to below the int scalar `extent`, or over the places of a row, or over blocks and what is left."""
 
@@ -272,7 +273,7 @@ class Loop:
         return self.extent.size if isinstance(self.extent, Blocks) else 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Sum:
     """Adds `value` for every `var` from 0 to below the int scalar `extent` to a number that was defined."""
 
@@ -290,7 +291,7 @@ class Sum:
         return Loop(var=self.var, extent=self.extent, body=(add,), origin=self.origin)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class When:
     condition: Expr
     body: tuple[Statement, ...]
@@ -302,7 +303,7 @@ Statement = Define | Assign | Store | Loop | Sum | When
 # ---------------------------------------------------------------- control around phases
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Phase:
     """`title` says in words what it does; `name` is that of its function where phases become functions."""
 
@@ -312,7 +313,7 @@ class Phase:
     origin: Origin | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Repeat:
     """Uniform and sequential: batches, ticks. `backward` counts down."""
 
@@ -322,7 +323,7 @@ class Repeat:
     backward: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Branch:
     """Uniform: all threads take the same way."""
 
@@ -333,7 +334,7 @@ class Branch:
 Control = Define | Phase | Repeat | Branch
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Aim:
     """What a program is made for: the precision of its reals, how many copies of it are to stand side by side, and
     whether `teams` of threads share its phases (a GPU) or one thread does all of them. `sparse`: whether matrices of
@@ -357,7 +358,7 @@ def for_teams(dtype: Literal["float32", "float64"]) -> Aim:
     return Aim(dtype=dtype, teams=True, sparse=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Program:
     """One entry point. `bounded` says of a defined extent which capacity it stays within, so that it may
     run over buffers of that shape: {"count": "batch"}. `constants` are extents that are literals in what is

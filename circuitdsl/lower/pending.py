@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.functions import COMPARISONS
 from circuitdsl.lower.equations import hoist, ordered_products, terms, total
 from circuitdsl.lower.loop_ir import (
@@ -41,7 +42,7 @@ _TAME = COMPARISONS | {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Learning:
     """A phase that walks the rows of a matrix, a team each: numbers of the row, and what is done at each weight."""
 

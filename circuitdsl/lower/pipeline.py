@@ -7,8 +7,9 @@ A pass takes a program and gives one that computes the same. A new one is a func
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from circuitdsl.frozen import frozen
 from circuitdsl.lower.blocks import blocked
 from circuitdsl.lower.copies import laned
 from circuitdsl.lower.defer import deferred
@@ -24,7 +25,7 @@ from circuitdsl.lower.trim import trimmed
 from circuitdsl.lower.verify import verify
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pass:
     """`doc`: what it does, in one line."""
 
@@ -74,7 +75,7 @@ def stages(program: Program, aim: Aim | None = None, *, without: Collection[str]
 # ---------------------------------------------------------------- what they did
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Fired:
     """How many of `programs` a pass has changed, and by how much all of them together grew."""
 

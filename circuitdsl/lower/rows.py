@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from circuitdsl.frozen import frozen
 from circuitdsl.lower.loop_ir import (
     Assign,
     Define,
@@ -133,7 +134,7 @@ def _moving(first: Loop, between: Sequence[Statement], second: Loop) -> list[Sta
     return needed
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Effects:
     """The numbers that statements read and set, and the buffers that they touch."""
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from circuitdsl.diagnostics import Span
+from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.graph.ir import Axis, Sign, Synapse, SynapseVar, is_slow
 from circuitdsl.lower.equations import Site, depends, hoist, ordered_products, terms, total
@@ -65,7 +66,7 @@ def synapse_controls(layout: Layout, synapse: Synapse, final: Expr) -> list[Cont
     return [*collect, *apply, *rule.advance()]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Item:
     """Something that is evaluated for each example and averaged. `state` is None for `dw` and drives;
     `buffer` holds its sum, where it needs one and no register does."""
