@@ -13,9 +13,9 @@ from circuitdsl.extras import named
 from circuitdsl.frozen import frozen
 from circuitdsl.graph import ir
 from circuitdsl.runtime.backends import DEFAULT, back_end, make_engine
-from circuitdsl.runtime.choice import AUTO, Choice, chosen
 from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.request import (
+    AUTO,
     Learn,
     Override,
     Request,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from circuitdsl.api.circuit import Circuit
     from circuitdsl.graph.machine import Engine
+    from circuitdsl.runtime.choice import Choice
     from circuitdsl.runtime.data import Dataset, Scale
     from circuitdsl.runtime.expects import Judged
     from circuitdsl.runtime.progress import Progress
@@ -304,6 +305,8 @@ class Simulation:
             graph = twin_of(graph)
         plans = plan(graph, settings.task.metric if settings.task else None)
         if self.target == AUTO:
+            from circuitdsl.runtime.choice import chosen
+
             self.choice = chosen(graph, numbers, settings.batch, self.dtype)
             self.target = self.choice.target
         engine = self._engine(graph, plans.probes)

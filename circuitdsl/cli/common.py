@@ -254,7 +254,7 @@ def add_task(parser: ArgumentParser) -> None:
 def add_target(parser: ArgumentParser, what: str, *, auto: bool = False) -> None:
     """`auto`: whether the command can choose."""
     from circuitdsl.runtime.backends import BACK_ENDS, DEFAULT, names_of_back_ends
-    from circuitdsl.runtime.choice import AUTO
+    from circuitdsl.runtime.request import AUTO
 
     docs = "; ".join(f"{b.name}: {b.doc}" for b in BACK_ENDS if b.can("run") or b.can("print"))
     docs += f"; {AUTO}: a GPU where one is there and the circuit is large, else {DEFAULT}" if auto else ""

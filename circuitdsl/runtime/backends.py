@@ -15,9 +15,6 @@ from circuitdsl.diagnostics import did_you_mean
 from circuitdsl.emit.target import DType, Target
 from circuitdsl.frozen import frozen
 from circuitdsl.runtime.cache import load_code
-from circuitdsl.runtime.device import Device, OnDevice
-from circuitdsl.runtime.driver import the_gpu
-from circuitdsl.runtime.emulator import the_emulator
 from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.request import DEFAULT_TARGET
 
@@ -25,6 +22,7 @@ if TYPE_CHECKING:
     from circuitdsl.graph.ir import Circuit, Expr
     from circuitdsl.graph.machine import Engine
     from circuitdsl.lower.loop_ir import Program
+    from circuitdsl.runtime.device import Device
     from circuitdsl.runtime.routine import Routine
 
 #: What is asked of a back end.
@@ -77,6 +75,8 @@ def on_device(module: str, device: Callable[[], Device]) -> BackEnd:
     """The back end of a module of emit/ whose kernels run on a device, which is sought when the first one is needed."""
 
     def load(name: str, target: Target, program: Program) -> Routine:
+        from circuitdsl.runtime.device import OnDevice
+
         return OnDevice(name, target, program, device())
 
     return replace(emitted(module, load), device=device)
@@ -96,6 +96,18 @@ def _interpreter(circuit: Circuit, probes: Sequence[Expr], dtype: DType, without
     return Reference(circuit, probes, dtype)
 
 
+def _gpu() -> Device:
+    from circuitdsl.runtime.driver import the_gpu
+
+    return the_gpu()
+
+
+def _emulator() -> Device:
+    from circuitdsl.runtime.emulator import the_emulator
+
+    return the_emulator()
+
+
 #: What is taken where nothing is said, and what follows a circuit tick by tick.
 DEFAULT, INTERPRETER = DEFAULT_TARGET, "reference"
 
@@ -103,8 +115,8 @@ BACK_ENDS: tuple[BackEnd, ...] = (
     BackEnd(name=INTERPRETER, doc="the slow, obvious interpreter", build=_interpreter, interpreted=True),
     emitted("circuitdsl.emit.cpu", load_code),
     emitted("circuitdsl.emit.js"),
-    on_device("circuitdsl.emit.cuda", the_gpu),
-    on_device("circuitdsl.emit.cuda_emulated", the_emulator),
+    on_device("circuitdsl.emit.cuda", _gpu),
+    on_device("circuitdsl.emit.cuda_emulated", _emulator),
     emitted("circuitdsl.runtime.ptx"),
 )
 

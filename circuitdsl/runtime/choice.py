@@ -19,9 +19,6 @@ from circuitdsl.runtime.driver import the_gpu
 from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.extents import bytes_of
 
-#: The target that is chosen here.
-AUTO = "auto"
-
 #: Microseconds of a processor core: of a tick as such, and of a weight for each example.
 CORE_TICK, CORE_WEIGHT = 0.1, 6e-5
 #: Microseconds of one block on an H100: between two barriers, and of a weight for each example.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from circuitdsl.emit.cuda import print_kernel
 from circuitdsl.emit.target import DType, Fit, Target
 from circuitdsl.emit.teams import Form, form_of
 from circuitdsl.lower.loop_ir import Program
-from circuitdsl.runtime.cubin import Cubin, made_for
-from circuitdsl.runtime.occupancy import occupancy
+
+if TYPE_CHECKING:
+    from circuitdsl.runtime.cubin import Cubin
 
 #: The architecture where none is named.
 ARCH = "sm_90"
@@ -24,12 +27,16 @@ def print_fitted(program: Program, dtype: DType, fit: Fit) -> str:
 
 
 def _assembly(program: Program, dtype: DType, form: Form, arch: str) -> str:
+    from circuitdsl.runtime.cubin import made_for
+
     kernel = print_kernel(program, dtype, form, "cuda", comments=False)
     made = made_for(arch, program.name, kernel, form.shape)
     return "\n".join([f"// {program.title}, in {dtype}", f"// {form.shape}: {form.why}", *_facts(made, form), made.ptx])
 
 
 def _facts(made: Cubin, form: Form) -> list[str]:
+    from circuitdsl.runtime.occupancy import occupancy
+
     took = made.facts
     spills = f"{took.spills} bytes of spills, {took.stack} of stack"
     doubles = "computes in 64 bits" if took.doubles else "no .f64"

@@ -23,6 +23,8 @@ Override = float | Sequence[float]
 
 DEFAULT_EPOCHS, DEFAULT_BATCH, DEFAULT_SEED = 10, 1, 0
 DEFAULT_TARGET = "cpu"
+#: The target that is chosen by what suits a circuit (choice.py).
+AUTO = "auto"
 
 
 @frozen(kw_only=True)
