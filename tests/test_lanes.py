@@ -107,12 +107,12 @@ def main(first: int, last: int) -> None:
 
 def test_generated_circuits_as_plain_python() -> None:
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)])}
-    command = [sys.executable, str(HERE / "test_lanes.py"), "0", "8"]
+    command = [sys.executable, str(HERE / "test_lanes.py"), "0", "5"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout)
     assert found["wrong"] == []
-    assert found["wide"] > 16  # most of the 24 programs can be made wide, or this would show nothing
+    assert found["wide"] > 10  # most of the 15 programs can be made wide, or this would show nothing
 
 
 @pytest.mark.parametrize("batch", [1, 4])
