@@ -207,7 +207,7 @@ def small_program() -> Program:
 
 
 def test_how_many_blocks_a_multiprocessor_holds() -> None:
-    """By threads, registers or shared memory, whichever is first used up, by hand from the limits of each architecture."""
+    """By threads, registers or shared memory, whichever is first used up: by hand from each architecture's limits."""
     assert occupancy("sm_90", 32, 0).blocks == 8
     assert occupancy("sm_90", 32, 0).part == 1
     assert occupancy("sm_90", 70, 0).blocks == 3

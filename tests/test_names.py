@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import ast
 import builtins
+import gc
 import json
 import keyword
 import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -166,3 +168,22 @@ def test_renaming_keeps_names_apart() -> None:
 
 if __name__ == "__main__":
     main(*map(int, sys.argv[1:]))
+
+
+def test_threads_may_read_names_at_once() -> None:
+    """In Python 3.11 two threads that parse at once may fail, wherever garbage collection lets another one run."""
+    lines = "\n".join(
+        f"def f{i}(a, b):\n    for j in range(a):\n        b[j] = {' + '.join(['a * b[j]'] * 20)}" for i in range(60)
+    )
+    threshold, interval, busy = gc.get_threshold(), sys.getswitchinterval(), lambda *_: sum(range(3000))
+    gc.set_threshold(10)
+    sys.setswitchinterval(1e-6)
+    gc.callbacks.append(busy)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            found = [*pool.map(bound, [f"x{n} = 1\n{lines}" for n in range(24)])]
+    finally:
+        gc.callbacks.remove(busy)
+        sys.setswitchinterval(interval)
+        gc.set_threshold(*threshold)
+    assert all(f"x{n}" in names for n, names in enumerate(found))

@@ -10,17 +10,26 @@ import builtins
 import keyword
 from collections.abc import Collection, Iterator
 from functools import cache
+from threading import Lock
 
 from circuitdsl.lower.loop_ir import Program, names_of
 from circuitdsl.lower.rewrite import rename_program
 
 PYTHON = frozenset(keyword.kwlist) | frozenset(dir(builtins))
 
+#: Python 3.11 counts how deep it is in a tree for all threads together: two that parse at once may fail (SystemError).
+_PARSING = Lock()
+
 
 @cache
 def bound(text: str) -> frozenset[str]:
     """The names that a Python text binds in its module. Raises SyntaxError."""
-    return frozenset(_bound(ast.parse(text).body))
+    return frozenset(_bound(_parsed(text).body))
+
+
+def _parsed(text: str) -> ast.Module:
+    with _PARSING:
+        return ast.parse(text)
 
 
 def _bound(body: list[ast.stmt]) -> Iterator[str]:
@@ -40,7 +49,7 @@ def _bound(body: list[ast.stmt]) -> Iterator[str]:
 def spoken(text: str) -> set[str]:
     """Every name in a Python text, wherever it is bound. Raises SyntaxError."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(_parsed(text)):
         match node:
             case ast.Name(id=name) | ast.arg(arg=name) | ast.FunctionDef(name=name):
                 found.add(name)
