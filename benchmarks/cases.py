@@ -193,7 +193,12 @@ def cases(*, quick: bool) -> list[Case]:
         deep("D", (784, 512, 512, 10), 64 * 8, "the same in batches of 64", batch=64),
         deep("E", (8, 16, 4), 500, "256 copies of A", copies=256),
     ]
-    sizes = (64, 48, 48, 10)
+    return [*found, *_others(quick=quick, size=size), *_untuned(c1)]
+
+
+def _others(*, quick: bool, size: int) -> list[Case]:
+    """Cases of other circuits; `size`: by how much fewer examples than in full."""
+    sizes, found = (64, 48, 48, 10), list[Case]()
     found.append(
         Case(
             name="four",
@@ -237,7 +242,7 @@ def cases(*, quick: bool) -> list[Case]:
                 examples=4,
             )
         )
-    return [*found, *_untuned(c1)]
+    return found
 
 
 def _untuned(c1: Case) -> list[Case]:
