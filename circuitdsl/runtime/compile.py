@@ -8,23 +8,24 @@ point can be called from outside. Only who has to compile imports this module (a
 from __future__ import annotations
 
 import threading
-from types import ModuleType
+from functools import cache
+from types import BuiltinFunctionType, ModuleType
 from typing import Any
 
 import llvmlite.binding as llvm
 from numba import types
+from numba.core.cgutils import alloca_once
 from numba.core.codegen import CPUCodeLibrary
 from numba.core.compiler import CompilerBase, _LowerResult
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import PassManager, register_pass
+from numba.core.lowering import Lower
 from numba.core.typed_passes import (
-    AnnotateTypes,
-    IRLegalization,
     NativeLowering,
     NoPythonBackend,
     NopythonTypeInference,
-    PreLowerStripPhis,
 )
+from numba.core.typing.context import Context
 from numba.core.untyped_passes import FixupArgs, IRProcessing, TranslateByteCode
 
 from circuitdsl.runtime.objects import SYMBOL, packed
@@ -51,15 +52,29 @@ def _linked(function: Any, dtype: str) -> tuple[Any, Any]:
     arrays = (types.CPointer(types.CPointer(element)) for element in (real, types.int64, types.int32, types.uint8))
     function.compile((types.int64, types.int64, *numbers, *arrays))
     (result,) = function.overloads.values()
+    library = result.library
     with global_compiler_lock:
-        result.library.finalize()
-    made = result.library._final_module
+        for phase in dict.fromkeys(library._linking_libraries):
+            _optimize(phase)
+        library.finalize()
+        _optimize(library, loops=False)
+    made = library._final_module
     for each in made.functions:
         if each.name == result.fndesc.llvm_func_name:
             each.name = SYMBOL
         elif not each.is_declaration:
             each.linkage = "internal"
-    return made, result.library.codegen._tm
+    return made, library.codegen._tm
+
+
+def _optimize(library: CPUCodeLibrary, *, loops: bool = True) -> None:
+    """Optimizes a function with all that it calls. `loops`: whether they are worth it, as those of phases are; the
+    entry point has but the one over the examples."""
+    options = llvm.create_pipeline_tuning_options(speed_level=3 if loops else 1)
+    if not loops:
+        options.loop_vectorization = options.loop_unrolling = options.slp_vectorization = False
+    builder = llvm.create_pass_builder(library.codegen._tm, options)
+    builder.getModulePassManager().run(library._final_module, builder)
 
 
 def _without_unused(module: Any, target: Any) -> None:
@@ -71,10 +86,46 @@ def _without_unused(module: Any, target: Any) -> None:
 
 
 class _Plain(CPUCodeLibrary):
-    """Functions that are only to be linked into others."""
+    """Functions as they are, to be linked into those that call them."""
+
+    def _optimize_functions(self, ll_module: Any) -> None:
+        ll_module.data_layout = self._codegen._data_layout
+
+    def _optimize_final_module(self) -> None: ...
 
     def _finalize_final_module(self) -> None:
         self._finalized = True
+
+
+class _Lower(Lower):
+    """Numba's, but that variables are numbers and addresses: none holds a reference that ends with it, and none is told
+    to a debugger."""
+
+    def incref(self, typ: Any, val: Any) -> None: ...
+
+    def decref(self, typ: Any, val: Any) -> None: ...
+
+    def storevar(self, value: Any, name: str, argidx: int | None = None) -> None:
+        self._alloca_var(name, self.typeof(name))
+        if name in self._singly_assigned_vars:
+            self._blk_local_varmap[name] = value
+        else:
+            self.builder.store(value, self.getvar(name))
+
+    def lower_binop(self, resty: Any, expr: Any, op: Any) -> Any:
+        signature = self.fndesc.calltypes[expr]
+        context = self.context
+        operands = [
+            context.cast(self.builder, self.loadvar(each.name), self.typeof(each.name), wanted)
+            for each, wanted in zip((expr.lhs, expr.rhs), signature.args, strict=True)
+        ]
+        typing = _remembering(context.typing_context)
+        called = typing.resolve_value_type(op)
+        lowered = context.get_function(called, typing.resolve_function_type(called, signature.args, {}))
+        return context.cast(self.builder, lowered(self.builder, operands), signature.return_type, resty)
+
+    def alloca_lltype(self, name: str, lltype: Any, datamodel: Any = None) -> Any:
+        return alloca_once(self.builder, lltype, name=name)
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
@@ -82,6 +133,7 @@ class _Lowering(NativeLowering):
     """Numba's, but that the function is only told to those that call it."""
 
     _name = "circuitdsl_lowering"
+    lowering_class = _Lower
 
     def run_pass(self, state: Any) -> bool:
         state.flags.no_compile = True
@@ -94,14 +146,56 @@ class _Lowering(NativeLowering):
         return True
 
 
+class _Remembering(Context):
+    """Numba's typing context, which decides once what an operator makes of given types, and not at each place of it."""
+
+    def __init__(self, context: Context):
+        vars(self).update(vars(context))
+        self._decided: dict[Any, Any] = {}
+
+    def resolve_value_type(self, val: Any) -> Any:
+        if not isinstance(val, (int, float, BuiltinFunctionType)):
+            return super().resolve_value_type(val)
+        if (type(val), val) not in self._decided:
+            self._decided[type(val), val] = super().resolve_value_type(val)
+        return self._decided[type(val), val]
+
+    def resolve_function_type(self, func: Any, args: Any, kws: Any) -> Any:
+        if kws or isinstance(func, types.Dispatcher):
+            return super().resolve_function_type(func, args, kws)
+        if (func, args) not in self._decided:
+            self._decided[func, args] = super().resolve_function_type(func, args, kws)
+        return self._decided[func, args]
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _Typing(NopythonTypeInference):
+    """Numba's, with that memory."""
+
+    _name = "circuitdsl_typing"
+
+    def run_pass(self, state: Any) -> bool:
+        plain = state.typingctx
+        state.typingctx = _remembering(plain)
+        try:
+            done: bool = super().run_pass(state)
+        finally:
+            state.typingctx = plain
+        return done
+
+
+@cache
+def _remembering(context: Context) -> _Remembering:
+    return _Remembering(context)
+
+
 class _Lean(CompilerBase):
     """The passes of Numba that plain loops over numbers need."""
 
     def define_pipelines(self) -> list[PassManager]:
         passes = PassManager("circuitdsl")
         for each in (
-            TranslateByteCode, FixupArgs, IRProcessing, NopythonTypeInference, PreLowerStripPhis, IRLegalization,
-            AnnotateTypes, _Lowering, NoPythonBackend,
+            TranslateByteCode, FixupArgs, IRProcessing, _Typing, _Lowering, NoPythonBackend,
         ):  # fmt: skip
             passes.add_pass(each, each.__name__)
         passes.finalize()
