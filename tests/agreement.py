@@ -44,7 +44,7 @@ CIRCUITS = sorted(
     str(p.relative_to(LIBRARY)) for p in LIBRARY.glob("*/*.circ") if p.parent.name not in ("rules", "motifs")
 )
 
-#: Norm-relative: one update in float32, fifty in float64.
+#: Norm-relative: one update in float32, twenty in float64.
 TOLERANCE = {"float32": 1e-5, "float64": 1e-9}
 
 
@@ -153,7 +153,7 @@ def worst(
 
 def check(circuit: Circuit, seed: int, engine: Callable[..., Engine] = Compiled) -> Iterator[str]:
     """What is wrong with one circuit and, of every third, with its twin."""
-    many = 50 if seed < 300 else 10
+    many = 20 if seed < 300 else 10
     runs = [("", circuit, "float32", 1, 1 + 6 * (seed % 2)), ("", circuit, "float64", many, 1 + (seed // 2) % 2)]
     if seed % 3 == 0:
         runs.append((" twin", twin(circuit), "float64", 5, 1 + (seed // 3) % 3))
@@ -176,7 +176,7 @@ def check_compiled(circuit: Circuit, seed: int) -> Iterator[str]:
     """What is wrong with one circuit, one program of training and one of evaluation; of every third, its twin."""
     graph = twin(circuit) if seed % 3 == 0 else circuit
     dtype = ("float64", "float32")[seed // 3 % 2]
-    updates, batch = (50 if dtype == "float64" else 1), 1 + seed % 2 * 4
+    updates, batch = (20 if dtype == "float64" else 1), 1 + seed % 2 * 4
     error, place = worst(graph, dtype=dtype, updates=updates, batch=batch, watching=False)
     if not error < TOLERANCE[dtype]:
         yield f"generated {seed}, compiled: {place} differs by {error:.1e} ({dtype}, batches of {batch})"
@@ -197,7 +197,7 @@ def library_made_small(engine: Callable[..., Engine] = Compiled, every: int = 1)
     """What is wrong with the circuits of the library, or with every so many of them."""
     found = []
     for i, name in [*enumerate(CIRCUITS)][::every]:
-        error, place = worst(small(name), dtype="float64", updates=50, batch=1 + i % 3, scale=0.3, engine=engine)
+        error, place = worst(small(name), dtype="float64", updates=20, batch=1 + i % 3, scale=0.3, engine=engine)
         if not error < TOLERANCE["float64"]:
             found.append(f"{name}: {place} differs by {error:.1e}")
         error, place = worst(small(name), dtype="float32", updates=1, batch=4, scale=0.3, engine=engine)

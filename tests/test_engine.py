@@ -50,7 +50,7 @@ def as_plain_python(*arguments: str) -> list[str]:
 
 @pytest.mark.parametrize("first", range(0, 40, 20))
 def test_generated_circuits_agree(first: int) -> None:
-    """One update in float32 and fifty in float64: weights, states, values, loss, probes. `make agreement`: 500."""
+    """One update in float32 and twenty in float64: weights, states, values, loss, probes. `make agreement`: 500."""
     assert as_plain_python("numbers", str(first), str(first + 20)) == []
 
 
