@@ -5,8 +5,8 @@
 
 The first says how long a step of online learning takes in generated and in hand-written code, in rounds that take
 turns, once both are seen to give the same weights; the goal is 1.15. The second measures the same circuit held either
-way, for several sizes and densities: where the quotient falls below 1 stand `PLACES` and `DENSITY` of
-circuitdsl/graph/projections.py.
+way, for several sizes and densities, and joining partners only: where the quotient falls below 1 stand `PLACES`,
+`DENSITY` and `PARTNERS` of circuitdsl/graph/projections.py.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from circuitdsl.graph.resolve import load_text
 from circuitdsl.runtime.engine import Compiled
 
 GOAL = 1.15
-ROUNDS, EXAMPLES, ETA, GAMMA = 5, 16, 0.001, 0.01
+ROUNDS, ETA, GAMMA = 5, 0.001, 0.01
 CIRCUIT = """circuit few {{
   param eta = {eta}   param gamma = {gamma}
   input x: {units}   target y: {units}
   neuron out: {units} {{ dendrite basal   rate = tanh(basal) }}
   neuron err: {units} {{ rate = y - out }}
-  synapse W: x -> out.basal {{ connect = sparse({density})   dw = eta * err * pre - eta * gamma * w }}
+  synapse W: x -> out.basal {{ connect = {connect}   dw = eta * err * pre - eta * gamma * w }}
   loss = mse(out, y)
 }}"""
 
@@ -59,22 +59,22 @@ def by_hand(starts: Any, columns: Any, weights: Any, xs: Any, ys: Any, eta: Any,
 @contextmanager
 def held(*, few: bool) -> Iterator[None]:
     """Synapses are sparse, whatever their size, or none is."""
-    before = projections.PLACES, projections.DENSITY
-    projections.PLACES, projections.DENSITY = (0, 1.0) if few else (1 << 62, 0.0)
+    before = projections.PLACES, projections.DENSITY, projections.PARTNERS
+    projections.PLACES, projections.DENSITY, projections.PARTNERS = (0, 1.0, 0) if few else (1 << 62, 0.0, 1 << 62)
     yield
-    projections.PLACES, projections.DENSITY = before
+    projections.PLACES, projections.DENSITY, projections.PARTNERS = before
 
 
 class Case:
-    """The circuit of one size and density, its data, and what trains it."""
+    """The circuit of one size and way of connecting, its data, and what trains it."""
 
-    def __init__(self, units: int, density: float):
-        found = load_text(CIRCUIT.format(units=units, density=density, eta=ETA, gamma=GAMMA)).circuit
+    def __init__(self, units: int, connect: str):
+        found = load_text(CIRCUIT.format(units=units, connect=connect, eta=ETA, gamma=GAMMA)).circuit
         assert found is not None
         self.circuit: Circuit = found
-        rng = np.random.default_rng(0)
-        self.data = {name: rng.standard_normal((EXAMPLES, units)).astype(np.float32) for name in "xy"}
-        self.numbers, self.order = numbers_of(found, {}), np.arange(EXAMPLES)
+        rng, examples = np.random.default_rng(0), max(16, (1 << 15) // units)
+        self.data = {name: rng.standard_normal((examples, units)).astype(np.float32) for name in "xy"}
+        self.numbers, self.order = numbers_of(found, {}), np.arange(examples)
 
     def state(self, *, few: bool) -> State:
         with held(few=few):
@@ -97,39 +97,42 @@ class Case:
 
 
 def in_turns(*ways: tuple[Callable[[State], None], State]) -> list[float]:
-    """Milliseconds of processor time of a step, the median of rounds that take turns; the first is not counted."""
+    """Milliseconds of processor time of a round, the median of those that take turns; the first is not counted."""
     times: list[list[float]] = [[] for _ in ways]
     for _ in range(ROUNDS + 1):
         for each, (train, state) in zip(times, ways, strict=True):
             start = time.process_time()
             train(state)
-            each.append((time.process_time() - start) / EXAMPLES * 1e3)
+            each.append((time.process_time() - start) * 1e3)
     return [statistics.median(each[1:]) for each in times]
 
 
 def beside_hand(units: int, density: float) -> None:
-    case = Case(units, density)
+    case = Case(units, f"sparse({density})")
     ours, theirs = case.state(few=True), case.state(few=True)
     found, hand = in_turns((case.compiled(few=True), ours), (case.hand, theirs))
     off = np.linalg.norm(ours.weights["W"] - theirs.weights["W"]) / np.linalg.norm(theirs.weights["W"])
     assert off < 1e-5, off
     print(f"{units} x {units}, {density:g} of it: {len(ours.weights['W']):,} weights, differ by {off:.0e}")
-    print(f"  generated {found:.3f} ms a step, by hand {hand:.3f}: {found / hand:.2f} (goal {GOAL})")
+    each = 1 / len(case.order)
+    print(f"  generated {found * each:.3f} ms a step, by hand {hand * each:.3f}: {found / hand:.2f} (goal {GOAL})")
 
 
 def crossover() -> None:
     densities = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
     print("time held sparse / held whole")
-    print("units " + "".join(f"{d:8g}" for d in densities))
-    for units in (64, 128, 256, 512, 1024, 2048):
-        line = []
-        for density in densities:
-            case = Case(units, density)
-            few, whole = case.state(few=True), case.state(few=False)
-            a, b = in_turns((case.compiled(few=True), few), (case.compiled(few=False), whole))
-            assert np.allclose(dense(case.circuit, few).weights["W"], whole.weights["W"], rtol=1e-3, atol=1e-5)
-            line.append(f"{a / b:8.2f}")
-        print(f"{units:5} " + "".join(line), flush=True)
+    print("units " + "".join(f"{d:8g}" for d in densities) + "  one_to_one")
+    for units in (8, 16, 32, 64, 128, 256, 512, 1024, 2048):
+        line = [f"{_quotient(units, f'sparse({density})'):8.2f}" for density in densities]
+        print(f"{units:5} " + "".join(line) + f"{_quotient(units, 'one_to_one'):12.2f}", flush=True)
+
+
+def _quotient(units: int, connect: str) -> float:
+    case = Case(units, connect)
+    few, whole = case.state(few=True), case.state(few=False)
+    a, b = in_turns((case.compiled(few=True), few), (case.compiled(few=False), whole))
+    assert np.allclose(dense(case.circuit, few).weights["W"], whole.weights["W"], rtol=1e-3, atol=1e-5)
+    return a / b
 
 
 def main() -> None:

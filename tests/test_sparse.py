@@ -22,7 +22,8 @@ from circuitdsl.graph.machine import State
 from circuitdsl.graph.numbers import numbers_of
 from circuitdsl.graph.projections import Sparse, dense, sparse_synapses
 from circuitdsl.graph.resolve import load_text
-from circuitdsl.lower.loop_ir import Const, Dtype, Loop, Program, Role, Row, Statement
+from circuitdsl.lower.copies import laned
+from circuitdsl.lower.loop_ir import Aim, Const, Dtype, Loop, Program, Role, Row, Statement
 from circuitdsl.lower.pipeline import passed
 from circuitdsl.lower.rewrite import with_phases
 from circuitdsl.lower.schedule import lower_all, lower_training
@@ -52,6 +53,20 @@ RULES = {
       synapse S: x -> out.side { connect = fan_in(2)  init = identity  dw = 0.01 * err * pre }
       loss = mse(out, y)
     }""",
+    "partners": """circuit partners {
+      param eta = 0.05   param gain per F = uniform(0.5, 1)
+      input x: 7   target y: 7
+      neuron h: 7 { dendrite d   dendrite apical   rate = tanh(d) }
+      neuron out: 7 { dendrite d   rate = tanh(d + 0.1 * randn()) }
+      neuron err: 7 { rate = y - out }
+      synapse W: x -> h.d { connect = one_to_one   sign = excitatory   init = normal(0, 1)
+        dw = eta * post.apical * pre * (1 + 0.1 * rand()) - 0.01 * w / fan_in }
+      synapse O: h -> out.d { connect = one_to_one   state m = 0.1 * uniform(0, 1)   dm = 0.2 * (err * pre - m)
+        state z = 0 fresh   dz = pre * post - z   dw = eta * m + 0.01 * z }
+      synapse D: x -> out.d { connect = one_to_one & sparse(0.6)   dw = eta * err * pre }
+      synapse F: err -> h.apical { connect = one_to_one   init = transpose(O)   dw = eta * gain * pre * post }
+      loss = mse(out, y) + 0.1 * mean(square(h))
+    }""",
 }
 
 
@@ -65,6 +80,7 @@ def circuit_of(text: str) -> ir.Circuit:
 def forced(places: int, part: float) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(projections, "PLACES", places)
+        patch.setattr(projections, "PARTNERS", places)
         patch.setattr(projections, "DENSITY", part)
         yield
 
@@ -284,6 +300,28 @@ def test_the_verifier_knows_whose_the_places_of_a_row_are() -> None:
         with pytest.raises(LoopError, match=said):
             verify(changed(program, change))
     assert "in row j of" in show(program)
+
+
+def test_partners_need_no_row_and_may_be_lanes() -> None:
+    """Weight j is of unit j, in every copy."""
+    circuit = circuit_of(RULES["partners"].replace(" & sparse(0.6)", ""))
+    with forced(0, 1.0):
+        for program in lower_all(circuit):
+            weights = [b for b in program.buffers if b.role is Role.WEIGHT]
+            assert weights
+            assert {len(b.shape) for b in weights} == {1}
+            assert not any(b.role in (Role.COLUMNS, Role.STARTS, Role.MASK) for b in program.buffers)
+            assert laned(replace(program, aim=Aim(copies=4))) != replace(program, aim=Aim(copies=4))
+        numbers, rng, order = numbers_of(circuit, {}), np.random.default_rng(5), np.arange(6)
+        data = {name: rng.standard_normal((6, 7)) for name in "xy"}
+        states = [initial_state(circuit, numbers, seed, dtype="float64") for seed in (1, 2)]
+        many = stack(states)
+        copies = Copies(data=[data] * 2, orders=[order] * 2, numbers=[numbers] * 2, seeds=[1] * 2)
+        Population(circuit, (), "float64", threads=1).train(many, copies, epoch=0, batch=2)
+        for copy, state in enumerate(states):
+            Compiled(circuit, (), "float64").train(state, data, order, numbers, seed=1, epoch=0, batch=2)
+            for name, weights in state.weights.items():
+                assert many.weights[name][copy] == pytest.approx(weights, rel=1e-12), (copy, name)
 
 
 def test_copies_of_unequal_connections_run_together() -> None:

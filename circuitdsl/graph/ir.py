@@ -372,6 +372,11 @@ class Synapse(Entity):
     def state(self, name: str) -> SynapseVar:
         return next(s for s in self.states if s.name == name)
 
+    @property
+    def joins_partners(self) -> bool:
+        """Whether each unit is connected to the one of the same number, and to no other."""
+        return [connect.which for connect in self.connect] == ["one_to_one"]
+
 
 def is_slow(expr: Expr | None) -> bool:
     """Whether an equation of a synapse reads a drive, so that it is evaluated once per update."""

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 #: From so many places on, and up to so many of them taken, a synapse holds only the weights that are there
-#: (`python benchmarks/sparse.py --crossover`).
-PLACES, DENSITY = 1 << 18, 0.2
+#: (`python benchmarks/sparse.py --crossover`). So does one that joins partners only, from so many units on.
+PLACES, DENSITY, PARTNERS = 1 << 18, 0.2, 16
 
 
 @frozen
@@ -127,9 +127,15 @@ def mapped(projection: Projection, change: Callable[[AnyArray], AnyArray]) -> Pr
 
 def sparse_synapses(circuit: Circuit) -> frozenset[str]:
     """The synapses that hold only the weights that are there."""
-    found = [s for s in circuit.synapses.values() if s.connect and s.post_size * s.pre_size >= PLACES]
+    found = [s for s in circuit.synapses.values() if s.connect and _large(s)]
     numbers = numbers_of(circuit, {}) if found else {}
     return frozenset(s.name for s in found if min(s.post_size, s.pre_size) > 1 and density(s, numbers) <= DENSITY)
+
+
+def _large(synapse: Synapse) -> bool:
+    if synapse.joins_partners:
+        return synapse.post_size >= PARTNERS
+    return synapse.post_size * synapse.pre_size >= PLACES
 
 
 def density(synapse: Synapse, numbers: Numbers) -> float:

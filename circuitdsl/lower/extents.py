@@ -1,8 +1,8 @@
 """Which populations have the same number of units because equations read them unit by unit.
 
-Populations that are wired one to one, are partners in a rule, or stand in one reduction share an extent, so that
-loops over them can be fused and the verifier can tell a wrong index. Equal sizes alone do not count: the
-program would then change when a size does.
+Populations that are wired one to one, by equations or by a synapse, are partners in a rule, or stand in one reduction
+share an extent, so that loops over them can be fused and the verifier can tell a wrong index. Equal sizes alone do not
+count: the program would then change when a size does.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ class Extents:
         for value in circuit.values.values():
             self._neurons(value)
         for synapse in circuit.synapses.values():
-            self._join([synapse.pre, self._population(synapse.source.value)])
+            source = self._population(synapse.source.value)
+            self._join([synapse.pre, source, *([synapse.post] if synapse.joins_partners else [])])
             equations = [synapse.dw, *(s.update for s in synapse.states), *(d.expr for d in synapse.drives)]
             for expr in (e for e in equations if e is not None):
                 for axis, own in ((Axis.PRE, synapse.pre), (Axis.POST, synapse.post)):

@@ -64,6 +64,7 @@ class Layout:
     aim: Aim = PLAIN
     extents: Extents = field(init=False)
     sparse: frozenset[str] = field(init=False)  # the synapses that hold only the weights that are there
+    partners: frozenset[str] = field(init=False)  # those of them that join partners only: weight j is of unit j
     names: Names = field(default_factory=Names)
     buffers: dict[str, Buffer] = field(default_factory=dict)
     scalars: dict[str, Scalar] = field(default_factory=dict)
@@ -80,6 +81,7 @@ class Layout:
         self.circuit = by_name(self.circuit)
         self.extents = Extents(self.circuit)
         self.sparse = sparse_synapses(self.circuit) if self.aim.sparse else frozenset()
+        self.partners = frozenset(name for name in self.sparse if self.circuit.synapses[name].joins_partners)
 
     # ------------------------------------------------------------ time
 
@@ -213,12 +215,16 @@ class Layout:
 
     def matrix(self, synapse: Synapse) -> tuple[str, ...]:
         """The shape of what each weight has."""
+        if synapse.name in self.partners:
+            return (self.post(synapse),)
         if synapse.name in self.sparse:
             return (self.places(synapse),)
         return self.post(synapse), self.pre(synapse)
 
     def weight_at(self, synapse: Synapse, post: Expr = AT_J, pre: Expr = AT_I) -> tuple[Expr, ...]:
-        """The place of a weight in it: of a sparse synapse the one that a loop over `row` is at."""
+        """The place of a weight in it: of a sparse synapse the one that a loop over `row_of` is at."""
+        if synapse.name in self.partners:
+            return (self.at(self.post(synapse), post),)
         if synapse.name in self.sparse:
             return (AT_K,)
         return self.at(self.post(synapse), post), self.at(self.pre(synapse), pre)

@@ -39,6 +39,7 @@ from circuitdsl.lower.loop_ir import (
     own_names,
 )
 from circuitdsl.lower.names import Locals
+from circuitdsl.lower.rewrite import rename
 from circuitdsl.lower.values import Equation
 
 #: 1 / the number of examples of the batch.
@@ -170,6 +171,10 @@ class _Rule:
     def sparse(self) -> bool:
         return self.synapse.name in self.layout.sparse
 
+    @property
+    def partners(self) -> bool:
+        return self.synapse.name in self.layout.partners
+
     def _number(self) -> Expr:
         """j * (number of presynaptic units) + i."""
         pre = self.layout.pre(self.synapse)
@@ -189,6 +194,8 @@ class _Rule:
     def along(self, *body: Statement) -> tuple[Statement, ...]:
         """The statements for each presynaptic unit; these are the threads if there is one row."""
         pre = self.layout.pre(self.synapse)
+        if self.partners:
+            return rename(body, {AT_I.name: AT_J.name})
         if self.sparse and body:
             return (self.layout.row_of(self.synapse, AT_J, *body, origin=self.origin("")),)
         if pre == ONE or not body:
@@ -360,6 +367,8 @@ class _Rule:
     def _hoisted(self, inner: Iterable[Statement], names: Locals) -> tuple[Statement, ...]:
         """The statements along a row, with what the whole row has in common before them."""
         inner = tuple(inner)
+        if self.partners:
+            return self.along(*inner)
         if self.layout.pre(self.synapse) == ONE and not self.sparse:
             return inner
         varying = _INNER | own_names(inner)

@@ -44,8 +44,8 @@ def value_phases(layout: Layout, value: Value) -> list[Phase]:
         equation.prepare(*ir.children(value.expr))
         return [*equation.phases, *_over_phases(layout, equation, value.expr, target)]
     expr = equation.lower(value.expr)
-    forward = [c for c in value.currents if not c.transposed]
-    backward = [c for c in value.currents if c.transposed]
+    forward = [c for c in value.currents if not c.transposed or c.synapse in layout.partners]
+    backward = [c for c in value.currents if c not in forward]
     scalar = target.shape[-1] == ONE
     currents = list(value.currents) if scalar else forward
     if currents:
@@ -164,12 +164,15 @@ def _loop(size: str, *body: Statement, origin: Origin | None = None) -> tuple[St
 def _dot(layout: Layout, current: Current, unit: Expr, total: Var) -> tuple[Statement, ...]:
     """Adds one synapse's current into `unit` to `total`."""
     synapse = layout.circuit.synapses[current.synapse]
+    partners = synapse.name in layout.partners
     size = layout.post(synapse) if current.transposed else layout.pre(synapse)
-    other = layout.at(size, AT_I)
+    other = unit if partners else layout.at(size, AT_I)
     index = layout.weight_at(synapse, other, unit) if current.transposed else layout.weight_at(synapse, unit, other)
     origin = Origin(synapse.name, synapse.span)
     product = Op("mul", (Load(layout.weights(synapse).name, index), _source(layout, current, other)))
     add = Assign(name=total.name, value=Op("add", (total, product)), origin=origin)
+    if partners:
+        return (add,)
     if synapse.name in layout.sparse:
         return (layout.row_of(synapse, unit, add, origin=origin),)
     return _loop(size, add, origin=origin)

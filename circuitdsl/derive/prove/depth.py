@@ -126,7 +126,7 @@ def _condition(symbols: Symbols, v: _Read, f: _Read, w: _Read, b: _Read) -> Dept
         return None
     if not (is_dense(synapses[0]) and is_dense(synapses[2])):
         return None
-    columns = all([c.which for c in s.connect] == ["one_to_one"] for s in (synapses[1], synapses[3]))
+    columns = all(s.joins_partners for s in (synapses[1], synapses[3]))
     if not columns and not (is_dense(synapses[1]) and is_dense(synapses[3])):
         return None
     left, right = v.gamma * f.gamma, w.gamma * b.gamma
