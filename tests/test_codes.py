@@ -30,6 +30,13 @@ def test_only_codes_of_runs_are_without_an_example() -> None:
     assert CODES.keys() - set(EXAMPLES) == codes_in(".") - codes_in("syntax", "graph", "derive")
 
 
+def test_the_language_reference_has_every_family_to_its_last_code() -> None:
+    text = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| (C\d{3})(?: to (C\d{3}))? \|", text, re.MULTILINE)
+    families = {name[:3]: [each for each in CODES if each[:3] == name[:3]] for name in CODES}
+    assert [(first, last or first) for first, last in told] == [(each[0], each[-1]) for each in families.values()]
+
+
 def test_the_catalogue_is_in_order() -> None:
     assert list(CODES) == sorted(CODES)
 
@@ -50,6 +57,13 @@ def test_the_wrong_example_gives_its_code_and_no_other_error(name: str) -> None:
     found = findings(CODES[name].wrong)
     assert name in {d.code for d in found}
     assert {d.code for d in found if d.severity is Severity.ERROR} <= {name}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_explanation_says_how_grave_it_is(name: str) -> None:
+    [found] = {d.severity for d in findings(CODES[name].wrong) if d.code == name}
+    told = re.search(r"\bA (warning|note)\b", CODES[name].explanation)
+    assert found == (told[1] if told else "error")
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

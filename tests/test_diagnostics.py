@@ -64,6 +64,10 @@ def test_message(name: str) -> None:
     assert {d.code for d in found} == {name[:4]}
 
 
+def test_every_circuit_without_a_mistake_has_one_with_it() -> None:
+    assert {p.name.removesuffix(".valid.circ") for p in FOLDER.glob("*.valid.circ")} == set(WRONG)
+
+
 @pytest.mark.parametrize("name", WRONG)
 def test_the_circuit_without_the_mistake(name: str) -> None:
     assert [render(d) for d in findings(f"{name}.valid.circ")] == []

@@ -67,7 +67,7 @@ def test_circuit_is_documented(name: str) -> None:
 
 @pytest.mark.parametrize("name", CIRCUITS)
 def test_circuit_says_what_it_expects(name: str) -> None:
-    """Of its metric, and of every synapse that learns."""
+    """Of its metric, and of synapses that there are."""
     graph = cd.load(LIBRARY / name).ir
     assert metric_expects(graph)
     judged = {s for e in graph.expects if isinstance(e, ir.ExpectVerdict) for s in e.synapses}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -9,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+import circuitdsl as cd
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -34,6 +37,14 @@ def test_every_circuit_has_a_page_with_its_drawing_and_what_is_derived(site: Pat
             text = page(site, f"gallery/{path.parent.name}/{path.stem}")
             assert "<svg" in text, path
             assert f"$ circuitdsl derive {path.parent.name}/{path.name}" in re.sub(r"<[^>]+>", "", text), path
+
+
+def test_every_circuit_with_a_task_has_its_curves() -> None:
+    """`python website/curves.py FOLDER/NAME.circ` makes one."""
+    found = json.loads((ROOT / "website" / "curves.json").read_text(encoding="utf-8"))
+    root = ROOT / "circuits"
+    paths = [p for p in sorted(root.glob("*/*.circ")) if p.parent.name not in ("rules", "motifs")]
+    assert list(found) == [p.relative_to(root).as_posix() for p in paths if cd.load(p).ir.tasks]
 
 
 def test_the_gallery_says_what_is_derived_and_how_it_learns(site: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,8 @@ from circuitdsl.studies.intervals import lost, mean_of, over_seeds
 from circuitdsl.studies.protocol import Plan, Sentence, judged
 from circuitdsl.studies.registry import STUDIES, all_studies
 from circuitdsl.studies.trials import Table, Text, Trial, gather, run_trials, simulation_of, train
+
+ROOT = Path(__file__).resolve().parents[1]
 
 TINY = """circuit tiny {
   param eta = 0.1
@@ -86,6 +90,16 @@ def test_every_study_is_told() -> None:
         assert study.claim.endswith(".")
         assert study.source
         assert min(study.seeds) >= 2
+
+
+def test_every_study_is_registered_and_has_its_section_and_figure() -> None:
+    """`circuitdsl study NAME --docs docs` makes them, from a full run."""
+    modules = {p.stem for p in (ROOT / "circuitdsl/studies").glob("*.py") if "\nSTUDY = " in p.read_text()}
+    assert modules == {module.rpartition(".")[2] for module in STUDIES.values()}
+    page = (ROOT / "docs/studies.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^## (\w+)$", page, re.MULTILINE)) == sorted(STUDIES)
+    assert " --quick" not in page
+    assert {p.stem for p in (ROOT / "docs/studies").glob("*.svg")} == set(STUDIES)
 
 
 # ---------------------------------------------------------------- credit and gradient
@@ -172,7 +186,7 @@ def test_quick_study_writes_what_it_promises(name: str, tmp_path: Path, capsys: 
     assert any(s["holds"] for s in told["finding"])
     page = (tmp_path / f"{name}.html").read_text()
     assert "<svg" in page
-    assert told["claim"] in page
+    assert escape(told["claim"]) in page
     assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     assert f"study {name} --quick" in (docs / "studies.md").read_text()
     assert f"studies/{name}.svg" in (docs / "studies.md").read_text()

@@ -12,6 +12,7 @@ from circuitdsl.derive.tell.derivation import Derivation, derive
 from circuitdsl.derive.tell.expects import judge, satisfies
 from circuitdsl.derive.tell.latex import latex_page
 from circuitdsl.derive.tell.page import page
+from circuitdsl.graph.ir import ExpectVerdict
 from circuitdsl.graph.resolve import load_file
 from circuitdsl.report.verdicts import library
 
@@ -31,6 +32,9 @@ def test_nothing_that_is_derived_breaks_an_expectation(path: Path) -> None:
     judgements = judge(derivation)
     assert [j.text for j in judgements if j.ok is False] == []
     assert page(derivation, judgements)
+    decided = {f.synapse for f in derivation.findings.values() if f.role == "learning" and f.verdict}
+    expected = {s for e in derivation.circuit.expects if isinstance(e, ExpectVerdict) for s in e.synapses}
+    assert not decided or expected & decided, "the circuit expects nothing of what it learns"
 
 
 @pytest.mark.parametrize(
@@ -101,11 +105,16 @@ def test_the_page_of_verdicts_is_up_to_date() -> None:
             synapse, verdict, evidence = (cell.strip("`* ") for cell in line.split(" | ")[:3])
             if evidence in ("proved", "derived"):
                 rows.add((synapse.removeprefix("| `"), verdict, evidence))
-    for path, circuit in library():
+    circuits = dict(library())
+    assert told.keys() == circuits.keys(), "run `make verdicts`"
+    learning = 0
+    for path, circuit in circuits.items():
         findings = circuit.derive(measure=False).findings.values()
+        learning += sum(f.role == "learning" for f in findings)
         assert told[path] == {
             (f.synapse, str(f.verdict), str(f.evidence)) for f in findings if f.evidence in ("proved", "derived")
         }, f"{path}: run `make verdicts`"
+    assert f"\n{len(circuits)} circuits, {learning} learning synapses; " in text
 
 
 @pytest.mark.parametrize(

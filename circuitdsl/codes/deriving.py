@@ -1,4 +1,4 @@
-"""C080: what only a derivation can find."""
+"""What only a derivation can find."""
 
 from __future__ import annotations
 

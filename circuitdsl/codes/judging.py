@@ -1,4 +1,4 @@
-"""C050 to C056: losses, expectations, stability, Dale's law."""
+"""Losses, expectations, stability, Dale's law."""
 
 from __future__ import annotations
 
@@ -107,9 +107,9 @@ circuit example {
     ),
     "C054": Code(
         title="A decay that overshoots",
-        explanation="A weight that loses `eta * decay` of itself per update changes its sign at every update from 1 on "
-        "(a note), and grows without end from 2 on (a warning), whatever else its rule does; so does a state that "
-        "loses 2 or more of itself per tick, as when `dt` is too long for its time constant.",
+        explanation="A warning where a weight loses 2 or more of itself per update by `eta * decay`: it grows without "
+        "end, whatever else its rule does. A note from 1 on, where it changes its sign at every update. A state that "
+        "loses 2 or more of itself per tick, as when `dt` is too long for its time constant, is as bad.",
         wrong="""\
 circuit example {
   param eta   = 0.1

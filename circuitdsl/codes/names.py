@@ -1,4 +1,4 @@
-"""C010 to C018: names, their declarations, arguments and settings."""
+"""Names, their declarations, arguments and settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""C020 to C027: sizes, shapes, indices, and numbers out of their range."""
+"""Sizes, shapes, indices, and numbers out of their range."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""C060 to C073: data, and what only a run can find."""
+"""Data, and what only a run can find."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""C001 to C007: the text itself, and the files it imports."""
+"""The text itself, and the files it imports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""C030 to C033: what kind of thing may stand where, and what a synapse may read."""
+"""What kind of thing may stand where, and what a synapse may read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""C040 to C047: time, wiring, and rules that cannot do anything."""
+"""Time, wiring, and rules that cannot do anything."""
 
 from __future__ import annotations
 
