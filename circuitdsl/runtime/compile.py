@@ -162,7 +162,9 @@ class _Remembering(Context):
         return self._decided[type(val), val]
 
     def resolve_function_type(self, func: Any, args: Any, kws: Any) -> Any:
-        if kws or isinstance(func, types.Dispatcher):
+        if isinstance(func, types.Dispatcher):  # one compilation serves for all numbers
+            return super().resolve_function_type(func, tuple(map(types.unliteral, args)), kws)
+        if kws:
             return super().resolve_function_type(func, args, kws)
         if (func, args) not in self._decided:
             self._decided[func, args] = super().resolve_function_type(func, args, kws)
