@@ -17,7 +17,7 @@ from circuitdsl.graph.initial import constrain, initial_state
 from circuitdsl.graph.ir import Apply, Circuit, Num, Sign, Weight
 from circuitdsl.graph.machine import State
 from circuitdsl.graph.numbers import Fans, evaluate, numbers_of, whole
-from circuitdsl.graph.projections import Dense, fans_of
+from circuitdsl.graph.projections import Dense, dense, fans_of
 from circuitdsl.graph.resolve import load_text
 
 SPAN = Span(Source("t", ""), 0, 0)
@@ -259,9 +259,10 @@ def test_both_precisions_start_alike() -> None:
 
 
 def mask(connect: str, **sizes) -> np.ndarray:
-    state = start(one("constant(1)", more=f"connect = {connect}", **sizes))
-    found = state.mask("W")
-    assert np.array_equal(state.weights["W"], np.ones_like(state.weights["W"]) if found is None else found)
+    text = one("constant(1)", more=f"connect = {connect}", **sizes)
+    state = start(text)
+    found, weights = state.mask("W"), dense(load(text), state).weights["W"]
+    assert np.array_equal(weights, np.ones_like(weights) if found is None else found)
     return found
 
 

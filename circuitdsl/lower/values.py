@@ -44,8 +44,8 @@ def value_phases(layout: Layout, value: Value) -> list[Phase]:
         equation.prepare(*ir.children(value.expr))
         return [*equation.phases, *_over_phases(layout, equation, value.expr, target)]
     expr = equation.lower(value.expr)
+    backward = [c for c in value.currents if c.transposed and c.synapse not in layout.partners]
     forward = [c for c in value.currents if not c.transposed or c.synapse in layout.partners]
-    backward = [c for c in value.currents if c not in forward]
     scalar = target.shape[-1] == ONE
     currents = list(value.currents) if scalar else forward
     if currents:
