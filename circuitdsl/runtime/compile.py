@@ -43,7 +43,7 @@ def compiled(module: ModuleType, name: str, dtype: str) -> bytes:
         linked, target = _linked(getattr(module, name), dtype)
         _without_unused(linked, target)
         needs = [f.name for f in linked.functions if f.is_declaration and not f.name.startswith("llvm.")]
-        return packed(target.emit_object(linked), needs)
+        return packed(_emitted(linked, target), needs)
 
 
 def _linked(function: Any, dtype: str) -> tuple[Any, Any]:
@@ -66,6 +66,11 @@ def _linked(function: Any, dtype: str) -> tuple[Any, Any]:
         elif not each.is_declaration:
             each.linkage = "internal"
     return made, library.codegen._tm
+
+
+def _emitted(linked: Any, target: Any) -> bytes:
+    code: bytes = target.emit_object(linked)
+    return code
 
 
 def _optimize(library: CPUCodeLibrary, *, loops: bool = True) -> None:
@@ -108,7 +113,7 @@ class _Lower(Lower):
 
     def storevar(self, value: Any, name: str, argidx: int | None = None) -> None:
         self._alloca_var(name, self.typeof(name))
-        if name in self._singly_assigned_vars:
+        if name in self._singly_assigned_vars and not self._disable_sroa_like_opt:
             self._blk_local_varmap[name] = value
         else:
             self.builder.store(value, self.getvar(name))
