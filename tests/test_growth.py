@@ -22,7 +22,7 @@ from circuitdsl.lower.verify import verify
 
 TEAMS = Aim(teams=True)
 #: By how many items a circuit grows.
-STEP = 6
+STEP = 4
 
 
 def text(items: str) -> str:
