@@ -3,7 +3,7 @@
 Numba types the functions and links them into the entry point, but makes nothing ready to be called: that is what takes
 objects.py, in the process that compiles as in those that find the code on disk. Nothing but the entry point can be
 called from outside. What Numba does for objects, exceptions and debuggers is left out, and each function is optimized
-once: together that is half of what compiling would take. Only who has to compile imports this module (and Numba by it).
+once. Only who has to compile imports this module (and Numba by it).
 """
 
 from __future__ import annotations
