@@ -14,7 +14,7 @@ from enum import StrEnum
 from functools import cached_property, lru_cache
 from typing import Self
 
-from circuitdsl.frozen import frozen
+from circuitdsl.frozen import frozen, mutable
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +182,7 @@ def first_of(diagnostics: Sequence[Diagnostic]) -> tuple[list[Diagnostic], str]:
     return shown, f"and {told}" if told else ""
 
 
-@dataclass(slots=True)
+@mutable
 class Report:
     """Collects the findings of one stage, so that all of them are shown together.
 

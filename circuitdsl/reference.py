@@ -15,9 +15,10 @@ the ticks backwards with the adjoints; all increments of synapses are summed ove
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, assert_never
 
+from circuitdsl.frozen import mutable
 from circuitdsl.graph.blocks import rows_of
 from circuitdsl.graph.draws import Matrix
 from circuitdsl.graph.functions import quiet
@@ -43,7 +44,7 @@ CHUNK = 256
 # ---------------------------------------------------------------- increments
 
 
-@dataclass(slots=True)
+@mutable
 class Steps:
     """Increments of synapses, averaged over the batch (those of `fresh` states are not), and drives."""
 
@@ -71,7 +72,7 @@ def _average(array: Array, shape: tuple[int, ...]) -> Array:
     return np.broadcast_to(array, shape)
 
 
-@dataclass(slots=True)
+@mutable
 class Lives:
     """The states of one batch: those of neurons and modulators by value, [B, size], and `fresh` ones of
     synapses, [B, post, pre]."""

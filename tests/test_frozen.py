@@ -1,4 +1,4 @@
-"""`frozen` makes what `dataclass(frozen=True, slots=True)` makes."""
+"""`frozen` and `mutable` make what `dataclass(slots=True)` makes, frozen or not."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from circuitdsl.frozen import frozen
+from circuitdsl.frozen import frozen, mutable
 
 
 @frozen(order=True)
@@ -50,6 +50,23 @@ class Same:
         return "mine"
 
 
+@mutable
+class Count:
+    of: str
+    seen: int = 0
+    where: list[int] = field(default_factory=list)
+    last: int = field(init=False, default=-1)
+
+    def add(self, place: int) -> None:
+        self.seen += 1
+        self.last = place
+
+
+@mutable(eq=False, kw_only=True)
+class Own:
+    value: int
+
+
 def twins() -> dict[str, tuple[Callable[..., Any], Callable[..., Any]]]:
     """The classes above, and those that the standard decorator makes of the same text."""
 
@@ -61,7 +78,7 @@ def twins() -> dict[str, tuple[Callable[..., Any], Callable[..., Any]]]:
                 init=f.init, compare=f.compare, repr=f.repr, default=f.default, default_factory=f.default_factory
             )
         body |= {name: vars(cls)[name] for name in ("__post_init__",) if name in vars(cls)}
-        return dataclass(frozen=True, slots=True, **how)(type(cls.__name__, (base,), body))
+        return dataclass(**{"frozen": True} | how, slots=True)(type(cls.__name__, (base,), body))
 
     place = standard(Place, order=True)
     assert isinstance(place, type)
@@ -71,6 +88,8 @@ def twins() -> dict[str, tuple[Callable[..., Any], Callable[..., Any]]]:
         "Named": (Named, named),
         "Nothing": (Nothing, standard(Nothing)),
         "One": (One, one),
+        "Count": (Count, standard(Count, frozen=False)),
+        "Own": (Own, standard(Own, frozen=False, eq=False, kw_only=True)),
     }
 
 
@@ -90,6 +109,11 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("Nothing", (1,), {}),
     ("One", (nan,), {}),
     ("One", ([1],), {}),
+    ("Count", ("a",), {}),
+    ("Count", ("a", 1, [2]), {}),
+    ("Count", (), {}),
+    ("Count", ("a",), {"last": 1}),
+    ("Own", (1,), {}),
 ]
 
 
@@ -139,6 +163,21 @@ def test_nothing_changes() -> None:
     with pytest.raises(FrozenInstanceError):
         place.other = 1  # type: ignore[attr-defined]
     assert not hasattr(place, "__dict__")
+
+
+def test_what_is_mutable_changes() -> None:
+    one, other = Count("a"), Count("a")
+    one.add(3)
+    other.add(3)
+    assert (one.seen, one.last, one.where is other.where) == (1, 3, False)
+    assert one == other == copy.copy(one) == pickle.loads(pickle.dumps(one))
+    other.seen = 2
+    assert one != other
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(one)
+    with pytest.raises(AttributeError):
+        one.other = 1  # type: ignore[attr-defined]
+    assert {Own(value=1)} != {Own(value=1)}
 
 
 def test_replace_copies_pickles_and_patterns() -> None:

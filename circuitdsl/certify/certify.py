@@ -9,7 +9,7 @@ costs little more than the training.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ from circuitdsl.derive.prove.findings import Measured, Verdict
 from circuitdsl.derive.read.roles import Roles, roles_of
 from circuitdsl.derive.tell.derivation import Derivation
 from circuitdsl.diagnostics import Diagnostic
-from circuitdsl.frozen import frozen
+from circuitdsl.frozen import frozen, mutable
 from circuitdsl.graph.functions import quiet
 from circuitdsl.graph.initial import initial_state
 from circuitdsl.graph.ir import Circuit
@@ -203,7 +203,7 @@ def _relaxation(plan: Plan, last: Watched, seed: int) -> float | None:
     return relaxation(plan.still, last.state, plan.sample(seed), seed=seed, epoch=plan.course.epochs)
 
 
-@dataclass(slots=True)
+@mutable
 class Watched:
     """One seed: its readings and how it stands with what is assumed, at every checkpoint; the balance after the last
     update, and that state."""

@@ -14,11 +14,11 @@ also turned round; errors that are scalars (a reward, the loss) are only permute
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.derive.read.roles import equations
-from circuitdsl.frozen import frozen
+from circuitdsl.frozen import frozen, mutable
 from circuitdsl.graph.flow import all_sources, reached_from
 from circuitdsl.graph.interpret import Frame
 from circuitdsl.graph.ir import Circuit, Flag, Kind, Reduce, reads, walk
@@ -90,7 +90,7 @@ class Passes:
     moved: bool
 
 
-@dataclass(slots=True)
+@mutable
 class Still:
     """A circuit that can be looked at in any state without learning, in float64."""
 

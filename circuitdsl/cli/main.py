@@ -51,6 +51,7 @@ COMMANDS = {
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Runs a command line (default: this process's) and exits with its code."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # linear algebra has one thread, and more start by waiting
     gc.set_threshold(20_000, 20, 20)  # what a start and a compiler make is kept: looking through it took a tenth
     _prepare_streams()
     warnings.formatwarning = lambda message, *_, **__: f"warning: {printable(str(message))}\n"  # no line of ours

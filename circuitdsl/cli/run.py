@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,7 @@ from circuitdsl.cli.common import (
     whole_number,
 )
 from circuitdsl.diagnostics import Severity
+from circuitdsl.frozen import mutable
 from circuitdsl.runtime.saving import Results, is_table, saved_runs
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ def _show_warnings(circuit: Circuit, verbose: bool) -> None:
     show(w for w in circuit.warnings if verbose or w.severity is not Severity.NOTE)
 
 
-@dataclass(slots=True, kw_only=True)
+@mutable(kw_only=True)
 class Session:
     """One `run` command: one outcome per seed, saved as they come."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from circuitdsl.data.columns import LABEL_NAMES, Columns
 from circuitdsl.data.content import content_of
 from circuitdsl.data.dialect import COMMENTS, Dialect, dialect_of, is_missing, is_plain, number_of, rows_of
 from circuitdsl.data.raw import SourceError
+from circuitdsl.frozen import mutable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,7 +56,7 @@ def _decoded(content: bytes, what: str) -> tuple[str, str | None]:
 # ---------------------------------------------------------------- rows
 
 
-@dataclass(slots=True)
+@mutable
 class _Rows:
     """Rows as they come: `values` one after the other, NaN where a text stands, which is kept by column and row."""
 

@@ -9,12 +9,12 @@ pieces on neighbouring ranks are joined by segments, and a drawing is made of no
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import pairwise
 from typing import Literal
 
 from circuitdsl.draw.network import Link, Network
-from circuitdsl.frozen import frozen
+from circuitdsl.frozen import frozen, mutable
 
 Side = Literal["top", "bottom"]
 End = Literal["source", "target"]
@@ -89,7 +89,7 @@ def _pull(dendrite: str, net: Network, rows: Mapping[str, int]) -> int:
     return votes
 
 
-@dataclass(slots=True)
+@mutable
 class _Builder:
     rows: Mapping[str, int]
     sides: Mapping[str, Side]

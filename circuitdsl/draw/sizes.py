@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from circuitdsl.draw.network import Link, Node
 from circuitdsl.draw.ranks import End, Piece, Port, Ranks, Side
 from circuitdsl.draw.text import width
+from circuitdsl.frozen import mutable
 
 #: Sizes of texts, and the least distance of two lines that run side by side.
 NAME, DENDRITE, LABEL, VERDICT = 13.0, 9.5, 11.0, 10.0
@@ -16,7 +17,7 @@ LINE = 14.0
 BOXES, WIRED, PIECES = 24.0, 46.0, 10.0
 
 
-@dataclass(slots=True)
+@mutable
 class Item:
     """A place on a side of a box: a dendrite with all that ends on it, or the end of one other link. `x`: its centre,
     `port`: the mean place of its links, both from the centre of the box."""
@@ -29,7 +30,7 @@ class Item:
     port: float = 0.0
 
 
-@dataclass(slots=True)
+@mutable
 class Places:
     """`x`: the centre of each piece; `widths` of them; `items` of each side of a box, from left to right, with their
     places from its centre; `offset`: the place of each port from the centre of its piece. `flat`: pieces at which links

@@ -7,18 +7,19 @@ Pieces whose ports stand above each other move as one block, whose place is bett
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from circuitdsl.draw.order import Order
 from circuitdsl.draw.ranks import Port, Ranks, Segment
 from circuitdsl.draw.sizes import Joined, Places
+from circuitdsl.frozen import mutable
 
 #: Farther than that no piece is moved for a straight line between a population and a label.
 _FAR = 90.0
 _SWEEPS = 40
 
 
-@dataclass(slots=True)
+@mutable
 class _Blocks:
     """`of`: the block of each piece; `shift`: the place of a piece from that of its block; `left`, `right`: the least
     distance of a block from each of its neighbours."""

@@ -8,9 +8,9 @@ So an entry point is as long as there are different layers, not as there are lay
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
-from circuitdsl.frozen import frozen
+from circuitdsl.frozen import frozen, mutable
 
 #: A loop has at least so many rounds, and at most so many calls in each.
 ROUNDS, PERIOD = 4, 16
@@ -51,7 +51,7 @@ class Rounds:
     arrays: tuple[Given, ...]
 
 
-@dataclass(slots=True)
+@mutable
 class Table:
     """What loops over calls read; `given` says of names that stand in the entry point's arrays where. Without any there
     are no loops."""

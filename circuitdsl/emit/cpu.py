@@ -7,7 +7,7 @@ are different phases, not as there are layers. What is emitted also runs as plai
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import groupby
 from typing import assert_never
 
@@ -18,6 +18,7 @@ from circuitdsl.emit.flat import WIDENED, flat
 from circuitdsl.emit.names import PYTHON, apart, bound, fresh
 from circuitdsl.emit.swift import quick_forms
 from circuitdsl.emit.target import DType, Target
+from circuitdsl.frozen import mutable
 from circuitdsl.lower.functions import definitions, functions_of
 from circuitdsl.lower.loop_ir import (
     Assign,
@@ -205,7 +206,7 @@ def _wrapped(items: Sequence[str], indent: str) -> list[str]:
 # ---------------------------------------------------------------- phases as functions
 
 
-@dataclass(slots=True)
+@mutable
 class _Functions:
     """The functions written so far, by what they do when names are left out. `first`: the lines that each begins
     with; `fixed`: extents that are literals."""
@@ -246,7 +247,7 @@ class _Functions:
         lines.insert(decorator, f"# also {phase.title}{place(phase.origin)}")
 
 
-@dataclass(slots=True)
+@mutable
 class _Control:
     """The lines of what stands around phases, with the calls of their functions. `used`: the names in them."""
 

@@ -15,7 +15,7 @@ random numbers are made of.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, assert_never
 
 from circuitdsl.emit.comments import place
@@ -25,7 +25,7 @@ from circuitdsl.emit.kernel_text import Scribe, whole
 from circuitdsl.emit.names import PYTHON, apart, bound, fresh
 from circuitdsl.emit.target import DType, Fit, Target
 from circuitdsl.emit.teams import FLAG, ROOM, Form, binding, form_of, formed
-from circuitdsl.frozen import frozen
+from circuitdsl.frozen import frozen, mutable
 from circuitdsl.lower.functions import definitions, functions_of
 from circuitdsl.lower.loop_ir import (
     Branch,
@@ -133,7 +133,7 @@ def _helper(name: str, parameters: str, value: str) -> list[str]:
 # ---------------------------------------------------------------- the module
 
 
-@dataclass(slots=True)
+@mutable
 class _Made:
     """A phase's function that is written."""
 
@@ -145,7 +145,7 @@ class _Made:
         return Function(name=self.name, parameters=self.parameters, text="\n".join(self.lines) + "\n")
 
 
-@dataclass(slots=True)
+@mutable
 class _Module:
     """A program's functions as they are written. `made`: each by what it does."""
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import assert_never
 
@@ -22,7 +22,7 @@ from circuitdsl.emit.comments import place
 from circuitdsl.emit.entry import arguments
 from circuitdsl.emit.names import apart, fresh
 from circuitdsl.emit.target import DType, Target
-from circuitdsl.frozen import frozen
+from circuitdsl.frozen import frozen, mutable
 from circuitdsl.lower.functions import definitions as formulas
 from circuitdsl.lower.functions import functions_of, with_parts
 from circuitdsl.lower.loop_ir import (
@@ -181,7 +181,7 @@ def _wrapped(items: Sequence[str], indent: str) -> list[str]:
 # ---------------------------------------------------------------- statements
 
 
-@dataclass(slots=True)
+@mutable
 class _Scope:
     """The lines of a block so far. `defined`: the names that it defines; `places`: the names of the places in buffers
     that are computed in it, by their text."""
@@ -205,7 +205,7 @@ class _Scope:
         return found or (self.around.place(text) if self.around is not None else None)
 
 
-@dataclass(slots=True)
+@mutable
 class _Printer:
     """The functions of a program's phases, as they are written. The place of a row in a buffer is computed where its
     last index becomes known, and not again for each element: engines for JavaScript do not move it out of a loop. Each

@@ -9,12 +9,11 @@ read since it last met.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import assert_never
 
 from circuitdsl.emit.comments import place
 from circuitdsl.emit.target import DType
-from circuitdsl.frozen import frozen
+from circuitdsl.frozen import frozen, mutable
 from circuitdsl.lower.loop_ir import (
     Assign,
     Blocks,
@@ -61,7 +60,7 @@ _MATH = frozenset({"exp", "expm1", "log", "log1p", "sqrt", "tanh", "floor", "sin
 _RENAMED = {"min": "least", "max": "largest"}
 
 
-@dataclass(slots=True)
+@mutable
 class Touched:
     """The buffers that a team has read and written since it last met."""
 

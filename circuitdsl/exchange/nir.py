@@ -11,12 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.exchange.linear import Linear, Unsayable, linear, words
+from circuitdsl.frozen import mutable
 from circuitdsl.graph import ir
 from circuitdsl.runtime.errors import UsageError
 
@@ -81,7 +82,7 @@ def _judged(circuit: ir.Circuit) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-@dataclass(slots=True)
+@mutable
 class _Graph:
     """The graph as it grows from its outputs to its inputs."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
+
+from circuitdsl.frozen import mutable
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -36,7 +37,7 @@ class Quiet:
     ) -> None: ...
 
 
-@dataclass(slots=True)
+@mutable
 class Line(Quiet):
     """Steps done, the last note and the time left."""
 

@@ -9,7 +9,7 @@ going on after a kill tells the strategy again what it was told, and computes no
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from circuitdsl.explore.lineage import Lineage, describe
 from circuitdsl.explore.objective import Objective, objective
 from circuitdsl.explore.strategies import strategy as make_strategy
 from circuitdsl.explore.sweep import digest, plain
-from circuitdsl.frozen import frozen
+from circuitdsl.frozen import frozen, mutable
 from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.request import Override, Request, Settings
 from circuitdsl.runtime.state import circuit_hash
@@ -272,7 +272,7 @@ def _told_of(journal: Journal | None, seed: int, generations: int) -> list[dict[
     return found
 
 
-@dataclass(slots=True)
+@mutable
 class _Runner:
     """Evolves one seed after the other. A journal has a line for each generation, and one for the end."""
 

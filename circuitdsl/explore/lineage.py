@@ -11,10 +11,11 @@ who, task): what the start, the mean and the best candidate reach at the end.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.explore.genome import Gene, Genome
+from circuitdsl.frozen import mutable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +38,7 @@ def snapshots(genes: int, generations: int) -> tuple[int, ...]:
     return tuple(sorted({round(i * last / (SNAPSHOTS - 1)) for i in range(SNAPSHOTS)}))
 
 
-@dataclass(slots=True, kw_only=True)
+@mutable(kw_only=True)
 class Lineage:
     """One seed's evolution. `values` has [candidates, tasks] for each generation."""
 

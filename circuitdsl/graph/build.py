@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from circuitdsl.diagnostics import Diagnostic, Label, Span, did_you_mean
+from circuitdsl.frozen import mutable
 from circuitdsl.graph import ir
 from circuitdsl.graph.expressions import Equations
 from circuitdsl.graph.findings import duplicate, further, last_word, units
@@ -28,7 +29,7 @@ from circuitdsl.graph.tables import (
 from circuitdsl.syntax import ast
 
 
-@dataclass(slots=True)
+@mutable
 class Builder(Pass):
     text: str
     values: dict[str, ir.Value] = field(default_factory=dict)

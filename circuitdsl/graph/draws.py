@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, assert_never
 
-from circuitdsl.frozen import frozen
+from circuitdsl.frozen import frozen, mutable
 from circuitdsl.graph.blocks import rows_of
 from circuitdsl.graph.functions import elementwise
 from circuitdsl.graph.ir import Expr, Fan, Init, InitApply, InitCall, Num, ParamRef
@@ -51,7 +50,7 @@ def generator(seed: int, key: str) -> Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *words.tolist()])))
 
 
-@dataclass(slots=True)
+@mutable
 class Draws:
     """Matrices of one shape drawn from one stream one after the other, each of which is made some rows at a time.
     So a draw begins where the one before would have ended: that is drawn, and thrown away, first."""

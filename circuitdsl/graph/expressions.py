@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, NoReturn, assert_never
 
 from circuitdsl.diagnostics import Diagnostic, Label, Span
+from circuitdsl.frozen import mutable
 from circuitdsl.graph import ir
 from circuitdsl.graph.calls import CALLS, resolve_call
 from circuitdsl.graph.findings import BUILTIN_NAMES, FURTHER_NAMES, further, index_out_of_range, nearest
@@ -37,7 +38,7 @@ MAX_NODES = 20_000
 MAX_TERMS = 200_000
 
 
-@dataclass(slots=True)
+@mutable
 class Equations:
     """Resolves one equation of an owner. Its `name` is that of what it gives (`h`, `h.a`, `d h.v`, `d W.w`), and keys
     its random numbers; equations of numbers known before the run draw none, and need none."""

@@ -6,12 +6,13 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import assert_never
 
 from circuitdsl.diagnostics import CircuitError, Diagnostic, Report, Source, did_you_mean
+from circuitdsl.frozen import mutable
 from circuitdsl.graph.findings import duplicate
 from circuitdsl.shipped import shipped
 from circuitdsl.syntax import ast
@@ -21,7 +22,7 @@ from circuitdsl.syntax.parse import parse, read_source
 Reader = Callable[[Path], Source]
 
 
-@dataclass(slots=True, eq=False)
+@mutable(eq=False)
 class FileScope:
     """The rules and motifs that a file sees, its own and those of its direct imports, each with the
     file that it is written in. `path` is where the file lies, None for a text without a folder."""
@@ -55,7 +56,7 @@ def load_files(tree: ast.File, folder: Path | None, report: Report, read: Reader
     return _Loader(report, read).load(tree, own, folder, (own,) if own else ())
 
 
-@dataclass(slots=True)
+@mutable
 class _Loader:
     report: Report
     read: Reader

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from circuitdsl.frozen import mutable
 from circuitdsl.graph.ir import Circuit, Expr
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class State:
         )
 
 
-@dataclass(slots=True)
+@mutable
 class Evaluation:
     """Means over the evaluated examples, and values as they stood at the last evaluation tick.
 

@@ -9,10 +9,11 @@ what `below.d` or `post.apical` mean; and once alone, for the names that are its
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import assert_never
 
 from circuitdsl.diagnostics import Span
+from circuitdsl.frozen import mutable
 from circuitdsl.graph.calls import CALLS
 from circuitdsl.graph.files import FileScope, deep_items
 from circuitdsl.graph.scope import flatten
@@ -52,7 +53,7 @@ def _walked(file: FileScope, walk: _Walk) -> Occurrences:
     return walk.found
 
 
-@dataclass(slots=True)
+@mutable
 class _Walk:
     found: Occurrences = field(default_factory=Occurrences)
     phases: dict[str, Named] = field(default_factory=dict)

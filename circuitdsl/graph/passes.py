@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import NoReturn
 
 from circuitdsl.diagnostics import Diagnostic, Label, Report, Span
+from circuitdsl.frozen import mutable
 from circuitdsl.graph import ir
 from circuitdsl.graph.expressions import Equations
 from circuitdsl.graph.findings import first_line
@@ -25,7 +25,7 @@ from circuitdsl.graph.tables import (
 from circuitdsl.syntax import ast
 
 
-@dataclass(slots=True)
+@mutable
 class Pass:
     """What both passes over the elaborated text share."""
 

@@ -12,12 +12,12 @@ neurons in evaluation as well. A mean over a batch lies where its examples do, a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from heapq import heapify, heappop, heappush
 from math import inf, isinf
 from typing import assert_never
 
-from circuitdsl.frozen import frozen
+from circuitdsl.frozen import frozen, mutable
 from circuitdsl.graph import ir
 from circuitdsl.graph.functions import FUNCTIONS
 from circuitdsl.graph.increments import Increment, stepped
@@ -67,7 +67,7 @@ class _Place:
     weight: Range | None = None
 
 
-@dataclass(slots=True)
+@mutable
 class Ranges:
     """The ranges of one circuit, found when it is made.
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, NoReturn
 
 from circuitdsl.diagnostics import Diagnostic, Label, Report, Span, did_you_mean
-from circuitdsl.frozen import frozen
+from circuitdsl.frozen import frozen, mutable
 from circuitdsl.graph.files import FileScope
 from circuitdsl.graph.findings import FURTHER_NAMES, further, listed
 from circuitdsl.syntax import ast
@@ -51,7 +51,7 @@ class Member:
 Binding = Thunk | Member | int
 
 
-@dataclass(slots=True, eq=False)
+@mutable(eq=False)
 class Scope:
     """Where a piece of text looks names up: bindings, then outward; then, unless `closed` (the body
     of a rule), the entities whose path starts with `prefix`."""
@@ -122,7 +122,7 @@ class Place:
     scope: Scope
 
 
-@dataclass(slots=True)
+@mutable
 class Symbols:
     """Every entity, alias and instance by path."""
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, NoReturn
 
 from circuitdsl.diagnostics import Diagnostic, Label, Span, did_you_mean
+from circuitdsl.frozen import mutable
 from circuitdsl.graph import ir
 from circuitdsl.graph.expressions import Equations
 from circuitdsl.graph.findings import BUILTIN_NAMES, alternatives, further, nearest, units, wrong_count
@@ -72,7 +72,7 @@ def text_of(expr: ast.Expr, what: str, tables: Tables) -> str:
 # ---------------------------------------------------------------- initial values
 
 
-@dataclass(slots=True)
+@mutable
 class Inits:
     """Initial values of one owner: a synapse (`synapse` given, matrices) or units of a population."""
 
@@ -270,7 +270,7 @@ def _unequal(name: str, span: Span, tables: Tables, synapse: SynapseInfo) -> Non
 # ---------------------------------------------------------------- records and expectations
 
 
-@dataclass(slots=True)
+@mutable
 class Judgements:
     """Resolves records and expectations of the whole circuit."""
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import assert_never
 
 from circuitdsl.diagnostics import Diagnostic, Label, Report, Span, did_you_mean
+from circuitdsl.frozen import mutable
 from circuitdsl.graph.files import FileScope, homes_of
 from circuitdsl.graph.findings import (
     BUILTIN_NAMES,
@@ -60,7 +61,7 @@ Judged = (
 IN_MOTIF = "in the motif used here"
 
 
-@dataclass(slots=True)
+@mutable
 class Structure:
     """The unrolled circuit: its names, and the items that are no entities, with their scopes."""
 
@@ -93,7 +94,7 @@ def bias_population(circuit: ast.Circuit, scope: Scope) -> Declared:
 # ---------------------------------------------------------------- walking items
 
 
-@dataclass(slots=True)
+@mutable
 class _Walker:
     symbols: Symbols
     numbers: StructuralNumbers
@@ -309,7 +310,7 @@ def bind_arguments(
 # ---------------------------------------------------------------- numbers that shape the graph
 
 
-@dataclass(slots=True)
+@mutable
 class StructuralNumbers:
     """Evaluates sizes, ranges and indices. A param that is read on the way becomes structural."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from circuitdsl.diagnostics import Diagnostic, Label, Report, did_you_mean
+from circuitdsl.frozen import mutable
 from circuitdsl.graph import ir
 from circuitdsl.graph.expressions import Equations
 from circuitdsl.graph.findings import BUILTIN_NAMES, builtin_declared, duplicate, further, last_word
@@ -18,7 +19,7 @@ SETTINGS = ("init", "connect", "sign", "bounds")
 FURTHER_SETTINGS = ("tie", "share", "delay", "efficacy")
 
 
-@dataclass(slots=True)
+@mutable
 class SynapseBuilder:
     tables: Tables
     report: Report

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from circuitdsl.diagnostics import Span
-from circuitdsl.frozen import frozen
+from circuitdsl.frozen import frozen, mutable
 from circuitdsl.graph import ir
 from circuitdsl.graph.scope import Symbols
 from circuitdsl.graph.structure import StructuralNumbers
 
 
-@dataclass(slots=True)
+@mutable
 class PopulationInfo:
     path: str
     kind: ir.Kind
@@ -21,7 +21,7 @@ class PopulationInfo:
     members: dict[str, ir.Kind] = field(default_factory=dict)  # dendrites, states, lets by bare name
 
 
-@dataclass(slots=True)
+@mutable
 class SynapseInfo:
     path: str
     source: ir.Read
@@ -31,13 +31,13 @@ class SynapseInfo:
     span: Span
 
 
-@dataclass(slots=True)
+@mutable
 class CoefficientInfo:
     owner: str
     per: Literal["weight", "neuron"]
 
 
-@dataclass(slots=True)
+@mutable
 class Tables:
     """All that has a name, as far as equations need to know it."""
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from circuitdsl.diagnostics import Span
-from circuitdsl.frozen import frozen
+from circuitdsl.frozen import frozen, mutable
 from circuitdsl.graph.files import FileScope
 from circuitdsl.syntax import ast
 
@@ -46,7 +46,7 @@ class Declared:
     node: ast.Node
 
 
-@dataclass(slots=True)
+@mutable
 class Occurrences:
     """The places of names, those of one name joined into a tree by `parent`."""
 
@@ -63,7 +63,7 @@ class Occurrences:
         self.parent[self.root(one)] = self.root(other)
 
 
-@dataclass(slots=True, eq=False)
+@mutable(eq=False)
 class Named:
     """A name of a scope, with all that it stands for whatever its indices: members, the bodies of motifs, and what an
     alias or an argument stands for."""
@@ -75,7 +75,7 @@ class Named:
     stands_for: list[tuple[ast.Expr, Body]] = field(default_factory=list)
 
 
-@dataclass(slots=True, eq=False)
+@mutable(eq=False)
 class Body:
     """Where a piece of text looks names up: `bindings`, then outward, then the `names` of the circuit or motif unless
     it is the body of a rule. `path` stands before the names that are declared in it; `ends` are the neurons of the

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 
-from circuitdsl.frozen import frozen
+from circuitdsl.frozen import frozen, mutable
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.lower.equations import depends, substitute
 from circuitdsl.lower.loop_ir import (
@@ -73,7 +73,7 @@ def blocked(program: Program) -> Program:
     return replace(made, buffers=(*made.buffers, *(b for n, b in work.rows.items() if n not in work.given)))
 
 
-@dataclass(slots=True)
+@mutable
 class _Work:
     """`examples`: the extents of loops over the examples of a batch; `rows`: the rows that a thread has of its own, of
     which each unit of a block needs one."""

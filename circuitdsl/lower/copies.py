@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import assert_never
 
+from circuitdsl.frozen import mutable
 from circuitdsl.lower.loop_ir import (
     Assign,
     Branch,
@@ -69,7 +70,7 @@ class _DifferentWays(Exception):
     """Lanes would have to go different ways."""
 
 
-@dataclass(slots=True)
+@mutable
 class _Lanes:
     """`numbers`: the real scalars, as buffers. `differing`: the buffers that have an axis of lanes; `local`: those
     variables of the present phase that differ between lanes; `rows`: room for the ones that outlast a run, by name

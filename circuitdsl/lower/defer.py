@@ -17,11 +17,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from itertools import groupby
 
-from circuitdsl.frozen import frozen
+from circuitdsl.frozen import frozen, mutable
 from circuitdsl.lower import long
 from circuitdsl.lower.loop_ir import (
     READ_ONLY,
@@ -87,7 +87,7 @@ class _Moved:
     cleared: frozenset[str]
 
 
-@dataclass(slots=True)
+@mutable
 class _Step:
     """What is done for each example. `touching` and `writing` have, for each buffer, the places of the phases that
     touch and write it; `ends`, for each phase, the place after those that go through the same loop. `kept`: the values

@@ -7,10 +7,10 @@ synapse the postsynaptic one), `i` the presynaptic one or the one that a sum run
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import assert_never
 
-from circuitdsl.frozen import frozen
+from circuitdsl.frozen import frozen, mutable
 from circuitdsl.graph import ir
 from circuitdsl.graph.formulas import fold
 from circuitdsl.graph.ir import Axis
@@ -39,7 +39,7 @@ from circuitdsl.lower.names import Locals
 _BOOL, _INT = Dtype.BOOL, Dtype.INT
 
 
-@dataclass(slots=True)
+@mutable
 class Site:
     """The place of an equation.
 

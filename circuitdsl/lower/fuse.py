@@ -9,10 +9,10 @@ had of a neighbour, and phases that are alike share a function.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import assert_never
 
-from circuitdsl.frozen import frozen
+from circuitdsl.frozen import frozen, mutable
 from circuitdsl.lower import long
 from circuitdsl.lower.loop_ir import (
     Branch,
@@ -69,7 +69,7 @@ def _controls(body: Sequence[Control], limits: _Limits) -> tuple[Control, ...]:
     return tuple(part.phase() if isinstance(part, _Nest) else part for part in made)
 
 
-@dataclass(slots=True)
+@mutable
 class _Nest:
     """Phases that become one: loops within each other, `around`, and in the innermost, over threads, `bodies`. For each
     of these loops what its rounds touch; they are `apart` if none needs what another one writes."""

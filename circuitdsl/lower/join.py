@@ -6,9 +6,10 @@ That is for teams of threads. On one thread a barrier costs nothing, and phases 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import assert_never
 
+from circuitdsl.frozen import mutable
 from circuitdsl.lower.loop_ir import Branch, Control, Define, Phase, Program, Repeat, Statement, has_threads
 from circuitdsl.lower.names import Apart
 from circuitdsl.lower.touches import Touches, add, in_rounds, meet
@@ -37,7 +38,7 @@ def _controls(body: Sequence[Control]) -> tuple[Control, ...]:
     return tuple(part.phase() if isinstance(part, _Group) else part for part in made)
 
 
-@dataclass(slots=True)
+@mutable
 class _Group:
     """Phases that become one, and what their rounds touch; all of them have loops over `threads`, or none has."""
 

@@ -7,10 +7,11 @@ A value is [batch, size], or [size] where one example is presented at a time (`o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, assert_never
 
 from circuitdsl.diagnostics import Span
+from circuitdsl.frozen import mutable
 from circuitdsl.graph import ir
 from circuitdsl.graph.canonical import by_name
 from circuitdsl.graph.ir import Axis, Circuit, Kind, Lifetime, Read, Synapse, SynapseVar, When
@@ -50,7 +51,7 @@ def real(value: float) -> Const:
     return Const(value, Dtype.REAL)
 
 
-@dataclass(slots=True)
+@mutable
 class Layout:
     """The buffers and scalars of one program over `circuit`, taken in the order of names: the program, and with it
     every bit of a run, is the same for every order of the items.

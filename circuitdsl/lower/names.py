@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from circuitdsl.frozen import mutable
 from circuitdsl.lower.loop_ir import Define, Statement, statements
 from circuitdsl.lower.rewrite import rename
 
@@ -17,7 +18,7 @@ LOCALS = frozenset({
 })  # fmt: skip
 
 
-@dataclass(slots=True)
+@mutable
 class Names:
     """Gives every key (an entity and what is meant of it) one name, the same every time."""
 
@@ -48,7 +49,7 @@ def _word(text: str) -> str:
     return re.sub(r"\W+", "_", text).strip("_") or "value"
 
 
-@dataclass(slots=True)
+@mutable
 class Locals:
     """Names of the variables of one phase: `total`, `total2`, ..."""
 
@@ -60,7 +61,7 @@ class Locals:
         return base if self.counts[base] == 1 else f"{base}{self.counts[base]}"
 
 
-@dataclass(slots=True)
+@mutable
 class Apart:
     """Names of the numbers of phases that become one: the second `total` is `total2`. `reached`: up to where all
     numbers after a name are taken."""

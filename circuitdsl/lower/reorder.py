@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import assert_never
 
+from circuitdsl.frozen import mutable
 from circuitdsl.lower.loop_ir import Branch, Control, Define, Extent, Loop, Phase, Program, Repeat, Role
 from circuitdsl.lower.touches import in_rounds
 
@@ -61,7 +62,7 @@ def head_of(phase: Phase) -> Head | None:
             return None
 
 
-@dataclass(slots=True)
+@mutable
 class _Run:
     """Phases that follow each other and are the same loop over threads, if they are one, and the matrices that they
     touch and write."""
@@ -71,7 +72,7 @@ class _Run:
     written: set[str] = field(default_factory=set)
 
 
-@dataclass(slots=True)
+@mutable
 class _Placed:
     """Phases in order. A group is one that stayed where it was, with those that moved up behind it; `runs` has the run
     of each group. Of a buffer, `touched` and `written` say in which group it last was."""

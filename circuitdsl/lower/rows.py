@@ -9,9 +9,9 @@ team shares sums and loops over lanes, and a loop that is both is neither.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
-from circuitdsl.frozen import frozen
+from circuitdsl.frozen import frozen, mutable
 from circuitdsl.lower.loop_ir import (
     Assign,
     Define,
@@ -57,7 +57,7 @@ def _joined(body: tuple[Statement, ...], matrices: frozenset[str]) -> tuple[Stat
     return tuple(made.statements)
 
 
-@dataclass(slots=True)
+@mutable
 class _Made:
     """Statements of a round. Of a matrix, `touched` and `written` say where the last loop stands that walks its row."""
 

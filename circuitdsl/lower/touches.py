@@ -7,9 +7,10 @@ always the same one; else it may meet any other round there.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import assert_never
 
+from circuitdsl.frozen import mutable
 from circuitdsl.lower.loop_ir import (
     Assign,
     Const,
@@ -32,7 +33,7 @@ from circuitdsl.lower.loop_ir import (
 NOWHERE = -1
 
 
-@dataclass(slots=True)
+@mutable
 class Touch:
     """The axes along which the number of the round is the index where a buffer is read, and where it is written; None
     outside rounds. `set_first`: whether it is written before it is read."""

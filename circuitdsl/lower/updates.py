@@ -10,10 +10,10 @@ live as long as the example, and are applied at the last tick that they hold.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from circuitdsl.diagnostics import Span
-from circuitdsl.frozen import frozen
+from circuitdsl.frozen import frozen, mutable
 from circuitdsl.graph import ir
 from circuitdsl.graph.ir import Axis, Sign, Synapse, SynapseVar, is_slow
 from circuitdsl.lower.equations import Site, depends, hoist, ordered_products, terms, total
@@ -79,7 +79,7 @@ class _Item:
     buffer: Buffer | None
 
 
-@dataclass(slots=True)
+@mutable
 class _Rule:
     """The equations of one synapse, lowered at the weight (j, i)."""
 

@@ -7,10 +7,11 @@ thread for each example.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import assert_never
 
 from circuitdsl.diagnostics import Span
+from circuitdsl.frozen import mutable
 from circuitdsl.graph import ir
 from circuitdsl.graph.ir import Axis, Current, Value
 from circuitdsl.lower import long
@@ -64,7 +65,7 @@ def value_phases(layout: Layout, value: Value) -> list[Phase]:
     return [*equation.phases, *phases, *(_scatter(layout, equation, c, target) for c in scattered)]
 
 
-@dataclass(slots=True)
+@mutable
 class Equation:
     """An equation of the units of `owner`, [size]: its place, and the phases that have to come before it.
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NoReturn, assert_never
 
+from circuitdsl.frozen import mutable
 from circuitdsl.lower.loop_ir import (
     READ_ONLY,
     Assign,
@@ -84,7 +85,7 @@ def _once(program: Program, names: Iterable[str], message: str) -> None:
             raise LoopError(f"`{program.name}`: {message.format(name)}")
 
 
-@dataclass(slots=True)
+@mutable
 class _Checker:
     """What is known at one place of the program, which is `within` such a loop. Names that are `fixed` may not be
     assigned, nor the first `shared` of those that were `given`: all rounds of the loop have them in common.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from circuitdsl.diagnostics import CircuitError, Source
+from circuitdsl.frozen import mutable
 from circuitdsl.graph.files import deep_items, find_import
 from circuitdsl.lsp.analysis import Analysis
 from circuitdsl.shipped import shipped
@@ -19,7 +20,7 @@ from circuitdsl.syntax.parse import read_source
 MOST_FOLDERS = 5000
 
 
-@dataclass(slots=True, eq=False)
+@mutable(eq=False)
 class Workspace:
     """`texts`: the open texts by their files, as they stand in the editor; `roots`: the folders that are open. What was
     found out about a text is kept until it, or something that it may import, changes."""

@@ -5,10 +5,9 @@ Large enough is what the model of docs/cuda.md says. It is a model: no kernel ha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from circuitdsl.emit.target import DType
 from circuitdsl.emit.teams import SHARED
+from circuitdsl.frozen import frozen
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.graph.machine import Numbers
 from circuitdsl.lower.loop_ir import Program, for_teams, phases
@@ -30,7 +29,7 @@ GRID_TICK, GRID_PHASE, GRID_WEIGHT, GRID_PRODUCT = 0.5, 1.0, 2.2e-6, 2.9e-7
 ENOUGH = 2
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Choice:
     """A back end, and why it was chosen, in words."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
 from circuitdsl.emit.entry import Binding
+from circuitdsl.frozen import mutable
 from circuitdsl.graph.ir import Circuit, Expr
 from circuitdsl.lower.blocks import gains_from_blocks
 from circuitdsl.lower.loop_ir import PLAIN, Aim, Buffer, Dtype, Program, Role
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 Which = Literal["train_online", "train", "evaluate", "watch"]
 
 
-@dataclass(slots=True, eq=False)
+@mutable(eq=False)
 class Kernel:
     """One program with its code, what that is called with, and its work space. `watched`: whether the values that it
     leaves there are read."""
@@ -59,7 +60,7 @@ class Kernel:
         return held
 
 
-@dataclass(slots=True)
+@mutable
 class Code:
     """The kernels of a circuit on a back end, made for `aim`. `without`: the names of passes that are left out;
     `seconds`: the time spent on code so far."""

@@ -6,10 +6,11 @@ A single run is a population of one copy.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, assert_never
 
+from circuitdsl.frozen import mutable
 from circuitdsl.graph.ir import Kind, Lifetime
 from circuitdsl.graph.machine import Data, Numbers, State
 from circuitdsl.graph.projections import Dense, Sparse
@@ -62,7 +63,7 @@ def _rows(rows: int, copies: int) -> Whole:
     return np.arange(copies, dtype=np.int64) * rows // max(copies, 1)
 
 
-@dataclass(slots=True)
+@mutable
 class Call:
     """What the copies of a population are given when a kernel is called, once or for one chunk of examples after the
     other, and again as long as it `suits`. `arrays`: what each buffer is bound to, [rows, ...]; `frame`: what the code

@@ -12,12 +12,13 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from time import process_time
 from typing import TYPE_CHECKING
 
 from circuitdsl.emit.teams import Shape
 from circuitdsl.extras import named
+from circuitdsl.frozen import frozen
 from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.ltoir import barrier, pieces, versions
 from circuitdsl.store.entries import Entry
@@ -31,7 +32,7 @@ ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120")
 _COMPILING = threading.Lock()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Facts:
     """What code takes of a GPU. `entry`: the name of its kernel; `registers` of a thread; bytes of `spills`, of static
     `shared` memory and of the `stack`; `doubles`: whether it computes in 64 bits anywhere; `seconds` of processor time
@@ -46,7 +47,7 @@ class Facts:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Cubin:
     """Code for one architecture, the assembly that it was made of, and what it takes."""
 

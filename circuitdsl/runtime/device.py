@@ -8,12 +8,13 @@ in whatever order its threads come, and that only what has to be is copied.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from circuitdsl.emit.cuda import Kernel
 from circuitdsl.emit.target import Target
 from circuitdsl.emit.teams import FLAG, OWN, ROOM, STRIDE, WRITTEN, Form, Shape, binding, form_of
+from circuitdsl.frozen import frozen, mutable
 from circuitdsl.lower.loop_ir import Buffer, Program, Role, Store, phases, statements
 from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.memory import Held
@@ -49,7 +50,7 @@ class Launch(Protocol):
     def __call__(self, frame: Frame, bases: Sequence[int]) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ready:
     """A kernel that a device has. `kernel` says what its buffers are called, `stored` which of them it writes."""
 
@@ -113,7 +114,7 @@ def in_memory(part: Part) -> AnyArray:
     return part.array.T if isinstance(part, SideBySide) else part.array
 
 
-@dataclass(slots=True)
+@mutable
 class OnDevice:
     """The code of a program for teams (`Routine`), in the form that suits its size and copies, or in a `shape`. Raises
     UsageError if a buffer has more elements than a kernel can tell apart."""
@@ -146,7 +147,7 @@ class OnDevice:
 # ---------------------------------------------------------------- what copies are given
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Given:
     """What the copies from `begin` to before `end` of a frame are given, by what a program calls it."""
 

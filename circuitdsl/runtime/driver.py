@@ -7,7 +7,7 @@ before anything runs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from circuitdsl.emit.entry import Binding
 from circuitdsl.emit.target import Target
 from circuitdsl.emit.teams import ROOM, SHARED, THREADS, Form, binding
 from circuitdsl.extras import how_to_get
+from circuitdsl.frozen import frozen, mutable
 from circuitdsl.lower.loop_ir import Program
 from circuitdsl.runtime.cubin import ARCHITECTURES, made_for
 from circuitdsl.runtime.device import Ready
@@ -94,7 +95,7 @@ def fitting(major: int, minor: int) -> str:
 # ---------------------------------------------------------------- the GPU
 
 
-@dataclass(slots=True)
+@mutable
 class Gpu:
     """A GPU with `processors` (multiprocessors), by its `driver`: a device, and its memory."""
 
@@ -164,7 +165,7 @@ class Gpu:
         self.call("cuCtxSetCurrent", self.context)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Loaded:
     """A kernel that the GPU has (`Launch`). Raises GpuError."""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.emit.cuda import Kernel, print_kernel
 from circuitdsl.emit.target import DType, Target
 from circuitdsl.emit.teams import SHARED, Form
+from circuitdsl.frozen import frozen
 from circuitdsl.lower.loop_ir import Program
 from circuitdsl.runtime.cache import load_code
 from circuitdsl.runtime.device import Ready, SideBySide, in_memory
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 THREADS = 32
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Emulator:
     """`threads`: how many there are; `backwards`: whether the last team, and the last lane of a team, comes first."""
 
@@ -57,7 +58,7 @@ def the_emulator() -> Emulator:
     return Emulator()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Emulated:
     """Runs a kernel's code on what stands in the memory (`Launch`)."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.emit.target import DType, Target
 from circuitdsl.emit.teams import Shape, binding
+from circuitdsl.frozen import mutable
 from circuitdsl.graph.functions import quiet
 from circuitdsl.lower.loop_ir import (
     Buffer,
@@ -72,7 +73,7 @@ def program(dtype: DType) -> Program:
     )
 
 
-@dataclass(slots=True)
+@mutable
 class Finite:
     """Asks a device, in a precision."""
 

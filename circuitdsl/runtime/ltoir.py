@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import version
@@ -17,6 +16,7 @@ from pathlib import Path
 from time import process_time
 from typing import TYPE_CHECKING, Any
 
+from circuitdsl.frozen import frozen, mutable
 from circuitdsl.runtime.cache import module_of
 from circuitdsl.store.entries import Entry
 
@@ -48,7 +48,7 @@ extern "C" __device__ int grid_barrier(long long* flag, int blocks) {
 """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Piece:
     """LTO-IR, and the seconds of processor time that it took to make."""
 
@@ -76,7 +76,7 @@ def pieces(name: str, kernel: Kernel) -> list[Piece]:
     return [*(front.phase(function) for function in kernel.functions), front.entry()]
 
 
-@dataclass(slots=True)
+@mutable
 class _Front:
     """A kernel before its compiler, which starts when it is needed: what is kept needs none."""
 

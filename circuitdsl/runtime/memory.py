@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import finalize
+
+from circuitdsl.frozen import mutable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +39,7 @@ class Memory(Protocol):
         """Raises UsageError if so many bytes are not free."""
 
 
-@dataclass(slots=True)
+@mutable
 class HostMemory:
     """The emulated device's, which is the host's: what goes there and comes back is copied, and counted in bytes."""
 
@@ -78,7 +80,7 @@ class HostMemory:
         pass
 
 
-@dataclass(slots=True)
+@mutable
 class Guest:
     """An array of the host that stays on a device. `newer`: whether its numbers there are newer than the host's."""
 
@@ -87,7 +89,7 @@ class Guest:
     newer: bool = False
 
 
-@dataclass(slots=True)
+@mutable
 class Held:
     """What a device's memory holds between calls: `guests`, by where they begin on the host, and data sets, which
     nobody changes, as long as there is their array."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from circuitdsl.emit.teams import THREADS
+from circuitdsl.frozen import frozen
 
 #: Threads of a warp, registers of a multiprocessor, and how many of them are given to a warp at a time.
 WARP, REGISTERS, REGISTER_STEP = 32, 65_536, 256
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Multiprocessor:
     """The most warps and blocks at the same time, and the bytes of shared memory: of all, taken by every block beside
     its own, and given at a time."""
@@ -33,7 +32,7 @@ MULTIPROCESSORS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Occupancy:
     """Blocks of a kernel on one multiprocessor, and the part of its threads that they are."""
 

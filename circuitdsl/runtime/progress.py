@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from circuitdsl.frozen import mutable
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -58,7 +60,7 @@ class Quiet:
     ) -> None: ...
 
 
-@dataclass(slots=True)
+@mutable
 class Line(Quiet):
     """A bar with epoch, loss, metric, rate and the time left, on stderr."""
 
@@ -107,7 +109,7 @@ class Line(Quiet):
 SHOW_EVERY = 0.1
 
 
-@dataclass(slots=True)
+@mutable
 class Cell(Quiet):
     """The same in the output of a notebook's cell."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, assert_never
 
-from circuitdsl.frozen import frozen
+from circuitdsl.frozen import frozen, mutable
 from circuitdsl.graph.blocks import blocks, doubles, norm
 from circuitdsl.graph.draws import Matrix
 from circuitdsl.graph.ir import Circuit, Expr, MatrixCall, MatrixRef, Record
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SHOWN_EXAMPLES = 16
 
 
-@dataclass(slots=True)
+@mutable
 class Series:
     """One recorded quantity. `every`: in updates; None: once an epoch. `at`: the epochs (updates)
     done when each of `values` was read, from 0, which is before training."""
@@ -98,7 +98,7 @@ def weight_dimensions(circuit: Circuit, synapse: str) -> tuple[str, str]:
     return (f"post_{found.post}", f"pre_{found.pre}")
 
 
-@dataclass(slots=True)
+@mutable
 class Reader:
     """Reads the records of one moment: evaluates the test set at most once. `settle` makes weights of the state what
     they are where the run computes."""

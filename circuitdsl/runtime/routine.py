@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ctypes import CFUNCTYPE, addressof, c_int32, c_int64, c_void_p
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from circuitdsl.frozen import frozen
+from circuitdsl.frozen import frozen, mutable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +35,7 @@ class Part:
         return row.reshape(-1)
 
 
-@dataclass(slots=True)
+@mutable
 class Frame:
     """What one call for all copies is given, in the order of the code's binding (emit/entry.py): `wholes` [copies,
     whole numbers], `numbers` [copies, real numbers], and the parts of the buffers."""

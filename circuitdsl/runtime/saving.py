@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from circuitdsl.frozen import mutable
 from circuitdsl.runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def is_table(out: Path) -> bool:
     return out.suffix.lower() == ".csv"
 
 
-@dataclass(slots=True, kw_only=True)
+@mutable(kw_only=True)
 class Results:
     """What there is so far, by seeds. `out`: where it is written, if anywhere; `before`: runs that are gone on with.
     `left_out`: what a table cannot hold."""

@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from circuitdsl.diagnostics import Diagnostic
-from circuitdsl.frozen import frozen
+from circuitdsl.frozen import frozen, mutable
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.runtime.aside import Aside, taken_out
 from circuitdsl.runtime.data import SHUFFLE, Dataset, permutation
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 STRETCH = 1_000_000_000
 
 
-@dataclass(slots=True)
+@mutable
 class Run:
     """A run so far: what it has measured and the state it goes on from. While it is being simulated the state may be
     on a device: `settle` brings it back, to be read.

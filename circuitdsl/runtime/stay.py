@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import finalize
 
+from circuitdsl.frozen import frozen
 from circuitdsl.runtime.aside import Aside, put_aside
 from circuitdsl.runtime.divergence import is_finite
 from circuitdsl.runtime.engine import Compiled
@@ -39,7 +40,7 @@ class Stay(Protocol):
         """What the state is now."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AtHome:
     """The host's arrays are what there is."""
 
@@ -55,7 +56,7 @@ class AtHome:
         return put_aside(self.state)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OnADevice:
     """All arrays of a state are guests of a device."""
 

@@ -12,7 +12,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from logging import CRITICAL, getLogger
 from threading import Event, Thread
@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, Literal, Protocol, Self, TypeVar
 
 from circuitdsl.extras import how_to_get
-from circuitdsl.frozen import frozen
+from circuitdsl.frozen import frozen, mutable
 from circuitdsl.graph.functions import quiet
 from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.scheduler import Scheduler, scheduler_of
@@ -199,7 +199,7 @@ def _far(function: Callable[[Shared, Own], Result], shared: Shared, own: Own) ->
     return function(shared, own)
 
 
-@dataclass(slots=True)
+@mutable
 class Cluster:
     """The workers of a dask.distributed scheduler, given itself or by its address.
 

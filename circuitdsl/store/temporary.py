@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import platform
 import shutil
+import sys
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -46,7 +46,11 @@ def _place() -> str:
     space = ""
     with suppress(OSError):
         space = os.readlink("/proc/self/ns/pid")
-    return hashlib.sha256(f"{platform.node()} {space}".encode()).hexdigest()[:8]
+    return hashlib.sha256(f"{_machine()} {space}".encode()).hexdigest()[:8]
+
+
+def _machine() -> str:
+    return os.environ.get("COMPUTERNAME", "") if sys.platform == "win32" else os.uname().nodename
 
 
 def _lives(process: int) -> bool:

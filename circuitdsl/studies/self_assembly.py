@@ -9,10 +9,11 @@ circuit's gradient twin.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.api import Circuit, Outcome, Request, Simulation
+from circuitdsl.frozen import mutable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +37,7 @@ ALIGNMENTS = {
 }
 
 
-@dataclass(slots=True)
+@mutable
 class Trial:
     """One seed: the circuit's run, its twin's, and the alignments [checkpoint, layer] of the circuit."""
 

@@ -18,11 +18,11 @@ without its max(p, 1e-7) and, where p is a softmax, through it at once: d/dz = p
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import assert_never
 
 from circuitdsl.diagnostics import CircuitError, Diagnostic, Span
-from circuitdsl.frozen import frozen
+from circuitdsl.frozen import frozen, mutable
 from circuitdsl.graph.folding import apply, mul, num, sub, total
 from circuitdsl.graph.ir import (
     Apply,
@@ -88,7 +88,7 @@ class _Frame:
     span: Span
 
 
-@dataclass(slots=True)
+@mutable
 class _Sums:
     """The contributions to one adjoint."""
 
@@ -96,7 +96,7 @@ class _Sums:
     currents: list[Current] = field(default_factory=list)
 
 
-@dataclass(slots=True)
+@mutable
 class _Tape:
     """One run of reverse accumulation."""
 

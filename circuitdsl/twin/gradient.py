@@ -24,9 +24,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from circuitdsl.diagnostics import Span
+from circuitdsl.frozen import mutable
 from circuitdsl.graph.folding import apply, mul, neg, num, product, rebuild, total
 from circuitdsl.graph.ir import (
     Axis,
@@ -113,7 +114,7 @@ class _NotSeparable(Exception):
     """The rule has no factors that delta could take the place of."""
 
 
-@dataclass(slots=True)
+@mutable
 class _Rule:
     """The rule of one learning synapse while it is rewritten."""
 

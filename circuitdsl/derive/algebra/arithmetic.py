@@ -7,7 +7,6 @@ any other function is a signal known by what it is made of. See derive/read/unit
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from math import isfinite
 
@@ -41,6 +40,7 @@ from circuitdsl.derive.algebra.words import (
     total,
     zero,
 )
+from circuitdsl.frozen import mutable
 from circuitdsl.graph.formulas import fold
 from circuitdsl.graph.functions import FUNCTIONS, TINY, Primitive
 from circuitdsl.graph.intervals import ANY
@@ -70,7 +70,7 @@ AT_ZERO = {name: Fraction(_AT_ZERO[name]) for name in SMOOTH if (2 * _AT_ZERO[na
 MAX_POWER = 6
 
 
-@dataclass(slots=True)
+@mutable
 class Arithmetic(Products):
     """Sums of products of signals, and functions of them.
 

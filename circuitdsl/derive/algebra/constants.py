@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from fractions import Fraction
 
 from circuitdsl.derive.algebra.expressions import text
 from circuitdsl.derive.algebra.notation import coefficient_text
 from circuitdsl.derive.algebra.words import Coefficient, coefficient
+from circuitdsl.frozen import mutable
 from circuitdsl.graph import ir
 from circuitdsl.graph.folding import rebuild
 from circuitdsl.graph.numbers import evaluate
 
 
-@dataclass(slots=True)
+@mutable
 class Constants:
     """`numbers`: the value of every param; names that derivations make are added to it."""
 

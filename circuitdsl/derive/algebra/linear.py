@@ -8,9 +8,11 @@ then the row can be negative while all given ones are not).
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from fractions import Fraction
 from typing import Any, Generic, TypeVar
+
+from circuitdsl.frozen import mutable
 
 K = TypeVar("K", bound=Hashable)
 Row = Mapping[K, Fraction]
@@ -35,7 +37,7 @@ def combination(parts: Sequence[tuple[Fraction, Row[K]]]) -> dict[K, Fraction]:
     return {key: value for key, value in total.items() if value}
 
 
-@dataclass(slots=True)
+@mutable
 class Elimination(Generic[K]):
     """Equations taken in one by one, each solved for the unknown of the least `rank`.
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from circuitdsl.derive.algebra import notation
 from circuitdsl.derive.algebra.constants import Constants, negative
@@ -31,6 +31,7 @@ from circuitdsl.derive.algebra.words import (
     times,
     total,
 )
+from circuitdsl.frozen import mutable
 
 Key = tuple[Identity, int]
 
@@ -40,7 +41,7 @@ def key(signal: Signal) -> Key:
     return signal.of, signal.size
 
 
-@dataclass(slots=True)
+@mutable
 class Products(ABC):
     """The signals of one circuit, and how products of them are rewritten.
 

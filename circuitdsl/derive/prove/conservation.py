@@ -11,13 +11,13 @@ what no weight reaches are unknowns like any other.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from fractions import Fraction
 
 from circuitdsl.derive.algebra.constants import Constants
 from circuitdsl.derive.algebra.linear import combination
 from circuitdsl.derive.read.homogeneity import Degree, Scaling
-from circuitdsl.frozen import frozen
+from circuitdsl.frozen import frozen, mutable
 from circuitdsl.graph import ir
 from circuitdsl.twin.paths import Settled, alive_values, differentiable_reads, settle
 
@@ -53,7 +53,7 @@ class Equation:
     elementwise: bool
 
 
-@dataclass(slots=True)
+@mutable
 class Flows:
     """The flows of one circuit of one tick. `equations`: those nearest to the loss first, in an order that is not
     the text's; `closed`: the reads of each equation that it does not scale with."""

@@ -6,11 +6,12 @@ derive/prove/relations.py) needs one of the credit of each rule with the presyna
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import combinations
 
 from circuitdsl.derive.algebra.words import Letter, Sum, as_diagonal, blocks
 from circuitdsl.derive.read.drives import Drive
+from circuitdsl.frozen import mutable
 from circuitdsl.graph import ir
 
 #: Of more rules that are driven alike each is paired with one only, and with those that it starts from.
@@ -26,7 +27,7 @@ def ends(a: Sum) -> frozenset[Letter]:
     return frozenset.intersection(*each) if each else frozenset()
 
 
-@dataclass(slots=True)
+@mutable
 class Meeting:
     """Rules in their order, found by what their credit and their presynaptic factor end with."""
 

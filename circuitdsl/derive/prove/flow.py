@@ -10,7 +10,7 @@ known; where it does not, there are flows within all that is known with f_e < 0.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -27,7 +27,7 @@ from circuitdsl.derive.read.constraints import is_dense, is_free
 from circuitdsl.derive.read.drives import Drive, Unread, read_rule
 from circuitdsl.derive.read.roles import Roles, roles_of, unsettled
 from circuitdsl.derive.read.symbols import Symbols
-from circuitdsl.frozen import frozen
+from circuitdsl.frozen import frozen, mutable
 from circuitdsl.graph import ir
 from circuitdsl.graph.folding import product, total
 from circuitdsl.graph.plasticity import split
@@ -176,7 +176,7 @@ def balances(
     return Balances(found, tuple(bank.together(found)))
 
 
-@dataclass(slots=True)
+@mutable
 class _Bank:
     """The flows of one circuit, with what is known of them."""
 

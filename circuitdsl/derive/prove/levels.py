@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from circuitdsl.derive.algebra import notation
 from circuitdsl.derive.algebra.arithmetic import NotLinear
@@ -17,11 +17,12 @@ from circuitdsl.derive.algebra.obstacles import NoWayNow
 from circuitdsl.derive.algebra.words import Column, Sum, Term, column
 from circuitdsl.derive.prove.matching import leading
 from circuitdsl.derive.read.symbols import Symbols
+from circuitdsl.frozen import mutable
 from circuitdsl.graph import ir
 from circuitdsl.twin.adjoints import adjoint_name
 
 
-@dataclass(slots=True)
+@mutable
 class Levels:
     """The levels of one circuit, made from the loss downwards. `below`: the dendrites whose level ends
     with a signal."""

@@ -13,7 +13,7 @@ theory.md, section 3, "Multi-tick circuits, phases, noise and spikes". Every rul
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.obstacles import (
@@ -57,7 +57,7 @@ from circuitdsl.derive.read.ticks import (
     one_tick,
     view,
 )
-from circuitdsl.frozen import frozen
+from circuitdsl.frozen import frozen, mutable
 from circuitdsl.graph import ir
 from circuitdsl.graph.ranges import Ranges
 from circuitdsl.twin.paths import learning_synapses
@@ -126,7 +126,7 @@ class _Scene:
     parts: Mapping[str, _Part]
 
 
-@dataclass(slots=True)
+@mutable
 class _Course:
     """The moments of one circuit while it is read."""
 

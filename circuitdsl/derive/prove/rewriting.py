@@ -7,7 +7,7 @@ replaces either.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from circuitdsl.derive.algebra.words import (
     Coefficient,
@@ -22,7 +22,7 @@ from circuitdsl.derive.algebra.words import (
     weights_in,
 )
 from circuitdsl.derive.prove.relations import Relation
-from circuitdsl.frozen import frozen
+from circuitdsl.frozen import frozen, mutable
 
 MAX_STEPS = 1_000
 
@@ -36,7 +36,7 @@ class Step:
     relations: tuple[Relation, ...]
 
 
-@dataclass(slots=True)
+@mutable
 class Steps:
     """Steps in their order, found by the first letter of what they replace (None: it is no matrix)."""
 

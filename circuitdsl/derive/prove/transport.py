@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import chain
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
@@ -33,7 +33,7 @@ from circuitdsl.derive.prove.matching import Form, Quotient, alone, divided, for
 from circuitdsl.derive.prove.relations import Relation, gates_in
 from circuitdsl.derive.prove.rewriting import Steps, rewritten
 from circuitdsl.derive.read.symbols import MAX_SYNAPSES, MAX_TERMS, Symbols
-from circuitdsl.frozen import frozen
+from circuitdsl.frozen import frozen, mutable
 from circuitdsl.graph import ir
 
 #: How many more dendrites a gradient may pass than the column that is compared with it passes synapses.
@@ -121,7 +121,7 @@ class Grounds:
         return bool(self.gates) or any(r.gates for r in self.relations) or any(x.is_mean_field for x in self.lemmas)
 
 
-@dataclass(slots=True)
+@mutable
 class Transport:
     """The way down of the error in one circuit, with the relations that may be used."""
 

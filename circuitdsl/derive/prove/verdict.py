@@ -78,6 +78,7 @@ from circuitdsl.derive.read.roles import Roles, cannot_see_error, roles_of, rule
 from circuitdsl.derive.read.silent import silent_in, without_currents
 from circuitdsl.derive.read.symbols import Symbols, ranges_of
 from circuitdsl.derive.read.ticks import one_tick, without_phase
+from circuitdsl.frozen import mutable
 from circuitdsl.graph import ir
 from circuitdsl.graph.idle import FadesWith, Why, fading
 
@@ -145,7 +146,7 @@ def _derived(circuit: ir.Circuit) -> Proof:
     )
 
 
-@dataclass(slots=True)
+@mutable
 class _Transports:
     """The ways down of one circuit, the surest first, each found when it is asked for."""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.derive.algebra.letters import Identity, Made, Named, Part, Stated
 from circuitdsl.derive.algebra.words import Sum, column, ones, times
 from circuitdsl.derive.read.numeric import instantiate
 from circuitdsl.derive.read.symbols import Symbols
+from circuitdsl.frozen import mutable
 from circuitdsl.graph import ir
 from circuitdsl.graph.functions import elementwise, quiet
 from circuitdsl.graph.populations import over
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 
-@dataclass(slots=True)
+@mutable
 class Environment(Mapping[str | Identity, Any]):
     """Every letter by its name, or what else it is, for `numeric.instantiate`.
 

@@ -5,7 +5,7 @@ the gradient of the loss.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from circuitdsl.derive.algebra.obstacles import (
     LaterTicks,
@@ -32,13 +32,14 @@ from circuitdsl.derive.read.ticks import (
     moments_of,
     moments_of_loss,
 )
+from circuitdsl.frozen import mutable
 from circuitdsl.graph import ir
 from circuitdsl.graph.flow import all_sources, reached_from
 from circuitdsl.twin.paths import graded_synapses, learning_synapses, settle, steps_to_loss
 from circuitdsl.twin.spread import carried_to_loss
 
 
-@dataclass(slots=True)
+@mutable
 class Judge:
     """The ticks of one circuit, as far as verdicts ask for them."""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from fractions import Fraction
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
@@ -44,6 +44,7 @@ from circuitdsl.derive.algebra.words import (
 )
 from circuitdsl.derive.read.ticks import one_tick
 from circuitdsl.derive.read.units import Units
+from circuitdsl.frozen import mutable
 from circuitdsl.graph import ir
 from circuitdsl.graph.datasets import class_targets
 from circuitdsl.graph.flow import all_sources, reached_from
@@ -67,7 +68,7 @@ MAX_SHOWN = 12
 Expand = Callable[[Signal], Sum]
 
 
-@dataclass(slots=True)
+@mutable
 class Symbols:
     """The words of one circuit. `circuit` has its adjoints, if there is a loss. `opened` is for proving, `plain`
     for showing; `error`: the values that the error reaches."""

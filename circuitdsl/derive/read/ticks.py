@@ -9,10 +9,10 @@ weights, it says of them as they stand in those ticks.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from circuitdsl.derive.algebra.constants import with_fans
-from circuitdsl.frozen import frozen
+from circuitdsl.frozen import frozen, mutable
 from circuitdsl.graph import ir
 from circuitdsl.graph.folding import mul, num, rebuild
 from circuitdsl.graph.numbers import evaluate, numbers_of
@@ -180,7 +180,7 @@ def noise_of(view: ir.Circuit) -> frozenset[str]:
     return frozenset(v.name for v in inputs if v.population is not None and v.name not in view.populations)
 
 
-@dataclass(slots=True)
+@mutable
 class _View:
     """A view while it is made. `moved`: the states that are data then."""
 

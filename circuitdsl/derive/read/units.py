@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from circuitdsl.derive.algebra.arithmetic import Arithmetic, NotLinear
 from circuitdsl.derive.algebra.comparison import ratio
@@ -53,6 +53,7 @@ from circuitdsl.derive.algebra.words import (
     transpose,
     zero,
 )
+from circuitdsl.frozen import mutable
 from circuitdsl.graph import ir
 from circuitdsl.graph.ranges import Ranges
 
@@ -63,7 +64,7 @@ MAX_TERMS = 12
 PRODUCTS = ("neg", "add", "sub", "mul", "square")
 
 
-@dataclass(slots=True)
+@mutable
 class Units:
     """The elementwise equations of one circuit.
 

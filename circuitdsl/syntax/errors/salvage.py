@@ -7,14 +7,14 @@ is repaired but bodies that are not closed; messages come from recover.py.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from lark import Token
 from lark.exceptions import LarkError
 
 from circuitdsl.diagnostics import CircuitError, Source, Span
-from circuitdsl.frozen import frozen
+from circuitdsl.frozen import frozen, mutable
 from circuitdsl.syntax import ast
 from circuitdsl.syntax.build import Builder
 from circuitdsl.syntax.errors.machine import OPENING, Machine
@@ -108,7 +108,7 @@ def is_between(machine: Machine) -> bool:
     return in_body and (machine.accepts("RBRACE") or machine.accepts(END))
 
 
-@dataclass(slots=True)
+@mutable
 class _Salvage:
     """One walk over the words: what is kept, and what was kept and read before the item or member at hand. `headless`:
     the members that are left out are those of a body whose head makes no sense."""
