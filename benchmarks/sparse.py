@@ -2,11 +2,14 @@
 
     python benchmarks/sparse.py [--units 4096] [--density 0.05]
     python benchmarks/sparse.py --crossover
+    python benchmarks/sparse.py --transposed
 
 The first says how long a step of online learning takes in generated and in hand-written code, in rounds that take
 turns, once both are seen to give the same weights; the goal is 1.15. The second measures the same circuit held either
 way, for several sizes and densities, and joining partners only: where the quotient falls below 1 stand `PLACES`,
-`DENSITY` and `PARTNERS` of circuitdsl/graph/projections.py.
+`DENSITY` and `PARTNERS` of circuitdsl/graph/projections.py. The third holds the two ways of a transposed current
+against each other, by hand: what each row gives is scattered, as generated code does, or each unit gathers along
+columns, for which the places of its weights are kept as well.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -54,6 +58,23 @@ def by_hand(starts: Any, columns: Any, weights: Any, xs: Any, ys: Any, eta: Any,
             step = eta * (y[j] - np.tanh(total))
             for k in range(starts[j], starts[j + 1]):
                 weights[k] = keep * weights[k] + step * x[columns[k]]
+
+
+@njit(error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"})
+def scattered(starts: Any, columns: Any, weights: Any, source: Any, out: Any) -> None:
+    out[:] = 0
+    for j in range(len(starts) - 1):
+        for k in range(starts[j], starts[j + 1]):
+            out[columns[k]] += weights[k] * source[j]
+
+
+@njit(error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"})
+def gathered(starts: Any, rows: Any, places: Any, weights: Any, source: Any, out: Any) -> None:
+    for i in range(len(starts) - 1):
+        total = np.float32(0)
+        for k in range(starts[i], starts[i + 1]):
+            total += weights[places[k]] * source[rows[k]]
+        out[i] = total
 
 
 @contextmanager
@@ -96,13 +117,13 @@ class Case:
         by_hand(projection.starts, projection.columns, state.weights["W"], self.data["x"], self.data["y"], eta, gamma)
 
 
-def in_turns(*ways: tuple[Callable[[State], None], State]) -> list[float]:
+def in_turns(*ways: Callable[[], None]) -> list[float]:
     """Milliseconds of processor time of a round, the median of those that take turns; the first is not counted."""
     times: list[list[float]] = [[] for _ in ways]
     for _ in range(ROUNDS + 1):
-        for each, (train, state) in zip(times, ways, strict=True):
+        for each, way in zip(times, ways, strict=True):
             start = time.process_time()
-            train(state)
+            way()
             each.append((time.process_time() - start) * 1e3)
     return [statistics.median(each[1:]) for each in times]
 
@@ -110,7 +131,7 @@ def in_turns(*ways: tuple[Callable[[State], None], State]) -> list[float]:
 def beside_hand(units: int, density: float) -> None:
     case = Case(units, f"sparse({density})")
     ours, theirs = case.state(few=True), case.state(few=True)
-    found, hand = in_turns((case.compiled(few=True), ours), (case.hand, theirs))
+    found, hand = in_turns(partial(case.compiled(few=True), ours), partial(case.hand, theirs))
     off = np.linalg.norm(ours.weights["W"] - theirs.weights["W"]) / np.linalg.norm(theirs.weights["W"])
     assert off < 1e-5, off
     print(f"{units} x {units}, {density:g} of it: {len(ours.weights['W']):,} weights, differ by {off:.0e}")
@@ -130,9 +151,35 @@ def crossover() -> None:
 def _quotient(units: int, connect: str) -> float:
     case = Case(units, connect)
     few, whole = case.state(few=True), case.state(few=False)
-    a, b = in_turns((case.compiled(few=True), few), (case.compiled(few=False), whole))
+    a, b = in_turns(partial(case.compiled(few=True), few), partial(case.compiled(few=False), whole))
     assert np.allclose(dense(case.circuit, few).weights["W"], whole.weights["W"], rtol=1e-3, atol=1e-5)
     return a / b
+
+
+def transposed() -> None:
+    print("transposed current: time scattered / gathered along columns")
+    for units, density in ((512, 0.05), (512, 0.2), (4096, 0.01), (4096, 0.05), (4096, 0.2)):
+        case = Case(units, f"sparse({density})")
+        state, rng = case.state(few=True), np.random.default_rng(1)
+        projection, weights = state.projections["W"], state.weights["W"]
+        assert isinstance(projection, Sparse)
+        columns, places = projection.transposed(np.arange(len(weights), dtype=np.int32))
+        source, turns = rng.standard_normal(units).astype(np.float32), max(1, (1 << 24) // len(weights))
+        ours, theirs = np.empty(units, np.float32), np.empty(units, np.float32)
+
+        def rows(w: Any = weights, of: Sparse = projection, x: Any = source, to: Any = ours, n: int = turns) -> None:
+            for _ in range(n):
+                scattered(of.starts, of.columns, w, x, to)
+
+        def along(
+            w: Any = weights, of: Sparse = columns, at: Any = places, x: Any = source, to: Any = theirs, n: int = turns
+        ) -> None:
+            for _ in range(n):
+                gathered(of.starts, of.columns, at, w, x, to)
+
+        scatter, gather = in_turns(rows, along)
+        assert np.allclose(ours, theirs, rtol=1e-3, atol=1e-5)
+        print(f"{units:5} units, {density:4g} of it: {scatter / gather:.2f}", flush=True)
 
 
 def main() -> None:
@@ -140,8 +187,14 @@ def main() -> None:
     parser.add_argument("--units", type=int, default=4096)
     parser.add_argument("--density", type=float, default=0.05)
     parser.add_argument("--crossover", action="store_true")
+    parser.add_argument("--transposed", action="store_true")
     options = parser.parse_args()
-    crossover() if options.crossover else beside_hand(options.units, options.density)
+    if options.crossover:
+        crossover()
+    elif options.transposed:
+        transposed()
+    else:
+        beside_hand(options.units, options.density)
 
 
 if __name__ == "__main__":
