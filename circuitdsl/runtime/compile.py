@@ -40,14 +40,34 @@ def compiled(module: ModuleType, name: str, dtype: str) -> bytes:
         for each in vars(module).values():
             if hasattr(each, "targetoptions"):
                 each._compiler.pipeline_class = _Lean
-        linked, target = _linked(getattr(module, name), dtype)
-        _without_unused(linked, target)
+        linked = _linked(getattr(module, name), dtype)
+        _without_unused(linked)
         needs = [f.name for f in linked.functions if f.is_declaration and not f.name.startswith("llvm.")]
-        return packed(_emitted(linked, target), needs)
+        return packed(_emitted(linked), needs)
 
 
-def _linked(function: Any, dtype: str) -> tuple[Any, Any]:
-    """An LLVM module with the entry point and all that it calls, optimized, and the machine that it is for."""
+def machine_made_for() -> tuple[str, str]:
+    """Name and features of the processor that code is made for: this one. Its vectors have at most 256 bits: layers are
+    seldom so wide that longer ones are full, and what is left of a row is done number by number."""
+    prefers = ["+prefer-256-bit"] if _is_x86() else []
+    return llvm.get_host_cpu_name(), ",".join([llvm.get_host_cpu_features().flatten(), *prefers])
+
+
+def _is_x86() -> bool:
+    return str(llvm.get_process_triple()).startswith("x86")
+
+
+@cache
+def _machine() -> llvm.TargetMachine:
+    name, features = machine_made_for()
+    return llvm.Target.from_default_triple().create_target_machine(
+        cpu=name, features=features, opt=3, jit=True, codemodel="jitdefault",
+        reloc="static" if _is_x86() else "default",
+    )  # fmt: skip
+
+
+def _linked(function: Any, dtype: str) -> Any:
+    """An LLVM module with the entry point and all that it calls, optimized."""
     real = {"float32": types.float32, "float64": types.float64}[dtype]
     numbers = (types.CPointer(types.int64), types.CPointer(real))
     arrays = (types.CPointer(types.CPointer(element)) for element in (real, types.int64, types.int32, types.uint8))
@@ -65,11 +85,11 @@ def _linked(function: Any, dtype: str) -> tuple[Any, Any]:
             each.name = SYMBOL
         elif not each.is_declaration:
             each.linkage = "internal"
-    return made, library.codegen._tm
+    return made
 
 
-def _emitted(linked: Any, target: Any) -> bytes:
-    code: bytes = target.emit_object(linked)
+def _emitted(linked: Any) -> bytes:
+    code: bytes = _machine().emit_object(linked)
     return code
 
 
@@ -79,13 +99,13 @@ def _optimize(library: CPUCodeLibrary, *, loops: bool = True) -> None:
     options = llvm.create_pipeline_tuning_options(speed_level=3 if loops else 1)
     if not loops:
         options.loop_vectorization = options.loop_unrolling = options.slp_vectorization = False
-    builder = llvm.create_pass_builder(library.codegen._tm, options)
+    builder = llvm.create_pass_builder(_machine(), options)
     builder.getModulePassManager().run(library._final_module, builder)
 
 
-def _without_unused(module: Any, target: Any) -> None:
+def _without_unused(module: Any) -> None:
     """Leaves out the functions that have become part of those that call them."""
-    builder = llvm.create_pass_builder(target, llvm.create_pipeline_tuning_options(speed_level=0))
+    builder = llvm.create_pass_builder(_machine(), llvm.create_pipeline_tuning_options(speed_level=0))
     passes = llvm.create_new_module_pass_manager()
     passes.add_global_dead_code_eliminate_pass()
     passes.run(module, builder)
