@@ -11,10 +11,9 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 demo: $(VENV)/installed ## a circuit that assembles itself, on handwritten digits
 	$(BIN)/circuitdsl demo --out demo
 
-test: $(VENV)/installed-dev ## style, types and tests
+test: $(VENV)/installed-dev ## style and tests, that of the types among them
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/pytest -n 2 --dist worksteal -rs
 
 agreement: $(VENV)/installed-dev ## generated circuits: emitted code against the reference, with all passes, without each, compiled, by node (an hour)

@@ -57,15 +57,8 @@ def words(text: str) -> str:
     return re.sub(r"[\s━─]+", " ", text).strip()
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the files that the README writes, and the library beside them."""
-    place = tmp_path_factory.mktemp("readme")
-    prepare(place)
-    return place
-
-
 def prepare(place: Path) -> None:
+    """Puts the files that the README writes into a folder, and the library beside them."""
     for block in blocks(README):
         if block.name is not None:
             (place / block.name).write_text(block.text)
@@ -108,27 +101,25 @@ def timeless(text: str) -> str:
     return TIME.sub(lambda found: "…/s" if found[0].endswith("/s") else "… s", text)
 
 
-@pytest.mark.parametrize("block", [b for b in blocks(README) if b.language == "console"], ids=lambda b: b.line)
-def test_commands_print_what_the_readme_says(block: Block, folder: Path) -> None:
-    for command, printed in commands(block):
-        assert words(output(command, folder)) == words(printed), command
-
-
-def test_python_examples_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(folder)
-    namespace: dict[str, object] = {}
-    for block in blocks(README):
-        if block.language == "python":
-            exec(compile(block.text, f"README.md:{block.line}", "exec"), namespace)
-
-
-def test_circuits_of_the_readme_are_sound(folder: Path) -> None:
+def test_the_readme_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Circuits are sound, commands print what it says, Python runs: each after what stands before it."""
     import circuitdsl as cd
 
+    prepare(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {}
     for block in blocks(README):
-        if block.language == "circ":
-            assert block.name is not None, f"line {block.line}: a circuit without a file name"
-            cd.load(folder / block.name)
+        match block.language:
+            case "circ":
+                assert block.name is not None, f"line {block.line}: a circuit without a file name"
+                cd.load(tmp_path / block.name)
+            case "console":
+                for command, printed in commands(block):
+                    assert words(output(command, tmp_path)) == words(printed), command
+            case "python":
+                exec(compile(block.text, f"README.md:{block.line}", "exec"), namespace)
+            case _:
+                pass
 
 
 def test_links_lead_somewhere() -> None:

@@ -67,26 +67,15 @@ def prepare(place: Path, page: str) -> None:
     shutil.copytree(ROOT / "circuits", place / "circuits")
 
 
-def of_kind(language: str) -> list[object]:
-    return [pytest.param(p, b, id=f"{p}:{b.line}") for p, b in BLOCKS if b.language == language]
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A folder for each page."""
-    made = {page: tmp_path_factory.mktemp(Path(page).stem) for page in PAGES}
-    for page, place in made.items():
-        prepare(place, page)
-    return made
-
-
 def test_there_are_pages_and_examples() -> None:
     assert {"language.md", "tutorial.md"} <= set(PAGES)
     assert {"circ", "console", "python"} <= {block.language for _, block in BLOCKS}
 
 
-@pytest.mark.parametrize(("page", "block"), of_kind("circ"))
-def test_circuits_are_what_the_page_says(page: str, block: Block, folders: dict[str, Path]) -> None:
+@pytest.mark.parametrize(
+    ("page", "block"), [pytest.param(p, b, id=f"{p}:{b.line}") for p, b in BLOCKS if b.language == "circ"]
+)
+def test_circuits_are_what_the_page_says(page: str, block: Block, tmp_path: Path) -> None:
     what, _, code = (block.name or "").partition(":")
     match what:
         case "fragment":
@@ -97,25 +86,24 @@ def test_circuits_are_what_the_page_says(page: str, block: Block, folders: dict[
             assert {d.code for d in refused.value.diagnostics} == {code}
         case _:
             assert what.endswith(".circ"), "a circuit is a named file, a fragment or an error"
-            assert [d.title for d in cd.load(folders[page] / what).warnings] == []
+            prepare(tmp_path, page)
+            assert [d.title for d in cd.load(tmp_path / what).warnings] == []
 
 
-@pytest.mark.parametrize(("page", "block"), of_kind("console"))
-def test_commands_print_what_the_page_says(page: str, block: Block, folders: dict[str, Path]) -> None:
-    for command, printed in commands(block):
-        now = output(command, folders[page])
-        assert words(now) == words(printed), command
-        then = [float(v) for v in MEASURED.findall(printed)]
-        assert [float(v) for v in MEASURED.findall(now)] == pytest.approx(then, abs=TOLERANCE), command
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_python_runs(page: str, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(folders[page])
+@pytest.mark.parametrize("page", [p for p in PAGES if {"console", "python"} & {b.language for b in blocks(PAGES[p])}])
+def test_a_page_from_top_to_bottom(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands print what the page says and Python runs, each after what stands before it."""
+    prepare(tmp_path, page)
+    monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {}
     for block in blocks(PAGES[page]):
         if block.language == "python":
             exec(compile(block.text, f"{page}:{block.line}", "exec"), namespace)
+        for command, printed in commands(block) if block.language == "console" else ():
+            now = output(command, tmp_path)
+            assert words(now) == words(printed), command
+            then = [float(v) for v in MEASURED.findall(printed)]
+            assert [float(v) for v in MEASURED.findall(now)] == pytest.approx(then, abs=TOLERANCE), command
 
 
 # ---------------------------------------------------------------- what language.md says in prose

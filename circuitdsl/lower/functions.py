@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cache
 
 from circuitdsl.frozen import frozen
 from circuitdsl.graph.formulas import fold
 from circuitdsl.graph.functions import COMPARISONS, FUNCTIONS, Function, Primitive
-from circuitdsl.lower.loop_ir import Const, Dtype, Expr, Op, Program, Var, expressions, phases, statements, walk
+from circuitdsl.lower.loop_ir import (
+    Const,
+    Dtype,
+    Expr,
+    Op,
+    Program,
+    Statement,
+    Var,
+    expressions,
+    phases,
+    statements,
+    walk,
+)
 
 
 @frozen
@@ -62,7 +74,12 @@ def definitions(names: Collection[str]) -> list[Definition]:
 
 def functions_of(program: Program) -> set[str]:
     """The functions that the phases of a program apply, and those that these are made of."""
-    found = [e for p in phases(program.body) for s in statements(p.body) for e in expressions(s)]
+    return functions_in(s for p in phases(program.body) for s in p.body)
+
+
+def functions_in(body: Iterable[Statement]) -> set[str]:
+    """The functions that statements apply, and those that these are made of."""
+    found = [e for s in statements(tuple(body)) for e in expressions(s)]
     return with_parts({op.function for e in found for op in walk(e) if isinstance(op, Op)})
 
 
