@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 CIRCUITS ?= 500
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test agreement emulated simulated verify-cuda motifs mutants studies verdicts fuzz trust bench vsix playground site curves pictures dist clean
+.PHONY: demo test agreement emulated simulated verify-cuda verify-mlir motifs mutants studies verdicts fuzz trust bench vsix playground site curves pictures dist clean
 
 demo: $(VENV)/installed ## a circuit that assembles itself, on handwritten digits
 	$(BIN)/circuitdsl demo --out demo
@@ -49,6 +49,10 @@ simulated: $(VENV)/installed-dev ## kernels of ten circuits in the simulator of 
 verify-cuda: $(VENV)/installed-dev ## kernels of all circuits for six architectures, with what they take of a GPU (hours)
 	$(PIP) install -qq -e '.[cuda]'
 	$(BIN)/python tests/cubins.py
+
+verify-mlir: $(VENV)/installed-dev ## the same kernels' phases by numba-cuda-mlir, which is to follow numba-cuda (many minutes)
+	$(PIP) install -qq 'numba-cuda-mlir[cu13]' 'nvidia-nvvm==13.0.*' 'nvidia-nvjitlink==13.0.*' 'nvidia-cuda-nvrtc==13.0.*'
+	$(BIN)/python tests/mlir.py
 
 studies: $(VENV)/installed ## all studies in full, with docs/studies.md and its figures (many minutes)
 	$(BIN)/circuitdsl study all --out study --docs docs || [ $$? -eq 1 ] # 1: a claim does not hold, as its page says

@@ -25,6 +25,7 @@ from bench import Bench
 from circuitdsl.emit.cuda import print_kernel
 from circuitdsl.emit.target import Target
 from circuitdsl.emit.teams import ROOM, SHARED, Form, Shape, binding
+from circuitdsl.frozen import frozen
 from circuitdsl.lower.loop_ir import Program
 from circuitdsl.runtime.backends import back_end
 from circuitdsl.runtime.cache import module_of
@@ -61,7 +62,7 @@ class Simulator:
         return Ready(self.store, kernel, Simulated(self.memory, lambda *_: None, form, entry, buffers))
 
 
-@dataclass(frozen=True)
+@frozen
 class Simulated(Emulated):
     """Runs a kernel in the simulator (`Launch`)."""
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numba
 import numpy as np
 import pytest
 
 import circuitdsl as cd
+from circuitdsl.explore.evolve import evolve
 from circuitdsl.runtime.backends import back_end
 from circuitdsl.runtime.emulator import Emulator, the_emulator
 from circuitdsl.runtime.finite import Finite
@@ -85,3 +88,25 @@ def test_a_run_that_diverges_says_the_same() -> None:
     with pytest.warns(RuntimeWarning, match="diverged"):
         found, expected, _ = run(params={"eta": 1e200})
     assert found.attrs["diverged"] == expected.attrs["diverged"]
+
+
+def evolved(target: str, epochs: int) -> tuple[float, int, int]:
+    """The best fitness of a first brood, and the bytes that went to the emulated device and came back."""
+    memory = the_emulator().memory
+    there, back = memory.there, memory.back
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # how small it is
+        found = evolve(
+            cd.loads(TEXT % ""), ["eta:0.05"], target=target, dtype="float64", population=4, generations=1,
+            epochs=epochs, jobs=1,
+        )  # fmt: skip
+    return float(found["fitness"].max()), memory.there - there, memory.back - back
+
+
+def test_copies_of_a_brood_stay_while_they_live() -> None:
+    evolved("cuda-emulated", 1)  # data stay from here on
+    short, long = evolved("cuda-emulated", 1), evolved("cuda-emulated", 3)
+    assert long[0] == pytest.approx(evolved("cpu", 3)[0], rel=1e-9)
+    calls = 2 * 2  # two further epochs of the brood, and of the three that are compared at the end
+    assert long[1] - short[1] == calls * 8 * (120 + 64)  # the order of the examples, and what a block shares
+    assert long[2] == short[2]

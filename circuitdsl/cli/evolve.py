@@ -12,6 +12,7 @@ from circuitdsl.cli.common import (
     add_file,
     add_json,
     add_set,
+    add_target,
     add_task,
     add_verbose,
     add_without,
@@ -60,6 +61,7 @@ def add_options(parser: ArgumentParser) -> None:
     add_task(parser)
     add_set(parser)
     add_runs(parser)
+    add_target(parser, "candidates live on")
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="the precision (float32)")
     add_without(parser)
     add_where(parser, "evolve.nc")
@@ -116,7 +118,7 @@ def command(options: Namespace) -> int:
             params=params_of(options.settings),
         )
         planned = plan_evolution(
-            Simulation(circuit, dtype=options.dtype, without=options.no_pass),
+            Simulation(circuit, target=options.target, dtype=options.dtype, without=options.no_pass),
             request,
             [name for name in options.genome.split(",") if name.strip()],
             fitness=options.fitness,

@@ -19,6 +19,7 @@ from circuitdsl.graph.projections import dense, mapped
 from circuitdsl.runtime.data import SHUFFLE, Dataset, permutation
 from circuitdsl.runtime.lanes import aim_of_copies
 from circuitdsl.runtime.population import Copies, Population, finite, stack
+from circuitdsl.runtime.stay import staying_copies
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,14 +96,15 @@ def lifetimes(world: World, brood: Brood) -> NDArray[np.float64]:
     data = [lane.dataset.arrays for lane in world.lanes] * candidates
     seeds = [lane.seed for lane in world.lanes] * candidates
     numbers = [each for each in brood.numbers for _ in range(lanes)]
-    for epoch in range(world.epochs):
-        orders = place.orders(world, epoch) * candidates
-        copies = Copies(data=data, orders=orders, numbers=numbers, seeds=seeds)
-        population.train(states, copies, epoch=epoch, batch=world.batch)
     judged = [lane.dataset.test if world.tested else lane.dataset.judged for lane in world.lanes] * candidates
-    found = population.evaluate(
-        states, Copies(data=data, orders=judged, numbers=numbers, seeds=seeds), epoch=world.epochs
-    )
+    with staying_copies(population, states):
+        for epoch in range(world.epochs):
+            orders = place.orders(world, epoch) * candidates
+            copies = Copies(data=data, orders=orders, numbers=numbers, seeds=seeds)
+            population.train(states, copies, epoch=epoch, batch=world.batch)
+        found = population.evaluate(
+            states, Copies(data=data, orders=judged, numbers=numbers, seeds=seeds), epoch=world.epochs
+        )
     alive = finite(states)
     if found.loss is not None:
         alive &= np.isfinite(found.loss)

@@ -23,6 +23,7 @@ from circuitdsl.explore.objective import Objective, objective
 from circuitdsl.explore.strategies import strategy as make_strategy
 from circuitdsl.explore.sweep import digest, plain
 from circuitdsl.frozen import frozen, mutable
+from circuitdsl.runtime.backends import DEFAULT
 from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.request import Override, Request, Settings
 from circuitdsl.runtime.state import circuit_hash
@@ -63,6 +64,7 @@ def evolve(
     seed: int | None = None,
     scale: Scale | None = None,
     params: Mapping[str, Override] | None = None,
+    target: str = DEFAULT,
     dtype: DType = "float32",
     without: Collection[str] = (),
     out: str | Path | None = None,
@@ -86,7 +88,7 @@ def evolve(
         data = tasks[0].make(0) if isinstance(tasks[0], Drawn) else tasks[0]
     request = Request(task=task, data=data, epochs=epochs, batch=batch, seed=seed, scale=scale, params=params or {})
     planned = plan_evolution(
-        Simulation(found, dtype=dtype, without=without),
+        Simulation(found, target=target, dtype=dtype, without=without),
         request,
         genome,
         fitness=fitness,

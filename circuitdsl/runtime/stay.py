@@ -1,4 +1,4 @@
-"""Where the state of a run is while it trains: at home on the host, or on a device, as its engine has it.
+"""Where the state of a run, or of many copies, is while it trains: at home on the host, or on a device.
 
 A state that stays on a device is brought back when it is to be read (`settle`), and not at every call. What a run asks
 of all of it again and again (is it finite? what was it when the epoch began?) is answered there.
@@ -19,11 +19,13 @@ from circuitdsl.runtime.engine import Compiled
 from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.finite import Finite
 from circuitdsl.runtime.memory import Held
+from circuitdsl.runtime.population import Population
 from circuitdsl.runtime.state import state_arrays
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from circuitdsl.emit.target import DType
     from circuitdsl.graph.machine import Engine, State
 
     AnyArray = NDArray[Any]
@@ -117,11 +119,30 @@ def staying(engine: Engine, state: State) -> Iterator[Stay]:
     found = device()
     target = engine.population.code.back_end.target
     assert target is not None
+    with _guests(found.store, state, engine.dtype):
+        yield OnADevice(state, found.store, Finite(found, target, engine.dtype))
+
+
+@contextmanager
+def staying_copies(population: Population, states: State) -> Iterator[None]:
+    """The states of copies while a population trains and evaluates them: on its device, if it has one, and at home
+    again afterwards. Raises UsageError if there is no room for them."""
+    device = population.code.back_end.device
+    if device is None:
+        yield
+        return
+    with _guests(device().store, states, population.dtype):
+        yield
+
+
+@contextmanager
+def _guests(store: Held, state: State, dtype: DType) -> Iterator[None]:
+    """All that a state has, where a device can use it as it is, on the device, and at home again afterwards."""
     lasting = [*state_arrays(state).values(), *state.coefficients.values(), *state.resets.values()]
-    guests = [a for a in lasting if a.flags.c_contiguous and a.dtype == engine.dtype]
+    guests = [a for a in lasting if a.flags.c_contiguous and a.dtype == dtype]
     try:
         for array in guests:
-            found.store.take_in(array)
-        yield OnADevice(state, found.store, Finite(found, target, engine.dtype))
+            store.take_in(array)
+        yield
     finally:
-        found.store.let_go(guests)
+        store.let_go(guests)
