@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitdsl.diagnostics import Source
+from circuitdsl.graph.aligned import copied
 from circuitdsl.graph.initial import initial_state
 from circuitdsl.graph.ir import Circuit, Kind
 from circuitdsl.graph.machine import State
@@ -81,7 +82,7 @@ class Case:
                 found[value.name] = rng.standard_normal((self.examples, value.size), dtype=np.float32)
             elif value.kind is Kind.TARGET:
                 found[value.name] = np.eye(value.size, dtype=np.float32)[rng.integers(0, value.size, self.examples)]
-        return {name: np.ascontiguousarray(array, np.float32) for name, array in found.items()}
+        return {name: copied(array.astype(np.float32)) for name, array in found.items()}  # as a run has them
 
     def state(self, seed: int = 0) -> State:
         return initial_state(self.circuit, self.numbers, seed, dtype="float32")

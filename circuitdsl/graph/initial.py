@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 from circuitdsl.frozen import frozen
+from circuitdsl.graph.aligned import empty
 from circuitdsl.graph.blocks import rows_of
 from circuitdsl.graph.connections import drawn_projection, large
 from circuitdsl.graph.draws import Draws, Maker, Matrix, Value, generator
@@ -99,13 +100,6 @@ def _present(values: Array, mask: Mask | None) -> Array:
     return values if mask is None else np.where(mask, values, values.dtype.type(0))
 
 
-def _empty(shape: int | tuple[int, ...], dtype: DType) -> Array:
-    import numpy as np
-
-    made: Array = np.empty(shape, dtype=dtype)
-    return made
-
-
 @frozen
 class _Draw:
     """What drawing needs to know, and the weights and projections drawn so far."""
@@ -161,7 +155,7 @@ class _Draw:
                 )
             case Sparse():
                 maker = self.maker(init, key, shape, fans)
-                made = _empty(len(projection.columns), self.dtype)
+                made = empty(projection.columns.shape, self.dtype)
                 for rows in rows_of(shape):
                     drawn, places = maker(rows), projection.places(rows)
                     some = drawn if drawn.ndim == 0 else drawn[projection.within(rows)]
@@ -192,7 +186,7 @@ class _Draw:
     ) -> Array:  # fmt: skip
         """An initial value in the run's dtype, made some rows at a time; `finish` has the last word on them."""
         maker = self.maker(init, key, shape, fans, places)
-        made = _empty(shape, self.dtype)
+        made = empty(shape, self.dtype)
         for rows in rows_of(shape):
             made[rows] = finish(self.rounded(maker(rows), made[rows], key), rows)
         return made

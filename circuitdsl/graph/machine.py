@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from circuitdsl.frozen import mutable
+from circuitdsl.graph.aligned import copied
 from circuitdsl.graph.ir import Circuit, Expr
 
 if TYPE_CHECKING:
@@ -61,11 +62,11 @@ class State:
 
     def copy(self) -> State:
         return State(
-            weights={k: v.copy() for k, v in self.weights.items()},
+            weights={k: copied(v) for k, v in self.weights.items()},
             projections=dict(self.projections),
-            synapse_states={k: v.copy() for k, v in self.synapse_states.items()},
-            kept={k: v.copy() for k, v in self.kept.items()},
-            coefficients={k: v.copy() for k, v in self.coefficients.items()},
+            synapse_states={k: copied(v) for k, v in self.synapse_states.items()},
+            kept={k: copied(v) for k, v in self.kept.items()},
+            coefficients={k: copied(v) for k, v in self.coefficients.items()},
             resets=dict(self.resets),
         )
 

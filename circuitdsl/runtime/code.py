@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from circuitdsl.emit.entry import Binding
 from circuitdsl.frozen import mutable
+from circuitdsl.graph.aligned import zeros
 from circuitdsl.graph.ir import Circuit, Expr
 from circuitdsl.lower.blocks import gains_from_blocks
 from circuitdsl.lower.loop_ir import PLAIN, Aim, Buffer, Dtype, Program, Role
@@ -50,12 +51,10 @@ class Kernel:
 
     def room(self, buffer: Buffer, shape: tuple[int, ...]) -> AnyArray:
         """Work space, zeros when it is new; kept from call to call."""
-        import numpy as np
-
         held = self.work.get(buffer.name)
         if held is None or held.shape != shape:
             dtypes = {Dtype.REAL: self.program.aim.dtype, Dtype.INT: "int64", Dtype.SHORT: "int32", Dtype.BOOL: "bool"}
-            held = np.zeros(shape, dtypes[buffer.dtype])
+            held = zeros(shape, dtypes[buffer.dtype])
             self.work[buffer.name] = held
         return held
 

@@ -14,6 +14,7 @@ from circuitdsl.data.labels import labels_of
 from circuitdsl.data.raw import Raw, SourceError, counted, white
 from circuitdsl.diagnostics import CircuitError, Diagnostic, Label, Span
 from circuitdsl.frozen import frozen
+from circuitdsl.graph.aligned import empty
 from circuitdsl.graph.ir import Circuit, Kind, Population
 
 if TYPE_CHECKING:
@@ -178,12 +179,11 @@ def _hint_of_shape(table: Table, population: Population) -> str:
 
 def scaled(table: Table, train: Indices, scale: str | None, top: float | None, dtype: str) -> Table:
     """(x / top - shift) / spread, row block by row block: a large set is never held in float64."""
-    import numpy as np
 
     how = scale or ("zscore" if top is None else "center")
     brightest = 1.0 if top is None else top
     shift, spread = _statistics(table, train, how, brightest)
-    out: Table = np.empty(table.shape, dtype=dtype)
+    out: Table = empty(table.shape, dtype)
     for start in range(0, len(table), 4096):
         rows = slice(start, start + 4096)
         out[rows] = (table[rows] / brightest - shift) / spread

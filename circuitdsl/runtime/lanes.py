@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from circuitdsl.frozen import frozen
+from circuitdsl.graph.aligned import copied
 from circuitdsl.lower.loop_ir import Aim
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Groups:
         import numpy as np
 
         rows = self.members * len(array) // copies
-        return np.ascontiguousarray(np.moveaxis(array[rows], 1, -1))
+        return copied(np.moveaxis(array[rows], 1, -1))
 
     def narrow(self, wide: AnyArray, array: AnyArray) -> None:
         """Puts [groups, ..., lanes] into [copies, ...]."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from circuitdsl.emit.target import DType
 from circuitdsl.frozen import frozen
+from circuitdsl.graph.aligned import copied, zeros
 from circuitdsl.graph.functions import quiet
 from circuitdsl.graph.ir import Circuit, Expr
 from circuitdsl.graph.machine import Data, Numbers, State
@@ -213,7 +214,7 @@ def _padded(arrays: Sequence[AnyArray], dtype: Any) -> AnyArray:
     if len(arrays) == 1:
         return np.ascontiguousarray(arrays[0], dtype)[None]
     longest = max(len(a) for a in arrays)
-    made = np.zeros((len(arrays), longest, *arrays[0].shape[1:]), dtype=dtype)
+    made = zeros((len(arrays), longest, *arrays[0].shape[1:]), dtype)
     for row, array in zip(made, arrays, strict=True):
         row[: len(array)] = array
     return made
@@ -243,7 +244,7 @@ def stack(states: Sequence[State]) -> State:
     def stacked(arrays: Sequence[AnyArray]) -> AnyArray:
         """Those of sparse synapses have as many places as the largest."""
         alike = len({a.shape for a in arrays}) == 1
-        return np.ascontiguousarray(np.stack(arrays)) if alike else _padded(arrays, arrays[0].dtype)
+        return copied(np.stack(arrays)) if alike else _padded(arrays, arrays[0].dtype)
 
     def over(part: Callable[[State], Mapping[Any, AnyArray]]) -> dict[Any, AnyArray]:
         return {key: stacked([part(s)[key] for s in states]) for key in part(first)}
