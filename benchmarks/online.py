@@ -35,6 +35,7 @@ import numpy as np
 from numba import njit
 
 from circuitdsl.api import load
+from circuitdsl.graph.aligned import copied
 from circuitdsl.graph.initial import initial_state
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.graph.machine import State
@@ -101,7 +102,7 @@ class Case:
         rng = np.random.default_rng(0)
         steps, (inputs, *_, outputs) = STEPS[self.name], self.sizes
         x = np.abs(rng.standard_normal((steps, inputs))) * (rng.random((steps, inputs)) >= self.zeros)
-        self.x = x.astype(np.float32)
+        self.x = copied(x.astype(np.float32))  # as a run has them
         self.y = np.eye(outputs, dtype=np.float32)[rng.integers(0, outputs, steps)]
         self.start = initial_state(found, numbers_of(found, {}), 0, dtype="float32")
         for w in self.start.weights.values():
@@ -296,7 +297,7 @@ def measured(case: Case, rounds: int, out: Sequence[str], c: Callable[..., None]
     found = list(ways(case, out, c))
     expected: dict[str, Any] = {}
     for name, train in found:
-        weights = {n: w.copy() for n, w in case.start.weights.items()}
+        weights = {n: copied(w) for n, w in case.start.weights.items()}
         train(CHECKED, weights)
         expected = expected or weights
         off = max(float(np.linalg.norm(weights[n] - w) / np.linalg.norm(w)) for n, w in expected.items())
@@ -305,7 +306,7 @@ def measured(case: Case, rounds: int, out: Sequence[str], c: Callable[..., None]
     times: dict[str, list[float]] = {name: [] for name, _ in found}
     for _ in range(rounds):
         for name, train in found:
-            weights = {n: w.copy() for n, w in case.start.weights.items()}
+            weights = {n: copied(w) for n, w in case.start.weights.items()}
             times[name].append(train(len(case.x), weights) / len(case.x) * 1e6)
     print(f"{case.name} {'-'.join(map(str, case.sizes))}, {case.zeros:.0%} of the inputs 0")
     for name, each in times.items():

@@ -35,7 +35,7 @@ from circuitdsl.emit.teams import Shape
 from circuitdsl.graph.ir import Circuit, Kind
 from circuitdsl.graph.machine import Engine, Evaluation, State
 from circuitdsl.graph.resolve import load_source, load_text
-from circuitdsl.lower import blocks
+from circuitdsl.lower import across, blocks
 from circuitdsl.lower.pipeline import PASSES
 from circuitdsl.runtime.engine import Compiled
 from circuitdsl.twin.gradient import twin
@@ -260,7 +260,7 @@ def main(what: str, *seeds: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    blocks.WEIGHTS = 0  # small circuits too
+    blocks.WEIGHTS, across.UNITS = 0, 1  # small circuits too
     differing = main(*sys.argv[1:])
     print(json.dumps(differing))
     sys.exit(1 if differing else 0)

@@ -10,10 +10,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from circuitdsl.frozen import frozen
+from circuitdsl.lower.across import short_rows
+from circuitdsl.lower.blocks import gains_from_blocks
 from circuitdsl.lower.loop_ir import Aim, for_teams
 
 if TYPE_CHECKING:
     from circuitdsl.emit.entry import Binding
+    from circuitdsl.graph.ir import Circuit
     from circuitdsl.lower.loop_ir import Program
 
 DType = Literal["float32", "float64"]
@@ -49,9 +52,10 @@ class Target:
     vectors: bool = False
     print_fitted: Callable[[Program, DType, Fit], str] | None = None
 
-    def aimed(self, aim: Aim, *, blocks: bool) -> Aim:
-        """What programs are made for that it prints, if they were to be made for this; `blocks`: whether the circuit
-        gains from them (lower/blocks.py)."""
-        return (
-            for_teams(aim.dtype) if self.teams else replace(aim, vectors=self.vectors, blocks=self.vectors and blocks)
-        )
+    def aimed(self, aim: Aim, circuit: Circuit) -> Aim:
+        """What programs of a circuit are made for that it prints, if they were to be made for this."""
+        if self.teams:
+            return for_teams(aim.dtype)
+        if not self.vectors:
+            return replace(aim, vectors=False, blocks=False, short_rows=frozenset())
+        return replace(aim, vectors=True, blocks=gains_from_blocks(circuit), short_rows=short_rows(circuit))

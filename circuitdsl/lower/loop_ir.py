@@ -339,7 +339,8 @@ class Aim:
     """What a program is made for: the precision of its reals, how many copies of it are to stand side by side, and
     whether `teams` of threads share its phases (a GPU) or one thread does all of them. `sparse`: whether matrices of
     few weights hold only those; `vectors`: whether a compiler makes vector instructions of its loops; `blocks`: whether
-    the circuit is large enough for batches in blocks (lower/blocks.py)."""
+    the circuit is large enough for batches in blocks (lower/blocks.py); `short_rows`: the synapses whose matrices have
+    short rows (lower/across.py)."""
 
     dtype: Literal["float32", "float64"] = "float32"
     copies: int = 1
@@ -347,6 +348,7 @@ class Aim:
     sparse: bool = True
     vectors: bool = False
     blocks: bool = False
+    short_rows: frozenset[str] = frozenset()
 
 
 #: One copy, in float32, on one thread.

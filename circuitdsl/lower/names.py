@@ -88,6 +88,13 @@ class Apart:
         self.taken.add(found)
         return found
 
+    def free(self, base: str) -> str:
+        """This name, if nobody had it so far, or one like it."""
+        if base in self.taken:
+            return self.fresh(base)
+        self.taken.add(base)
+        return base
+
     def _next(self, base: str, own: Collection[str]) -> str:
         count = self.reached.get(base, 1) + 1
         while f"{base}{count}" in own or f"{base}{count}" in self.taken:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 
 from circuitdsl.frozen import frozen
+from circuitdsl.lower.across import across
 from circuitdsl.lower.blocks import blocked
 from circuitdsl.lower.copies import laned
 from circuitdsl.lower.defer import deferred
@@ -39,6 +40,7 @@ PASSES: tuple[Pass, ...] = (
     Pass("defer", "a synapse learns while the next example's currents are computed", deferred),
     Pass("fuse", "joins neighbouring phases, and loops over the same units", fuse),
     Pass("rows", "a row of weights is read and changed in one loop", together),
+    Pass("across", "short rows of weights stand side by side, where they fill vectors", across),
     Pass("trim", "drops numbers and buffers that nothing uses", trimmed),
     Pass("powers", "squares and cubes become products", multiplied),
     Pass("copies", "copies of a circuit become the innermost loop, where there are many", laned),

@@ -11,7 +11,6 @@ from circuitdsl.emit.entry import Binding
 from circuitdsl.frozen import mutable
 from circuitdsl.graph.aligned import zeros
 from circuitdsl.graph.ir import Circuit, Expr
-from circuitdsl.lower.blocks import gains_from_blocks
 from circuitdsl.lower.loop_ir import PLAIN, Aim, Buffer, Dtype, Program, Role
 from circuitdsl.lower.pipeline import passed
 from circuitdsl.lower.schedule import lower_evaluation, lower_training
@@ -74,7 +73,7 @@ class Code:
 
     def __post_init__(self) -> None:
         if self.back_end.target is not None:
-            self.aim = self.back_end.target.aimed(self.aim, blocks=gains_from_blocks(self.circuit))
+            self.aim = self.back_end.target.aimed(self.aim, self.circuit)
 
     def kernel(self, which: Which) -> Kernel:
         if which not in self.kernels:
