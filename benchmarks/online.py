@@ -2,12 +2,14 @@
 
     python benchmarks/online.py [CASES] [--rounds 9] [--zeros 0.5] [--out PASS ...]
     python benchmarks/online.py --library
+    python benchmarks/online.py --large
 
 Microseconds of processor time a step in float32, the median of rounds that take turns, of generated code with all
 passes, with each of those for online learning left out, and of hand-written Numba and C, both as the equations stand
 and with each weight read and written once a step. That all compute the same is checked first. `--zeros`: the share of
 inputs that are 0. `--library` counts the circuits of the library in whose online training, or their gradient twin's,
-each of these passes fires.
+each of these passes fires. `--large`: examples in an order drawn by chance from more than the caches hold, asked for
+early and not.
 
     h = relu(W h)   e = y - softmax(W h)   g = relu'(W h) * (V g)   W += eta g h' - eta gamma W   V += eta h g' - eta gamma V
 
@@ -41,6 +43,8 @@ from circuitdsl.graph.ir import Circuit
 from circuitdsl.graph.machine import State
 from circuitdsl.graph.numbers import numbers_of
 from circuitdsl.graph.resolve import load_text
+from circuitdsl.lower.across import short_rows
+from circuitdsl.lower.loop_ir import Aim
 from circuitdsl.lower.pipeline import stages
 from circuitdsl.lower.schedule import lower_training
 from circuitdsl.runtime.engine import Compiled
@@ -56,10 +60,12 @@ CASES = {
 }
 #: How many examples a round presents.
 STEPS = {"A": 60_000, "B": 20_000, "C1": 1_500, "C2": 300, "C3": 300}
+#: Examples of `--large`: more than the caches hold, but for the last.
+LARGE = {"A": 2_000_000, "B": 600_000, "C1": 60_000}
 CHECKED = 200
 ETA, GAMMA = np.float32(0.01), np.float32(0.1)
 #: What is left out in turn.
-PASSES = ("reorder", "defer", "defer,reorder", "rows")
+PASSES = ("reorder", "defer", "reorder,defer", "rows", "across")
 #: How far weights may be apart, relative to their norm.
 CLOSE = 1e-4
 
@@ -320,10 +326,32 @@ def fires(out: Sequence[str]) -> None:
     for path in paths:
         graph = load(path).ir
         graphs = [graph] if graph.loss is None else [graph, twin(graph)]
-        runs = [list(stages(lower_training(g, online=True))) for g in graphs]
+        aims = [Aim(vectors=True, short_rows=short_rows(g)) for g in graphs]
+        runs = [list(stages(lower_training(g, online=True), aim)) for g, aim in zip(graphs, aims, strict=True)]
         found.update({name for run in runs for (_, old), (name, new) in pairwise(run) if old != new})
     for name in singly(out):
         print(f"{name:10} {found[name]} of {len(paths)} circuits")
+
+
+def large(name: str, rounds: int) -> None:
+    """Examples in random order from few of them, and from many."""
+    case, rng, steps = Case(name, 0.0), np.random.default_rng(1), STEPS[name]
+    inputs, outputs = case.sizes[0], case.sizes[-1]
+    x = copied(rng.standard_normal((LARGE[name], inputs), dtype=np.float32))
+    y = copied(np.eye(outputs, dtype=np.float32)[rng.integers(0, outputs, LARGE[name])])
+    numbers, data = numbers_of(case.circuit, {}), {"h0": x, "y": y}
+    engines = {"asked for early": Compiled(case.circuit), "not": Compiled(case.circuit, without=("early",))}
+    times: dict[tuple[str, int], list[float]] = {}
+    for turn in range(rounds + 1):
+        for among in (500, LARGE[name]):
+            order = rng.integers(0, among, steps)
+            for says, engine in engines.items():
+                state, start = case.start.copy(), time.process_time()
+                engine.train(state, data, order, numbers, seed=0, epoch=0, batch=1)
+                if turn:  # the first compiles
+                    times.setdefault((says, among), []).append((time.process_time() - start) / steps * 1e6)
+    for (says, among), each in times.items():
+        print(f"{name}, one of {among:9,} examples, {says:16} {statistics.median(each):8.3f} us", flush=True)
 
 
 def main() -> None:
@@ -335,7 +363,12 @@ def main() -> None:
         "--out", nargs="*", default=PASSES, help="passes, or several with commas, that are left out in turn"
     )
     parser.add_argument("--library", action="store_true", help="count where they fire")
+    parser.add_argument("--large", action="store_true", help="examples from more than the caches hold")
     options = parser.parse_args()
+    if options.large:
+        for name in LARGE:
+            large(name, options.rounds)
+        return
     if options.library:
         fires(options.out)
         return

@@ -19,6 +19,7 @@ from circuitdsl.emit.names import PYTHON, apart, bound, fresh
 from circuitdsl.emit.swift import quick_forms
 from circuitdsl.emit.target import DType, Target
 from circuitdsl.frozen import mutable
+from circuitdsl.graph.aligned import LINE
 from circuitdsl.lower.functions import definitions, functions_of
 from circuitdsl.lower.loop_ir import (
     Assign,
@@ -30,6 +31,7 @@ from circuitdsl.lower.loop_ir import (
     Dtype,
     Expr,
     Extent,
+    Fetch,
     Load,
     Loop,
     Op,
@@ -49,7 +51,7 @@ from circuitdsl.lower.loop_ir import (
 )
 from circuitdsl.lower.rewrite import rename, rewritten_expr
 from circuitdsl.lower.swift import quick
-from circuitdsl.lower.trim import names_in, phase_uses
+from circuitdsl.lower.trim import fetch_uses, names_in, phase_uses
 from circuitdsl.noise import SCALE_NORMAL, SCALE_UNIFORM24, SCALE_UNIFORM53, scalar_source
 
 #: Sums may be reordered and products contracted, but NaN and infinity stay what they are.
@@ -66,7 +68,8 @@ def print_program(program: Program, dtype: DType, *, comments: bool = True) -> s
     says. Without comments it is the same for circuits that differ in layout only."""
     program = flat(program)
     far = sum(1 for _ in phases(program.body)) > INLINE_CALLS
-    head, helpers = _head(dtype, far), [*quick_forms(program, dtype, INNER), *_helpers(program, dtype)]
+    head = _head(dtype, far=far, fetches=_fetches(program.body))
+    helpers = [*quick_forms(program, dtype, INNER), *_helpers(program, dtype)]
     program, taken = _apart(program, [*head, *helpers])
     fixed = dict(program.constants)
     first = [*(["    apart()"] if far else []), DISTINCT]
@@ -80,6 +83,11 @@ def print_program(program: Program, dtype: DType, *, comments: bool = True) -> s
         lines += ["", "", *function]
     way_in = entry(program.name, program.title if comments else "", places, control.used, body)
     return "\n".join([*lines, *control.table_lines(), "", "", "@kernel", *way_in]) + "\n"
+
+
+def _fetches(body: Sequence[Control]) -> bool:
+    """Whether anything is asked for early."""
+    return any(isinstance(p, Fetch) or (isinstance(p, Repeat | Branch) and _fetches(p.body)) for p in body)
 
 
 def _apart(program: Program, text: list[str]) -> tuple[Program, set[str]]:
@@ -98,11 +106,17 @@ def binding(program: Program) -> Binding:
 # ---------------------------------------------------------------- the module
 
 
-def _head(dtype: DType, far: bool) -> list[str]:
-    """`far`: whether phases are kept out of line."""
-    imports = ["import numpy as np", "from numba import config, njit, types", "from numba.extending import intrinsic"]
+def _head(dtype: DType, *, far: bool, fetches: bool) -> list[str]:
+    """`far`: whether phases are kept out of line; `fetches`: whether anything is asked for early."""
+    imports = ["import numpy as np"]
+    if fetches:
+        imports += ["from llvmlite import ir"]
+    imports += ["from numba import config, njit, types"]
+    if fetches:
+        imports += ["from numba.core import cgutils"]
+    imports += ["from numba.extending import intrinsic"]
     kinds = [f"real = np.{dtype}", "kernel = njit(", f"    {OPTIONS},", f"    {INNER},", ")"]
-    marks = "\n".join([_DISTINCT, *([_APART] if far else [])])
+    marks = "\n".join([_DISTINCT, *([_APART] if far else []), *([_FETCH] if fetches else [])])
     return [*imports, "", *kinds, *marks.split("\n")]
 
 
@@ -150,6 +164,32 @@ else:
 
         return types.void(), lower
 '''.rstrip()
+
+_FETCH = '''
+if config.DISABLE_JIT:
+
+    def fetch(array, first, size):
+        pass
+
+else:
+
+    @intrinsic
+    def fetch(context, array, first, size):
+        """Asks for some numbers of an array, line by line of the cache, so that they are near when they are read."""
+
+        def lower(context, builder, signature, arguments):
+            array, first, size = arguments
+            pointer, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+            kind = ir.FunctionType(ir.VoidType(), [pointer, flag, flag, flag])
+            ask = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
+            line = ir.Constant(size.type, LINE // context.get_abi_sizeof(array.type.pointee))
+            with cgutils.for_range_slice(builder, ir.Constant(size.type, 0), size, line) as (place, _):
+                at = builder.bitcast(builder.gep(array, [builder.add(first, place)]), pointer)
+                builder.call(ask, [at, ir.Constant(flag, 0), ir.Constant(flag, 3), ir.Constant(flag, 1)])
+            return context.get_dummy_value()
+
+        return types.void(array, types.int64, types.int64), lower
+'''.rstrip().replace("LINE", str(LINE))
 
 #: Smallest and largest of two reals; NaN stays NaN.
 _EXTREMES = {
@@ -283,6 +323,11 @@ class _Control:
                 return [f"{indent}if {_print(part.condition)}:", *self.lines(part.body, depth + 1)]
             case Phase():
                 raise AssertionError("phases are called together")
+            case Fetch(buffer=buffer, index=(place,), count=count):
+                self.used |= fetch_uses(part)
+                return [f"{indent}fetch({buffer}, {_print(place)}, {_print(count)})"]
+            case Fetch():
+                raise AssertionError("a place of memory has one index")
             case _:
                 assert_never(part)
 

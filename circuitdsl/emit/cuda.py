@@ -32,6 +32,7 @@ from circuitdsl.lower.loop_ir import (
     Control,
     Define,
     Dtype,
+    Fetch,
     Given,
     Loop,
     Phase,
@@ -213,6 +214,8 @@ class _Module:
                 case Branch():
                     lines.append(f"{indent}if {self.scribe.text(part.condition)}:")
                     lines += self._controls(part.body, depth + 1) or [f"{indent}    pass"]
+                case Fetch():
+                    pass
                 case _:
                     assert_never(part)
         return lines

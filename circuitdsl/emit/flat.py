@@ -19,6 +19,7 @@ from circuitdsl.lower.loop_ir import (
     Define,
     Dtype,
     Expr,
+    Fetch,
     Load,
     Loop,
     Op,
@@ -84,6 +85,9 @@ class _Addressed:
                 return replace(part, condition=self.expr(part.condition), body=self.controls(part.body))
             case Phase():
                 return replace(part, body=self._statements(part.body))
+            case Fetch():
+                buffer, index = self._place(part.buffer, part.index)
+                return replace(part, buffer=buffer, index=index)
             case _:
                 assert_never(part)
 

@@ -35,6 +35,7 @@ from circuitdsl.lower.loop_ir import (
     Define,
     Dtype,
     Expr,
+    Fetch,
     Given,
     Load,
     Loop,
@@ -243,6 +244,8 @@ class _Printer:
                     scope.lines.append(f"{indent}if ({self.expressions.text(part.condition)}) {{")
                     self.control(part.body, scope, depth + 1)
                     scope.lines.append(indent + "}")
+                case Fetch():
+                    pass
                 case _:
                     assert_never(part)
 

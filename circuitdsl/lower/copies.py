@@ -25,6 +25,7 @@ from circuitdsl.lower.loop_ir import (
     Define,
     Dtype,
     Expr,
+    Fetch,
     Load,
     Loop,
     Op,
@@ -199,6 +200,8 @@ class _Lanes:
                 case Phase():
                     made.append(self._phase(part))
                     self.local = set()
+                case Fetch():
+                    made.append(part)
                 case _:
                     assert_never(part)
         return tuple(made)

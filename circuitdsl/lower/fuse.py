@@ -20,6 +20,7 @@ from circuitdsl.lower.loop_ir import (
     Branch,
     Control,
     Define,
+    Fetch,
     Loop,
     Phase,
     Program,
@@ -66,7 +67,7 @@ def _controls(body: Sequence[Control], limits: _Limits) -> tuple[Control, ...]:
                     made.append(part)
                 elif not (isinstance(last, _Nest) and last.takes(nest, limits)):
                     made.append(nest)
-            case Define():
+            case Define() | Fetch():
                 made.append(part)
             case _:
                 assert_never(part)

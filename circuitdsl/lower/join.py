@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from circuitdsl.frozen import mutable
-from circuitdsl.lower.loop_ir import Branch, Control, Define, Phase, Program, Repeat, Statement, has_threads
+from circuitdsl.lower.loop_ir import Branch, Control, Define, Fetch, Phase, Program, Repeat, Statement, has_threads
 from circuitdsl.lower.names import Apart
 from circuitdsl.lower.touches import Touches, add, in_rounds, meet
 
@@ -31,7 +31,7 @@ def _controls(body: Sequence[Control]) -> tuple[Control, ...]:
                 group = _group(part)
                 if not (isinstance(last, _Group) and last.takes(group)):
                     made.append(group)
-            case Define():
+            case Define() | Fetch():
                 made.append(part)
             case _:
                 assert_never(part)

@@ -331,7 +331,17 @@ class Branch:
     body: tuple[Control, ...]
 
 
-Control = Define | Phase | Repeat | Branch
+@frozen(kw_only=True)
+class Fetch:
+    """Asks for `count` numbers of a buffer that nothing writes, from a place on, before they are read: a hint, which
+    changes nothing."""
+
+    buffer: str
+    index: tuple[Expr, ...]
+    count: Expr
+
+
+Control = Define | Phase | Repeat | Branch | Fetch
 
 
 @frozen(kw_only=True)
@@ -461,7 +471,7 @@ def phases(body: tuple[Control, ...]) -> Iterator[Phase]:
                 yield part
             case Repeat() | Branch():
                 yield from phases(part.body)
-            case Define():
+            case Define() | Fetch():
                 pass
             case _:
                 assert_never(part)
@@ -485,6 +495,8 @@ def _named(body: tuple[Control, ...]) -> set[str]:
                 found |= _named(part.body)
             case Phase():
                 found |= own_names(part.body)
+            case Fetch():
+                pass
             case _:
                 assert_never(part)
     return found

@@ -14,6 +14,7 @@ from circuitdsl.lower.across import across
 from circuitdsl.lower.blocks import blocked
 from circuitdsl.lower.copies import laned
 from circuitdsl.lower.defer import deferred
+from circuitdsl.lower.early import fetched
 from circuitdsl.lower.fuse import fuse
 from circuitdsl.lower.join import joined
 from circuitdsl.lower.loop_ir import Aim, Program, phases, statements
@@ -46,6 +47,7 @@ PASSES: tuple[Pass, ...] = (
     Pass("copies", "copies of a circuit become the innermost loop, where there are many", laned),
     Pass("blocks", "batches in blocks of units and examples, for which weights and rates are read once", blocked),
     Pass("swift", "exp, expm1 and tanh in a form that fills vectors", swift),
+    Pass("early", "rows of data are asked for some examples before their turn", fetched),
     Pass("join", "neighbouring phases become one where no team of threads needs a barrier", joined),
     Pass("teams", "marks the loops and sums that the threads of a team can share", shared),
 )

@@ -13,7 +13,7 @@ from dataclasses import field, replace
 from typing import assert_never
 
 from circuitdsl.frozen import mutable
-from circuitdsl.lower.loop_ir import Branch, Control, Define, Extent, Loop, Phase, Program, Repeat, Role
+from circuitdsl.lower.loop_ir import Branch, Control, Define, Extent, Fetch, Loop, Phase, Program, Repeat, Role
 from circuitdsl.lower.touches import in_rounds
 
 
@@ -41,7 +41,7 @@ def _controls(body: tuple[Control, ...], matrices: frozenset[str]) -> tuple[Cont
             case Repeat() | Branch():
                 end()
                 made.append(replace(part, body=_controls(part.body, matrices)))
-            case Define():
+            case Define() | Fetch():
                 end()
                 made.append(part)
             case _:

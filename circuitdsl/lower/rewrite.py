@@ -15,6 +15,7 @@ from circuitdsl.lower.loop_ir import (
     Define,
     Expr,
     Extent,
+    Fetch,
     Load,
     Loop,
     Op,
@@ -62,6 +63,9 @@ def _renamed(part: Control, names: dict[str, str]) -> Control:
             return replace(part, condition=rename_expr(part.condition, names), body=body)
         case Phase():
             return replace(part, body=rename(part.body, names))
+        case Fetch():
+            index = tuple(rename_expr(i, names) for i in part.index)
+            return Fetch(buffer=new(part.buffer), index=index, count=rename_expr(part.count, names))
         case _:
             assert_never(part)
 
@@ -135,7 +139,7 @@ def with_phases(program: Program, change: Callable[[tuple[Statement, ...]], tupl
 
     def changed(part: Control) -> Control:
         match part:
-            case Define():
+            case Define() | Fetch():
                 return part
             case Phase():
                 return replace(part, body=change(part.body))
@@ -163,6 +167,9 @@ def _rewritten_control(part: Control, change: Callable[[Op], Expr]) -> Control:
             return replace(part, body=tuple(_rewritten_control(p, change) for p in part.body))
         case Phase():
             return replace(part, body=tuple(_rewritten(s, change) for s in part.body))
+        case Fetch():
+            index = tuple(rewritten_expr(i, change) for i in part.index)
+            return replace(part, index=index, count=rewritten_expr(part.count, change))
         case _:
             assert_never(part)
 

@@ -16,6 +16,7 @@ from circuitdsl.lower.loop_ir import (
     Dtype,
     Expr,
     Extent,
+    Fetch,
     Load,
     Loop,
     Op,
@@ -67,6 +68,8 @@ def _controls(body: tuple[Control, ...], depth: int) -> Iterator[str]:
             case Phase():
                 yield f"{indent}phase {part.name}: {part.title}"
                 yield from _statements(part.body, depth + 1)
+            case Fetch():
+                yield f"{indent}fetch {_element(part.buffer, part.index)} and on, {_text(part.count)} of them"
             case _:
                 assert_never(part)
 

@@ -11,6 +11,7 @@ from circuitdsl.lower.loop_ir import (
     Control,
     Define,
     Expr,
+    Fetch,
     Load,
     Loop,
     Phase,
@@ -45,6 +46,8 @@ def uses(body: tuple[Control, ...]) -> set[str]:
                 found |= {part.extent} | uses(part.body)
             case Phase():
                 found |= set(phase_uses(part))
+            case Fetch():
+                found |= fetch_uses(part)
             case _:
                 assert_never(part)
     return found
@@ -62,6 +65,11 @@ def phase_uses(phase: Phase) -> Iterator[str]:
                 pass
         for expr in expressions(statement):
             yield from _names(expr)
+
+
+def fetch_uses(part: Fetch) -> set[str]:
+    """The names that it uses."""
+    return {part.buffer}.union(*map(names_in, (*part.index, part.count)))
 
 
 def _names(expr: Expr) -> Iterator[str]:
@@ -101,6 +109,8 @@ def _without(body: tuple[Control, ...], used: set[str]) -> tuple[Control, ...]:
                 if not part.body:
                     continue
                 used |= set(phase_uses(part))
+            case Fetch():
+                used |= fetch_uses(part)
             case _:
                 assert_never(part)
         kept.append(part)

@@ -26,6 +26,7 @@ from circuitdsl.lower.loop_ir import (
     Dtype,
     Expr,
     Extent,
+    Fetch,
     Load,
     Loop,
     Op,
@@ -141,8 +142,17 @@ class _Checker:
                         self.controls(part.body)
                 case Phase():
                     self._phase(part)
+                case Fetch():
+                    self._fetch(part)
                 case _:
                     assert_never(part)
+
+    def _fetch(self, part: Fetch) -> None:
+        first = Load(part.buffer, part.index, self._buffer(part.buffer).dtype)
+        for expr in (first, part.count):
+            self._uniform(expr)
+        self.type_of(first)
+        self._expect(part.count, Dtype.INT, "how much is asked for early")
 
     def _uniform(self, expr: Expr) -> None:
         """Control is the same for all threads: it may only load what nobody writes."""
