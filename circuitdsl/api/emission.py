@@ -41,12 +41,13 @@ class Emission:
 
     def source(self, target: str = DEFAULT) -> str:
         """The source that a run with these settings compiles. Raises UsageError, CircuitError."""
+        from circuitdsl.lower.aims import aimed
         from circuitdsl.lower.loop_ir import Aim
         from circuitdsl.lower.pipeline import passed
 
         printer, without = printing(target), passes_of(self.without)
         graph, lowered = self._programs(teams=printer.teams)
-        aim = printer.aimed(Aim(dtype=self.dtype), graph)
+        aim = aimed(Aim(dtype=self.dtype), graph, teams=printer.teams, vectors=printer.vectors)
         programs = [passed(p, aim, without=without) for p in lowered]
         if printer.print_fitted is None:
             return "\n\n".join(printer.print_program(program, self.dtype) for program in programs)
@@ -82,13 +83,15 @@ class Emission:
         return fired(self._stages())
 
     def _stages(self) -> list[list[tuple[str, Program]]]:
+        from circuitdsl.lower.aims import aimed
         from circuitdsl.lower.loop_ir import Aim
         from circuitdsl.lower.pipeline import stages
         from circuitdsl.runtime.lanes import aim_of_copies
 
         graph, programs = self._programs()
         made_for = (Aim(dtype=self.dtype), aim_of_copies(graph, self.dtype))
-        aims = [printing(DEFAULT).aimed(aim, graph) for aim in made_for]
+        printer = printing(DEFAULT)
+        aims = [aimed(aim, graph, teams=printer.teams, vectors=printer.vectors) for aim in made_for]
         without = passes_of(self.without)
         return [list(stages(program, aim, without=without)) for aim in dict.fromkeys(aims) for program in programs]
 

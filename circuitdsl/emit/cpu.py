@@ -19,7 +19,7 @@ from circuitdsl.emit.names import PYTHON, apart, bound, fresh
 from circuitdsl.emit.swift import quick_forms
 from circuitdsl.emit.target import DType, Target
 from circuitdsl.frozen import mutable
-from circuitdsl.graph.aligned import LINE
+from circuitdsl.lower.early import LINE
 from circuitdsl.lower.functions import definitions, functions_of
 from circuitdsl.lower.loop_ir import (
     Assign,

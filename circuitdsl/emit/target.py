@@ -6,17 +6,12 @@ run."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from circuitdsl.frozen import frozen
-from circuitdsl.lower.across import short_rows
-from circuitdsl.lower.blocks import gains_from_blocks
-from circuitdsl.lower.loop_ir import Aim, for_teams
 
 if TYPE_CHECKING:
     from circuitdsl.emit.entry import Binding
-    from circuitdsl.graph.ir import Circuit
     from circuitdsl.lower.loop_ir import Program
 
 DType = Literal["float32", "float64"]
@@ -41,8 +36,7 @@ class Target:
     """One back end's text; `doc` says in words what it is. `print_program` gives what the runtime compiles: a module
     with one entry point (emit/entry.py), which is called with what `binding` says; None: it is only to be read.
     `teams`: it takes programs that are made for teams of threads; `vectors`: its loops become vector instructions;
-    `print_fitted`: prints what depends on how large a
-    circuit is, and on the machine."""
+    `print_fitted`: prints what depends on how large a circuit is, and on the machine."""
 
     name: str
     doc: str
@@ -51,11 +45,3 @@ class Target:
     teams: bool = False
     vectors: bool = False
     print_fitted: Callable[[Program, DType, Fit], str] | None = None
-
-    def aimed(self, aim: Aim, circuit: Circuit) -> Aim:
-        """What programs of a circuit are made for that it prints, if they were to be made for this."""
-        if self.teams:
-            return for_teams(aim.dtype)
-        if not self.vectors:
-            return replace(aim, vectors=False, blocks=False, short_rows=frozenset())
-        return replace(aim, vectors=True, blocks=gains_from_blocks(circuit), short_rows=short_rows(circuit))

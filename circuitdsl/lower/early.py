@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from circuitdsl.graph.aligned import LINE as LINE
 from circuitdsl.lower.extents import ONE
 from circuitdsl.lower.loop_ir import (
     Const,

@@ -11,6 +11,7 @@ from circuitdsl.emit.entry import Binding
 from circuitdsl.frozen import mutable
 from circuitdsl.graph.aligned import zeros
 from circuitdsl.graph.ir import Circuit, Expr
+from circuitdsl.lower.aims import aimed
 from circuitdsl.lower.loop_ir import PLAIN, Aim, Buffer, Dtype, Program, Role
 from circuitdsl.lower.pipeline import passed
 from circuitdsl.lower.schedule import lower_evaluation, lower_training
@@ -73,7 +74,8 @@ class Code:
 
     def __post_init__(self) -> None:
         if self.back_end.target is not None:
-            self.aim = self.back_end.target.aimed(self.aim, self.circuit)
+            target = self.back_end.target
+            self.aim = aimed(self.aim, self.circuit, teams=target.teams, vectors=target.vectors)
 
     def kernel(self, which: Which) -> Kernel:
         if which not in self.kernels:

@@ -1,0 +1,20 @@
+"""What programs of a circuit are made for, which passes go by."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from circuitdsl.graph.ir import Circuit
+from circuitdsl.lower.across import short_rows
+from circuitdsl.lower.blocks import gains_from_blocks
+from circuitdsl.lower.loop_ir import Aim, for_teams
+
+
+def aimed(aim: Aim, circuit: Circuit, *, teams: bool, vectors: bool) -> Aim:
+    """The aim with what a back end's programs of a circuit can be, for `teams` of threads, or with loops that become
+    `vectors`."""
+    if teams:
+        return for_teams(aim.dtype)
+    if not vectors:
+        return replace(aim, vectors=False, blocks=False, short_rows=frozenset())
+    return replace(aim, vectors=True, blocks=gains_from_blocks(circuit), short_rows=short_rows(circuit))
