@@ -39,19 +39,23 @@ from circuitdsl.lower.loop_ir import (
     Program,
     Repeat,
     Sum,
+    Var,
     names_of,
     own_names,
     phases,
     statements,
 )
 from circuitdsl.lower.rewrite import rename
-from circuitdsl.lower.trim import phase_uses
+from circuitdsl.lower.trim import names_in, phase_uses
 from circuitdsl.noise import SCALE_NORMAL, SCALE_UNIFORM24, SCALE_UNIFORM53, scalar_source
 
 #: What a function of a phase takes before anything else.
 PLACE = ("_team", "_teams", "_width")
 #: Shared memory within a phase.
 HERE = "_here"
+#: So many registers an entry point takes for addresses and for places in shared memory, from step to step. If it needs
+#: more, addresses are read anew where a phase is called.
+HELD = 48
 #: Names of the text's own.
 OWN = frozenset({*PARAMETERS, COPY, *PLACE, HERE, "_turn", "_at", "_own", "_threads"})
 
@@ -148,7 +152,8 @@ class _Made:
 
 @mutable
 class _Module:
-    """A program's functions as they are written. `made`: each by what it does."""
+    """A program's functions as they are written. `made`: each by what it does; `far`: where the entry point finds the
+    addresses that it does not hold."""
 
     program: Program
     dtype: DType
@@ -158,6 +163,7 @@ class _Module:
     made: dict[str, _Made] = field(default_factory=dict)
     kinds: dict[str, Kind] = field(init=False)
     teams: dict[str, str] = field(default_factory=dict)
+    far: dict[str, str] = field(default_factory=dict)
     scribe: Scribe = field(init=False)
 
     def __post_init__(self) -> None:
@@ -177,9 +183,11 @@ class _Module:
         lines += [f"        {n} = {how.format(_taken('_wholes', i, len(wholes)))}" for i, (n, how) in enumerate(wholes)]
         numbers = [s.name for s in bound_to.numbers]
         lines += [f"        {name} = {_taken('_numbers', i, len(numbers))}" for i, name in enumerate(numbers)]
-        for i, buffer in enumerate(bound_to.buffers):
-            where = _taken(f"_{_array(buffer.dtype)}", i, len(bound_to.buffers))
-            lines.append(f"        {buffer.name} = {where}")
+        buffers, near = bound_to.buffers, {ROOM, FLAG, *_around(program.body)}
+        places = {b.name: _taken(f"_{_array(b.dtype)}", i, len(buffers)) for i, b in enumerate(buffers)}
+        held = 2 * len(buffers) + sum(isinstance(p, Define) and not isinstance(p.value, Var) for p in program.body)
+        self.far = {n: where for n, where in places.items() if n not in near} if held > HELD else {}
+        lines += [f"        {name} = {where}" for name, where in places.items() if name not in self.far]
         sizes = [s.name for s in bound_to.wholes]
         return [*lines, *self._widths(sizes, 2), *self._controls(program.body, 2)]
 
@@ -239,7 +247,7 @@ class _Module:
         width = self.teams[_rounds(phase)] if _is_wide(phase) else "int32(1)"
         place = [f"team_at(_turn, {width})", f"int32(_threads // {width})", width]
         lines = [f"{indent}for _turn in range(turns({width})):"]
-        lines += _call(f"{indent}    ", name, [*place, *free])
+        lines += _call(f"{indent}    ", name, [*place, *(self.far.get(each, each) for each in free)])
         met = f"barrier({FLAG})" if self.form.shape == "grid" else "barrier()"
         return [*lines, f"{indent}{met}"]
 
@@ -267,6 +275,24 @@ class _Module:
         lines = Scribe(self.dtype, comments=self.comments).phase(body, wide=_is_wide(phase))
         room = [f"    {HERE} = shared({ROOM})"] if ROOM in free else []
         return [*first, "@phase", *_signature(name, [*PLACE, *free]), *room, *lines, "    return int32(0)"]
+
+
+def _around(body: Sequence[Control]) -> set[str]:
+    """The names that are read around phases."""
+    found: set[str] = set()
+    for part in body:
+        match part:
+            case Define():
+                found |= names_in(part.value)
+            case Branch():
+                found |= names_in(part.condition) | _around(part.body)
+            case Repeat():
+                found |= _around(part.body)
+            case Phase() | Fetch():
+                pass
+            case _:
+                assert_never(part)
+    return found
 
 
 def _array(dtype: Dtype) -> Kind:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: The GPUs that kernels are made for: Turing, Ampere, its small ones, Hopper, Blackwell and its small ones.
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120")
+#: Registers of a thread beyond which fewer threads find room; with so many, 512 of a block do.
+MOST_REGISTERS = 128
 
 _COMPILING = threading.Lock()
 
@@ -98,6 +100,10 @@ def _made(arch: str, name: str, kernel: Kernel, shape: Shape) -> Cubin:
     begin = process_time()
     linked = [*(part.code for part in parts), *([barrier(arch)] if shape == "grid" else [])]
     code, log = _linked(arch, linked)
+    if _number(_REGISTERS, log) > MOST_REGISTERS:
+        with_fewer = _linked(arch, linked, f"-maxrregcount={MOST_REGISTERS}")
+        if not _number(_SPILLS, with_fewer[1]):
+            code, log = with_fewer
     seconds = process_time() - begin + sum(part.seconds for part in parts)
     ptx = _linked(arch, linked, "-ptx")[0].rstrip(b"\0").decode()
     return Cubin(arch=arch, code=code, ptx=ptx, facts=_facts(log, ptx, seconds))
@@ -124,7 +130,7 @@ def _linked(arch: str, parts: list[bytes], *more: str) -> tuple[bytes, str]:
         for number, part in enumerate(parts):
             nvjitlink.add_data(handle, nvjitlink.InputType.LTOIR, part, len(part), f"piece{number}")
         nvjitlink.complete(handle)
-        if more:
+        if "-ptx" in more:
             made = bytearray(nvjitlink.get_linked_ptx_size(handle))
             nvjitlink.get_linked_ptx(handle, made)
         else:
@@ -141,18 +147,23 @@ def _linked(arch: str, parts: list[bytes], *more: str) -> tuple[bytes, str]:
     return bytes(made), log.decode(errors="replace")
 
 
-def _facts(log: str, ptx: str, seconds: float) -> Facts:
-    def number(pattern: str) -> int:
-        return max((int(found) for found in re.findall(pattern, log)), default=0)
+_REGISTERS, _SPILLS = r"Used (\d+) registers", r"(\d+) bytes spill stores"
 
+
+def _number(pattern: str, log: str) -> int:
+    """The largest number that the linker says so of."""
+    return max((int(found) for found in re.findall(pattern, log)), default=0)
+
+
+def _facts(log: str, ptx: str, seconds: float) -> Facts:
     entry = re.search(r"Compiling entry function '(\w+)'", log)
     assert entry is not None
     return Facts(
         entry=entry[1],
-        registers=number(r"Used (\d+) registers"),
-        spills=number(r"(\d+) bytes spill stores"),
-        shared=number(r"(\d+) bytes smem"),
-        stack=number(r"(\d+) bytes stack frame"),
+        registers=_number(_REGISTERS, log),
+        spills=_number(_SPILLS, log),
+        shared=_number(r"(\d+) bytes smem", log),
+        stack=_number(r"(\d+) bytes stack frame", log),
         doubles=".f64" in ptx,
         seconds=seconds,
     )
