@@ -206,13 +206,13 @@ def _laid_out(source: Source, folder: str | None, loaded: Loaded | None) -> str 
         tree = parse(source)
     except CircuitError:
         return None
-    once = format_text(source)
-    if format_text(Source("once", once)) != once:
+    once = Source(source.name, format_text(source))
+    if format_text(once) != once.text:
         return "fmt is not at rest after one pass"
-    if parse(Source("once", once)) != tree:
+    if parse(once) != tree:
         return "fmt changes what is read"
     if loaded is not None and loaded.circuit is not None:
-        again = load_source(Source(source.name, once), Path(folder) if folder else None).circuit
+        again = load_source(once, Path(folder) if folder else None).circuit
         assert again is not None
         if circuit_hash(again) != circuit_hash(loaded.circuit):
             return "fmt changes the circuit"

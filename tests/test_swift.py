@@ -13,8 +13,9 @@ from numba import njit
 from circuitdsl.emit.swift import quick_forms
 from circuitdsl.emit.target import DType
 from circuitdsl.graph.resolve import load_text
-from circuitdsl.lower.loop_ir import Aim, Program
-from circuitdsl.lower.pipeline import passed
+from circuitdsl.lower.functions import functions_in
+from circuitdsl.lower.loop_ir import Aim, Loop, Program, phases
+from circuitdsl.lower.pipeline import passed, stages
 from circuitdsl.lower.schedule import lower_training
 from circuitdsl.lower.swift import SWIFT
 
@@ -89,3 +90,27 @@ def test_formulas_are_made_of_them_and_only_programs_for_vectors_have_them() -> 
     text = print_program(program("elu(basal) + sigmoid(basal)"), "float32")
     assert "np.exp" not in text
     assert "real(1) / (real(1) + swift_exp(-x))" in text
+
+
+def test_what_comes_after_a_row_has_a_loop_of_its_own() -> None:
+    """But where the row is gone through again: that it is read once counts for more."""
+    layers = """circuit c {
+      input x: 5   target y: 3
+      neuron h: 4 { dendrite d   rate = tanh(d) }
+      neuron out: 3 { dendrite d   rate = RATE }
+      neuron err: 3 { rate = y - out }
+      synapse A: x -> h.d { dw = 0.1 * post * pre }
+      synapse B: h -> out.d { dw = 0.1 * err * pre }
+      loss = mse(out, y)
+    }"""
+
+    def loops(rate: str) -> dict[str, int]:
+        """Of each phase with functions in vectors, how many loops over units it has."""
+        graph = load_text(layers.replace("RATE", rate), "c").circuit
+        assert graph is not None
+        program = dict(stages(lower_training(graph, online=True), Aim(vectors=True)))["swift"]
+        phases_ = [p for p in phases(program.body) if {"swift_tanh", "swift_exp"} & functions_in(p.body)]
+        return {p.title.partition(":")[0]: sum(isinstance(s, Loop) for s in p.body) for p in phases_}
+
+    assert loops("d") == {"A": 2}
+    assert loops("tanh(d)") == {"A": 2, "out.d": 1}

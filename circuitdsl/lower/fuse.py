@@ -3,8 +3,7 @@
 Two loops over the same extent are joined if all that they both touch, and one of them writes, belongs to the same
 round in both: a dendrite and the rate that it makes end up in one loop over threads, and so do loops over examples
 around them. A loop that goes through all examples for each unit stays alone on a processor: there is nothing to be
-had of a neighbour, and phases that are alike share a function. And where loops become vectors, one with functions that
-vectors can do (swift.py) is kept apart from one that has loops within, which fills none.
+had of a neighbour, and phases that are alike share a function.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from typing import assert_never
 
 from circuitdsl.frozen import frozen, mutable
 from circuitdsl.lower import long
-from circuitdsl.lower.functions import functions_in
 from circuitdsl.lower.loop_ir import (
     Branch,
     Control,
@@ -31,7 +29,6 @@ from circuitdsl.lower.loop_ir import (
     statements,
 )
 from circuitdsl.lower.names import Apart
-from circuitdsl.lower.swift import SWIFT
 from circuitdsl.lower.touches import Touches, add, in_rounds, meet
 
 
@@ -40,18 +37,17 @@ def fuse(program: Program) -> Program:
     private = frozenset(b.name for b in program.buffers if b.role is Role.ROW)
     longest = long.statements(sum(1 for _ in phases(program.body)))
     examples = frozenset() if program.aim.teams else frozenset(dict(program.bounded))
-    return replace(program, body=_controls(program.body, _Limits(private, examples, longest, program.aim.vectors)))
+    return replace(program, body=_controls(program.body, _Limits(private, examples, longest)))
 
 
 @frozen
 class _Limits:
     """`private`: rows that each thread has of its own; `examples`: the extents of loops that keep a phase alone;
-    `longest`: how many statements a phase may have that comes of others; `vectors`: whether loops become vectors."""
+    `longest`: how many statements a phase may have that comes of others."""
 
     private: frozenset[str]
     examples: frozenset[str]
     longest: int
-    vectors: bool
 
 
 def _controls(body: Sequence[Control], limits: _Limits) -> tuple[Control, ...]:
@@ -65,7 +61,7 @@ def _controls(body: Sequence[Control], limits: _Limits) -> tuple[Control, ...]:
                 nest = _nest(part, limits)
                 if nest is None:
                     made.append(part)
-                elif not (isinstance(last, _Nest) and last.takes(nest, limits)):
+                elif not (isinstance(last, _Nest) and last.takes(nest, limits.longest)):
                     made.append(nest)
             case Define() | Fetch():
                 made.append(part)
@@ -77,8 +73,7 @@ def _controls(body: Sequence[Control], limits: _Limits) -> tuple[Control, ...]:
 @mutable
 class _Nest:
     """Phases that become one: loops within each other, `around`, and in the innermost, over threads, `bodies`. For each
-    of these loops what its rounds touch; they are `apart` if none needs what another one writes. `within`: whether
-    there are loops in the innermost; `swift`: whether it has functions that vectors can do."""
+    of these loops what its rounds touch; they are `apart` if none needs what another one writes."""
 
     phases: list[Phase]
     around: list[Loop]
@@ -87,25 +82,20 @@ class _Nest:
     apart: bool
     names: Apart
     length: int
-    within: bool
-    swift: bool
 
-    def takes(self, other: _Nest, limits: _Limits) -> bool:
-        """Adds a nest if its loops are alike, no round needs what another one writes, and the limits allow it."""
+    def takes(self, other: _Nest, longest: int) -> bool:
+        """Adds a nest if its loops are alike, no round needs what another one writes, and it becomes no longer than so
+        many statements."""
         heads, others = ([(loop.var, loop.extent, loop.over) for loop in n.around] for n in (self, other))
         if heads != others or not (self.apart and other.apart):
             return False
-        if self.length + other.length > limits.longest:
-            return False
-        if limits.vectors and ((self.within and other.swift) or (self.swift and other.within)):
+        if self.length + other.length > longest:
             return False
         if any(meet(a, b) for a, b in zip(self.touches, other.touches, strict=True)):
             return False
         for a, b in zip(self.touches, other.touches, strict=True):
             add(a, b)
         self.length += other.length
-        self.within |= other.within
-        self.swift |= other.swift
         self.phases += other.phases
         self.bodies += self.names.renamed(tuple(other.bodies))
         return True
@@ -141,8 +131,4 @@ def _nest(phase: Phase, limits: _Limits) -> _Nest | None:
     names = Apart()
     names.renamed(body)
     apart = not any(touch.meets for level in touches for touch in level.values())
-    length, within = sum(1 for _ in statements(body)), any(isinstance(s, Loop) for s in statements(body))
-    return _Nest(
-        phases=[phase], around=around, touches=touches, bodies=list(body), apart=apart, names=names, length=length,
-        within=within, swift=limits.vectors and not SWIFT.keys().isdisjoint(functions_in(body)),
-    )  # fmt: skip
+    return _Nest([phase], around, touches, list(body), apart, names, sum(1 for _ in statements(body)))

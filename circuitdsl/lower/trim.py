@@ -17,6 +17,7 @@ from circuitdsl.lower.loop_ir import (
     Phase,
     Program,
     Repeat,
+    Statement,
     Store,
     Sum,
     Var,
@@ -55,7 +56,12 @@ def uses(body: tuple[Control, ...]) -> set[str]:
 
 def phase_uses(phase: Phase) -> Iterator[str]:
     """The names that a phase uses, its own variables among them, in the order of their use."""
-    for statement in statements(phase.body):
+    return statement_uses(phase.body)
+
+
+def statement_uses(body: tuple[Statement, ...]) -> Iterator[str]:
+    """The names that statements use, their own variables among them, in the order of their use."""
+    for statement in statements(body):
         match statement:
             case Loop(extent=str() as extent) | Sum(extent=extent):
                 yield extent
