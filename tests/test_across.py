@@ -84,15 +84,17 @@ def test_what_is_read_in_another_way_stays() -> None:
     narrow = """circuit c {
       input x: 40   target y: 3
       neuron g: 4 { dendrite d   rate = tanh(d) }
-      neuron h: 20 { dendrite d   rate = tanh(d) }
+      neuron h: 20 { dendrite d, apical   rate = tanh(d) }
       neuron out: 3 { dendrite d   rate = softmax(d) }
+      neuron err: 3 { rate = y - out }
       synapse A: x -> g.d { dw = 0 * w }
-      synapse B: g -> h.d { dw = 0.1 * post * pre }
-      synapse C: h -> out.d { dw = 0 * w }
+      synapse B: g -> h.d { dw = 0.1 * post.apical * pre }
+      synapse C: h -> out.d { dw = 0.1 * err * pre }
+      synapse F: err -> h.apical { init = normal(0, 1) }
       loss = cross_entropy(out, y)
     }"""
-    assert turned(online(circuit(narrow))) == {"B"}
-    assert turned(online(twin(circuit(narrow)))) == set()  # the gradient goes back through B
+    assert turned(online(circuit(narrow))) == {"B", "F"}
+    assert "B" not in turned(online(twin(circuit(narrow))))  # the gradient goes back through it
 
 
 def test_only_one_example_on_a_processor_with_vectors() -> None:
