@@ -30,7 +30,7 @@ from cases import ZERO, Array, Case, cases
 from page import SISTER, write
 from peers import Run, Way
 
-PEERS = ("ours", "with_c", "with_numpy", "with_jax", "with_torch")
+PEERS = ("ours", "with_c", "with_numpy", "with_jax", "with_torch", "with_brian")
 #: Relative difference of weights after so many steps: what float32 allows where sums are taken in another order.
 #: Later, small differences grow, as the circuits are not linear.
 TOLERANCE, FEW = 1e-4, 8
@@ -81,7 +81,8 @@ def measured(case: Case, peers: list[ModuleType], rounds: int, *, slow: bool) ->
         for each in found:
             start = time.process_time()
             each.run.train()
-            each.times.append((time.process_time() - start) / case.steps * 1e6)
+            took = time.process_time() - start if each.run.seconds is None else each.run.seconds()
+            each.times.append(took / case.steps * 1e6)
     return found
 
 

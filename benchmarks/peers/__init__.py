@@ -1,8 +1,9 @@
 """Others that compute the cases of cases.py: a module each, with `NAME`, `version()` and `WAYS`.
 
 A way makes a `Run` of a case and its initial weights, one for each copy: `train` presents the examples of a round, and
-`weights` are those that it has come to, [copies, ...] where there are several. What a case has no way for is not in
-`WAYS`; of several ways the fastest counts.
+`weights` are those that it has come to, [copies, ...] where there are several; `seconds`, of what runs in a process of
+its own, are those that the last round took. What a case has no way for is not in `WAYS`; of several ways the fastest
+counts.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from circuitdsl.graph.machine import State
 class Run:
     train: Callable[[], None]
     weights: Callable[[], dict[str, Array]]
+    seconds: Callable[[], float] | None = None
 
 
 class Way(NamedTuple):
