@@ -111,6 +111,17 @@ def test_only_one_example_on_a_processor_with_vectors() -> None:
     assert turned(dict(batches)["across"]) == set()
 
 
+def test_the_text_is_the_same_in_every_process() -> None:
+    """Of a circuit with two such matrices; what is kept on disk goes by it."""
+    command = [sys.executable, "-m", "circuitdsl", "emit", "heterosynaptic/direct_feedback_alignment.circ"]
+    texts = {
+        subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONHASHSEED": seed}).stdout
+        for seed in "1234"
+    }
+    assert len(texts) == 1
+    assert "V2_across" in texts.pop()
+
+
 # ---------------------------------------------------------------- numbers
 
 

@@ -71,7 +71,7 @@ def across(program: Program) -> Program:
     if not turned:
         return program
     names = Apart(names_of(program))
-    work = _Work({name: names.free(f"{name}_across") for name in turned}, names)
+    work = _Work({name: names.free(f"{name}_across") for name in sorted(turned)}, names)
     body = [work.control(part) for part in program.body]
     buffers = {b.name: b for b in program.buffers}
     for name, other in work.turned.items():
