@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,8 +38,8 @@ def few(case: Case, states: list[State]) -> Run:
     brian.start_scope()
     brian.device.reinit()
     brian.device.activate()
-    folder = Path(tempfile.mkdtemp(prefix="brian"))
-    brian.set_device("cpp_standalone", directory=str(folder), build_on_run=False)
+    place = tempfile.TemporaryDirectory(prefix="brian")  # goes when nobody has the run any more
+    brian.set_device("cpp_standalone", directory=place.name, build_on_run=False)
     brian.prefs.core.default_float_dtype = np.float32
     brian.prefs.codegen.cpp.extra_compile_args_gcc = ["-w", "-O3", "-march=native", "-ffast-math"]
     clock = 1 * brian.ms
@@ -57,11 +56,11 @@ def few(case: Case, states: list[State]) -> Run:
     synapses.run_regularly("w += eta * err_post * rate_pre - eta * gamma * w", dt=clock, when="end")
     network = brian.Network(x, out, synapses)
     network.run(case.examples * clock)
-    brian.device.build(directory=str(folder), compile=True, run=False)
+    brian.device.build(directory=place.name, compile=True, run=False)
     device = brian.device
 
     def train() -> None:
-        device.run(str(folder), with_output=False, run_args=[])
+        device.run(place.name, with_output=False, run_args=[])
 
     return Run(train, lambda: {"W": np.array(synapses.w[:])}, lambda: float(device._last_run_time))
 

@@ -15,11 +15,11 @@ from circuitdsl.emit.calls import Call, Rounds, Table, named
 from circuitdsl.emit.comments import place
 from circuitdsl.emit.entry import OWN, ROUND, ROW, TABLE, Binding, binding_of, entry, given
 from circuitdsl.emit.flat import WIDENED, flat
+from circuitdsl.emit.marks import DISTINCT, imports, marks
 from circuitdsl.emit.names import PYTHON, apart, bound, fresh
 from circuitdsl.emit.swift import quick_forms
 from circuitdsl.emit.target import DType, Target
 from circuitdsl.frozen import mutable
-from circuitdsl.lower.early import LINE
 from circuitdsl.lower.functions import definitions, functions_of
 from circuitdsl.lower.loop_ir import (
     Assign,
@@ -108,88 +108,9 @@ def binding(program: Program) -> Binding:
 
 def _head(dtype: DType, *, far: bool, fetches: bool) -> list[str]:
     """`far`: whether phases are kept out of line; `fetches`: whether anything is asked for early."""
-    imports = ["import numpy as np"]
-    if fetches:
-        imports += ["from llvmlite import ir"]
-    imports += ["from numba import config, njit, types"]
-    if fetches:
-        imports += ["from numba.core import cgutils"]
-    imports += ["from numba.extending import intrinsic"]
     kinds = [f"real = np.{dtype}", "kernel = njit(", f"    {OPTIONS},", f"    {INNER},", ")"]
-    marks = "\n".join([_DISTINCT, *([_APART] if far else []), *([_FETCH] if fetches else [])])
-    return [*imports, "", *kinds, *marks.split("\n")]
+    return [*imports(fetches=fetches), "", *kinds, *marks(far=far, fetches=fetches)]
 
-
-_DISTINCT = '''
-
-if config.DISABLE_JIT:
-
-    def distinct():
-        pass
-
-else:
-
-    @intrinsic
-    def distinct(context):
-        """Called in a function none of whose arrays overlap. Else how far apart in memory they happen to be would
-        decide which way a loop takes, and so in which order it adds."""
-
-        def lower(context, builder, signature, arguments):
-            for argument in builder.function.args:
-                if argument.type.is_pointer and argument.name.startswith("arg."):
-                    argument.add_attribute("noalias")
-            return context.get_dummy_value()
-
-        return types.void(), lower
-'''.rstrip()
-
-#: What every function of arrays begins with.
-DISTINCT = "    distinct()"
-
-_APART = '''
-if config.DISABLE_JIT:
-
-    def apart():
-        pass
-
-else:
-
-    @intrinsic
-    def apart(context):
-        """Called in a function that is to be compiled on its own."""
-
-        def lower(context, builder, signature, arguments):
-            builder.function.attributes.add("noinline")
-            return context.get_dummy_value()
-
-        return types.void(), lower
-'''.rstrip()
-
-_FETCH = '''
-if config.DISABLE_JIT:
-
-    def fetch(array, first, size):
-        pass
-
-else:
-
-    @intrinsic
-    def fetch(context, array, first, size):
-        """Asks for some numbers of an array, line by line of the cache, so that they are near when they are read."""
-
-        def lower(context, builder, signature, arguments):
-            array, first, size = arguments
-            pointer, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
-            kind = ir.FunctionType(ir.VoidType(), [pointer, flag, flag, flag])
-            ask = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
-            line = ir.Constant(size.type, LINE // context.get_abi_sizeof(array.type.pointee))
-            with cgutils.for_range_slice(builder, ir.Constant(size.type, 0), size, line) as (place, _):
-                at = builder.bitcast(builder.gep(array, [builder.add(first, place)]), pointer)
-                builder.call(ask, [at, ir.Constant(flag, 0), ir.Constant(flag, 3), ir.Constant(flag, 1)])
-            return context.get_dummy_value()
-
-        return types.void(array, types.int64, types.int64), lower
-'''.rstrip().replace("LINE", str(LINE))
 
 #: Smallest and largest of two reals; NaN stays NaN.
 _EXTREMES = {

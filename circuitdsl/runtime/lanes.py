@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 #: Copies side by side: four vectors of eight float32 hide the latency of one another.
 LANES = 32
-#: Bytes of weights, their states and coefficients that lanes may have together; with more they leave the nearest caches,
-#: and a layer that wide fills vectors by itself (`python benchmarks/copies.py`).
+#: Bytes of weights, their states and coefficients that lanes may have together; with more they leave the nearest
+#: caches, and a layer that wide fills vectors by itself (`python benchmarks/copies.py`).
 LARGEST = 416 * 1024
 
 
