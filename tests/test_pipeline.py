@@ -96,7 +96,8 @@ def test_a_stage_is_shown() -> None:
         assert "\n    phase " in text
     emission = Emission(circuit=load("heterosynaptic/kolen_pollack.circ"))
     assert emission.after("lower") != emission.after("fuse")
-    assert "program train_online_lanes" in emission.after("copies")
+    small = Emission(circuit=load("classic/delta_rule.circ"))
+    assert "program train_online_lanes" in small.after("copies")
     assert "program train_online_lanes" not in emission.after("fuse")
 
 
