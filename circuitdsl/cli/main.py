@@ -61,6 +61,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except OSError as problem:
         code = code or _environment(problem).code
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    gc.freeze()  # all that is there ends with the process: nobody need look through it for circles
     sys.exit(code)
 
 
