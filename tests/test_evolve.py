@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as some
 from interrupt import Interrupt
 
@@ -95,6 +95,7 @@ def test_they_see_ranks_only_and_repeat_themselves(name: str) -> None:
 
 
 @given(some.lists(some.floats(width=32), min_size=1, max_size=12))
+@example([float("nan"), float("-inf")])
 @settings(max_examples=50)
 def test_from_best(values: list[float]) -> None:
     order = from_best(np.array(values)).tolist()

@@ -53,10 +53,10 @@ def strategy(name: str, genes: int, population: int, seed: int) -> Strategy:
 
 
 def from_best(fitness: Array) -> NDArray[np.int64]:
-    """The candidates, the best first; equals in their order."""
+    """The candidates, the best first, those that diverged (NaN) last; equals in their order."""
     import numpy as np
 
-    return np.argsort(np.where(np.isnan(fitness), np.inf, -fitness), kind="stable").astype(np.int64)
+    return np.argsort(-fitness, kind="stable").astype(np.int64)
 
 
 class SepCMA:
