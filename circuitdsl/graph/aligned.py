@@ -1,5 +1,5 @@
 """Arrays that begin where a vector register's worth of memory does. A vector that reaches into the next line of a cache
-takes twice as long to load, and where an array begins would otherwise be chance: a step took up to 1.3 times as long.
+takes longer to load, and where an array begins would otherwise be chance.
 """
 
 from __future__ import annotations
