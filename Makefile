@@ -29,7 +29,7 @@ motifs: $(VENV)/installed-dev ## random motifs: no claim may depend on the order
 fuzz: $(VENV)/installed-dev ## programs drawn by chance through check, fmt, derive and the reference (an hour); PROGRAMS=5000 for fewer
 	cd tests && OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 ../$(BIN)/python fuzz.py 0 $(or $(PROGRAMS),200000)
 
-trust: $(VENV)/installed-dev ## what is promised, put to the test: docs/trust.md (hours); TRUST='--programs 5000 --circuits 10' for less
+trust: $(VENV)/installed-dev ## what is promised, put to the test: docs/trust.md (hours); TRUST=--continue to go on, TRUST='--programs 5000 --circuits 10' for less
 	cd tests && OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 ../$(BIN)/python trust.py $(TRUST)
 
 bench: $(VENV)/installed-bench ## a step of learning beside PyTorch, JAX, NumPy and C: docs/performance.md (half an hour); BENCH=--quick for less

@@ -170,9 +170,9 @@ def examined(seed: int) -> Found:
         with limited(SECONDS):
             source = Source("program.circ", text)
             step = "check"
-            loaded = _checked(source, folder)
+            loaded, misspelt = _checked(source, folder)
             step = "fmt"
-            if (wrong := _laid_out(source, folder, loaded)) is not None:
+            if not misspelt and (wrong := _laid_out(source, folder, loaded)) is not None:
                 return fault(wrong)
             if loaded is None or loaded.circuit is None:
                 return Found(kind, "told what is wrong" if loaded is None else "check")
@@ -186,8 +186,9 @@ def examined(seed: int) -> Found:
         return fault(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
 
 
-def _checked(source: Source, folder: str | None) -> Loaded | None:
-    """The checked text; None if it is wrong, in which case every message can be shown."""
+def _checked(source: Source, folder: str | None) -> tuple[Loaded | None, bool]:
+    """The checked text; None if it is wrong, in which case every message can be shown. And whether it is no text of the
+    language at all."""
     try:
         loaded: Loaded | None = load_source(source, Path(folder) if folder else None)
         found = loaded.warnings if loaded else ()
@@ -197,7 +198,10 @@ def _checked(source: Source, folder: str | None) -> Loaded | None:
     for diagnostic in found[:20]:
         render(diagnostic, width=80)
         json.dumps(diagnostic.as_json())
-    return loaded
+    return loaded, any(d.code in _SYNTAX and d.span is not None and d.span.source is source for d in found)
+
+
+_SYNTAX = ("C001", "C002", "C003", "C004", "C005")
 
 
 def _laid_out(source: Source, folder: str | None, loaded: Loaded | None) -> str | None:

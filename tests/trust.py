@@ -1,10 +1,12 @@
 """What is promised, and how it stands the test: `make trust` runs the guards and writes docs/trust.md.
 
     python tests/trust.py                                        # in full: hours
+    python tests/trust.py --continue                             # go on where a run was stopped, by tests/trust.json
     python tests/trust.py --programs 5000 --circuits 4           # less of it; the page says how much it was
     python tests/trust.py --programs 700 --circuits 1 --kills 10 --guards 10 --print
 
-Figures on the page are those of the run that wrote it. Exit 1 if anything is not as promised.
+Figures on the page are those of the run that wrote it, and of what it went on from. Exit 1 if anything is not as
+promised.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -21,8 +24,11 @@ from pathlib import Path
 
 import fuzz
 import guards
+from ledger import Ledger, Stretch, commit
 
 ROOT = Path(__file__).resolve().parents[1]
+#: What takes hours, and is kept as far as it came.
+LONG = ("programs", "circuits")
 PAGE = ROOT / "docs" / "trust.md"
 
 
@@ -40,15 +46,22 @@ class Outcome:
 
 
 def programs(count: int) -> Outcome:
-    report = fuzz.examine(range(count), os.cpu_count() or 1, _tell)
-    reached = ", ".join(f"{n:,} {_REACHED[what]}" for what, n in report.reached.items())
+    def examine(seeds: range) -> Stretch:
+        report = fuzz.examine(seeds, os.cpu_count() or 1)
+        faults = [f"program {f.seed} ({f.kind}), {f.step}: {f.what}" for f in report.faults]
+        _tell(f"{seeds.stop:,} programs")
+        return Stretch(commit(), seeds.start, seeds.stop, report.reached, report.megabytes, faults)
+
+    done = Ledger("programs").run(count, 2000, examine)
+    counts = sum((Counter(s.counts) for s in done), Counter())
+    reached = ", ".join(f"{n:,} {_REACHED[what]}" for what, n in sorted(counts.items()))
     return Outcome(
         "No text brings forth an undeclared exception, more than 10 s of processor time, or 2 GB of memory; `fmt` is "
         "at rest after one pass and changes no meaning.",
         f"programs drawn by chance (generated, from the grammar, mutated, spliced) through check, fmt, derive and the "
-        f"reference, without compiling: {reached}; {report.megabytes:.0f} MB at most",
-        report.programs,
-        [f"program {f.seed} ({f.kind}), {f.step}: {f.what}" for f in report.faults],
+        f"reference, without compiling: {reached}; {max(s.megabytes for s in done):.0f} MB at most",
+        done[-1].last,
+        [fault for s in done for fault in s.faults],
     )
 
 
@@ -60,13 +73,19 @@ _REACHED = {
 
 def differential(count: int) -> Outcome:
     """Compiled by Numba, in single processes: the reference, the circuit, and the circuit with its items permuted."""
-    with ProcessPoolExecutor(os.cpu_count() or 1, initializer=fuzz._alone) as pool:
-        faults = [fault for found in pool.map(_differs, range(count)) for fault in found]
+
+    def examine(seeds: range) -> Stretch:
+        with ProcessPoolExecutor(os.cpu_count() or 1, initializer=fuzz._alone) as pool:
+            faults = [fault for found in pool.map(_differs, seeds) for fault in found]
+        _tell(f"{seeds.stop:,} circuits")
+        return Stretch(commit(), seeds.start, seeds.stop, faults=faults)
+
+    done = Ledger("circuits").run(count, 20, examine)
     return Outcome(
         "The compiled engine computes what the reference does, whatever the order of the items.",
         "generated circuits: reference, compiled, compiled after a permutation (the last two bit for bit)",
-        count,
-        faults,
+        done[-1].last,
+        [fault for s in done for fault in s.faults],
     )
 
 
@@ -166,10 +185,14 @@ HEAD = """\
 # Trust
 
 What circuitdsl promises, how each promise is tested, how often it was, and what came of it. This page is written by
-`make trust`, and its figures are those of that run. In the test suite a small share of it runs, the same at every run.
+`make trust`, and its figures are those of that run, which may be done in pieces. In the test suite a small share of it
+runs, the same at every run.
 
 | promise | how it is tested | times | not as promised |
 |---|---|---|---|
+"""
+STATES = """
+Programs and compiled circuits take hours, and are examined in stretches: {stretches}.
 """
 TAIL = """
 ## What is not promised
@@ -195,12 +218,13 @@ def page(outcomes: list[Outcome]) -> str:
     ]
     faults = [f"- {o.promise}: {fault}" for o in outcomes for fault in o.faults]
     told = "\n## Not as promised\n\n" + "\n".join(faults) + "\n" if faults else ""
-    return HEAD + "\n".join(rows) + "\n" + told + TAIL
+    done = [(what, s) for what in LONG for s in Ledger(what).stretches()]
+    stretches = "; ".join(f"{what} {s.first:,} to {s.last - 1:,} at commit `{s.commit}`" for what, s in done)
+    return HEAD + "\n".join(rows) + "\n" + STATES.format(stretches=stretches) + told + TAIL
 
 
-def _tell(done: int) -> None:
-    if done % 1000 == 0:
-        print(f"{done:,} programs", file=sys.stderr)
+def _tell(what: str) -> None:
+    print(what, file=sys.stderr, flush=True)
 
 
 def main() -> int:
@@ -209,7 +233,10 @@ def main() -> int:
         parser.add_argument(f"--{name}", type=int, default=count)
     parser.add_argument("--no-tests", action="store_true", help="leave out what the test suite holds")
     parser.add_argument("--print", action="store_true", help="print the outcomes instead of writing the page")
+    parser.add_argument("--continue", dest="go_on", action="store_true", help="go on where a run was stopped")
     options = parser.parse_args()
+    for name in () if options.go_on else LONG:
+        Ledger(name).forget()
     parts: list[Callable[[], Iterator[Outcome]]] = [
         lambda: iter([programs(options.programs)]), lambda: iter([differential(options.circuits)]),
         lambda: equal_bits(options.guards), lambda: iter([equal_numbers(options.guards)]),

@@ -12,8 +12,7 @@ from inspect import cleandoc
 
 from circuitdsl.diagnostics import Source
 from circuitdsl.frozen import frozen
-from circuitdsl.syntax.grammar import parser
-from circuitdsl.syntax.parse import first_token, parse
+from circuitdsl.syntax.parse import first_token, parse, parts_of
 from circuitdsl.syntax.spacing import gaps
 from circuitdsl.syntax.words import Word, words
 
@@ -82,8 +81,8 @@ class Element:
 
 def _starts(source: Source) -> set[int]:
     """The character offsets at which items and members begin."""
-    tree = parser().parse(source.text, start="start")
-    return {first_token(part).start_pos or 0 for part in tree.iter_subtrees() if part.data in _ELEMENTS}
+    parts = parts_of(source).iter_subtrees()
+    return {first_token(part).start_pos or 0 for part in parts if part.data in _ELEMENTS}
 
 
 def _pieces(source: Source) -> list[Piece]:

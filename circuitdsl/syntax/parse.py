@@ -65,13 +65,22 @@ def _not_utf8(source: Source, at: int, byte: int) -> Diagnostic:
     )
 
 
-def _build(source: Source, start: str) -> ast.Node:
+@lru_cache(maxsize=2)
+def parts_of(source: Source, start: str = "start") -> Tree[Token]:
+    """The text by the rules of the grammar, with all its tokens: what `parse` and `fmt` both begin with.
+
+    Raises CircuitError like `parse`.
+    """
     try:
-        tree = parser().parse(source.text, start=start)
+        return parser().parse(source.text, start=start)
     except UnexpectedInput:
         from circuitdsl.syntax.errors.recover import syntax_errors  # only broken texts pay for its import
 
         raise CircuitError(syntax_errors(source, start)) from None
+
+
+def _build(source: Source, start: str) -> ast.Node:
+    tree = parts_of(source, start)
     refuse_too_deep(source, tree)
     builder = Builder(source)
     built = builder.transform(tree)
