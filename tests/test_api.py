@@ -176,7 +176,9 @@ def test_data_files_are_looked_for_beside_the_circuit(tmp_path: Path) -> None:
     random = np.random.RandomState(0)
     np.savez(tmp_path / "mine.npz", X=random.randn(30, 4), y=np.arange(30) % 3)
     (tmp_path / "c.circ").write_text(TEXT.replace("data = iris", 'data = "mine.npz"'))
-    assert cd.load(tmp_path / "c.circ").run(target="reference")["metric"].size == 3
+    with pytest.warns(RuntimeWarning, match="no test example") as told:
+        assert cd.load(tmp_path / "c.circ").run(target="reference")["metric"].size == 3
+    assert {one.filename for one in told} == {__file__}  # where the user asked, however deep it was noticed
 
 
 def test_the_gradient_twin_learns(circuit: cd.Circuit) -> None:

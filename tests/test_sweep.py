@@ -291,10 +291,10 @@ def test_threads_stop_at_an_interruption(circuit: Circuit, monkeypatch: pytest.M
     """Runs in threads end before their end, and what comes after them is not told to stop."""
     epochs, one = 0, simulation_module._epoch
 
-    def counted(*arguments: Any) -> None:
+    def counted(*arguments: Any) -> Any:
         nonlocal epochs
         epochs += 1
-        one(*arguments)
+        return one(*arguments)
 
     monkeypatch.setattr(simulation_module, "_epoch", counted)
     with pytest.raises(KeyboardInterrupt):

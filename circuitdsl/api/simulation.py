@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, get_args
 
 from circuitdsl.diagnostics import Diagnostic, Severity, render
@@ -71,6 +72,13 @@ class Outcome:
         return [*doubts_of(self.loop.dataset), *self.warnings, *([] if unstable is None else [unstable])]
 
 
+def _side_by_side(outcome: Outcome) -> int:
+    """How many like this one may run side by side."""
+    from circuitdsl.runtime.abreast import room_for
+
+    return room_for(outcome.loop, outcome.run)
+
+
 def _told_of(task: ir.Task) -> str:
     """`digits, epochs 40, batch 16, seed 0, metric accuracy(out, y)`"""
     settings = {"epochs": task.epochs, "batch": task.batch, "seed": task.seed, "metric": task.metric}
@@ -81,17 +89,14 @@ def _told_of(task: ir.Task) -> str:
 def _warn_of(outcome: Outcome) -> None:
     for diagnostic in outcome.foreseen():
         if diagnostic.severity is not Severity.NOTE:
-            _warn(diagnostic)
+            _warn(render(diagnostic))
 
 
 def _warn_interrupted(outcome: Outcome, out: Path | None) -> None:
-    import warnings
-
     kept = (
         f"; `resume=True` goes on from {out}" if out is not None else "; `resume=` of what it gave goes on from there"
     )
-    told = f"interrupted after epoch {outcome.run.epochs_done}: this is what there is{kept}"
-    warnings.warn(told, RuntimeWarning, stacklevel=4)
+    _warn(f"interrupted after epoch {outcome.run.epochs_done}: this is what there is{kept}")
 
 
 def _results(out: str | Path | None, resume: bool | str | Path | xr.Dataset) -> Results:
@@ -119,10 +124,15 @@ def _results(out: str | Path | None, resume: bool | str | Path | xr.Dataset) -> 
                 raise UsageError("`resume` is True, a results file, or what an earlier run gave") from None
 
 
-def _warn(diagnostic: Diagnostic) -> None:
+def _warn(told: str) -> None:
+    """A warning at the line of the user: the nearest one that is not ours."""
+    import sys
     import warnings
 
-    warnings.warn(render(diagnostic), RuntimeWarning, stacklevel=4)
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals["__name__"].startswith("circuitdsl."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(told, RuntimeWarning, stacklevel=level)
 
 
 class Simulation:
@@ -206,27 +216,25 @@ class Simulation:
         """One run after the other, each kept as it comes; the first that is interrupted is the last."""
         from circuitdsl.runtime.progress import Quiet, progress_line
 
-        def now_and_then(outcome: Outcome) -> None:
+        def now_and_then(outcomes: Sequence[Outcome]) -> None:
             if results.is_due:
-                results.keep(outcome.settings.seed, self.dataset_of(outcome))
+                for outcome in outcomes:
+                    results.keep(outcome.settings.seed, self.dataset_of(outcome), goes_on=count > 1)
                 results.write()
 
+        seeds = self.seeds_of(request, count, results.before)
         with progress_line() if progress else Quiet() as line:
-            for seed in self.seeds_of(request, count, results.before):
-                outcome = self.execute(
-                    replace(request, seed=seed),
-                    progress=line,
-                    saved=results.before.get(seed),
-                    before=None if results.done else _warn_of,
-                    after_epoch=now_and_then,
-                )
-                results.keep(seed, self.dataset_of(outcome))
-                results.write()
-                if outcome.run.diverged is not None:
-                    _warn(outcome.run.diverged)
-                if outcome.run.interrupted:
-                    _warn_interrupted(outcome, results.out)
-                    break
+            asked = self.outcomes(
+                request, seeds, progress=line, saved=results.before, before=_warn_of, after_epoch=now_and_then
+            )
+            for together in asked:
+                for outcome in together:
+                    results.keep(outcome.settings.seed, self.dataset_of(outcome))
+                    results.write()
+                    if outcome.run.diverged is not None:
+                        _warn(render(outcome.run.diverged))
+                    if outcome.run.interrupted:
+                        _warn_interrupted(outcome, results.out)
         return results.together()
 
     def seeds_of(self, request: Request, count: int, saved: Collection[int] = ()) -> range:
@@ -273,22 +281,66 @@ class Simulation:
     ) -> Outcome:
         """Prepares and runs a request. `saved`: a run to go on from, closed once it is read; `before` is told of it
         before the first example, `after_epoch` of each epoch (to save). Raises UsageError, CircuitError."""
+        outcome = self._begun(request, progress, saved)
+        if before is not None:
+            before(outcome)
+        self._simulate([outcome], None if after_epoch is None else lambda outcomes: after_epoch(*outcomes))
+        return outcome
+
+    def outcomes(
+        self,
+        request: Request,
+        seeds: Sequence[int],
+        *,
+        progress: Progress | None = None,
+        saved: Mapping[int, xr.Dataset] = MappingProxyType({}),
+        before: Callable[[Outcome], None] | None = None,
+        after_epoch: Callable[[Sequence[Outcome]], None] | None = None,
+    ) -> Iterator[list[Outcome]]:
+        """A request with several seeds, as `execute` does each: in groups that a device has room for side by side, else
+        one after the other. `before` is told of the first, `after_epoch` of those that have ended an epoch. What is
+        interrupted is the last. Raises UsageError, CircuitError."""
+        waiting = list(seeds)
+        while waiting:
+            now = [self._begun(replace(request, seed=waiting[0]), progress, saved.get(waiting[0]))]
+            if before is not None and len(waiting) == len(seeds):
+                before(now[0])
+            size = _side_by_side(now[0]) if len(waiting) > 1 else 1
+            now += [self._begun(replace(request, seed=seed), None, saved.get(seed)) for seed in waiting[1:size]]
+            del waiting[: len(now)]
+            self._simulate(now, after_epoch)
+            yield now
+            if any(outcome.run.interrupted for outcome in now):
+                return
+
+    def _begun(self, request: Request, progress: Progress | None, saved: xr.Dataset | None) -> Outcome:
+        """All that comes before the first example, or goes on from a saved run."""
+        from circuitdsl.graph.functions import quiet
+        from circuitdsl.runtime.where import one_thread
+
+        with quiet(), one_thread():
+            outcome = self.prepare(request, progress=progress)
+            if saved is not None:
+                self._continue(outcome, saved)
+        return outcome
+
+    def _simulate(self, outcomes: Sequence[Outcome], after_epoch: Callable[[Sequence[Outcome]], None] | None) -> None:
+        """Runs one, or several side by side."""
         from circuitdsl.graph.functions import quiet
         from circuitdsl.runtime.simulate import simulate
         from circuitdsl.runtime.where import one_thread
 
-        def told(_: Run) -> None:
+        def told(ended: Sequence[int]) -> None:
             if after_epoch is not None:
-                after_epoch(outcome)
+                after_epoch([outcomes[at] for at in ended])
 
         with quiet(), one_thread():  # the same bits on a machine with more processors
-            outcome = self.prepare(request, progress=progress)
-            if saved is not None:
-                self._continue(outcome, saved)
-            if before is not None:
-                before(outcome)
-            simulate(outcome.loop, outcome.run, after_epoch=told)
-        return outcome
+            if len(outcomes) == 1:
+                simulate(outcomes[0].loop, outcomes[0].run, after_epoch=lambda _: told([0]))
+            else:
+                from circuitdsl.runtime.abreast import simulate_abreast
+
+                simulate_abreast([(outcome.loop, outcome.run) for outcome in outcomes], after_epoch=told)
 
     def prepare(self, request: Request, *, progress: Progress | None = None) -> Outcome:
         """Everything up to the first example: graph, data, engine and initial state."""

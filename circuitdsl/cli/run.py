@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -226,22 +226,24 @@ class Session:
     save_weights: Path | None
     weight_names: Mapping[str, str]
     outcomes: list[Outcome] = field(default_factory=list)
+    several: bool = False  # seeds, which may run side by side
 
     def run(self, seeds: int, *, json: bool) -> int:
         from circuitdsl.cli.summary import json_object, print_one, print_summary
         from circuitdsl.runtime.progress import progress_line
 
+        self.several = seeds > 1
         numbers = self.simulation.seeds_of(self.request, seeds, self.results.before)
         with progress_line() as progress:
-            for seed in numbers:
-                outcome = self._one(replace(self.request, seed=seed), progress)
-                if outcome.run.interrupted or (outcome.twin is not None and outcome.twin.run.interrupted):
-                    return self._interrupted(outcome)
+            for outcome in self._each(numbers, progress):
                 if seeds > 1 and not json:
                     print_one(outcome)
                 for one in filter(None, (outcome, outcome.twin)):
                     if one.run.diverged is not None:
                         show([one.run.diverged])
+        interrupted = [o for one in self.outcomes for o in (one, one.twin) if o is not None and o.run.interrupted]
+        if interrupted:
+            return self._interrupted(interrupted[0])
         self._finish()
         left_out = self.results.left_out
         if left_out:
@@ -257,21 +259,27 @@ class Session:
             return UNFINISHED
         return WRONG if any(j.ok is False for j in judged) else OK
 
-    def _one(self, request: Request, progress: Quiet) -> Outcome:
+    def _each(self, seeds: Sequence[int], progress: Quiet) -> Iterator[Outcome]:
+        """The outcomes that are whole, as they come, with what they are compared with; all are kept."""
         from circuitdsl.runtime.expects import needs_twin
 
-        assert request.seed is not None
-        outcome = self.simulation.execute(
-            request,
-            progress=progress,
-            saved=self.results.before.get(request.seed),
-            before=None if self.outcomes else self._foresee,
+        compared = self.own_settings and needs_twin(self.circuit.ir)
+        asked = self.simulation.outcomes(
+            self.request, seeds, progress=progress, saved=self.results.before, before=self._foresee,
             after_epoch=self._save_now_and_then,
-        )
-        if self.own_settings and needs_twin(self.circuit.ir) and not outcome.run.interrupted:
-            outcome = self.simulation.with_twin(outcome, request, progress=progress)
-        self.outcomes.append(outcome)
-        return outcome
+        )  # fmt: skip
+        for together in asked:
+            first = len(self.outcomes)
+            self.outcomes += together
+            for at, outcome in enumerate(together, first):
+                if outcome.run.interrupted:
+                    continue
+                if compared:
+                    request = replace(self.request, seed=outcome.settings.seed)
+                    outcome = self.outcomes[at] = self.simulation.with_twin(outcome, request, progress=progress)
+                if outcome.twin is not None and outcome.twin.run.interrupted:
+                    return
+                yield outcome
 
     def _foresee(self, outcome: Outcome) -> None:
         if self.simulation.choice is not None:
@@ -285,15 +293,17 @@ class Session:
 
     # ------------------------------------------------------------ saving
 
-    def _save_now_and_then(self, outcome: Outcome) -> None:
+    def _save_now_and_then(self, outcomes: Sequence[Outcome]) -> None:
         if self.results.is_due:
-            self._save(outcome)
+            for outcome in outcomes:
+                self.results.keep(outcome.settings.seed, self.simulation.dataset_of(outcome), goes_on=self.several)
+            self._save()
 
-    def _save(self, *more: Outcome) -> None:
-        """Writes what there is of all seeds, also of one that still runs and of earlier ones."""
+    def _save(self) -> None:
+        """Writes what there is of all seeds, also of some that still run and of earlier ones."""
         if self.results.out is None:
             return
-        for outcome in (*self.outcomes, *more):
+        for outcome in self.outcomes:
             self.results.keep(outcome.settings.seed, self.simulation.dataset_of(outcome))
         self.results.write()
 

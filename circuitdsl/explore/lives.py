@@ -10,7 +10,7 @@ import io
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -89,6 +89,33 @@ class Part:
 def live(setup: Setup, life: Life) -> Part:
     """Runs one life from its start to its end. Raises ValueError and OSError as `initial_state` does, and
     KeyboardInterrupt."""
+    loop, run = _begun(setup, life)
+    simulate(loop, run)
+    return _part(run)
+
+
+def live_abreast(setup: Setup, lives: Sequence[Life]) -> list[Part]:
+    """Runs lives with batches of one size side by side on a device; each gives what `live` gives. Raises the same, and
+    UsageError."""
+    from circuitdsl.graph.functions import quiet
+    from circuitdsl.runtime.abreast import simulate_abreast
+    from circuitdsl.runtime.where import one_thread
+
+    with quiet(), one_thread():
+        begun = [_begun(setup, life) for life in lives]
+        simulate_abreast(begun)
+    return [_part(run) for _, run in begun]
+
+
+def abreast(setup: Setup, life: Life) -> int:
+    """How many lives like this one may run side by side, by themselves; 1 on a processor."""
+    from circuitdsl.runtime.abreast import room_for
+    from circuitdsl.runtime.backends import back_end
+
+    return 1 if back_end(setup.target).device is None else room_for(*_begun(setup, life))
+
+
+def _begun(setup: Setup, life: Life) -> tuple[Loop, Run]:
     from circuitdsl.graph.initial import initial_state
     from circuitdsl.runtime.records import new_series
 
@@ -102,11 +129,7 @@ def live(setup: Setup, life: Life) -> Part:
         seed=life.seed,
     )
     state = initial_state(setup.graph, life.numbers, life.seed, dtype=setup.dtype, folder=setup.folder)
-    run = Run(setup.graph, state, new_series(setup.graph, setup.plan, life.numbers))
-    simulate(loop, run)
-    if run.interrupted:
-        raise KeyboardInterrupt
-    return _part(run)
+    return loop, Run(setup.graph, state, new_series(setup.graph, setup.plan, life.numbers))
 
 
 class _Engines(threading.local):
@@ -132,8 +155,11 @@ def _engine(setup: Setup) -> Engine:
 
 
 def _part(run: Run) -> Part:
+    """What came of a run. Raises KeyboardInterrupt if it was interrupted."""
     import numpy as np
 
+    if run.interrupted:
+        raise KeyboardInterrupt
     records = tuple(
         Recorded(
             name=series.name,

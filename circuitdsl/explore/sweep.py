@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from circuitdsl.api import Circuit, DType, Outcome, Simulation, load
 from circuitdsl.explore.journal import Journal
-from circuitdsl.explore.lives import Life, Part, Setup, from_bytes, live, to_bytes
+from circuitdsl.explore.lives import Life, Part, Setup, abreast, from_bytes, live, live_abreast, to_bytes
 from circuitdsl.explore.objective import Objective, default_objective
 from circuitdsl.frozen import frozen
 from circuitdsl.runtime.backends import DEFAULT, is_interpreted
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from circuitdsl.runtime.scheduler import Scheduler
 
 Grid = Mapping[str, Sequence[Override]]
+#: A run of a sweep: its point, by number, and its seed.
+Key = tuple[int, int]
 
 
 def sweep(
@@ -259,17 +261,53 @@ def run_sweep(
     parts = {} if journal is None else _kept(planned, journal)
     todo = [key for key in _keys(planned) if key not in parts]
     bar.start(planned.simulation.circuit.name, len(planned.points) * len(planned.seeds), len(parts))
-    if todo:
-        with _place(planned, jobs, cluster, len(todo)) as where:
-            for key, part in _lived(planned, where, todo):
-                if journal is not None:
-                    journal.keep(_name(*key), to_bytes(part))
-                parts[key] = part
-                bar.advance(_told(planned, part))
+    for key, part in _done(planned, todo, jobs, cluster):
+        if journal is not None:
+            journal.keep(_name(*key), to_bytes(part))
+        parts[key] = part
+        bar.advance(_told(planned, part))
     dataset = gather(planned, parts)
     if journal is not None:
         journal.finish(dataset)
     return dataset
+
+
+def _keys(planned: Sweep) -> Iterator[Key]:
+    """(point, seed) in the order of doing: every point with the first seed, then with the next."""
+    return ((point, seed) for seed in planned.seeds for point in range(len(planned.points)))
+
+
+def _done(
+    planned: Sweep, todo: Sequence[Key], jobs: int | None, cluster: str | Scheduler | None
+) -> Iterator[tuple[Key, Part]]:
+    """Does what is to do: side by side on a device that has room for several runs, else each by itself, on several
+    cores or a cluster."""
+    here = [] if cluster is not None else list(_together(planned, todo))
+    for keys in here:
+        setup = planned.points[keys[0][0]].setup
+        yield from zip(keys, live_abreast(setup, [_life(planned, key) for key in keys]), strict=True)
+    together = {key for keys in here for key in keys}
+    rest = [key for key in todo if key not in together]
+    if rest:
+        with _place(planned, jobs, cluster, len(rest)) as where:
+            work = [(planned.points[key[0]].setup, _life(planned, key)) for key in rest]
+            for index, part in where.map(live, work):
+                yield rest[index], part
+
+
+def _together(planned: Sweep, todo: Sequence[Key]) -> Iterator[list[Key]]:
+    """Runs that may stand side by side on a device."""
+    alike: dict[tuple[int, int], list[Key]] = {}
+    for key in todo:
+        point = planned.points[key[0]]
+        alike.setdefault((id(point.setup), point.life.batch), []).append(key)
+    for keys in alike.values():
+        size = abreast(planned.points[keys[0][0]].setup, _life(planned, keys[0])) if len(keys) > 1 else 1
+        yield from (keys[at : at + size] for at in range(0, len(keys), size) if size > 1)
+
+
+def _life(planned: Sweep, key: Key) -> Life:
+    return replace(planned.points[key[0]].life, seed=key[1])
 
 
 def _place(planned: Sweep, jobs: int | None, cluster: str | Scheduler | None, runs: int) -> Where:
@@ -277,22 +315,11 @@ def _place(planned: Sweep, jobs: int | None, cluster: str | Scheduler | None, ru
     return place(min(jobs or cores(), runs), cluster, kind="processes" if interpreted else "threads")
 
 
-def _keys(planned: Sweep) -> Iterator[tuple[int, int]]:
-    """(point, seed) in the order of doing: every point with the first seed, then with the next."""
-    return ((point, seed) for seed in planned.seeds for point in range(len(planned.points)))
-
-
-def _lived(planned: Sweep, where: Where, todo: Sequence[tuple[int, int]]) -> Iterator[tuple[tuple[int, int], Part]]:
-    work = [(planned.points[point].setup, replace(planned.points[point].life, seed=seed)) for point, seed in todo]
-    for index, part in where.map(live, work):
-        yield todo[index], part
-
-
 def _name(point: int, seed: int) -> str:
     return f"{point:05d}-{seed}.npz"
 
 
-def _kept(planned: Sweep, journal: Journal) -> dict[tuple[int, int], Part]:
+def _kept(planned: Sweep, journal: Journal) -> dict[Key, Part]:
     """The parts in the journal."""
     found = {}
     for key in _keys(planned):

@@ -32,6 +32,7 @@ from circuitdsl.runtime.device import Device, OnDevice
 from circuitdsl.runtime.routine import Frame, Part
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     AnyArray = NDArray[Any]
@@ -84,21 +85,25 @@ class Finite:
 
     def __call__(self, array: AnyArray) -> bool:
         """Of a guest of the device, as it is there; of another array, which is copied there."""
+        return bool(self.copies(array[None]).all())
+
+    def copies(self, array: AnyArray) -> NDArray[np.bool_]:
+        """The same of an array [copies, ...], for each copy."""
         import numpy as np
 
-        count = array.size
+        copies, count = len(array), array[:1].size
         if count == 0:
-            return True
-        shape: Shape = "block" if count < MANY else "grid"
+            return np.ones(copies, np.bool_)
+        shape: Shape = "block" if copies > 1 or count < MANY else "grid"
         if shape not in self.made:
             self.made[shape] = OnDevice("finite", self.target, program(self.dtype), self.device, shape)
         routine = self.made[shape]
         given = {"count": count, "rows": min(ROWS, count), "turns": -(-count // min(ROWS, count))}
-        found, one = np.zeros((1, given["rows"]), self.dtype), np.zeros(1, np.int64)
-        parts = {"values": Part(array.reshape(1, -1), one), "found": Part(found, one)}
+        found, each = np.zeros((copies, given["rows"]), self.dtype), np.arange(copies)
+        parts = {"values": Part(array.reshape(copies, -1), each), "found": Part(found, each)}
         takes = binding(routine.program)
-        wholes = np.array([[given[s.name] for s in takes.wholes]], np.int64)
-        frame = Frame(wholes, np.zeros((1, 1), self.dtype), [parts[b.name] for b in takes.buffers])
+        wholes = np.array([[given[s.name] for s in takes.wholes]], np.int64).repeat(copies, axis=0)
+        frame = Frame(wholes, np.zeros((copies, 1), self.dtype), [parts[b.name] for b in takes.buffers])
         with quiet():
-            routine(frame, 0, 1, 0)
-        return bool(np.isfinite(found).all())
+            routine(frame, 0, copies, 0)
+        return np.asarray(np.isfinite(found).all(axis=1))

@@ -13,9 +13,10 @@ from circuitdsl.graph.draws import Matrix
 from circuitdsl.graph.ir import Circuit, Expr, MatrixCall, MatrixRef, Record
 from circuitdsl.graph.numbers import evaluate
 from circuitdsl.graph.projections import Sparse
+from circuitdsl.runtime.course import Course, evaluating
 
 if TYPE_CHECKING:
-    from circuitdsl.graph.machine import Array, Engine, Evaluation, Numbers, State
+    from circuitdsl.graph.machine import Array, Evaluation, Numbers, State
     from circuitdsl.runtime.data import Dataset
 
 #: How many of the test set's first examples a recorded population shows.
@@ -103,36 +104,25 @@ class Reader:
     """Reads the records of one moment: evaluates the test set at most once. `settle` makes weights of the state what
     they are where the run computes."""
 
-    engine: Engine
     plan: Plan
     state: State
     dataset: Dataset
-    numbers: Numbers
-    seed: int
     epoch: int
     settle: Callable[[str], None]
     _evaluation: Evaluation | None = None
 
-    def evaluation(self) -> Evaluation:
+    def evaluation(self) -> Course[Evaluation]:
         if self._evaluation is None:
-            self._evaluation = self.engine.evaluate(
-                self.state,
-                self.dataset.arrays,
-                self.dataset.test,
-                self.numbers,
-                seed=self.seed,
-                epoch=self.epoch,
-                watch=self.plan.watched,
-            )
+            self._evaluation = yield from evaluating(self.dataset.test, self.epoch, self.plan.watched)
         return self._evaluation
 
-    def read(self, record: Record) -> Array:
+    def read(self, record: Record) -> Course[Array]:
         """The value of a record now, a copy."""
         import numpy as np
 
         match record.what:
             case str() as population:
-                return self._rates(population)
+                return (yield from self._rates(population))
             case MatrixRef() as matrix:
                 self.settle(matrix.synapse)
                 return np.array(self._matrix(matrix))
@@ -141,20 +131,13 @@ class Reader:
                     self.settle(matrix.synapse)
                 return np.array(matrix_call(call, self.state))
             case _:
-                return np.array(self.evaluation().probes[self.plan.probe_of[record.text]])
+                found = yield from self.evaluation()
+                return np.array(found.probes[self.plan.probe_of[record.text]])
 
-    def _rates(self, population: str) -> Array:
+    def _rates(self, population: str) -> Course[Array]:
         if self._evaluation is not None:
             return self._evaluation.watched[population][:SHOWN_EXAMPLES].copy()
-        shown = self.engine.evaluate(
-            self.state,
-            self.dataset.arrays,
-            self.dataset.test[:SHOWN_EXAMPLES],
-            self.numbers,
-            seed=self.seed,
-            epoch=self.epoch,
-            watch=(population,),
-        )
+        shown = yield from evaluating(self.dataset.test[:SHOWN_EXAMPLES], self.epoch, (population,))
         return shown.watched[population].copy()
 
     def _matrix(self, matrix: MatrixRef) -> Array:

@@ -39,9 +39,10 @@ class Results:
         """Whether it is time to write what there is."""
         return self.out is not None and time.monotonic() - self.last > SAVE_EVERY
 
-    def keep(self, seed: int, run: xr.Dataset) -> None:
-        """Takes in a run, or what there is of it, in place of what there was of it before."""
-        self.done[seed] = run
+    def keep(self, seed: int, run: xr.Dataset, *, goes_on: bool = False) -> None:
+        """Takes in a run, or what there is of it, in place of what there was of it before. One that `goes_on`, beside
+        others that may be written before it is kept again, is copied."""
+        self.done[seed] = run.copy(deep=True) if goes_on else run
 
     def write(self) -> None:
         """Writes what there is of all seeds, of earlier times too. Raises OSError."""

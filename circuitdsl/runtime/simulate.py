@@ -8,15 +8,15 @@ on the clock, so that the same seed gives the same bits.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from circuitdsl.diagnostics import Diagnostic
 from circuitdsl.frozen import frozen, mutable
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.runtime.aside import Aside, taken_out
+from circuitdsl.runtime.course import Answer, Ask, Course, Evaluate, Train, alone, evaluating, timed, training
 from circuitdsl.runtime.data import SHUFFLE, Dataset, permutation
 from circuitdsl.runtime.divergence import bad_evaluation, bad_update
 from circuitdsl.runtime.progress import Progress, Quiet
@@ -91,9 +91,7 @@ class Loop:
         return math.ceil(len(self.dataset.train) / self.batch)
 
     def reader(self, run: Run) -> Reader:
-        return Reader(
-            self.engine, self.plan, run.state, self.dataset, self.numbers, self.seed, run.epochs_done, run.stay.settle
-        )
+        return Reader(self.plan, run.state, self.dataset, run.epochs_done, run.stay.settle)
 
 
 def simulate(loop: Loop, run: Run, *, after_epoch: Callable[[Run], None] | None = None) -> Run:
@@ -106,19 +104,40 @@ def simulate(loop: Loop, run: Run, *, after_epoch: Callable[[Run], None] | None 
     compiled = loop.compile_seconds
     loop.progress.start(run.circuit.name, loop.epochs, len(loop.dataset.train), run.epochs_done)
     with staying(loop.engine, run.state) as run.stay:
-        _simulate(loop, run, after_epoch)
+        alone(course_of(loop, run, after_epoch), lambda ask: _answer(loop, run, ask))
     run.stay = AtHome(run.state)
     run.compile_seconds += loop.compile_seconds - compiled
     return run
 
 
-def _simulate(loop: Loop, run: Run, after_epoch: Callable[[Run], None] | None) -> None:
+def _answer(loop: Loop, run: Run, ask: Ask) -> Answer:
+    """By the run's own engine."""
+    match ask:
+        case Train():
+            return timed(lambda: _train(loop, run, ask), lambda: loop.compile_seconds)
+        case Evaluate():
+            return loop.engine.evaluate(
+                run.state, loop.dataset.arrays, ask.examples, loop.numbers, seed=loop.seed, epoch=ask.epoch,
+                watch=ask.watch,
+            )  # fmt: skip
+        case _:
+            assert_never(ask)
+
+
+def _train(loop: Loop, run: Run, ask: Train) -> None:
+    loop.engine.train(
+        run.state, loop.dataset.arrays, ask.examples, loop.numbers, seed=loop.seed, epoch=ask.epoch, batch=loop.batch
+    )
+
+
+def course_of(loop: Loop, run: Run, after_epoch: Callable[[Run], None] | None = None) -> Course[None]:
+    """All that `simulate` does, but for the training and the evaluation, which are asked for."""
     if not run.loss:
-        _measure(loop, run)
+        yield from _measure(loop, run)
     before = _Mark.of(run)
     try:
         while run.epochs_done < loop.epochs and run.diverged is None:
-            _epoch(loop, run, before)
+            yield from _epoch(loop, run, before)
             before = _Mark.of(run)  # what is whole stays, also when the saving of it is interrupted
             if after_epoch is not None and run.diverged is None:
                 after_epoch(run)
@@ -154,15 +173,13 @@ class _Mark:
             del series.at[length:], series.values[length:]
 
 
-def _epoch(loop: Loop, run: Run, before: _Mark) -> None:
+def _epoch(loop: Loop, run: Run, before: _Mark) -> Course[None]:
     order = loop.order(run.epochs_done)
     done = 0
     for stop in stops(loop, run):
         examples = order[done * loop.batch : stop * loop.batch]
         stop_if_told()
-        started, compiled = time.perf_counter(), loop.compile_seconds
-        _train(loop, run, examples)
-        run.seconds += time.perf_counter() - started - (loop.compile_seconds - compiled)
+        run.seconds += yield from training(examples, run.epochs_done)
         run.examples += len(examples)
         run.updates_done += stop - done
         done = stop
@@ -175,21 +192,9 @@ def _epoch(loop: Loop, run: Run, before: _Mark) -> None:
             if run.validation:
                 run.validation.append((math.nan, math.nan))
             return
-        _record_updates(loop, run)
+        yield from _record_updates(loop, run)
     run.epochs_done += 1
-    _measure(loop, run, before)
-
-
-def _train(loop: Loop, run: Run, examples: Indices) -> None:
-    loop.engine.train(
-        run.state,
-        loop.dataset.arrays,
-        examples,
-        loop.numbers,
-        seed=loop.seed,
-        epoch=run.epochs_done,
-        batch=loop.batch,
-    )
+    yield from _measure(loop, run, before)
 
 
 def stops(loop: Loop, run: Run) -> Iterator[int]:
@@ -211,44 +216,42 @@ def _stretch(loop: Loop, run: Run) -> int:
     return max(1, STRETCH // (loop.batch * (weights + units)))
 
 
-def _record_updates(loop: Loop, run: Run) -> None:
+def _record_updates(loop: Loop, run: Run) -> Course[None]:
     """Reads what is recorded every so many updates, if its time has come."""
     reader = loop.reader(run)
     for record, series in zip(loop.plan.records, run.series, strict=True):
         due = series.every is not None and run.updates_done % series.every == 0
         if due and (not series.at or series.at[-1] != run.updates_done):
             series.at.append(run.updates_done)
-            series.values.append(reader.read(record))
+            series.values.append((yield from reader.read(record)))
 
 
-def _validated(loop: Loop, run: Run) -> tuple[float, float]:
+def _validated(loop: Loop, run: Run) -> Course[tuple[float, float]]:
     """Metric and loss on the validation set."""
-    found = loop.engine.evaluate(
-        run.state, loop.dataset.arrays, loop.dataset.validation, loop.numbers, seed=loop.seed, epoch=run.epochs_done
-    )
+    found = yield from evaluating(loop.dataset.validation, run.epochs_done)
     return (
         found.probes[0] if loop.plan.has_metric else math.nan,
         math.nan if found.loss is None else found.loss,
     )
 
 
-def _measure(loop: Loop, run: Run, before: _Mark | None = None) -> None:
+def _measure(loop: Loop, run: Run, before: _Mark | None = None) -> Course[None]:
     """Evaluates the test set after an epoch that started at `before`, or before the first, and reads
     what is due."""
     reader = loop.reader(run)
-    found = reader.evaluation()
+    found = yield from reader.evaluation()
     loss = math.nan if found.loss is None else found.loss
     metric = found.probes[0] if loop.plan.has_metric else math.nan
     run.loss.append(loss)
     run.metric.append(metric)
     if len(loop.dataset.validation):
-        run.validation.append(_validated(loop, run))
+        run.validation.append((yield from _validated(loop, run)))
     for record, series in zip(loop.plan.records, run.series, strict=True):
         if series.every is None:
             series.at.append(run.epochs_done)
-            series.values.append(reader.read(record))
+            series.values.append((yield from reader.read(record)))
     if run.epochs_done == 0:
-        _record_updates(loop, run)
+        yield from _record_updates(loop, run)
     loop.progress.measured(run.epochs_done, found.loss, metric if loop.plan.has_metric else None)
     if found.loss is not None and not math.isfinite(loss):
         run.settle()

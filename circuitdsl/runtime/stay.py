@@ -23,6 +23,7 @@ from circuitdsl.runtime.population import Population
 from circuitdsl.runtime.state import state_arrays
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from circuitdsl.emit.target import DType
@@ -72,6 +73,14 @@ class OnADevice:
 
     def is_finite(self) -> bool:
         return all(map(self.finite, state_arrays(self.state).values()))
+
+    def finite_copies(self) -> NDArray[np.bool_]:
+        """Of the states of copies, [copies, ...]: whether all of a copy's is."""
+        import numpy as np
+
+        found = [self.finite.copies(array) for array in state_arrays(self.state).values() if array.size]
+        every: NDArray[np.bool_] = np.logical_and.reduce(found)
+        return every
 
     def put_aside(self) -> Aside:
         """On the device, if it has room for that."""
@@ -124,15 +133,17 @@ def staying(engine: Engine, state: State) -> Iterator[Stay]:
 
 
 @contextmanager
-def staying_copies(population: Population, states: State) -> Iterator[None]:
+def staying_copies(population: Population, states: State) -> Iterator[OnADevice | None]:
     """The states of copies while a population trains and evaluates them: on its device, if it has one, and at home
     again afterwards. Raises UsageError if there is no room for them."""
     device = population.code.back_end.device
     if device is None:
-        yield
+        yield None
         return
-    with _guests(device().store, states, population.dtype):
-        yield
+    found, target = device(), population.code.back_end.target
+    assert target is not None
+    with _guests(found.store, states, population.dtype):
+        yield OnADevice(states, found.store, Finite(found, target, population.dtype))
 
 
 @contextmanager
