@@ -209,17 +209,32 @@ def lone(text: str, path: Path, target: str = "cuda-emulated", **settings: Any) 
     return load(path).compile(target).prepare(Request(**settings))
 
 
-def test_where_runs_stay_apart(tmp_path: Path) -> None:
+def test_where_runs_stay_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "one.circ"
+
+    def small(_: HostMemory, needed: int) -> None:
+        if needed > 500_000:
+            raise cd.UsageError("no room")
 
     def room(text: str, target: str = "cuda-emulated") -> int:
         outcome = lone(text, path, target)
         return room_for(outcome.loop, outcome.run)
 
     assert room(SMALL) > 1000
+    with monkeypatch.context() as patched:  # a small device has room for fewer
+        patched.setattr(HostMemory, "check_room", small)
+        assert 1 < room(SMALL) < 30
     assert room(SMALL, "cpu") == room(SMALL, "reference") == 1
     assert room(SMALL.replace("record W2", "record h")) == 1  # the rates of one run are read after its evaluation
     assert room(SMALL.replace("h: 5", "h: 5000")) == 1  # one such run has all of a GPU
+
+
+def test_a_circuit_without_weights(tmp_path: Path) -> None:
+    path = tmp_path / "none.circ"
+    path.write_text("circuit none { input x: 4  neuron out: 4 { rate = tanh(x) }  loss = mse(out, x) }")
+    found = load(path).compile("cuda-emulated").run("iris", seeds=3, epochs=2)
+    assert np.isfinite(found.loss.values).all()
+    assert len(np.unique(found.loss.values)) == 1
 
 
 def test_points_of_other_sizes_and_epochs(circuit: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 from collections.abc import Iterator
 from functools import cache
 
@@ -14,7 +15,8 @@ from barriers import found as barriers_of
 from bench import Bench, library
 from emulated import Way
 
-from circuitdsl.emit.cuda import print_kernel
+from circuitdsl.emit import cuda as printer
+from circuitdsl.emit.cuda import MOST_PARAMETERS, print_kernel
 from circuitdsl.emit.kernel_heads import head
 from circuitdsl.emit.teams import Form, Shape, form_of
 from circuitdsl.graph.ir import Circuit
@@ -154,6 +156,30 @@ def test_sizes_are_no_part_of_the_text() -> None:
     for one, two in zip(lower_all(library(KP), aim=aim), lower_all(small(KP), aim=aim), strict=True):
         first, second = (print_kernel(passed(p), "float32", form, "cuda", comments=False).text for p in (one, two))
         assert first == second
+
+
+@pytest.mark.parametrize(
+    "name", ["counterexamples/self_assembly_deep.circ", "optimizers/adam.circ", "models/stdp.circ"]
+)
+def test_a_phase_that_takes_too_much_is_parted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it can be: all of what it does is done, in its order, and nothing that one part computes for itself is
+    needed by another."""
+    form = Form(shape="thread")
+    for program in programs(name)[:2]:
+        parted = print_kernel(program, "float32", form, "cuda", comments=False)
+        assert all(len(f.parameters) <= MOST_PARAMETERS + 1 for f in parted.functions)
+        with monkeypatch.context() as patched:
+            patched.setattr(printer, "MOST_PARAMETERS", 1000)
+            whole = print_kernel(program, "float32", form, "cuda", comments=False)
+        assert max(len(f.parameters) for f in whole.functions) > MOST_PARAMETERS
+        assert len(parted.functions) > len(whole.functions)
+        head = ast.parse(parted.head)
+        known = {n.name for n in ast.walk(head) if isinstance(n, ast.FunctionDef | ast.alias)} | set(dir(builtins))
+        for function in parted.functions:
+            tree = ast.parse(function.text)
+            own = {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
+            own |= {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+            assert {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} <= own | known | {"phase"}
 
 
 # ---------------------------------------------------------------- which shape

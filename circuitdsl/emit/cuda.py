@@ -14,8 +14,8 @@ random numbers are made of.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import field
+from collections.abc import Iterator, Sequence
+from dataclasses import field, replace
 from typing import Literal, assert_never
 
 from circuitdsl.emit.comments import place
@@ -38,6 +38,7 @@ from circuitdsl.lower.loop_ir import (
     Phase,
     Program,
     Repeat,
+    Statement,
     Sum,
     Var,
     names_of,
@@ -55,7 +56,10 @@ PLACE = ("_team", "_teams", "_width")
 HERE = "_here"
 #: So many registers an entry point takes for addresses and for places in shared memory, from step to step. If it needs
 #: more, addresses are read anew where a phase is called.
-HELD = 48
+HELD = 36
+#: So many parameters the function of a phase has at most, if it can be parted: what they are bound to is held in
+#: registers until it is used last.
+MOST_PARAMETERS = 16
 #: Names of the text's own.
 OWN = frozenset({*PARAMETERS, COPY, *PLACE, HERE, "_turn", "_at", "_own", "_threads"})
 
@@ -243,38 +247,98 @@ class _Module:
 
     def _phase(self, phase: Phase, indent: str) -> list[str]:
         """The teams of a phase at work, and all threads together again."""
-        name, free = self._function(phase)
-        width = self.teams[_rounds(phase)] if _is_wide(phase) else "int32(1)"
+        wide = _is_wide(phase)
+        width = self.teams[_rounds(phase)] if wide else "int32(1)"
         place = [f"team_at(_turn, {width})", f"int32(_threads // {width})", width]
         lines = [f"{indent}for _turn in range(turns({width})):"]
-        lines += _call(f"{indent}    ", name, [*place, *(self.far.get(each, each) for each in free)])
+        for part in _parts(phase):
+            name, free = self._function(part, wide)
+            lines += _call(f"{indent}    ", name, [*place, *(self.far.get(each, each) for each in free)])
         met = f"barrier({FLAG})" if self.form.shape == "grid" else "barrier()"
         return [*lines, f"{indent}{met}"]
 
-    def _function(self, phase: Phase) -> tuple[str, list[str]]:
-        """The name of a phase's function, which is written if no phase like it was, and what it is called with."""
-        own = own_names(phase.body)
-        free = [n for n in dict.fromkeys(phase_uses(phase)) if n not in own and n != "1"]
+    def _function(self, phase: Phase, wide: bool) -> tuple[str, list[str]]:
+        """The name of the function of a phase, or of a part of one, which is written if there was none like it, and the
+        names that it takes. `wide`: whether its teams have several threads."""
+        free = _free(phase)
         names = dict.fromkeys(n for n in phase_uses(phase) if n != "1")
         bare = {n: f"v{i}" for i, n in enumerate(names)}
         kinds = tuple(self.kinds[n] for n in free)
         plain = Scribe(self.dtype)
-        key = "\n".join([str(kinds), *plain.phase(rename(phase.body, bare), wide=_is_wide(phase))])
+        key = "\n".join([str(kinds), *plain.phase(rename(phase.body, bare), wide=wide)])
         made = self.made.get(key)
         if made is None:
             name = fresh(phase.name, self.taken)
             self.taken.add(name)
-            made = self.made[key] = _Made(name, kinds, self._written(phase, name, free))
+            made = self.made[key] = _Made(name, kinds, self._written(phase, name, free, wide))
         elif self.comments:
             made.lines.insert(made.lines.index("@phase"), f"# also {phase.title}{place(phase.origin)}")
         return made.name, free
 
-    def _written(self, phase: Phase, name: str, free: Sequence[str]) -> list[str]:
+    def _written(self, phase: Phase, name: str, free: Sequence[str], wide: bool) -> list[str]:
         first = [f"# {phase.title}{place(phase.origin)}"] if self.comments else []
         body = rename(phase.body, {ROOM: HERE})
-        lines = Scribe(self.dtype, comments=self.comments).phase(body, wide=_is_wide(phase))
+        lines = Scribe(self.dtype, comments=self.comments).phase(body, wide=wide)
         room = [f"    {HERE} = shared({ROOM})"] if ROOM in free else []
         return [*first, "@phase", *_signature(name, [*PLACE, *free]), *room, *lines, "    return int32(0)"]
+
+
+def _free(phase: Phase) -> list[str]:
+    """What a phase takes from outside."""
+    own = own_names(phase.body)
+    return [n for n in dict.fromkeys(phase_uses(phase)) if n not in own and n != "1"]
+
+
+def _parts(phase: Phase) -> list[Phase]:
+    """A phase as several, one after the other, that take no more than `MOST_PARAMETERS` each, where it can be parted.
+    There is no barrier between them, as there was none: what a team reads of what the phase writes is its own."""
+    if len(_free(phase)) <= MOST_PARAMETERS:
+        return [phase]
+    parts: list[Phase] = []
+    last: Loop | None = None  # that the last piece is of
+    for loop, piece in _pieces(phase):
+        alone = replace(phase, body=piece)
+        same = loop is not None and loop is last
+        joined = replace(phase, body=_joined(parts[-1].body, piece, same)) if parts else alone
+        if parts and len(_free(joined)) > MOST_PARAMETERS:
+            parts.append(alone)
+        else:
+            parts[-1:] = [joined]
+        last = loop
+    return parts
+
+
+def _pieces(phase: Phase) -> Iterator[tuple[Loop | None, tuple[Statement, ...]]]:
+    """What a phase can be parted into: its loops over threads, and those again, whose rounds are independent, as
+    threads share them. Each with the loop that it is of, if it is of one."""
+    for together in _apart(phase, phase.body):
+        match together:
+            case (Loop(over="threads") as loop,):
+                yield from ((loop, (replace(loop, body=body),)) for body in _apart(phase, loop.body))
+            case _:
+                yield None, together
+
+
+def _apart(phase: Phase, body: tuple[Statement, ...]) -> list[tuple[Statement, ...]]:
+    """Statements in groups, where what comes first leaves nothing to what follows but what it stores."""
+    groups: list[tuple[Statement, ...]] = []
+    own: set[str] = set()
+    for at, statement in enumerate(body):
+        if own.isdisjoint(_free(replace(phase, body=body[at:]))):
+            groups.append((statement,))
+        else:
+            groups[-1] += (statement,)
+        own |= own_names((statement,))
+    return groups
+
+
+def _joined(body: tuple[Statement, ...], piece: tuple[Statement, ...], same: bool) -> tuple[Statement, ...]:
+    """Statements and some more, which may be of the last one's loop."""
+    match body[-1], piece:
+        case Loop() as last, (Loop() as more,) if same:
+            return (*body[:-1], replace(last, body=(*last.body, *more.body)))
+        case _:
+            return (*body, *piece)
 
 
 def _around(body: Sequence[Control]) -> set[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 from circuitdsl.emit.teams import MANY, form_of
 from circuitdsl.frozen import frozen, mutable
@@ -19,7 +19,9 @@ from circuitdsl.runtime.aside import Aside, put_aside
 from circuitdsl.runtime.code import Which
 from circuitdsl.runtime.course import Answer, Ask, Course, Evaluate, Train, advanced, timed
 from circuitdsl.runtime.engine import Compiled
+from circuitdsl.runtime.errors import UsageError
 from circuitdsl.runtime.extents import bytes_of
+from circuitdsl.runtime.memory import Memory
 from circuitdsl.runtime.population import CHUNK, Copies, Population, finite, stack
 from circuitdsl.runtime.simulate import Loop, Run, course_of
 from circuitdsl.runtime.state import state_arrays
@@ -44,8 +46,22 @@ def room_for(loop: Loop, run: Run) -> int:
         return 1
     if loop.plan.watched or sparse_synapses(run.circuit) or not engine.holds(run.state):
         return 1
-    needed = _needed(engine.population, loop, engine.population.code.back_end.device().room)
-    return 1 if needed is None else max(1, min(MANY - 1, MOST_BYTES // max(needed, 1)))
+    device = engine.population.code.back_end.device()
+    needed = _needed(engine.population, loop, device.room)
+    if needed is None:
+        return 1
+    count = max(1, min(MANY - 1, MOST_BYTES // max(needed, 1)))
+    while count > 1 and not _fits(device.store.memory, count * needed):
+        count //= 2
+    return count
+
+
+def _fits(memory: Memory, size: int) -> bool:
+    try:
+        memory.check_room(size)
+    except UsageError:
+        return False
+    return True
 
 
 def _needed(population: Population, loop: Loop, room: int) -> int | None:
@@ -77,7 +93,7 @@ def simulate_abreast(
         loop.progress.start(run.circuit.name, loop.epochs, len(loop.dataset.train), run.epochs_done)
     compiled = engine.compile_seconds
     with staying_copies(engine.population, states) as stay:
-        rows = _Rows(engine.population, states, stay)
+        rows = _Rows(engine.population, states, stay, len(runs))
         for at, (_, run) in enumerate(runs):
             run.stay = _Row(rows, at)
         _Abreast(runs, rows, engine, after_epoch).run()
@@ -162,6 +178,8 @@ class _Abreast:
                 losses = None if found.loss is None else found.loss.tolist()
                 probes = found.probes.tolist()
                 return {at: Evaluation(None if losses is None else losses[at], probes[at]) for at in asks}
+            case _:
+                assert_never(first)
 
     def _copies(self, asks: dict[int, Ask]) -> Copies:
         """Those that do not ask present nothing; equal orders are one."""
@@ -198,6 +216,7 @@ class _Rows:
     population: Population
     states: State
     stay: OnADevice | None
+    count: int
     known_finite: NDArray[np.bool_] | None = None
     known_aside: Aside | None = None
 
@@ -217,7 +236,7 @@ class _Rows:
     def finite(self) -> NDArray[np.bool_]:
         """Whether all of a run's state is, for each run."""
         if self.known_finite is None:
-            self.known_finite = finite(self.states) if self.stay is None else self.stay.finite_copies()
+            self.known_finite = finite(self.states) if self.stay is None else self.stay.finite_copies(self.count)
         return self.known_finite
 
     def put_aside(self) -> Aside:

@@ -74,12 +74,13 @@ class OnADevice:
     def is_finite(self) -> bool:
         return all(map(self.finite, state_arrays(self.state).values()))
 
-    def finite_copies(self) -> NDArray[np.bool_]:
-        """Of the states of copies, [copies, ...]: whether all of a copy's is."""
+    def finite_copies(self, copies: int) -> NDArray[np.bool_]:
+        """Of the states of so many copies, [copies, ...]: whether all of a copy's is."""
         import numpy as np
 
-        found = [self.finite.copies(array) for array in state_arrays(self.state).values() if array.size]
-        every: NDArray[np.bool_] = np.logical_and.reduce(found)
+        every = np.ones(copies, np.bool_)
+        for array in state_arrays(self.state).values():
+            every &= self.finite.copies(array)
         return every
 
     def put_aside(self) -> Aside:
