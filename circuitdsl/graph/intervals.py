@@ -246,7 +246,7 @@ def mod(x: Range, y: Range) -> Range:
 
 
 def power(a: Range, b: Range, exp: Callable[[Range], Range]) -> Range:
-    if b.is_point and b.low == int(b.low):
+    if b.is_point and b.low.is_integer():
         return _whole_power(a, int(b.low))
     if a.low < 0 or not (a.defined and b.defined):  # a root of a negative number
         return UNKNOWN

@@ -91,7 +91,7 @@ def _one(connect: ir.Connect, post: int, pre: int, numbers: Mapping[str, float])
             k = evaluate(connect.argument, numbers)
             if k >= pre:
                 return Mask(post, pre, True, True, pre)
-            return Mask(post, pre, None, None, max(int(k), 0) if k == k else pre)
+            return Mask(post, pre, None, None, int(max(k, 0.0)) if k == k else pre)
         case "file":
             return Mask(post, pre, None, None, pre)
         case _:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import field
 from fractions import Fraction
+from math import prod
 
 from circuitdsl.derive.algebra.expressions import text
 from circuitdsl.derive.algebra.notation import coefficient_text
@@ -76,10 +77,7 @@ class Constants:
     # ------------------------------------------------------------ values
 
     def value(self, c: Coefficient) -> float:
-        result = float(c.number)
-        for name, power in c.params:
-            result *= self.derived[name] ** power
-        return result
+        return real(c.number) * prod(raised(self.derived[name], power) for name, power in c.params)
 
     def equal(self, a: Coefficient | None, b: Coefficient | None) -> bool:
         """Whether two numbers are the same, up to rounding; None (absent) is equal to None only."""
@@ -113,6 +111,22 @@ def fraction(value: float) -> Fraction:
     """The number that was meant: 2/3 for what a computer makes of it, else its decimals."""
     near = Fraction(value).limit_denominator(10_000)
     return near if float(near) == value else Fraction(repr(value))
+
+
+def real(number: Fraction) -> float:
+    """The number of a computer: infinite, where it is too large for one."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
+
+
+def raised(value: float, power: int) -> float:
+    """A power of a positive number, likewise."""
+    try:
+        return float(value**power)
+    except OverflowError:
+        return math.inf
 
 
 def negative(c: Coefficient) -> Coefficient:

@@ -12,7 +12,7 @@ from math import inf, prod
 
 from circuitdsl.derive.algebra.arithmetic import NotLinear
 from circuitdsl.derive.algebra.comparison import ratio
-from circuitdsl.derive.algebra.constants import Constants, sign
+from circuitdsl.derive.algebra.constants import Constants, real, sign
 from circuitdsl.derive.algebra.obstacles import (
     BesideStates,
     DrivesItself,
@@ -265,7 +265,7 @@ class _Reader:
 
     def _pulls_back(self, term: Term) -> bool:
         """Whether a function of the weight alone never has its sign, and so pulls it toward 0."""
-        whole = product([num(float(self._number(term).number), term.span), *term.weights], span=term.span)
+        whole = product([num(real(self._number(term).number), term.span), *term.weights], span=term.span)
         return self._range(whole, -NONNEGATIVE).nonnegative and self._range(whole, NONNEGATIVE).nonpositive
 
     # ------------------------------------------------------------ between drive and weight

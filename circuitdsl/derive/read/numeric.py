@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, assert_never
 
+from circuitdsl.derive.algebra.constants import raised, real
 from circuitdsl.derive.algebra.letters import ONES
 from circuitdsl.derive.algebra.words import (
     UNIT,
@@ -39,9 +40,9 @@ def instantiate(a: Sum | Term, env: Mapping[Any, Any], rows: int | None = None) 
         a = Sum(axis, shape(a.word[-1])[1] if a.word else axis, (a,))
     total = np.zeros((1, a.rows or 1, a.cols or 1))
     for term in a.terms:
-        number = float(term.coefficient.number)
+        number = real(term.coefficient.number)
         for name, power in term.coefficient.params:
-            number *= float(env[name]) ** power
+            number *= raised(float(env[name]), power)
         total = total + number * _value(term.scalars, term.word, a.rows, env)
     varying = depends_on_example(a)
     out = total if varying else total[0]
