@@ -63,8 +63,9 @@ def sweep(
 
     Gives `metric` and `loss` over (each param of the grid, seed, epoch), `diverged` and every record; other arguments
     are those of `Circuit.compile` and `Simulation.run`. `params` holds further params, the same at every point. `out`:
-    a netCDF file to write, with a journal beside it meanwhile. `jobs`: how many runs at once (all processors);
-    `cluster`: a dask scheduler to send them to instead, by its address, or as a Scheduler with certificates.
+    a netCDF file to write, with a journal beside it meanwhile. `jobs`: how many runs at once (all processors),
+    where they do not live side by side on a device; `cluster`: a dask scheduler to send them to instead, by its
+    address, or as a Scheduler with certificates.
     Raises UsageError, CircuitError, Unfinished, KeyboardInterrupt; what is in the journal then stays there."""
     request = Request(
         task=task, data=data, epochs=epochs, batch=batch, seed=seed, scale=scale, params=params or {}, learn=learn
