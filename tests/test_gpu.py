@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import re
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -236,3 +239,21 @@ def test_kernels_take_what_they_may(arch: str) -> None:
             facts = made.facts(arch)
             assert wrong(facts) == "", made.key
             assert known()[made.key][arch] == told(facts), made.key
+
+
+@pytest.mark.skipif(find_spec("numba_cuda") is None, reason="needs the extra cuda: pip install 'circuitdsl[cuda]'")
+def test_fewer_passes_give_the_code_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Instruction for instruction, of a kernel with helpers within helpers; names are made of counters."""
+    from cubins import kernels
+
+    from circuitdsl.runtime import ltoir_passes
+    from circuitdsl.runtime.cubin import made_for
+
+    (made,) = kernels("classic/oja.circ", ("block",), programs=1)
+    texts = []
+    for passes in (ltoir_passes.lean, nullcontext):
+        monkeypatch.setattr(ltoir_passes, "lean", passes)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / passes.__name__))
+        ptx = made_for("sm_90", made.key[1], made.kernel, made.shape).ptx
+        texts.append(re.sub(r"_(ZN|cudapy)\w+", "name", ptx))
+    assert texts[0] == texts[1]

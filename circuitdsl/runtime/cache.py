@@ -96,7 +96,8 @@ def _versions() -> str:
     import llvmlite
     import numpy as np
 
-    how = hashlib.sha256(Path(__file__).with_name("compile.py").read_bytes()).hexdigest()
+    ways = (Path(__file__).with_name(f"{name}.py").read_bytes() for name in ("compile", "remembering"))
+    how = hashlib.sha256(b"".join(ways)).hexdigest()
     versions = f"python {sys.version}", f"numpy {np.__version__}", f"llvmlite {llvmlite.__version__}", _numba(), how
     settings = (f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith("NUMBA_"))
     return "\n".join([*versions, *settings])

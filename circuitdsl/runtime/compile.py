@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from functools import cache
-from types import BuiltinFunctionType, ModuleType
+from types import ModuleType
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -26,10 +26,10 @@ from numba.core.typed_passes import (
     NoPythonBackend,
     NopythonTypeInference,
 )
-from numba.core.typing.context import Context
 from numba.core.untyped_passes import FixupArgs, IRProcessing, TranslateByteCode
 
 from circuitdsl.runtime.objects import SYMBOL, packed
+from circuitdsl.runtime.remembering import Operators, Remembering
 
 _COMPILING = threading.Lock()
 
@@ -123,7 +123,7 @@ class _Plain(CPUCodeLibrary):
         self._finalized = True
 
 
-class _Lower(Lower):
+class _Lower(Operators, Lower):
     """Numba's, but that variables are numbers and addresses: none holds a reference that ends with it, and none is told
     to a debugger."""
 
@@ -137,18 +137,6 @@ class _Lower(Lower):
             self._blk_local_varmap[name] = value
         else:
             self.builder.store(value, self.getvar(name))
-
-    def lower_binop(self, resty: Any, expr: Any, op: Any) -> Any:
-        signature = self.fndesc.calltypes[expr]
-        context = self.context
-        operands = [
-            context.cast(self.builder, self.loadvar(each.name), self.typeof(each.name), wanted)
-            for each, wanted in zip((expr.lhs, expr.rhs), signature.args, strict=True)
-        ]
-        typing = _remembering(context.typing_context)
-        called = typing.resolve_value_type(op)
-        lowered = context.get_function(called, typing.resolve_function_type(called, signature.args, {}))
-        return context.cast(self.builder, lowered(self.builder, operands), signature.return_type, resty)
 
     def alloca_lltype(self, name: str, lltype: Any, datamodel: Any = None) -> Any:
         return alloca_once(self.builder, lltype, name=name)
@@ -172,49 +160,9 @@ class _Lowering(NativeLowering):
         return True
 
 
-class _Remembering(Context):
-    """Numba's typing context, which decides once what an operator makes of given types, and not at each place of it."""
-
-    def __init__(self, context: Context):
-        vars(self).update(vars(context))
-        self._decided: dict[Any, Any] = {}
-
-    def resolve_value_type(self, val: Any) -> Any:
-        if not isinstance(val, (int, float, BuiltinFunctionType)):
-            return super().resolve_value_type(val)
-        if (type(val), val) not in self._decided:
-            self._decided[type(val), val] = super().resolve_value_type(val)
-        return self._decided[type(val), val]
-
-    def resolve_function_type(self, func: Any, args: Any, kws: Any) -> Any:
-        if isinstance(func, types.Dispatcher):  # one compilation serves for all numbers
-            return super().resolve_function_type(func, tuple(map(types.unliteral, args)), kws)
-        if kws:
-            return super().resolve_function_type(func, args, kws)
-        if (func, args) not in self._decided:
-            self._decided[func, args] = super().resolve_function_type(func, args, kws)
-        return self._decided[func, args]
-
-
 @register_pass(mutates_CFG=True, analysis_only=False)
-class _Typing(NopythonTypeInference):
-    """Numba's, with that memory."""
-
+class _Typing(Remembering, NopythonTypeInference):
     _name = "circuitdsl_typing"
-
-    def run_pass(self, state: Any) -> bool:
-        plain = state.typingctx
-        state.typingctx = _remembering(plain)
-        try:
-            done: bool = super().run_pass(state)
-        finally:
-            state.typingctx = plain
-        return done
-
-
-@cache
-def _remembering(context: Context) -> _Remembering:
-    return _Remembering(context)
 
 
 class _Lean(CompilerBase):

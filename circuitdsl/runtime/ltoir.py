@@ -67,7 +67,8 @@ class Piece:
 @cache
 def versions() -> str:
     """What makes the code, for keys. Raises ModuleNotFoundError without the extra `cuda`."""
-    return "\n".join([*(f"{name} {version(name)}" for name in COMPILERS), Path(__file__).read_text()])
+    ways = (Path(__file__).with_name(f"{name}.py").read_text() for name in ("ltoir", "ltoir_passes", "remembering"))
+    return "\n".join([*(f"{name} {version(name)}" for name in COMPILERS), *ways])
 
 
 def pieces(name: str, kernel: Kernel) -> list[Piece]:
@@ -141,7 +142,10 @@ def _cuda() -> Any:
 
 
 def _lto_ir(function: Any, signature: Any, *, device: bool, abi: str) -> bytes:
-    code, _ = _cuda().compile(function, signature, device=device, abi=abi, cc=OLDEST, output="ltoir")
+    from circuitdsl.runtime.ltoir_passes import lean
+
+    with lean():
+        code, _ = _cuda().compile(function, signature, device=device, abi=abi, cc=OLDEST, output="ltoir")
     return bytes(code)
 
 
