@@ -16,9 +16,10 @@ test: $(VENV)/installed-dev ## style and tests, that of the types among them
 	$(BIN)/ruff format --check .
 	$(BIN)/pytest -n 2 --dist worksteal -rs
 
-agreement: $(VENV)/installed-dev ## generated circuits: emitted code against the reference, with all passes, without each, compiled, by node (an hour)
+agreement: $(VENV)/installed-dev ## generated circuits: emitted code against the reference, with all passes, without each, by a crew, compiled, by node (an hour)
 	NUMBA_DISABLE_JIT=1 $(BIN)/python tests/agreement.py numbers 0 $(CIRCUITS)
 	NUMBA_DISABLE_JIT=1 $(BIN)/python tests/agreement.py passes 0 $(CIRCUITS)
+	NUMBA_DISABLE_JIT=1 $(BIN)/python tests/agreement.py crew 0 $(CIRCUITS)
 	$(BIN)/python tests/agreement.py compiled 0 $(CIRCUITS)
 	$(BIN)/python tests/agreement.py javascript 0 $(CIRCUITS)
 	$(BIN)/python tests/agreement.py library-javascript

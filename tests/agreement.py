@@ -2,6 +2,7 @@
 
     NUMBA_DISABLE_JIT=1 python tests/agreement.py numbers 0 50
     NUMBA_DISABLE_JIT=1 python tests/agreement.py passes 0 50
+    NUMBA_DISABLE_JIT=1 python tests/agreement.py crew 0 50
     NUMBA_DISABLE_JIT=1 python tests/agreement.py library
     NUMBA_DISABLE_JIT=1 python tests/agreement.py equal-parts
     python tests/agreement.py compiled 0 50
@@ -9,9 +10,9 @@
     python tests/agreement.py javascript 0 50
     python tests/agreement.py library-javascript
 
-runs the emitted code of generated circuits 0 to 49 (and of some of their gradient twins), with all passes or each left
-out, of the library made small, or of circuits of many equal parts, as plain Python, compiled, or as JavaScript by node,
-and prints a JSON list of those that differ: exit 1.
+runs the emitted code of generated circuits 0 to 49 (and of some of their gradient twins), with all passes, with each
+left out, or by a crew of three threads, of the library made small, or of circuits of many equal parts, as plain Python,
+compiled, or as JavaScript by node, and prints a JSON list of those that differ: exit 1.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from circuitdsl.emit.teams import Shape
 from circuitdsl.graph.ir import Circuit, Kind
 from circuitdsl.graph.machine import Engine, Evaluation, State
 from circuitdsl.graph.resolve import load_source, load_text
-from circuitdsl.lower import across, blocks
+from circuitdsl.lower import across, blocks, crew
 from circuitdsl.lower.pipeline import PASSES
 from circuitdsl.runtime.engine import Compiled
 from circuitdsl.twin.gradient import twin
@@ -239,7 +240,17 @@ def check_emulated(circuit: Circuit, seed: int) -> Iterator[str]:
             yield f"generated {seed}, {way}: {place} differs by {error:.1e}"
 
 
+def check_crew(circuit: Circuit, seed: int) -> Iterator[str]:
+    """What is wrong with one circuit, or of every third with its twin, where three workers share it."""
+    graph = twin(circuit) if seed % 3 == 0 else circuit
+    shared = partial(Compiled, threads=3)
+    error, place = worst(graph, dtype="float64", updates=4, batch=(1, 2, 6)[seed // 3 % 3], engine=shared)
+    if not error < TOLERANCE["float64"]:
+        yield f"generated {seed}, by three workers: {place} differs by {error:.1e}"
+
+
 CHECKS = {
+    "crew": check_crew,
     "emulated": check_emulated,
     "numbers": check,
     "passes": check_passes,
@@ -260,7 +271,7 @@ def main(what: str, *seeds: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    blocks.WEIGHTS, across.UNITS = 0, 1  # small circuits too
+    blocks.WEIGHTS, across.UNITS, crew.WEIGHTS, crew.UNITS = 0, 1, 0, 4  # small circuits too
     differing = main(*sys.argv[1:])
     print(json.dumps(differing))
     sys.exit(1 if differing else 0)

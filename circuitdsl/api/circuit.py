@@ -215,14 +215,16 @@ class Circuit:
             return certify(graph, numbers=numbers, data=data, seeds=seeds, folder=self.folder, **request)
 
     def compile(
-        self, target: str = DEFAULT_TARGET, *, dtype: DType = "float32", without: Collection[str] = ()
-    ) -> Simulation:
+        self, target: str = DEFAULT_TARGET, *, dtype: DType = "float32", without: Collection[str] = (),
+        threads: int | None = None,
+    ) -> Simulation:  # fmt: skip
         """The circuit made ready to run on one of `runtime.backends.BACK_ENDS`, or on what suits it (`auto`), `without`
-        the passes of these names (lower/pipeline.py). The code is generated at the first run, when it is known what to
+        the passes of these names (lower/pipeline.py). `threads`: how many processors a run may use if the circuit is
+        large (all); no number depends on it. The code is generated at the first run, when it is known what to
         measure, and cached on disk by content. Raises UsageError."""
         from circuitdsl.api.simulation import Simulation
 
-        return Simulation(self, target=target, dtype=dtype, without=without)
+        return Simulation(self, target=target, dtype=dtype, without=without, threads=threads)
 
     def run(self, *, target: str = DEFAULT_TARGET, dtype: DType = "float32", **request: Any) -> xr.Dataset:
         """`compile(target, dtype=dtype).run(...)`."""

@@ -137,16 +137,19 @@ def _warn(told: str) -> None:
 
 class Simulation:
     """A circuit on a target, in a precision. Engines are kept, so that runs with other numbers, seeds or data do not
-    compile again. Of the target `auto` the first run makes another one (runtime/choice.py); `choice` says why."""
+    compile again. Of the target `auto` the first run makes another one (runtime/choice.py); `choice` says why.
+    `threads`: how many processors a run of a large circuit may use (all); no number depends on it."""
 
     def __init__(
-        self, circuit: Circuit, *, target: str = DEFAULT, dtype: DType = "float32", without: Collection[str] = ()
-    ):
+        self, circuit: Circuit, *, target: str = DEFAULT, dtype: DType = "float32", without: Collection[str] = (),
+        threads: int | None = None,
+    ):  # fmt: skip
         if target != AUTO:
             back_end(target)
         one_of("dtype", dtype, get_args(DType))
         self.without = passes_of(without)
         self.circuit, self.target, self.dtype = circuit, target, dtype
+        self.threads = threads
         self.choice: Choice | None = None
         self._engines: dict[tuple[str, str], Engine] = {}
         self._data: tuple[Any, Dataset, Any] | None = None
@@ -424,11 +427,13 @@ class Simulation:
         return dataset
 
     def _engine(self, graph: ir.Circuit, probes: tuple[ir.Expr, ...]) -> Engine:
+        from circuitdsl.runtime.population import cores
         from circuitdsl.runtime.state import circuit_hash
 
         key = (circuit_hash(graph), repr(probes))
         if key not in self._engines:
-            self._engines[key] = make_engine(self.target, graph, probes, self.dtype, self.without)
+            threads = cores() if self.threads is None else self.threads
+            self._engines[key] = make_engine(self.target, graph, probes, self.dtype, self.without, threads)
         return self._engines[key]
 
     def _continue(self, outcome: Outcome, saved: xr.Dataset) -> None:

@@ -85,6 +85,12 @@ def _add_training(parser: ArgumentParser) -> None:
 def _add_target(parser: ArgumentParser) -> None:
     add_target(parser, "it runs on", auto=True)
     parser.add_argument("--dtype", choices=("float32", "float64"), help="the precision (float32)")
+    parser.add_argument(
+        "--threads",
+        metavar="N",
+        type=whole_number(1),
+        help="processors that a large circuit may use (all); no number depends on it",
+    )
     add_without(parser)
 
 
@@ -153,7 +159,13 @@ def command(options: Namespace) -> int:
             weight_names=names if weights is not None and weights.exists() else {},
         )
         target = INTERPRETER if request.epochs == 0 and trace is not None else options.target
-        simulation = Simulation(circuit, target=target, dtype=options.dtype or "float32", without=options.no_pass)
+        simulation = Simulation(
+            circuit,
+            target=target,
+            dtype=options.dtype or "float32",
+            without=options.no_pass,
+            threads=options.threads,
+        )
         if trace is not None:
             from circuitdsl.cli.trace import show_trace
 

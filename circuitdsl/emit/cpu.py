@@ -7,7 +7,7 @@ are different phases, not as there are layers. What is emitted also runs as plai
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from itertools import groupby
 from typing import assert_never
 
@@ -19,7 +19,8 @@ from circuitdsl.emit.marks import DISTINCT, imports, marks
 from circuitdsl.emit.names import PYTHON, apart, bound, fresh
 from circuitdsl.emit.swift import quick_forms
 from circuitdsl.emit.target import DType, Target
-from circuitdsl.frozen import mutable
+from circuitdsl.frozen import frozen, mutable
+from circuitdsl.lower import crew as crews
 from circuitdsl.lower.functions import definitions, functions_of
 from circuitdsl.lower.loop_ir import (
     Assign,
@@ -27,6 +28,7 @@ from circuitdsl.lower.loop_ir import (
     Branch,
     Const,
     Control,
+    Crew,
     Define,
     Dtype,
     Expr,
@@ -45,6 +47,7 @@ from circuitdsl.lower.loop_ir import (
     Sum,
     Var,
     When,
+    has_threads,
     names_of,
     own_names,
     phases,
@@ -68,12 +71,12 @@ def print_program(program: Program, dtype: DType, *, comments: bool = True) -> s
     says. Without comments it is the same for circuits that differ in layout only."""
     program = flat(program)
     far = sum(1 for _ in phases(program.body)) > INLINE_CALLS
-    head = _head(dtype, far=far, fetches=_fetches(program.body))
+    head = _head(dtype, far=far, fetches=_fetches(program.body), crew=program.crew is not None)
     helpers = [*quick_forms(program, dtype, INNER), *_helpers(program, dtype)]
     program, taken = _apart(program, [*head, *helpers])
     fixed = dict(program.constants)
     first = [*(["    apart()"] if far else []), DISTINCT]
-    functions = _Functions(comments, first, fixed={"1", *fixed}, taken=taken)
+    functions = _Functions(_Style(comments, program.crew), first, fixed={"1", *fixed}, taken=taken)
     places = given(binding_of(program))
     control = _Control(functions, Table(places if far else {}))
     body = control.lines(program.body, 2)
@@ -106,10 +109,22 @@ def binding(program: Program) -> Binding:
 # ---------------------------------------------------------------- the module
 
 
-def _head(dtype: DType, *, far: bool, fetches: bool) -> list[str]:
-    """`far`: whether phases are kept out of line; `fetches`: whether anything is asked for early."""
+def _head(dtype: DType, *, far: bool, fetches: bool, crew: bool) -> list[str]:
+    """`far`: whether phases are kept out of line; `fetches`: whether anything is asked for early; `crew`: whether
+    several threads share the loops over units."""
     kinds = [f"real = np.{dtype}", "kernel = njit(", f"    {OPTIONS},", f"    {INNER},", ")"]
-    return [*imports(fetches=fetches), "", *kinds, *marks(far=far, fetches=fetches)]
+    stretches = _stretches() if crew else []
+    return [*imports(fetches=fetches, crew=crew), "", *kinds, *marks(far=far, fetches=fetches, crew=crew), *stretches]
+
+
+def _stretches() -> list[str]:
+    """The functions that tell a worker where its units begin and end."""
+    size = crews.UNITS
+    first = f"min(units, (units + {size - 1}) // {size} * worker // workers * {size})"
+    return [
+        *_helper("first_of", "units, worker, workers", first),
+        *_helper("past_of", "units, worker, workers", "first_of(units, worker + 1, workers)"),
+    ]
 
 
 #: Smallest and largest of two reals; NaN stays NaN.
@@ -167,12 +182,20 @@ def _wrapped(items: Sequence[str], indent: str) -> list[str]:
 # ---------------------------------------------------------------- phases as functions
 
 
+@frozen
+class _Style:
+    """How statements are printed. `crew`: who shares the loops over threads; None: one thread has all of them."""
+
+    comments: bool
+    crew: Crew | None = None
+
+
 @mutable
 class _Functions:
     """The functions written so far, by what they do when names are left out. `first`: the lines that each begins
     with; `fixed`: extents that are literals."""
 
-    comments: bool
+    style: _Style
     first: list[str]
     fixed: set[str]
     made: list[list[str]] = field(default_factory=list)
@@ -186,10 +209,11 @@ class _Functions:
         names = [n for n in dict.fromkeys(phase_uses(phase)) if n not in self.fixed]
         free = [n for n in names if n not in own]
         bare = {n: f"v{i}" for i, n in enumerate(names)}
-        key = "\n".join(_block(rename(phase.body, bare), 0, comments=False))
+        key = "\n".join(_block(rename(phase.body, bare), 0, replace(self.style, comments=False)))
+        free += () if self.style.crew is None else self.style.crew.names
         if key not in self.names:
             self._write(key, phase, free)
-        elif self.comments:
+        elif self.style.comments:
             self._also(key, phase)
         return Call(self.names[key], tuple(free))
 
@@ -198,9 +222,19 @@ class _Functions:
         self.taken.add(name)
         self.names[key] = name
         self.heads[key] = len(self.made)
-        head = [f"# {phase.title}{place(phase.origin)}"] if self.comments else []
-        body = _block(phase.body, 1, comments=self.comments)
-        self.made.append([*head, "@kernel", *_signature(name, free), *self.first, *body])
+        head = [f"# {phase.title}{place(phase.origin)}"] if self.style.comments else []
+        self.made.append([*head, "@kernel", *_signature(name, free), *self.first, *self._body(phase)])
+
+    def _body(self, phase: Phase) -> list[str]:
+        """What a phase does; of a crew the first worker does what is not shared, and at the end all wait for each
+        other."""
+        crew = self.style.crew
+        if crew is None:
+            return _block(phase.body, 1, self.style)
+        meet = f"    meet({crew.meeting}, {crew.workers})"
+        if has_threads(phase.body):
+            return [*_block(phase.body, 1, self.style), meet]
+        return [f"    if {crew.worker} == 0:", *_block(phase.body, 2, self.style), meet]
 
     def _also(self, key: str, phase: Phase) -> None:
         lines = self.made[self.heads[key]]
@@ -304,14 +338,35 @@ def _range(extent: Extent) -> str:
             assert_never(extent)
 
 
-def _block(body: tuple[Statement, ...], depth: int, *, comments: bool) -> list[str]:
+def _stretch(extent: Extent, crew: Crew) -> str:
+    """What a worker has of a loop over threads (lower/crew.py)."""
+
+    def ends(of: str) -> tuple[str, str]:
+        return f"first_of({of}, {crew.worker}, {crew.workers})", f"past_of({of}, {crew.worker}, {crew.workers})"
+
+    match extent:
+        case str():
+            return ", ".join(ends(extent))
+        case Blocks(of=of, size=size):
+            first, past = ends(of)
+            return f"{first}, {past} - {size - 1}, {size}"
+        case Rest(of=of):
+            first, past = ends(of)
+            return f"max({first}, {_print(extent.bounds[0])}), {past}"
+        case Row():
+            raise AssertionError("a row is no loop over threads")
+        case _:
+            assert_never(extent)
+
+
+def _block(body: tuple[Statement, ...], depth: int, style: _Style) -> list[str]:
     lines: list[str] = []
     for statement in body:
-        lines += _statement(statement, depth, comments)
+        lines += _statement(statement, depth, style)
     return lines
 
 
-def _statement(statement: Statement, depth: int, comments: bool) -> list[str]:
+def _statement(statement: Statement, depth: int, style: _Style) -> list[str]:
     indent = "    " * depth
     match statement:
         case Define():
@@ -323,17 +378,19 @@ def _statement(statement: Statement, depth: int, comments: bool) -> list[str]:
             target = _element(statement.buffer, statement.index)
             lines = [f"{indent}{target} {sign} {_print(statement.value)}"]
         case Loop():
-            lines = [f"{indent}for {statement.var} in range({_range(statement.extent)}):"]
+            crew = style.crew if statement.over == "threads" else None
+            span = _range(statement.extent) if crew is None else _stretch(statement.extent, crew)
+            lines = [f"{indent}for {statement.var} in range({span}):"]
         case Sum():
-            return _statement(statement.in_turn(), depth, comments)
+            return _statement(statement.in_turn(), depth, style)
         case When():
             lines = [f"{indent}if {_print(statement.condition)}:"]
         case _:
             assert_never(statement)
-    if comments and not isinstance(statement, When) and statement.origin is not None:
+    if style.comments and not isinstance(statement, When) and statement.origin is not None:
         lines[-1] += f"  # {statement.origin.entity}{place(statement.origin)}"
     if isinstance(statement, Loop | When):
-        lines += _block(statement.body, depth + 1, comments=comments)
+        lines += _block(statement.body, depth + 1, style)
     return lines
 
 

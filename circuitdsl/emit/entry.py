@@ -39,7 +39,7 @@ class Binding:
 
 def binding_of(program: Program) -> Binding:
     """Of a program whose indices are flat."""
-    used = uses(program.body)
+    used = uses(program.body).union(program.crew.names if program.crew is not None else ())
     scalars = _used(program, used)
     return Binding(
         wholes=tuple(s for s in scalars if s.dtype is not Dtype.REAL),

@@ -1,8 +1,11 @@
 """What a printed module tells the compiler beside its functions: that arrays are apart, that a function is compiled on
-its own, that memory is wanted early. Each is an intrinsic of Numba's, and nothing where the text runs as plain Python.
+its own, that memory is wanted early, that threads meet. Each is an intrinsic of Numba's; where the text runs as
+plain Python only the last is something.
 """
 
 from __future__ import annotations
+
+import os
 
 from circuitdsl.lower.early import LINE
 
@@ -10,20 +13,22 @@ from circuitdsl.lower.early import LINE
 DISTINCT = "    distinct()"
 
 
-def imports(*, fetches: bool) -> list[str]:
-    """What such a module imports; `fetches`: whether memory is asked for early."""
+def imports(*, fetches: bool, crew: bool) -> list[str]:
+    """What such a module imports; `fetches`: whether memory is asked for early; `crew`: whether threads meet."""
     return [
+        *(["from threading import Condition", ""] if crew else []),
         "import numpy as np",
-        *(["from llvmlite import ir"] if fetches else []),
+        *(["from llvmlite import ir"] if fetches or crew else []),
         "from numba import config, njit, types",
-        *(["from numba.core import cgutils"] if fetches else []),
+        *(["from numba.core import cgutils"] if fetches or crew else []),
         "from numba.extending import intrinsic",
     ]
 
 
-def marks(*, far: bool, fetches: bool) -> list[str]:
+def marks(*, far: bool, fetches: bool, crew: bool) -> list[str]:
     """The marks; `far`: whether phases are compiled on their own."""
-    return "\n".join([_DISTINCT, *([_APART] if far else []), *([_FETCH] if fetches else [])]).split("\n")
+    more = [text for text, wanted in ((_APART, far), (_FETCH, fetches), (_MEET, crew)) if wanted]
+    return "\n".join([_DISTINCT, *more]).split("\n")
 
 
 _DISTINCT = '''
@@ -93,3 +98,59 @@ else:
 
         return types.void(array, types.int64, types.int64), lower
 '''.rstrip().replace("LINE", str(LINE))
+
+#: How often a thread looks whether all have come before it lets others run in between.
+LOOKS = 2000
+#: The function of the system that does so.
+YIELD = "SwitchToThread" if os.name == "nt" else "sched_yield"
+
+_MEET = (
+    '''
+if config.DISABLE_JIT:
+
+    met = Condition()
+
+    def meet(meeting, workers):
+        with met:
+            goal = (meeting[0] // workers + 1) * workers
+            meeting[0] += 1
+            met.notify_all()
+            met.wait_for(lambda: meeting[0] >= goal)
+
+else:
+
+    @intrinsic
+    def meet(context, meeting, workers):
+        """Called by every worker of a crew: goes on when all of them have come."""
+
+        def lower(context, builder, signature, arguments):
+            meeting, workers = arguments
+            number = workers.type
+            one = ir.Constant(number, 1)
+            with builder.if_then(builder.icmp_signed(">", workers, one)):
+                turn = builder.sdiv(builder.atomic_rmw("add", meeting, one, "acq_rel"), workers)
+                goal = builder.mul(builder.add(turn, one), workers)
+                before = builder.block
+                wait, pause, rest, done = (builder.append_basic_block(n) for n in ("wait", "pause", "rest", "done"))
+                builder.branch(wait)
+                builder.position_at_end(wait)
+                looks = builder.phi(number)
+                come = builder.icmp_signed(">=", builder.load_atomic(meeting, "acquire", 8), goal)
+                builder.cbranch(come, done, pause)
+                builder.position_at_end(pause)
+                more = builder.add(looks, one)
+                builder.cbranch(builder.icmp_signed(">", more, ir.Constant(number, LOOKS)), rest, wait)
+                builder.position_at_end(rest)
+                kind = ir.FunctionType(ir.IntType(32), [])
+                builder.call(cgutils.get_or_insert_function(builder.module, kind, "YIELD"), [])
+                builder.branch(wait)
+                for value, block in ((ir.Constant(number, 0), before), (more, pause), (more, rest)):
+                    looks.add_incoming(value, block)
+                builder.position_at_end(done)
+            return context.get_dummy_value()
+
+        return types.void(meeting, types.int64), lower
+'''.replace("LOOKS", str(LOOKS))
+    .replace("YIELD", YIELD)
+    .rstrip()
+)

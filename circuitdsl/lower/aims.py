@@ -7,6 +7,7 @@ from dataclasses import replace
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.lower.across import short_rows
 from circuitdsl.lower.blocks import gains_from_blocks
+from circuitdsl.lower.crew import suits_a_crew
 from circuitdsl.lower.loop_ir import Aim, for_teams
 
 
@@ -17,4 +18,10 @@ def aimed(aim: Aim, circuit: Circuit, *, teams: bool, vectors: bool) -> Aim:
         return for_teams(aim.dtype)
     if not vectors:
         return replace(aim, vectors=False, blocks=False, short_rows=frozenset())
-    return replace(aim, vectors=True, blocks=gains_from_blocks(circuit), short_rows=short_rows(circuit))
+    return replace(
+        aim,
+        vectors=True,
+        blocks=gains_from_blocks(circuit),
+        short_rows=short_rows(circuit),
+        crew=aim.alone and suits_a_crew(circuit),
+    )

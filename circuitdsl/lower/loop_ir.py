@@ -12,7 +12,8 @@ Uniform control (`Repeat`, `Branch`, `Define`) stands around **phases**, and aft
   there, but in a row of the thread's own.
 
 So within a phase no team may read or write what another one writes, and in a loop over lanes no lane what another one
-writes; lower/verify.py holds that after every pass. A processor is a team of one thread, to which a loop is a loop.
+writes; lower/verify.py holds that after every pass. A thread of a processor is a team of one thread, to which a loop is
+a loop; most programs have one of them, and some a crew (lower/crew.py).
 
 Sizes, params and tick counts are runtime scalars, never literals. Names are unique in a program; a back end renames
 what its language or its own text has taken.
@@ -63,6 +64,7 @@ class Role(StrEnum):
     ROW = "row"  # room for sums that every thread has of its own, where a team is one thread; set before it is read
     WORK = "work"  # anything else
     RESULT = "result"  # one number per example: "loss", "probe 0"
+    MEETING = "meeting"  # where the threads of a crew wait for each other (lower/crew.py)
 
 
 #: What a program may not write.
@@ -100,6 +102,8 @@ class Given(StrEnum):
     EXAMPLES = "examples"  # presented in this call
     SEED = "seed"
     EPOCH = "epoch"
+    WORKER = "worker"  # which thread of a crew this is
+    WORKERS = "workers"  # how many there are
 
 
 @frozen(kw_only=True)
@@ -347,18 +351,21 @@ Control = Define | Phase | Repeat | Branch | Fetch
 @frozen(kw_only=True)
 class Aim:
     """What a program is made for: the precision of its reals, how many copies of it are to stand side by side, and
-    whether `teams` of threads share its phases (a GPU) or one thread does all of them. `sparse`: whether matrices of
-    few weights hold only those; `vectors`: whether a compiler makes vector instructions of its loops; `blocks`: whether
-    the circuit is large enough for batches in blocks (lower/blocks.py); `short_rows`: the synapses whose matrices have
-    short rows (lower/across.py)."""
+    whether `teams` of threads share its phases (a GPU) or one thread does all of them. `alone`: whether it serves one
+    copy at a time; `sparse`: whether matrices of few weights hold only those; `vectors`: whether a compiler makes
+    vector instructions of its loops; `blocks`: whether the circuit is large enough for batches in blocks
+    (lower/blocks.py); `short_rows`: the synapses whose matrices have short rows (lower/across.py); `crew`: whether
+    several threads may share its loops over threads (lower/crew.py)."""
 
     dtype: Literal["float32", "float64"] = "float32"
     copies: int = 1
     teams: bool = False
+    alone: bool = True
     sparse: bool = True
     vectors: bool = False
     blocks: bool = False
     short_rows: frozenset[str] = frozenset()
+    crew: bool = False
 
 
 #: One copy, in float32, on one thread.
@@ -368,6 +375,20 @@ PLAIN = Aim()
 def for_teams(dtype: Literal["float32", "float64"]) -> Aim:
     """One copy, for teams of threads: they hold whole matrices."""
     return Aim(dtype=dtype, teams=True, sparse=False)
+
+
+@frozen
+class Crew:
+    """What threads that share a program's loops over threads know each other by: the names of two scalars, which
+    `worker` this is of how many `workers`, and of a buffer where they wait for each other after each phase."""
+
+    worker: str
+    workers: str
+    meeting: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.worker, self.workers, self.meeting
 
 
 @frozen(kw_only=True)
@@ -386,6 +407,7 @@ class Program:
     constants: tuple[tuple[str, int], ...] = ()
     stand_ins: tuple[tuple[str, str], ...] = ()
     aim: Aim = PLAIN
+    crew: Crew | None = None
 
     @property
     def is_batched(self) -> bool:

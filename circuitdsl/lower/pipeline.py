@@ -13,6 +13,7 @@ from circuitdsl.frozen import frozen
 from circuitdsl.lower.across import across
 from circuitdsl.lower.blocks import blocked
 from circuitdsl.lower.copies import laned
+from circuitdsl.lower.crew import crewed
 from circuitdsl.lower.defer import deferred
 from circuitdsl.lower.early import fetched
 from circuitdsl.lower.fuse import fuse
@@ -50,6 +51,7 @@ PASSES: tuple[Pass, ...] = (
     Pass("early", "rows of data are asked for some examples before their turn", fetched),
     Pass("join", "neighbouring phases become one where no team of threads needs a barrier", joined),
     Pass("teams", "marks the loops and sums that the threads of a team can share", shared),
+    Pass("crew", "several threads of a processor share the loops over units of a large circuit", crewed),
 )
 #: The stage before the first pass.
 LOWERED = "lower"

@@ -12,6 +12,7 @@ from circuitdsl.lower.loop_ir import (
     Branch,
     Const,
     Control,
+    Crew,
     Define,
     Expr,
     Extent,
@@ -45,6 +46,7 @@ def rename_program(program: Program, names: dict[str, str]) -> Program:
         bounded=tuple((new(a), new(b)) for a, b in program.bounded),
         constants=tuple((new(name), value) for name, value in program.constants),
         body=tuple(_renamed(part, names) for part in program.body),
+        crew=None if program.crew is None else Crew(*map(new, program.crew.names)),
     )
 
 

@@ -32,10 +32,11 @@ Loader = Callable[[str, "Target", "Program"], "Routine"]
 
 
 class Build(Protocol):
-    """An engine for a circuit and what to measure, made `without` the passes of these names."""
+    """An engine for a circuit and what to measure, made `without` the passes of these names, for so many
+    `threads` as may share it."""
 
     def __call__(
-        self, circuit: Circuit, probes: Sequence[Expr], dtype: DType, without: Collection[str] = ()
+        self, circuit: Circuit, probes: Sequence[Expr], dtype: DType, without: Collection[str], threads: int
     ) -> Engine: ...
 
 
@@ -83,14 +84,16 @@ def on_device(module: str, device: Callable[[], Device]) -> BackEnd:
 
 
 def _compiled(
-    circuit: Circuit, probes: Sequence[Expr], dtype: DType, without: Collection[str] = (), *, target: str
+    circuit: Circuit, probes: Sequence[Expr], dtype: DType, without: Collection[str], threads: int, *, target: str
 ) -> Engine:
     from circuitdsl.runtime.engine import Compiled
 
-    return Compiled(circuit, probes, dtype, target=target, without=without)
+    return Compiled(circuit, probes, dtype, target=target, without=without, threads=threads)
 
 
-def _interpreter(circuit: Circuit, probes: Sequence[Expr], dtype: DType, without: Collection[str] = ()) -> Engine:
+def _interpreter(
+    circuit: Circuit, probes: Sequence[Expr], dtype: DType, without: Collection[str], threads: int
+) -> Engine:
     from circuitdsl.reference import Reference
 
     return Reference(circuit, probes, dtype)
@@ -143,12 +146,13 @@ def is_interpreted(name: str) -> bool:
 
 
 def make_engine(
-    target: str, circuit: Circuit, probes: Sequence[Expr], dtype: DType, without: Collection[str] = ()
+    target: str, circuit: Circuit, probes: Sequence[Expr], dtype: DType, without: Collection[str] = (), threads: int = 1
 ) -> Engine:
-    """An engine of one of the back ends, for a circuit and what to measure. Raises UsageError as `back_end`."""
+    """An engine of one of the back ends, for a circuit and what to measure. `threads`: how many may share a large
+    circuit, where the back end can. Raises UsageError as `back_end`."""
     build = back_end(target).build
     assert build is not None
-    return build(circuit, probes, dtype, without)
+    return build(circuit, probes, dtype, without, threads)
 
 
 def printing(name: str) -> Target:

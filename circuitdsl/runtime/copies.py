@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, assert_never
 
 from circuitdsl.frozen import mutable
@@ -16,6 +16,7 @@ from circuitdsl.graph.machine import Data, Numbers, State
 from circuitdsl.graph.projections import Dense, Sparse
 from circuitdsl.lower.loop_ir import Buffer, Dtype, Given, Role, Scalar
 from circuitdsl.runtime.code import Kernel
+from circuitdsl.runtime.crew import Pace
 from circuitdsl.runtime.lanes import Groups, groups_of
 from circuitdsl.runtime.routine import Frame, Part
 from circuitdsl.runtime.ticks import ticks_of, whole_ticks
@@ -85,6 +86,7 @@ class Call:
     groups: Groups | None = field(init=False, default=None)
     arrays: dict[str, AnyArray] = field(init=False, default_factory=dict)
     frame: Frame | None = field(init=False, default=None)
+    pace: Pace = field(init=False)
 
     def __post_init__(self) -> None:
         data, self.data_rows = shared(self.copies.data)
@@ -92,6 +94,7 @@ class Call:
         self.data, self.numbers = [dict(d) for d in data], [dict(n) for n in numbers]
         self.orders, self.order_rows = shared(self.copies.orders)
         self.count = len(self.copies)
+        self.pace = Pace(1 if self.kernel.program.crew is None else self.population.crew.most)
 
     def suits(self, copies: Copies, batch: int) -> bool:
         """Whether a single copy has the data and the numbers of this call, so that it can be made `again`. States are
@@ -120,16 +123,29 @@ class Call:
             Given.EXAMPLES: [len(order) for order in self.copies.orders], Given.SEED: self.copies.seeds,
         }  # fmt: skip
         frame = self._moved(moving)
-        routine = self.kernel.routine
-
-        def work(begin: int, end: int, worker: int) -> None:
-            routine(frame, begin, end, worker)
-
-        self.population.spread(len(frame), work)
+        if self.kernel.program.crew is None:
+            self.population.spread(len(frame), partial(self.kernel.routine, frame))
+        else:
+            self._by_crew(frame, sum(steps or counts))
         if self.groups is not None:
             for buffer in self.kernel.binding.buffers:
                 if buffer.role in WRITTEN:
                     self.groups.narrow(self.arrays[buffer.name], self._held(buffer))
+
+    def _by_crew(self, frame: Frame, work: int) -> None:
+        """The call shared by a crew, for each of whose workers the frame has a row."""
+        (meeting,) = self.kernel.of_role(Role.MEETING)
+        at = [scalar.given for scalar in self.kernel.binding.wholes].index(Given.WORKERS)
+        routine = self.kernel.routine
+
+        def share(worker: int) -> None:
+            routine(frame, worker, worker + 1, worker)
+
+        def begin(workers: int) -> None:
+            frame.wholes[:, at] = workers
+            self.arrays[meeting.name][...] = 0
+
+        self.population.crew.call(self.pace, work, begin, share)
 
     def results(self) -> dict[str, AnyArray]:
         """What the last call has measured, [copies, examples] by key."""
@@ -163,9 +179,14 @@ class Call:
         return made
 
     @property
-    def runs(self) -> int:
-        """How often the code runs: for each copy, or for each group of them."""
+    def rows(self) -> int:
+        """For how many the code runs: for each copy, or for each group of them."""
         return self.count if self.groups is None else len(self.groups)
+
+    @property
+    def runs(self) -> int:
+        """How many calls of the code share the frame: one for each, or one for each worker of a crew."""
+        return self.rows if self.kernel.program.crew is None else self.pace.most
 
     # ------------------------------------------------------------ scalars
 
@@ -198,6 +219,8 @@ class Call:
                 return self._capacity(scalar.key)
             case Given.EXAMPLES | Given.SEED | Given.EPOCH | Given.STEPS | Given.FIRST | Given.COUNT:
                 return moving[scalar.given]
+            case Given.WORKER | Given.WORKERS:  # of each row of the frame another one, of each call another one
+                return 0
             case _:
                 assert_never(scalar.given)
 
@@ -267,6 +290,10 @@ class Call:
             self.groups = groups_of(np.array(common, dtype=np.int64).T)
         if self.groups is not None:
             wholes, reals = wholes[self.groups.first], reals[self.groups.first]
+        if self.kernel.program.crew is not None:
+            wholes, reals = np.repeat(wholes, self.runs, axis=0), np.repeat(reals, self.runs, axis=0)
+            at = [scalar.given for scalar in binding.wholes].index(Given.WORKER)
+            wholes[:, at] = range(self.runs)
         sizes = {name: max(column.tolist(), default=0) for name, column in columns.items() if column.dtype.kind == "i"}
         sizes |= self.kernel.extents
         parts = [self._part(buffer, sizes, columns) for buffer in binding.buffers]
@@ -279,7 +306,7 @@ class Call:
         array = self._array(buffer, tuple([sizes[extent] for extent in buffer.shape]), columns)
         self.arrays[buffer.name] = array
         match buffer.role:
-            case Role.VALUE | Role.ROW | Role.WORK:
+            case Role.VALUE | Role.ROW | Role.WORK if self.kernel.program.crew is None:
                 return Part(array, None, asked=self.kernel.watched and buffer.role is Role.VALUE)
             case Role.DATA | Role.ORDER if len(array) > 1:
                 each = np.array(self.data_rows if buffer.role is Role.DATA else self.order_rows, dtype=np.int64)
@@ -289,10 +316,14 @@ class Call:
 
     def _array(self, buffer: Buffer, shape: tuple[int, ...], columns: Mapping[str, AnyArray]) -> AnyArray:
         match buffer.role:
+            case Role.ROW if self.kernel.program.crew is not None:
+                return self.kernel.room(buffer, (self.runs, *shape))
             case Role.VALUE | Role.ROW | Role.WORK:
                 return self.kernel.room(buffer, (self.population.threads, *shape))
+            case Role.MEETING:
+                return self.kernel.room(buffer, (1, *shape))
             case Role.RESULT:
-                results = self.kernel.room(buffer, (self.runs, *shape))
+                results = self.kernel.room(buffer, (self.rows, *shape))
                 results[...] = 0
                 return results
             case Role.DATA:

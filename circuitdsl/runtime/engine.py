@@ -35,17 +35,18 @@ class Compiled:
     """An `Engine` (graph/machine.py) that runs emitted code.
 
     `probes` are scalar expressions of one example, read at the last evaluation tick. `without`: the names of passes
-    that are left out (lower/pipeline.py). Raises UsageError for an unknown target. Programs are made when they are
+    that are left out (lower/pipeline.py); `threads`: how many may share a large circuit, on which no number depends.
+    Raises UsageError for an unknown target. Programs are made when they are
     first needed, and compiled then; `compile_seconds` is the time spent on code so far.
     """
 
     def __init__(
         self, circuit: Circuit, probes: Sequence[Expr] = (), dtype: DType = "float32", *, target: str = DEFAULT,
-        without: Collection[str] = (),
+        without: Collection[str] = (), threads: int = 1,
     ):  # fmt: skip
         self.circuit, self.probes, self.dtype = circuit, probes, dtype
         self.population = Population(
-            circuit, probes, dtype, target=target, threads=1, without=without, aim=Aim(dtype=dtype)
+            circuit, probes, dtype, target=target, threads=1, crew=threads, without=without, aim=Aim(dtype=dtype)
         )
         self._last: _Alone | None = None
         self._life: ref[State] | None = None

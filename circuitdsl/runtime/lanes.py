@@ -32,7 +32,7 @@ def aim_of_copies(circuit: Circuit, dtype: DType) -> Aim:
     weights = {name: s.pre_size * s.post_size for name, s in circuit.synapses.items()}
     own = sum(count * (1 + len(circuit.synapses[name].states)) for name, count in weights.items())
     own += sum(weights.get(c.owner, 0) for c in circuit.coefficients.values())
-    return Aim(dtype=dtype, copies=LANES if own * itemsize * LANES <= LARGEST else 1)
+    return Aim(dtype=dtype, copies=LANES if own * itemsize * LANES <= LARGEST else 1, alone=False)
 
 
 @frozen(kw_only=True)

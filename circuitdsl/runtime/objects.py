@@ -65,7 +65,7 @@ def _address(name: str) -> int | None:
 @cache
 def _libraries() -> list[ctypes.CDLL]:
     found = []
-    for name in (None, "libm.so.6", "ucrtbase"):  # the process itself holds most of it
+    for name in (None, "libm.so.6", "ucrtbase", "kernel32"):  # the process itself holds most of it
         with suppress(OSError, TypeError):
             found.append(ctypes.CDLL(name))
     return found

@@ -23,6 +23,7 @@ from circuitdsl.lower.loop_ir import Aim, Role
 from circuitdsl.runtime.backends import DEFAULT, back_end
 from circuitdsl.runtime.code import Code, Kernel
 from circuitdsl.runtime.copies import Call, shared
+from circuitdsl.runtime.crew import Crew
 from circuitdsl.runtime.lanes import aim_of_copies
 from circuitdsl.runtime.ticks import final_loss, ticks_of
 
@@ -80,18 +81,20 @@ class Population:
     of them. Weights, synapse states and `keep` states are written, so that they need a row for each copy.
 
     `probes` are scalar expressions of one example, read at the last evaluation tick. `threads`: how many share the
-    work (all processors); `without`: the names of passes that are left out; `aim`: what programs are made for, if not
+    work (all processors), by copies; `crew`: those that share the work of a single copy, where that is much;
+    `without`: the names of passes that are left out; `aim`: what programs are made for, if not
     for many copies. Raises UsageError for a target that cannot do this.
     """
 
     def __init__(
         self, circuit: Circuit, probes: Sequence[Expr] = (), dtype: DType = "float32", *, target: str = DEFAULT,
-        threads: int | None = None, without: Collection[str] = (), aim: Aim | None = None,
+        threads: int | None = None, crew: int = 1, without: Collection[str] = (), aim: Aim | None = None,
     ):  # fmt: skip
         self.circuit, self.probes, self.dtype = circuit, tuple(probes), dtype
         found = back_end(target, "run many copies")
         self.code = Code(circuit, self.probes, aim or aim_of_copies(circuit, dtype), found, without)
         shared_out = found.target is not None and found.target.teams  # by the device, among its own threads
+        self.crew = Crew(crew)
         self.threads = 1 if shared_out else cores() if threads is None else max(1, threads)
         self._stacked: dict[str, tuple[tuple[AnyArray, ...], AnyArray]] = {}
         self._pool: ThreadPoolExecutor | None = None
