@@ -3,13 +3,14 @@
     python benchmarks/online.py [CASES] [--rounds 9] [--zeros 0.5] [--out PASS ...]
     python benchmarks/online.py --library
     python benchmarks/online.py --large
+    python benchmarks/online.py --untuned
 
 Microseconds of processor time a step in float32, the median of rounds that take turns, of generated code with all
 passes, with each of those for online learning left out, and of hand-written Numba and C, both as the equations stand
 and with each weight read and written once a step. That all compute the same is checked first. `--zeros`: the share of
 inputs that are 0. `--library` counts the circuits of the library in whose online training, or their gradient twin's,
 each of these passes fires. `--large`: examples in an order drawn by chance from more than the caches hold, asked for
-early and not.
+early and not. `--untuned`: the circuits of bench.py that nobody has tuned for, with `terse` and without.
 
     h = relu(W h)   e = y - softmax(W h)   g = relu'(W h) * (V g)   W += eta g h' - eta gamma W   V += eta h g' - eta gamma V
 
@@ -34,6 +35,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cases import cases as bench_cases
 from numba import njit
 
 from circuitdsl.api import load
@@ -354,6 +356,21 @@ def large(name: str, rounds: int) -> None:
         print(f"{name}, one of {among:9,} examples, {says:16} {statistics.median(each):8.3f} us", flush=True)
 
 
+def untuned(rounds: int) -> None:
+    """Where increments take more than a product and a decay."""
+    for case in (c for c in bench_cases(quick=False) if c.of is not None):
+        engines = Compiled(case.circuit), Compiled(case.circuit, without=("terse",))
+        times: list[list[float]] = [[], []]
+        for turn in range(rounds + 1):
+            for engine, each in zip(engines, times, strict=True):
+                state, start = case.state(), time.process_time()
+                engine.train(state, case.data, np.arange(case.examples), case.numbers, seed=0, epoch=0, batch=1)
+                if turn:  # the first compiles
+                    each.append((time.process_time() - start) / case.examples * 1e6)
+        with_it, without = map(statistics.median, times)
+        print(f"{case.name:16} {with_it:8.2f} us, {without:8.2f} without terse: {without / with_it:.2f}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", default=list(CASES))
@@ -364,7 +381,11 @@ def main() -> None:
     )
     parser.add_argument("--library", action="store_true", help="count where they fire")
     parser.add_argument("--large", action="store_true", help="examples from more than the caches hold")
+    parser.add_argument("--untuned", action="store_true", help="circuits that nobody has tuned for, without terse")
     options = parser.parse_args()
+    if options.untuned:
+        untuned(options.rounds)
+        return
     if options.large:
         for name in LARGE:
             large(name, options.rounds)

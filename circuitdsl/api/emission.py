@@ -92,6 +92,7 @@ class Emission:
         made_for = (Aim(dtype=self.dtype), aim_of_copies(graph, self.dtype))
         printer = printing(DEFAULT)
         aims = [aimed(aim, graph, teams=printer.teams, vectors=printer.vectors) for aim in made_for]
+        aims = [replace(aim, alone=True) for aim in aims]  # what else they are tells programs apart
         without = passes_of(self.without)
         return [list(stages(program, aim, without=without)) for aim in dict.fromkeys(aims) for program in programs]
 

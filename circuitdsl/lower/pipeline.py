@@ -24,6 +24,7 @@ from circuitdsl.lower.reorder import reordered
 from circuitdsl.lower.rows import together
 from circuitdsl.lower.swift import swift
 from circuitdsl.lower.teams import shared
+from circuitdsl.lower.terse import terse
 from circuitdsl.lower.trim import trimmed
 from circuitdsl.lower.verify import verify
 
@@ -42,6 +43,7 @@ PASSES: tuple[Pass, ...] = (
     Pass("defer", "a synapse learns while the next example's currents are computed", deferred),
     Pass("fuse", "joins neighbouring phases, and loops over the same units", fuse),
     Pass("rows", "a row of weights is read and changed in one loop", together),
+    Pass("terse", "increments and bounds of weights in fewer instructions", terse),
     Pass("across", "short rows of weights stand side by side, where they fill vectors", across),
     Pass("trim", "drops numbers and buffers that nothing uses", trimmed),
     Pass("powers", "squares and cubes become products", multiplied),

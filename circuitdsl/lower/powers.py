@@ -8,10 +8,11 @@ from circuitdsl.lower.rewrite import rewritten
 
 def multiplied(program: Program) -> Program:
     """The program without small whole powers of what is only read."""
-    return rewritten(program, _product)
+    return rewritten(program, as_product)
 
 
-def _product(op: Op) -> Expr:
+def as_product(op: Op) -> Expr:
+    """A small whole power as a product; anything else as it is."""
     match op:
         case Op(function="pow", arguments=(Var() | Load() as base, Const(value=2.0 | 3.0 as exponent))):
             result: Expr = base
