@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from functools import partial
 from pathlib import Path
 from threading import Barrier
+from time import sleep
 
 import pytest
 from agreement import TOLERANCE, worst
@@ -159,6 +162,21 @@ def test_a_crew_at_work_lets_others_do_it_alone() -> None:
 
     crew.call(Pace(2), 1, lambda _: None, within)
     assert seen == [1, "worker 0"]
+
+
+def test_a_key_press_waits_for_all_of_them() -> None:
+    """It is raised when nobody works any more."""
+    seen = []
+
+    def share(worker: int) -> None:
+        if worker == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        sleep(0.2)
+        seen.append(worker)
+
+    with pytest.raises(KeyboardInterrupt):
+        Crew(3).call(Pace(3), 1, lambda _: None, share)
+    assert sorted(seen) == [0, 1, 2]
 
 
 def test_what_goes_wrong_with_a_worker_is_told() -> None:

@@ -427,12 +427,13 @@ class Simulation:
         return dataset
 
     def _engine(self, graph: ir.Circuit, probes: tuple[ir.Expr, ...]) -> Engine:
+        from circuitdsl.runtime.cache import is_interpreted
         from circuitdsl.runtime.population import cores
         from circuitdsl.runtime.state import circuit_hash
 
         key = (circuit_hash(graph), repr(probes))
         if key not in self._engines:
-            threads = cores() if self.threads is None else self.threads
+            threads = (1 if is_interpreted() else cores()) if self.threads is None else self.threads
             self._engines[key] = make_engine(self.target, graph, probes, self.dtype, self.without, threads)
         return self._engines[key]
 

@@ -73,11 +73,21 @@ class Crew:
         if workers == 1:
             share(0)
             return
-        from concurrent.futures import ThreadPoolExecutor
+        from concurrent.futures import ThreadPoolExecutor, wait
 
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(self.most - 1, thread_name_prefix="crew")
-        others = [self._pool.submit(share, worker) for worker in range(1, workers)]
+            self._pool = ThreadPoolExecutor(self.most, thread_name_prefix="crew")
+        done = self._pool.submit(self._led, self._pool, workers, share)
+        try:
+            done.result()
+        finally:
+            wait([done])
+
+    @staticmethod
+    def _led(pool: ThreadPoolExecutor, workers: int, share: Callable[[int], None]) -> None:
+        """By a thread of the pool: a key press is raised in the main one, and if that were before it began with its
+        share the others would wait for it for ever."""
+        others = [pool.submit(share, worker) for worker in range(1, workers)]
         share(0)
         for other in others:
             other.result()
