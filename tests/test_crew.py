@@ -21,7 +21,7 @@ from circuitdsl.graph.ir import Circuit
 from circuitdsl.graph.resolve import load_text
 from circuitdsl.lower import crew as crews
 from circuitdsl.lower.aims import aimed
-from circuitdsl.lower.crew import UNITS, suits_a_crew
+from circuitdsl.lower.crew import UNITS, most_workers, suits_a_crew
 from circuitdsl.lower.loop_ir import Aim
 from circuitdsl.runtime.crew import AGAIN, Crew, Pace
 from circuitdsl.runtime.engine import Compiled
@@ -141,6 +141,10 @@ def test_stretches_are_whole_blocks_and_all_units() -> None:
 # ---------------------------------------------------------------- threads
 
 
+def test_no_worker_is_called_that_has_no_units() -> None:
+    assert [most_workers(units) for units in (1, 64, 65, 1000)] == [1, 1, 2, 16]
+
+
 def test_all_workers_are_there_at_the_same_time() -> None:
     crew, meeting, seen = Crew(4), Barrier(4), []
 
@@ -198,7 +202,8 @@ def test_the_faster_number_of_workers_is_kept_and_the_other_tried_again() -> Non
             pace.note(found[-1], seconds[found[-1]], 1)
         return found
 
-    assert chosen({4: 1.0, 1: 3.0}, 10) == [4, 1] + [4] * 8
-    assert chosen({4: 3.0, 1: 1.0}, 10) == [4] + [1] * 9
-    long = chosen({4: 1.0, 1: 3.0}, 3 * AGAIN)
-    assert long.count(1) == 3
+    assert chosen({4: 1.0, 2: 2.0, 1: 3.0}, 10) == [4, 2, 1] + [4] * 7
+    assert chosen({4: 3.0, 2: 2.0, 1: 1.0}, 10) == [4, 2] + [1] * 8
+    assert chosen({4: 3.0, 2: 1.0, 1: 2.0}, 10) == [4, 2, 1] + [2] * 7
+    long = chosen({4: 1.0, 2: 2.0, 1: 3.0}, 3 * AGAIN + 3)
+    assert (long.count(2), long.count(1)) == (2, 2)

@@ -28,6 +28,11 @@ def suits_a_crew(circuit: Circuit) -> bool:
     return sum(s.post_size * s.pre_size for s in circuit.synapses.values()) >= WEIGHTS
 
 
+def most_workers(units: int) -> int:
+    """How many can have a stretch of their own."""
+    return -(-units // UNITS)
+
+
 def crewed(program: Program) -> Program:
     """The program for a crew, if it is made for one."""
     if not program.aim.crew:

@@ -14,6 +14,7 @@ from circuitdsl.frozen import mutable
 from circuitdsl.graph.ir import Kind, Lifetime
 from circuitdsl.graph.machine import Data, Numbers, State
 from circuitdsl.graph.projections import Dense, Sparse
+from circuitdsl.lower.crew import most_workers
 from circuitdsl.lower.loop_ir import Buffer, Dtype, Given, Role, Scalar
 from circuitdsl.runtime.code import Kernel
 from circuitdsl.runtime.crew import Pace
@@ -94,7 +95,9 @@ class Call:
         self.data, self.numbers = [dict(d) for d in data], [dict(n) for n in numbers]
         self.orders, self.order_rows = shared(self.copies.orders)
         self.count = len(self.copies)
-        self.pace = Pace(1 if self.kernel.program.crew is None else self.population.crew.most)
+        largest = max(v.size for v in self.population.circuit.values.values())
+        most = 1 if self.kernel.program.crew is None else most_workers(max(largest, self.batch))
+        self.pace = Pace(min(most, self.population.crew.most))
 
     def suits(self, copies: Copies, batch: int) -> bool:
         """Whether a single copy has the data and the numbers of this call, so that it can be made `again`. States are

@@ -17,27 +17,28 @@ from circuitdsl.frozen import mutable
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-#: After so many calls what was slower is tried again.
+#: After so many calls another number of workers is tried again.
 AGAIN = 50
 
 
 @mutable
 class Pace:
-    """Which of two numbers of workers is the faster, by what it took for each unit of work when it was last tried."""
+    """Which number of workers is the fastest, `most` or half of that and so on, by what each took for a unit of work
+    when it was last tried."""
 
     most: int
     taken: dict[int, float] = field(default_factory=dict)
-    since: int = 0
+    calls: int = 0
 
     def workers(self) -> int:
         """How many to call for."""
-        if self.most not in self.taken:
-            return self.most
-        best, other = (self.most, 1) if self.taken[self.most] <= self.taken.get(1, 0.0) else (1, self.most)
-        self.since += 1
-        if self.since % AGAIN == 0:
-            return other
-        return best
+        numbers = [self.most >> halved for halved in range(self.most.bit_length())]
+        for number in numbers:
+            if number not in self.taken:
+                return number
+        self.calls += 1
+        turn, rest = divmod(self.calls, AGAIN)
+        return numbers[turn % len(numbers)] if rest == 0 else min(numbers, key=self.taken.__getitem__)
 
     def note(self, workers: int, seconds: float, work: int) -> None:
         """Of a call with so many workers."""
