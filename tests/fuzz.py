@@ -243,6 +243,7 @@ def _run(circuit: ir.Circuit) -> bool:
 
     from circuitdsl.graph.numbers import evaluate, numbers_of
     from circuitdsl.runtime.errors import UsageError
+    from circuitdsl.runtime.ticks import ticks_of
 
     numbers = numbers_of(circuit, {})
     ticks = sum(evaluate(p.ticks, numbers) for p in circuit.schedule.phases)
@@ -257,7 +258,8 @@ def _run(circuit: ir.Circuit) -> bool:
         except (CircuitError, UsageError, OSError):  # a file that is not there, a number out of its range
             return True
         bench.train(batch=2)
-        bench.evaluate()
+        if ticks_of(circuit, bench.numbers, evaluation=True):  # without any an evaluation is refused
+            bench.evaluate()
     return True
 
 

@@ -16,7 +16,8 @@ PATH = Path(__file__).with_name("trust.json")
 
 @dataclass
 class Stretch:
-    """Cases `first` to `last - 1`: at which commit, how many came to what, the peak of memory, and what was wrong."""
+    """Cases `first` to `last - 1`: at which commit, how many came to what, the peak of memory, what was wrong, and what
+    was and is no longer, each with the commit at which it was looked at again."""
 
     commit: str
     first: int
@@ -24,12 +25,14 @@ class Stretch:
     counts: dict[str, int] = field(default_factory=dict)
     megabytes: float = 0.0
     faults: list[str] = field(default_factory=list)
+    mended: list[str] = field(default_factory=list)
 
     def joined(self, later: Stretch) -> Stretch:
         """This stretch and the one that begins where it ends, at the same commit."""
         counts = dict(sorted((Counter(self.counts) + Counter(later.counts)).items()))
         megabytes = max(self.megabytes, later.megabytes)
-        return Stretch(self.commit, self.first, later.last, counts, megabytes, self.faults + later.faults)
+        faults, mended = self.faults + later.faults, self.mended + later.mended
+        return Stretch(self.commit, self.first, later.last, counts, megabytes, faults, mended)
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,16 @@ class Ledger:
             same = bool(done) and done[-1].commit == found.commit
             done = [*done[:-1], done[-1].joined(found)] if same else [*done, found]
             self._write(done)
+        return done
+
+    def look_again(self, holds: Callable[[str], bool]) -> list[Stretch]:
+        """Looks again at what was wrong; all stretches, with what is no longer as mended."""
+        done = self.stretches()
+        for stretch in done:
+            right = [fault for fault in stretch.faults if holds(fault)]
+            stretch.faults = [fault for fault in stretch.faults if fault not in right]
+            stretch.mended += [f"{fault} (not at `{commit()}`)" for fault in right]
+        self._write(done)
         return done
 
     def forget(self) -> None:

@@ -149,6 +149,24 @@ def test_gains_that_are_not(gain: str, settings: str) -> None:
     assert verdicts(derived(kp(hidden=rule, w=settings)))["W"] != NONE
 
 
+def test_what_is_no_0_of_theirs_but_compared_is_told_too() -> None:
+    """The sigmoid of a current that has gone is 0.5; no weight of 0 makes the comparison 0. Two of 200,000 programs
+    drawn by chance came to such a rule."""
+    text = """circuit c {
+      input x: 2   target y: 2
+      neuron h: 2 { dendrite d   rate = sigmoid(d) }
+      neuron g: 2 { dendrite d   rate = d }
+      neuron err: 2 { rate = y - g }
+      pair g ~ h   pair g ~ err
+      synapse A: x -> h.d { dw = -0.1 * w }
+      synapse B: x -> g.d { dw = 0.1 * (h != 0.5) * err * pre - 0.1 * w }
+      loss = mse(g, y)
+    }"""
+    assert fading(ranges_of(text)) == {"A": OnlyDecays(), "B": FadesWith(("A",))}
+    told = derived(text).findings["B"].because
+    assert any("nothing drives A, so that goes to 0" in line for line in told), told
+
+
 def test_a_gate_that_never_opens_leaves_a_weight_to_its_decay() -> None:
     text = four(gate="step(post.sel)", select="init = constant(-1)")
     found = ranges_of(text)

@@ -85,7 +85,7 @@ def fading(ranges: Ranges, idle: Container[str] | None = None) -> dict[str, Why]
             return found
         gone = tuple(found)
         for name, why in new.items():
-            found[name] = FadesWith(_blamed(at_rest, ranges.circuit.synapses[name], gone)) if gone else why
+            found[name] = FadesWith(_blamed(at_rest, ranges.circuit.synapses[name], gone) or gone) if gone else why
         at_rest = Ranges(ranges.circuit, ranges.given, ranges.params, frozenset(found), ranges)
 
 
@@ -148,7 +148,8 @@ def _why_dead(ranges: Ranges, synapse: ir.Synapse) -> Why:
 
 
 def _blamed(ranges: Ranges, synapse: ir.Synapse, among: Iterable[str]) -> tuple[str, ...]:
-    """The synapses among those given that keep a rule from being driven."""
+    """The synapses among those given that keep a rule from being driven; none, if it is not a 0 that they leave but
+    another number, which a rule compares."""
     assert synapse.dw is not None
     found = _blame(ranges, [t.expr() for t in _moving(split(synapse.dw))], synapse)
     return tuple(name for name in among if name in found)
