@@ -178,8 +178,12 @@ def test_a_key_press_waits_for_all_of_them() -> None:
         sleep(0.2)
         seen.append(worker)
 
-    with pytest.raises(KeyboardInterrupt):
-        Crew(3).call(Pace(3), 1, lambda _: None, share)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background ignores
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            Crew(3).call(Pace(3), 1, lambda _: None, share)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert sorted(seen) == [0, 1, 2]
 
 
