@@ -51,7 +51,14 @@ def test_what_all_summands_have_is_multiplied_once(rule: str, made: str) -> None
 
 
 @pytest.mark.parametrize(
-    "rule", ["eta * post * pre - eta * w", "eta * post * pre", "eta * (pre + post)", "eta * pre - eta * post * w"]
+    "rule",
+    [
+        "pre - pre * w",
+        "eta * post * pre - eta * w",
+        "eta * post * pre",
+        "eta * (pre + post)",
+        "eta * pre - eta * post * w",
+    ],
 )
 def test_other_increments_are_left_as_they_are(rule: str) -> None:
     graph = circuit(f"dw = {rule}")

@@ -6,7 +6,7 @@ synapse the postsynaptic one), `i` the presynaptic one or the one that a sum run
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
 from typing import assert_never
 
@@ -261,17 +261,25 @@ def total(summands: list[Expr]) -> Expr:
     return result if result is not None else real(0.0)
 
 
-def _factors(expr: Expr) -> tuple[bool, list[Expr]]:
+def factors(expr: Expr) -> tuple[bool, list[Expr]]:
     """Whether the product is negative, and its factors without sign."""
     match expr:
         case Op(function="mul", arguments=(a, b)):
-            (minus_a, found_a), (minus_b, found_b) = _factors(a), _factors(b)
+            (minus_a, found_a), (minus_b, found_b) = factors(a), factors(b)
             return minus_a != minus_b, found_a + found_b
         case Op(function="neg", arguments=(a,)):
-            minus, found = _factors(a)
+            minus, found = factors(a)
             return not minus, found
         case _:
             return False, [expr]
+
+
+def product(minus: bool, found: Sequence[Expr]) -> Expr:
+    """The product of these factors, one after the other; negated, if it is negative."""
+    result, *rest = found
+    for factor in rest:
+        result = Op("mul", (result, factor))
+    return Op("neg", (result,)) if minus else result
 
 
 def ordered_products(expr: Expr, *loops: frozenset[str]) -> Expr:
@@ -279,11 +287,8 @@ def ordered_products(expr: Expr, *loops: frozenset[str]) -> Expr:
     that what an outer loop knows is multiplied there. `loops` are variables, outermost first."""
     match expr:
         case Op(function="mul" | "neg", dtype=Dtype.REAL):
-            minus, found = _factors(expr)
-            product, *rest = sorted((ordered_products(f, *loops) for f in found), key=lambda f: _level(f, loops))
-            for factor in rest:
-                product = Op("mul", (product, factor))
-            return Op("neg", (product,)) if minus else product
+            minus, found = factors(expr)
+            return product(minus, sorted((ordered_products(f, *loops) for f in found), key=lambda f: _level(f, loops)))
         case Op():
             arguments = tuple(ordered_products(a, *loops) for a in expr.arguments)
             return Op(expr.function, arguments, expr.dtype)

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from circuitdsl.frozen import frozen
-from circuitdsl.lower.equations import terms, total
+from circuitdsl.lower.equations import factors, product, terms, total
 from circuitdsl.lower.loop_ir import (
     Define,
     Dtype,
@@ -95,11 +95,13 @@ def _factored(step: Expr) -> Expr:
     summands = terms(rewritten_expr(rewritten_expr(step, as_product), _squared))
     if len(summands) < 2:
         return step
-    each = [_factors(t) for t in summands]
-    common = next((f for f in each[0] if isinstance(f, Load) and all(f in found for found in each[1:])), None)
-    if common is None:
+    each = [factors(t) for t in summands]
+    common = next((f for f in each[0][1] if isinstance(f, Load) and all(f in found for _, found in each)), None)
+    if common is None or any(found == [common] for _, found in each):
         return step
-    return Op("mul", (_factored(total([_without(t, common) for t in summands])), common))
+    for _, found in each:
+        found.remove(common)
+    return Op("mul", (_factored(total([product(minus, found) for minus, found in each])), common))
 
 
 def _squared(op: Op) -> Expr:
@@ -109,30 +111,3 @@ def _squared(op: Op) -> Expr:
             return Op("mul", (base, base))
         case _:
             return op
-
-
-def _factors(expr: Expr) -> list[Expr]:
-    match expr:
-        case Op(function="mul", arguments=(a, b)):
-            return [*_factors(a), *_factors(b)]
-        case Op(function="neg", arguments=(a,)):
-            return _factors(a)
-        case _:
-            return [expr]
-
-
-def _without(expr: Expr, factor: Expr) -> Expr:
-    """A product without one of its factors, which is one of several."""
-    match expr:
-        case Op(function="neg", arguments=(a,)):
-            return Op("neg", (_without(a, factor),))
-        case Op(function="mul", arguments=(a, b)) if b == factor:
-            return a
-        case Op(function="mul", arguments=(a, b)) if a == factor:
-            return b
-        case Op(function="mul", arguments=(a, b)) if factor in _factors(b):
-            return Op("mul", (a, _without(b, factor)))
-        case Op(function="mul", arguments=(a, b)):
-            return Op("mul", (_without(a, factor), b))
-        case _:
-            raise AssertionError("a summand that is the factor itself")
