@@ -5,7 +5,7 @@ What is computed does not depend on how many there are. Units do not add to each
 stretch begins at a whole block of `UNITS`, so that a unit stands at the same place of a vector whoever has it; and what
 is no loop over units is left to the first worker.
 
-A meeting takes a good part of a microsecond, and a crew has to be called together. So this is for circuits that may
+A meeting takes time, and a crew has to be called together. So this is for circuits that may
 have enough to do in a phase; whether a call has, and how many then work on it, runtime/crew.py sees from what calls
 take.
 """
@@ -20,7 +20,7 @@ from circuitdsl.lower.names import Apart
 
 #: What a worker's stretch is a multiple of: whole vectors, whole lines of the cache, whole blocks of other passes.
 UNITS = 64
-#: A circuit of fewer weights is never faster on several threads: `python benchmarks/threads.py`.
+#: Layers of fewer weights are not faster on two threads: `python benchmarks/threads.py`.
 WEIGHTS = 2**15
 
 
