@@ -45,7 +45,7 @@ from circuitdsl.graph.ir import Circuit
 from circuitdsl.graph.machine import State
 from circuitdsl.graph.numbers import numbers_of
 from circuitdsl.graph.resolve import load_text
-from circuitdsl.lower.across import short_rows
+from circuitdsl.lower.aims import sizes_of
 from circuitdsl.lower.loop_ir import Aim
 from circuitdsl.lower.pipeline import stages
 from circuitdsl.lower.schedule import lower_training
@@ -328,7 +328,7 @@ def fires(out: Sequence[str]) -> None:
     for path in paths:
         graph = load(path).ir
         graphs = [graph] if graph.loss is None else [graph, twin(graph)]
-        aims = [Aim(vectors=True, short_rows=short_rows(g)) for g in graphs]
+        aims = [Aim(vectors=True, sizes=sizes_of(g)) for g in graphs]
         runs = [list(stages(lower_training(g, online=True), aim)) for g, aim in zip(graphs, aims, strict=True)]
         found.update({name for run in runs for (_, old), (name, new) in pairwise(run) if old != new})
     for name in singly(out):

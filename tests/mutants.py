@@ -51,6 +51,16 @@ class Mutant:
 
 MUTANTS = (
     Mutant(
+        "a row is gone through twice where its rule knows the current",
+        DEFER, "bisect_left(places, first) < bisect_left(places, at)", "False",
+        tests=ONLINE,
+    ),
+    Mutant(
+        "rows fill vectors that are longer than they are",
+        "circuitdsl/lower/wide.py", "min(max(row & -row, LEAST), MOST)", "MOST",
+        tests=("tests/test_wide.py",),
+    ),
+    Mutant(
         "a decay that overshoots counts as rest",
         DRIVES, "constants.value(drive.decay) * most < 2", "constants.value(drive.decay) * most < 1e9",
     ),

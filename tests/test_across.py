@@ -15,7 +15,7 @@ from bench import Bench
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.graph.resolve import load_text
 from circuitdsl.lower import across
-from circuitdsl.lower.across import short_rows
+from circuitdsl.lower.aims import sizes_of
 from circuitdsl.lower.loop_ir import Aim, Program, Role, phases
 from circuitdsl.lower.pipeline import stages
 from circuitdsl.lower.schedule import lower_training
@@ -46,7 +46,7 @@ def circuit(text: str = TEXT) -> Circuit:
 
 
 def online(graph: Circuit, aim: Aim | None = None) -> Program:
-    made_for = Aim(vectors=True, short_rows=short_rows(graph)) if aim is None else aim
+    made_for = Aim(vectors=True, sizes=sizes_of(graph)) if aim is None else aim
     return dict(stages(lower_training(graph, online=True), made_for))["across"]
 
 
@@ -64,7 +64,7 @@ def turned(program: Program) -> set[str]:
 )
 def test_short_rows(post: int, pre: int, short: bool) -> None:
     graph = circuit(TEXT.replace("h: 20", f"h: {post}").replace("y: 4", f"y: {pre}").replace(": 4 {", f": {pre} {{"))
-    assert ("V" in short_rows(graph)) == short
+    assert ("V" in turned(online(graph))) == short
 
 
 def test_a_matrix_is_turned_with_all_that_its_weights_have() -> None:
@@ -99,15 +99,15 @@ def test_what_is_read_in_another_way_stays() -> None:
 
 def test_only_one_example_on_a_processor_with_vectors() -> None:
     graph = circuit()
-    short = short_rows(graph)
+    sizes = sizes_of(graph)
     for aim in (
-        Aim(short_rows=short),
-        Aim(teams=True, short_rows=short),
-        Aim(copies=4, vectors=True, short_rows=short),
+        Aim(sizes=sizes),
+        Aim(teams=True, sizes=sizes),
+        Aim(copies=4, vectors=True, sizes=sizes),
         Aim(vectors=True),
     ):
         assert turned(online(graph, aim)) == set()
-    batches = stages(lower_training(graph, online=False), Aim(vectors=True, short_rows=short))
+    batches = stages(lower_training(graph, online=False), Aim(vectors=True, sizes=sizes))
     assert turned(dict(batches)["across"]) == set()
 
 

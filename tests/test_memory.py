@@ -13,7 +13,7 @@ from circuitdsl.graph import blocks
 from circuitdsl.graph.initial import initial_state
 from circuitdsl.graph.numbers import numbers_of
 from circuitdsl.graph.resolve import load_text
-from circuitdsl.lower import crew
+from circuitdsl.lower import crew, wide
 from circuitdsl.runtime import aside, results
 from circuitdsl.runtime.aside import InFile, InMemory, put_aside
 from circuitdsl.runtime.health import warnings_of
@@ -53,6 +53,7 @@ def whole_life(simulation: Simulation, units: int, folder: Path) -> Outcome:
 
 def test_a_run_takes_little_more_than_its_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crew, "WEIGHTS", 0)  # one code for few units and many
+    monkeypatch.setattr(wide, "LONGEST", 0)
     simulation = Simulation(loads(WIDE), target="cpu")
     whole_life(simulation, 8, tmp_path)  # imports and compiles
     monkeypatch.setattr(blocks, "BLOCK", 1 << 16)

@@ -23,6 +23,8 @@ from bench import Bench, library
 from circuitdsl.graph.ir import Circuit
 from circuitdsl.graph.machine import State
 from circuitdsl.graph.resolve import load_text
+from circuitdsl.lower.aims import sizes_of
+from circuitdsl.lower.defer import NEAR
 from circuitdsl.lower.loop_ir import Aim, Phase, Program, Repeat
 from circuitdsl.lower.pipeline import stages
 from circuitdsl.lower.schedule import lower_training
@@ -33,7 +35,7 @@ HERE = Path(__file__).resolve().parent
 CUTS: tuple[tuple[int, ...], ...] = ((), (1,), (2, 3, 7))
 EXAMPLES = 8
 
-#: Feedback that learns where it is read, by rules that know the current or do not; weights that learn a step later
+#: Feedback that learns where it is read, or a step later as its rule knows the current; weights that learn a step later
 #: with bounds, a sign, few connections, a momentum, an average that is kept, noise.
 CHAIN = """circuit chain {
   param eta = 0.1
@@ -133,9 +135,8 @@ def test_no_bit_of_compiled_code_depends_on_how_calls_are_cut() -> None:
 
 
 def test_each_weight_is_read_and_written_once() -> None:
-    """But those of V1, whose rule reads the current that they make."""
     text = show(online(circuit())["rows"])
-    for name in ("W1", "W2", "W3", "V2"):
+    for name in ("W1", "W2", "W3", "V2", "V1"):
         (loop,) = (part for part in text.split("for i to ") if f"{name}[j, i] = " in part)
         assert f"total + ({name}[j, i] * " in loop
     assert "before_h" in text
@@ -151,8 +152,19 @@ def test_each_weight_is_read_and_written_once() -> None:
 )
 def test_what_has_to_stay(old: str, new: str) -> None:
     before, after = (online(circuit(CHAIN.replace(old, text)))["rows"] for text in (old, new))
-    assert moved(before) == {"W1", "W2", "W3"}
+    assert moved(before) == {"W1", "W2", "W3", "V1"}  # V2 learns where it is read, in one loop
     assert moved(after) < moved(before)
+
+
+@pytest.mark.parametrize(("inputs", "deferred"), [(NEAR // 4 - 1, True), (NEAR // 4, False)])
+def test_long_rows_are_gone_through_twice(inputs: int, deferred: bool) -> None:
+    graph = circuit(f"""circuit hebb {{
+      input x: {inputs}
+      neuron h: 3 {{ dendrite basal   rate = tanh(basal) }}
+      synapse W: x -> h.basal {{ dw = 0.1 * post * pre - 0.1 * square(post) * w }}
+    }}""")
+    stage = online(graph, Aim(vectors=True, sizes=sizes_of(graph)))
+    assert (stage["defer"] != stage["reorder"]) == deferred
 
 
 def test_teams_have_their_own_passes() -> None:

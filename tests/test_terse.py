@@ -28,13 +28,13 @@ def circuit(learning: str) -> Circuit:
     return found
 
 
-def online(graph: Circuit, aim: Aim | None = None) -> Program:
-    return dict(stages(lower_training(graph, online=True), aim or Aim(vectors=True)))["terse"]
+def online(graph: Circuit, aim: Aim | None = None, *without: str) -> Program:
+    return dict(stages(lower_training(graph, online=True), aim or Aim(vectors=True), without=without))["terse"]
 
 
 def increments(learning: str) -> str:
     """The lines of an online program that define an increment, as they then are."""
-    lines = show(online(circuit(learning))).split("\n")
+    lines = show(online(circuit(learning), None, "defer")).split("\n")
     return "\n".join(line.strip() for line in lines if line.strip().startswith("define dw"))
 
 

@@ -15,7 +15,7 @@ from circuitdsl.emit.calls import Call, Rounds, Table, named
 from circuitdsl.emit.comments import place
 from circuitdsl.emit.entry import OWN, ROUND, ROW, TABLE, Binding, binding_of, entry, given
 from circuitdsl.emit.flat import WIDENED, flat
-from circuitdsl.emit.marks import DISTINCT, imports, marks
+from circuitdsl.emit.marks import DISTINCT, FILLS, imports, marks
 from circuitdsl.emit.names import PYTHON, apart, bound, fresh
 from circuitdsl.emit.swift import quick_forms
 from circuitdsl.emit.target import DType, Target
@@ -71,7 +71,8 @@ def print_program(program: Program, dtype: DType, *, comments: bool = True) -> s
     says. Without comments it is the same for circuits that differ in layout only."""
     program = flat(program)
     far = sum(1 for _ in phases(program.body)) > INLINE_CALLS
-    head = _head(dtype, far=far, fetches=_fetches(program.body), crew=program.crew is not None)
+    fills = any(p.fills for p in phases(program.body))
+    head = _head(dtype, far=far, fetches=_fetches(program.body), crew=program.crew is not None, fills=fills)
     helpers = [*quick_forms(program, dtype, INNER), *_helpers(program, dtype)]
     program, taken = _apart(program, [*head, *helpers])
     fixed = dict(program.constants)
@@ -109,12 +110,18 @@ def binding(program: Program) -> Binding:
 # ---------------------------------------------------------------- the module
 
 
-def _head(dtype: DType, *, far: bool, fetches: bool, crew: bool) -> list[str]:
+def _head(dtype: DType, *, far: bool, fetches: bool, crew: bool, fills: bool) -> list[str]:
     """`far`: whether phases are kept out of line; `fetches`: whether anything is asked for early; `crew`: whether
-    several threads share the loops over units."""
+    several threads share the loops over units; `fills`: whether a phase says what its rows fill."""
     kinds = [f"real = np.{dtype}", "kernel = njit(", f"    {OPTIONS},", f"    {INNER},", ")"]
     stretches = _stretches() if crew else []
-    return [*imports(fetches=fetches, crew=crew), "", *kinds, *marks(far=far, fetches=fetches, crew=crew), *stretches]
+    return [
+        *imports(fetches=fetches, crew=crew),
+        "",
+        *kinds,
+        *marks(far=far, fetches=fetches, crew=crew, fills=fills),
+        *stretches,
+    ]
 
 
 def _stretches() -> list[str]:
@@ -209,7 +216,8 @@ class _Functions:
         names = [n for n in dict.fromkeys(phase_uses(phase)) if n not in self.fixed]
         free = [n for n in names if n not in own]
         bare = {n: f"v{i}" for i, n in enumerate(names)}
-        key = "\n".join(_block(rename(phase.body, bare), 0, replace(self.style, comments=False)))
+        lines = _block(rename(phase.body, bare), 0, replace(self.style, comments=False))
+        key = "\n".join([str(phase.fills), *lines])
         free += () if self.style.crew is None else self.style.crew.names
         if key not in self.names:
             self._write(key, phase, free)
@@ -223,7 +231,8 @@ class _Functions:
         self.names[key] = name
         self.heads[key] = len(self.made)
         head = [f"# {phase.title}{place(phase.origin)}"] if self.style.comments else []
-        self.made.append([*head, "@kernel", *_signature(name, free), *self.first, *self._body(phase)])
+        rows = [f"@{FILLS}({phase.fills})"] if phase.fills else []
+        self.made.append([*head, "@kernel", *rows, *_signature(name, free), *self.first, *self._body(phase)])
 
     def _body(self, phase: Phase) -> list[str]:
         """What a phase does; of a crew the first worker does what is not shared, and at the end all wait for each

@@ -13,6 +13,10 @@ from circuitdsl.lower.early import LINE
 DISTINCT = "    distinct()"
 
 
+#: What a function says of its rows (lower/wide.py).
+FILLS = "rows_fill"
+
+
 def imports(*, fetches: bool, crew: bool) -> list[str]:
     """What such a module imports; `fetches`: whether memory is asked for early; `crew`: whether threads meet."""
     return [
@@ -25,9 +29,9 @@ def imports(*, fetches: bool, crew: bool) -> list[str]:
     ]
 
 
-def marks(*, far: bool, fetches: bool, crew: bool) -> list[str]:
-    """The marks; `far`: whether phases are compiled on their own."""
-    more = [text for text, wanted in ((_APART, far), (_FETCH, fetches), (_MEET, crew)) if wanted]
+def marks(*, far: bool, fetches: bool, crew: bool, fills: bool) -> list[str]:
+    """The marks; `far`: whether phases are compiled on their own; `fills`: whether any says what its rows fill."""
+    more = [text for text, wanted in ((_APART, far), (_FETCH, fetches), (_MEET, crew), (_FILLS, fills)) if wanted]
     return "\n".join([_DISTINCT, *more]).split("\n")
 
 
@@ -98,6 +102,18 @@ else:
 
         return types.void(array, types.int64, types.int64), lower
 '''.rstrip().replace("LINE", str(LINE))
+
+_FILLS = f'''
+
+def {FILLS}(size):
+    """Rows of the function fill vectors of so many bytes in all (circuitdsl.lower.wide)."""
+
+    def marked(function):
+        function.{FILLS} = size
+        return function
+
+    return marked
+'''.rstrip()
 
 #: How often a thread looks whether all have come before it lets others run in between.
 LOOKS = 2000

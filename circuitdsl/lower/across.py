@@ -15,7 +15,6 @@ from dataclasses import field, replace
 from functools import partial
 
 from circuitdsl.frozen import frozen, mutable
-from circuitdsl.graph.ir import Circuit
 from circuitdsl.lower.equations import depends, substitute
 from circuitdsl.lower.loop_ir import (
     READ_ONLY,
@@ -55,17 +54,15 @@ UNITS, FEW = 16, 32
 TOGETHER = 2
 
 
-def short_rows(circuit: Circuit) -> frozenset[str]:
-    """The synapses whose matrices have short rows, and many of them."""
-    return frozenset(
-        s.name for s in circuit.synapses.values() if 1 < s.pre_size < FEW and s.post_size >= max(UNITS, s.pre_size)
-    )
+def has_short_rows(post: int | None, pre: int | None) -> bool:
+    """Whether a matrix [post, pre] has short rows, and many of them."""
+    return post is not None and pre is not None and 1 < pre < FEW and post >= max(UNITS, pre)
 
 
 def across(program: Program) -> Program:
     """The program with matrices of short rows turned, where all that touches them can go across."""
     aim = program.aim
-    if aim.teams or aim.copies > 1 or program.is_batched or not aim.vectors or not aim.short_rows:
+    if aim.teams or aim.copies > 1 or program.is_batched or not aim.vectors:
         return program
     turned = _turned(program)
     if not turned:
@@ -142,7 +139,9 @@ def _turned(program: Program) -> frozenset[str]:
     """The matrices of synapses with short rows that all phases walk along rows; a phase turns all of its matrices, or
     none."""
     matrices = {b.name: b for b in program.buffers if len(b.shape) == 2 and b.role in _PER_WEIGHT}
-    short = {b.shape for b in matrices.values() if b.role is Role.WEIGHT and b.key in program.aim.short_rows}
+    weights = {b.shape for b in matrices.values() if b.role is Role.WEIGHT}
+    units = program.units
+    short = {shape for shape in weights if has_short_rows(*map(units.get, shape))}
     found = {name for name, b in matrices.items() if b.dtype is Dtype.REAL and b.shape in short}
     touching = [(Rows.of(p), {name for name, _ in _touched(p.body)} & matrices.keys()) for p in phases(program.body)]
     while True:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from circuitdsl.graph.ir import Circuit
-from circuitdsl.lower.across import short_rows
 from circuitdsl.lower.blocks import gains_from_blocks
 from circuitdsl.lower.crew import suits_a_crew
 from circuitdsl.lower.loop_ir import Aim, for_teams
@@ -17,11 +16,16 @@ def aimed(aim: Aim, circuit: Circuit, *, teams: bool, vectors: bool) -> Aim:
     if teams:
         return for_teams(aim.dtype)
     if not vectors:
-        return replace(aim, vectors=False, blocks=False, short_rows=frozenset())
+        return replace(aim, vectors=False, blocks=False, sizes=())
     return replace(
         aim,
         vectors=True,
         blocks=gains_from_blocks(circuit),
-        short_rows=short_rows(circuit),
+        sizes=sizes_of(circuit),
         crew=aim.alone and suits_a_crew(circuit),
     )
+
+
+def sizes_of(circuit: Circuit) -> tuple[tuple[str, int], ...]:
+    """How many units each population has, as `Aim.sizes`."""
+    return tuple((name, circuit.values[name].size) for name in sorted(circuit.populations))

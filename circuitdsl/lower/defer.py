@@ -54,6 +54,10 @@ from circuitdsl.lower.reorder import head_of
 from circuitdsl.lower.rewrite import rename
 from circuitdsl.lower.touches import NOWHERE, Touches, in_rounds, meet
 
+#: Bytes of a row from which on it is read from further away than the nearest cache, with the rates of two examples: to
+#: go through it twice, for currents and then to learn, is faster then.
+NEAR = 3 * 2**12
+
 _ONE, _ZERO = Const(1, Dtype.INT), Const(0, Dtype.INT)
 #: What outlasts an example.
 _LASTING = frozenset({Role.WEIGHT, Role.SYNAPSE_STATE, Role.KEPT})
@@ -137,9 +141,9 @@ class _Step:
                 self.kept |= {name: self._copied(name, at) for name in sorted(moved.kept)}
 
     def _first_reader(self, at: int) -> int | None:
-        """Where the weights that a phase changes are read first; None if it has to stay where it is, or stands there
-        already."""
-        written = {name for name, touch in self.touches[at].items() if touch.writes}
+        """Where the weights that a phase changes are read first; None if it has to stay where it is, or stands where
+        one loop reads and changes them."""
+        written = self._written(at)
         weights = [name for name in written if self.roles[name] is Role.WEIGHT]
         states = {name for name in written if self.roles[name] is Role.SYNAPSE_STATE}
         readers = sorted({n for name in written for n in self.touching[name]} - {at})
@@ -150,7 +154,23 @@ class _Step:
         first, head = readers[0], head_of(self.phases[at])
         if head is None or head != head_of(self.phases[first]):
             return None
-        return None if at < self.ends[first] else first
+        if at >= self.ends[first]:
+            return first
+        return first if self._is_near(weights[0]) and self._waits_for(at, first) else None
+
+    def _is_near(self, matrix: str) -> bool:
+        """Whether a row, with the rates of two examples, stays in the nearest cache."""
+        return self.before.units.get(self.buffers[matrix].shape[-1], 0) * self.before.aim.bytes < NEAR
+
+    def _waits_for(self, at: int, first: int) -> bool:
+        """Whether a phase reads what is computed in the loop where its weights are read, after them: then no pass makes
+        one loop over a row of both."""
+        read = (name for name, touch in self.touches[at].items() if not touch.writes)
+        writers = (self.writing.get(name, []) for name in read)
+        return any(bisect_left(places, first) < bisect_left(places, at) for places in writers)
+
+    def _written(self, at: int) -> set[str]:
+        return {name for name, touch in self.touches[at].items() if touch.writes}
 
     def _moving(self, phase: Phase, at: int, to: int) -> _Moved | None:
         """The phase on its way, if what it reads can be told there."""

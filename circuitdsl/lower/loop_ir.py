@@ -309,11 +309,13 @@ Statement = Define | Assign | Store | Loop | Sum | When
 
 @frozen(kw_only=True)
 class Phase:
-    """`title` says in words what it does; `name` is that of its function where phases become functions."""
+    """`title` says in words what it does; `name` is that of its function where phases become functions; `fills`: how
+    many bytes of its rows fill vectors (lower/wide.py), 0: nobody knows."""
 
     name: str
     title: str
     body: tuple[Statement, ...]
+    fills: int = 0
     origin: Origin | None = field(default=None, compare=False, repr=False)
 
 
@@ -354,7 +356,7 @@ class Aim:
     whether `teams` of threads share its phases (a GPU) or one thread does all of them. `alone`: whether it serves one
     copy at a time; `sparse`: whether matrices of few weights hold only those; `vectors`: whether a compiler makes
     vector instructions of its loops; `blocks`: whether the circuit is large enough for batches in blocks
-    (lower/blocks.py); `short_rows`: the synapses whose matrices have short rows (lower/across.py); `crew`: whether
+    (lower/blocks.py); `sizes`: how many units the populations have, where passes go by that; `crew`: whether
     several threads may share its loops over threads (lower/crew.py)."""
 
     dtype: Literal["float32", "float64"] = "float32"
@@ -364,8 +366,13 @@ class Aim:
     sparse: bool = True
     vectors: bool = False
     blocks: bool = False
-    short_rows: frozenset[str] = frozenset()
+    sizes: tuple[tuple[str, int], ...] = ()
     crew: bool = False
+
+    @property
+    def bytes(self) -> int:
+        """Of a real."""
+        return 8 if self.dtype == "float64" else 4
 
 
 #: One copy, in float32, on one thread.
@@ -417,6 +424,13 @@ class Program:
     def buffer(self, name: str) -> Buffer:
         """Raises KeyError if there is none of that name."""
         return {b.name: b for b in self.buffers}[name]
+
+    @property
+    def units(self) -> dict[str, int]:
+        """How many units the extents count, where the program is made for their number."""
+        sizes = dict(self.aim.sizes)
+        counted = {s.name: sizes[s.key] for s in self.scalars if s.given is Given.SIZE and s.key in sizes}
+        return {**counted, **dict(self.constants), "1": 1}
 
 
 # ---------------------------------------------------------------- traversal

@@ -27,6 +27,7 @@ from circuitdsl.lower.teams import shared
 from circuitdsl.lower.terse import terse
 from circuitdsl.lower.trim import trimmed
 from circuitdsl.lower.verify import verify
+from circuitdsl.lower.wide import widened
 
 
 @frozen
@@ -50,6 +51,7 @@ PASSES: tuple[Pass, ...] = (
     Pass("copies", "copies of a circuit become the innermost loop, where there are many", laned),
     Pass("blocks", "batches in blocks of units and examples, for which weights and rates are read once", blocked),
     Pass("swift", "exp, expm1 and tanh in a form that fills vectors", swift),
+    Pass("wide", "vectors as long as rows fill", widened),
     Pass("early", "rows of data are asked for some examples before their turn", fetched),
     Pass("join", "neighbouring phases become one where no team of threads needs a barrier", joined),
     Pass("teams", "marks the loops and sums that the threads of a team can share", shared),

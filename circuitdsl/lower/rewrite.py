@@ -138,13 +138,18 @@ def _extent(extent: Extent, names: dict[str, str]) -> Extent:
 
 def with_phases(program: Program, change: Callable[[tuple[Statement, ...]], tuple[Statement, ...]]) -> Program:
     """The program with the statements of every phase changed."""
+    return with_each_phase(program, lambda phase: replace(phase, body=change(phase.body)))
+
+
+def with_each_phase(program: Program, change: Callable[[Phase], Phase]) -> Program:
+    """The program with every phase changed."""
 
     def changed(part: Control) -> Control:
         match part:
             case Define() | Fetch():
                 return part
             case Phase():
-                return replace(part, body=change(part.body))
+                return change(part)
             case Repeat() | Branch():
                 return replace(part, body=tuple(map(changed, part.body)))
             case _:

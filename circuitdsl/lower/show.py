@@ -66,7 +66,8 @@ def _controls(body: tuple[Control, ...], depth: int) -> Iterator[str]:
                 yield f"{indent}if {_text(part.condition)}"
                 yield from _controls(part.body, depth + 1)
             case Phase():
-                yield f"{indent}phase {part.name}: {part.title}"
+                fills = f", rows fill {part.fills} bytes" if part.fills else ""
+                yield f"{indent}phase {part.name}: {part.title}{fills}"
                 yield from _statements(part.body, depth + 1)
             case Fetch():
                 yield f"{indent}fetch {_element(part.buffer, part.index)} and on, {_text(part.count)} of them"

@@ -71,7 +71,8 @@ def in_rounds(body: tuple[Statement, ...], loop: Loop | None = None) -> Touches:
 
 def meet(first: Touches, second: Touches) -> bool:
     """Whether a round of one would touch what another round of the other writes."""
-    return any(name in first and first[name].with_(touch).meets for name, touch in second.items())
+    few, many = (first, second) if len(first) < len(second) else (second, first)
+    return any(name in many and touch.with_(many[name]).meets for name, touch in few.items())
 
 
 def add(first: Touches, second: Touches) -> None:

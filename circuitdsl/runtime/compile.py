@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from functools import cache
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
 from numba import types
@@ -28,6 +28,7 @@ from numba.core.typed_passes import (
 )
 from numba.core.untyped_passes import FixupArgs, IRProcessing, TranslateByteCode
 
+from circuitdsl.emit.marks import FILLS
 from circuitdsl.runtime.objects import SYMBOL, packed
 from circuitdsl.runtime.remembering import Operators, Remembering
 
@@ -46,10 +47,36 @@ def compiled(module: ModuleType, name: str, dtype: str) -> bytes:
         return packed(_emitted(linked), needs)
 
 
-def machine_made_for() -> tuple[str, str]:
-    """Name and features of the processor that code is made for: this one. Its vectors have at most 256 bits: layers are
-    seldom so wide that longer ones are full, and what is left of a row is done number by number."""
-    prefers = ["+prefer-256-bit"] if _is_x86() else []
+class Vectors(NamedTuple):
+    """What a function's loops become: vectors of so many `bytes`, and whether several are done side by side."""
+
+    bytes: int
+    abreast: bool
+
+
+#: What a compiler does of itself.
+PLAIN = Vectors(32, True)
+
+
+def vectors_for(fills: int, longest: int) -> Vectors:
+    """The vectors for rows that fill so many bytes of them (lower/wide.py; 0: nobody knows), on a processor whose
+    longest have so many. What fills the shorter ones only is done in those; four are done side by side where
+    they are filled."""
+    if fills == 0:
+        return PLAIN
+    size = PLAIN.bytes if fills == PLAIN.bytes else longest
+    return Vectors(size, fills >= 4 * size)
+
+
+@cache
+def longest() -> int:
+    """Bytes of this processor's longest vectors."""
+    return 64 if _is_x86() and llvm.get_host_cpu_features().get("avx512f") else PLAIN.bytes
+
+
+def machine_made_for(vectors: int = PLAIN.bytes) -> tuple[str, str]:
+    """Name and features of the processor that code is made for, with vectors of so many bytes: this one."""
+    prefers = [f"{'+' if vectors == PLAIN.bytes else '-'}prefer-256-bit"] if _is_x86() else []
     return llvm.get_host_cpu_name(), ",".join([llvm.get_host_cpu_features().flatten(), *prefers])
 
 
@@ -58,8 +85,8 @@ def _is_x86() -> bool:
 
 
 @cache
-def _machine() -> llvm.TargetMachine:
-    name, features = machine_made_for()
+def _machine(vectors: int = PLAIN.bytes) -> llvm.TargetMachine:
+    name, features = machine_made_for(vectors)
     return llvm.Target.from_default_triple().create_target_machine(
         cpu=name, features=features, opt=3, jit=True, codemodel="jitdefault",
         reloc="static" if _is_x86() else "default",
@@ -89,17 +116,19 @@ def _linked(function: Any, dtype: str) -> Any:
 
 
 def _emitted(linked: Any) -> bytes:
-    code: bytes = _machine().emit_object(linked)
+    code: bytes = _machine(longest()).emit_object(linked)
     return code
 
 
 def _optimize(library: CPUCodeLibrary, *, loops: bool = True) -> None:
     """Optimizes a function with all that it calls. `loops`: whether they are worth it, as those of phases are; the
     entry point has but the one over the examples."""
+    vectors = library.vectors if isinstance(library, _Plain) else PLAIN
     options = llvm.create_pipeline_tuning_options(speed_level=3 if loops else 1)
+    options.loop_interleaving = vectors.abreast
     if not loops:
         options.loop_vectorization = options.loop_unrolling = options.slp_vectorization = False
-    builder = llvm.create_pass_builder(_machine(), options)
+    builder = llvm.create_pass_builder(_machine(vectors.bytes), options)
     builder.getModulePassManager().run(library._final_module, builder)
 
 
@@ -113,6 +142,8 @@ def _without_unused(module: Any) -> None:
 
 class _Plain(CPUCodeLibrary):
     """Functions as they are, to be linked into those that call them."""
+
+    vectors = PLAIN
 
     def _optimize_functions(self, ll_module: Any) -> None:
         ll_module.data_layout = self._codegen._data_layout
@@ -152,6 +183,7 @@ class _Lowering(NativeLowering):
     def run_pass(self, state: Any) -> bool:
         state.flags.no_compile = True
         state.library = _Plain(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library.vectors = vectors_for(getattr(state.func_id.func, FILLS, 0), longest())
         super().run_pass(state)
         lowered = state["cr"]
         name: Any = [].append  # any builtin that is no other one

@@ -1,0 +1,93 @@
+"""Vectors as long as rows fill: what a compiler best makes of a phase's innermost loops depends on how long they are,
+and so each phase says it.
+
+A processor has vectors of several lengths, and a compiler does several of them side by side; what is left of a row it
+does number by number, or nearly. So a phase says how much of its rows fills vectors: the largest of a few powers of two
+of bytes of which a row is a multiple. Which vectors these become, and how many at once, is decided where the processor
+is known (runtime/compile.py). Phases that are alike, and fill the same, share a function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from circuitdsl.frozen import frozen
+from circuitdsl.lower.loop_ir import (
+    Blocks,
+    Extent,
+    Loop,
+    Phase,
+    Program,
+    Rest,
+    Row,
+    Statement,
+    Sum,
+    When,
+)
+from circuitdsl.lower.rewrite import with_each_phase
+
+#: Bytes: rows that are no multiple of half the shortest vectors fill none, and none are filled by more than four of the
+#: longest.
+LEAST, MOST = 16, 256
+#: From so many bytes on a rest is a small part of a row: of the longest vectors, and of four of them.
+LONG, LONGEST = 512, 1024
+#: Rounds of a loop over what has no size, such as examples, where loops are weighed against each other.
+USUAL = 32
+
+
+def filled(row: int) -> int:
+    """How much of a row of so many bytes fills vectors: one of LEAST, 2 LEAST, ... MOST."""
+    if row >= LONGEST:
+        return MOST
+    divides = min(max(row & -row, LEAST), MOST)
+    return max(divides, MOST // 4) if row >= LONG else divides
+
+
+def widened(program: Program) -> Program:
+    """The program with phases that say what their rows fill, if loops become vectors."""
+    if program.aim.teams or not program.aim.vectors:
+        return program
+    rows = _Rows(program.units, program.aim.bytes)
+    return with_each_phase(program, lambda phase: replace(phase, fills=rows.fill(phase)))
+
+
+@frozen
+class _Rows:
+    """`units`: how many the extents count that are known; `bytes`: of a number."""
+
+    units: Mapping[str, int]
+    bytes: int
+
+    def fill(self, phase: Phase) -> int:
+        """What the rows fill where the phase does most; 0: nobody knows."""
+        match max(self._innermost(phase.body, 1), key=lambda each: each[0], default=(0, "")):
+            case _, Row():  # these differ
+                return MOST
+            case _, extent:
+                units = self._count(extent)
+                return 0 if units is None else filled(units * self.bytes)
+
+    def _innermost(self, body: Sequence[Statement], rounds: int) -> Iterator[tuple[int, Extent]]:
+        """The innermost loops, with how many rounds all that is around them makes of them."""
+        for s in body:
+            match s:
+                case Loop():
+                    around = rounds * (self._count(s.extent) or USUAL)
+                    within = list(self._innermost(s.body, around))
+                    yield from within or [(around, s.extent)]
+                case Sum():
+                    yield rounds * (self._count(s.extent) or USUAL), s.extent
+                case When():
+                    yield from self._innermost(s.body, rounds)
+                case _:
+                    pass
+
+    def _count(self, extent: Extent) -> int | None:
+        match extent:
+            case str():
+                return self.units.get(extent)
+            case Blocks() | Rest():
+                return self.units.get(extent.of)
+            case Row():
+                return None
