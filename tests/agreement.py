@@ -271,7 +271,7 @@ def main(what: str, *seeds: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    blocks.WEIGHTS, across.UNITS, crew.WEIGHTS, crew.UNITS = 0, 1, 0, 4  # small circuits too
+    blocks.WEIGHTS, blocks.MANY, across.UNITS, crew.WEIGHTS, crew.UNITS = 0, 50, 1, 0, 4  # small circuits too
     differing = main(*sys.argv[1:])
     print(json.dumps(differing))
     sys.exit(1 if differing else 0)

@@ -9,7 +9,7 @@ from bench import library
 from test_lower import I, J, load, phase, program, store, units
 
 from circuitdsl.graph.resolve import load_text
-from circuitdsl.lower.blocks import EXAMPLES, UNITS, blocked
+from circuitdsl.lower.blocks import EXAMPLES, MANY, WEIGHTS, blocked, units_at_once
 from circuitdsl.lower.loop_ir import (
     Aim,
     Assign,
@@ -33,7 +33,8 @@ from circuitdsl.lower.pipeline import passed
 from circuitdsl.lower.schedule import lower_evaluation, lower_training
 from circuitdsl.lower.verify import LoopError, verify
 
-VECTORS = Aim(vectors=True, blocks=True)
+UNITS = 2
+VECTORS = Aim(vectors=True, blocks=UNITS)
 B = Var("b", Dtype.INT)
 
 
@@ -61,14 +62,43 @@ def test_a_block_has_a_sum_for_each_unit_and_example_and_reads_each_factor_once(
     assert len(read) == UNITS + EXAMPLES == len(set(read))
 
 
+@pytest.mark.parametrize(
+    ("weights", "registers", "units"),
+    [(WEIGHTS - 1, 32, 0), (WEIGHTS, 32, 2), (MANY - 1, 32, 2), (MANY, 32, 4), (MANY, 16, 2)],
+)
+def test_as_many_units_as_registers_hold(weights: int, registers: int, units: int) -> None:
+    text = f"""circuit c {{
+      input x: {weights}   neuron out: 1 {{ dendrite d   rate = d }}   synapse W: x -> out.d {{ dw = 0.1 * pre }}
+    }}"""
+    circuit = load_text(text, "c").circuit
+    assert circuit is not None
+    assert units_at_once(circuit, lambda: registers) == units
+
+
 def test_only_batches_that_learn_on_a_processor_with_vectors_have_blocks() -> None:
     name = "classic/delta_rule.circ"
     assert loops(training(name), Blocks)
     assert not loops(training(name, online=True), Blocks)
     assert not loops(training(name, aim=Aim()), Blocks)
     assert not loops(training(name, aim=Aim(teams=True)), Blocks)
-    assert not loops(training(name, aim=Aim(copies=4, vectors=True, blocks=True)), Blocks)
+    assert not loops(training(name, aim=Aim(copies=4, vectors=True, blocks=UNITS)), Blocks)
     assert not loops(passed(lower_evaluation(library(name)), VECTORS), Blocks)
+
+
+@pytest.mark.parametrize("units", [2, 4])
+def test_units_that_share_nothing_have_loops_of_their_own(units: int) -> None:
+    """Where rows of weights change, after their increments were added up."""
+    found = next(p for p in phases(training("classic/delta_rule.circ", aim=replace(VECTORS, blocks=units)).body)
+                 if p.name.startswith("learn"))  # fmt: skip
+    block = found.body[0]
+    assert isinstance(block, Loop)
+    changing = [s for s in block.body if isinstance(s, Loop) and any(w.buffer == "W" for w in stores(s))]
+    assert len(changing) == units
+    assert all(len(stores(s)) == 1 for s in changing)
+
+
+def stores(loop: Loop) -> list[Store]:
+    return [s for s in statements(loop.body) if isinstance(s, Store)]
 
 
 def test_each_unit_of_a_block_sums_in_a_row_of_its_own() -> None:

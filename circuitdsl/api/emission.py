@@ -41,13 +41,13 @@ class Emission:
 
     def source(self, target: str = DEFAULT) -> str:
         """The source that a run with these settings compiles. Raises UsageError, CircuitError."""
-        from circuitdsl.lower.aims import aimed
         from circuitdsl.lower.loop_ir import Aim
         from circuitdsl.lower.pipeline import passed
+        from circuitdsl.runtime.processor import aimed_at
 
         printer, without = printing(target), passes_of(self.without)
         graph, lowered = self._programs(teams=printer.teams)
-        aim = aimed(Aim(dtype=self.dtype), graph, teams=printer.teams, vectors=printer.vectors)
+        aim = aimed_at(printer, Aim(dtype=self.dtype), graph)
         programs = [passed(p, aim, without=without) for p in lowered]
         if printer.print_fitted is None:
             return "\n\n".join(printer.print_program(program, self.dtype) for program in programs)
@@ -83,15 +83,15 @@ class Emission:
         return fired(self._stages())
 
     def _stages(self) -> list[list[tuple[str, Program]]]:
-        from circuitdsl.lower.aims import aimed
         from circuitdsl.lower.loop_ir import Aim
         from circuitdsl.lower.pipeline import stages
         from circuitdsl.runtime.lanes import aim_of_copies
+        from circuitdsl.runtime.processor import aimed_at
 
         graph, programs = self._programs()
         made_for = (Aim(dtype=self.dtype), aim_of_copies(graph, self.dtype))
         printer = printing(DEFAULT)
-        aims = [aimed(aim, graph, teams=printer.teams, vectors=printer.vectors) for aim in made_for]
+        aims = [aimed_at(printer, aim, graph) for aim in made_for]
         aims = [replace(aim, alone=True) for aim in aims]  # what else they are tells programs apart
         without = passes_of(self.without)
         return [list(stages(program, aim, without=without)) for aim in dict.fromkeys(aims) for program in programs]

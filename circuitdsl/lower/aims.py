@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from circuitdsl.graph.ir import Circuit
-from circuitdsl.lower.blocks import gains_from_blocks
+from circuitdsl.lower.blocks import UNITS, units_at_once
 from circuitdsl.lower.crew import suits_a_crew
 from circuitdsl.lower.loop_ir import Aim, for_teams
 
 
-def aimed(aim: Aim, circuit: Circuit, *, teams: bool, vectors: bool) -> Aim:
+def aimed(
+    aim: Aim, circuit: Circuit, *, teams: bool, vectors: bool, registers: Callable[[], int] = lambda: min(UNITS)
+) -> Aim:
     """The aim with what a back end's programs of a circuit can be, for `teams` of threads, or with loops that become
-    `vectors`."""
+    `vectors`, of which the processor holds so many in registers."""
     if teams:
         return for_teams(aim.dtype)
     if not vectors:
-        return replace(aim, vectors=False, blocks=False, sizes=())
+        return replace(aim, vectors=False, blocks=0, sizes=())
     return replace(
         aim,
         vectors=True,
-        blocks=gains_from_blocks(circuit),
+        blocks=units_at_once(circuit, registers),
         sizes=sizes_of(circuit),
         crew=aim.alone and suits_a_crew(circuit),
     )

@@ -1,9 +1,10 @@
 """Batches in blocks: what several units and examples need of memory is read once for all of them.
 
-A loop over units with one over examples in it goes on by blocks of `UNITS` and of `EXAMPLES`. What was done for one
-unit after the other is done for all of a block in the loops within: a sum over presynaptic units holds
-`UNITS` x `EXAMPLES` numbers in registers, and each weight that is read there serves for all examples of the block, each
-rate for all its units. Units and examples that fill no block are left to a loop over the rest.
+A loop over units with one over examples in it goes on by blocks of units and of `EXAMPLES`. What was done for one
+unit after the other is done for all of a block in the loops within, if they read the same places there: a sum over
+presynaptic units holds a number for each unit and example in registers, and each weight that is read there serves for
+all examples of the block, each rate for all its units. Units and examples that fill no block are left to a loop over
+the rest.
 
 That is for a processor's vectors: a GPU shares units and examples among its threads instead. And as blocks take long to
 compile, they are for programs that learn (an evaluation is short), and for circuits that are not small.
@@ -12,7 +13,7 @@ compile, they are for programs that learn (an evaluation is short), and for circ
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 
@@ -49,16 +50,24 @@ from circuitdsl.lower.names import Apart
 from circuitdsl.lower.rewrite import rename, with_expressions, with_phases
 from circuitdsl.lower.touches import in_rounds
 
-#: Of a block. The sums, with what is multiplied, fill the sixteen vector registers of AVX2.
-UNITS, EXAMPLES = 2, 4
+#: Of a block.
+EXAMPLES = 4
+#: And its units: the sums, with what is multiplied, are in so many vector registers.
+UNITS = {16: 2, 32: 4}
 
 #: A circuit of fewer weights is left as it is: blocks would save it less, over a hundred thousand examples, than the
 #: second that they take to compile.
 WEIGHTS = 2**13
+#: With fewer the rates of a batch are near whoever reads them, and larger blocks save nothing.
+MANY = 2**16
 
 
-def gains_from_blocks(circuit: Circuit) -> bool:
-    return sum(s.post_size * s.pre_size for s in circuit.synapses.values()) >= WEIGHTS
+def units_at_once(circuit: Circuit, registers: Callable[[], int]) -> int:
+    """How many units a block has, on a processor of so many vector registers; 0: no blocks."""
+    weights = sum(s.post_size * s.pre_size for s in circuit.synapses.values())
+    if weights < WEIGHTS:
+        return 0
+    return UNITS[registers() if weights >= MANY else min(UNITS)]
 
 
 def blocked(program: Program) -> Program:
@@ -68,16 +77,18 @@ def blocked(program: Program) -> Program:
     if not program.aim.blocks or program.constants or not program.bounded or not learns:
         return program
     examples = frozenset(dict(program.bounded))
-    work = _Work(examples, {b.name: b for b in program.buffers if b.role is Role.ROW}, Apart(names_of(program)))
+    rows = {b.name: b for b in program.buffers if b.role is Role.ROW}
+    work = _Work(program.aim.blocks, examples, rows, Apart(names_of(program)))
     made = with_phases(program, work.statements)
     return replace(made, buffers=(*made.buffers, *(b for n, b in work.rows.items() if n not in work.given)))
 
 
 @mutable
 class _Work:
-    """`examples`: the extents of loops over the examples of a batch; `rows`: the rows that a thread has of its own, of
-    which each unit of a block needs one."""
+    """`units`: how many a block has; `examples`: the extents of loops over the examples of a batch; `rows`: the rows
+    that a thread has of its own, of which each unit of a block needs one."""
 
+    units: int
     examples: frozenset[str]
     rows: dict[str, Buffer]
     names: Apart
@@ -96,7 +107,7 @@ class _Work:
         loop = replace(s, body=self.statements(s.body, True))
         if not isinstance(s.extent, str) or not self._gains(loop, within) or not self._may_be_jammed(loop):
             return (loop,)
-        blocks = Blocks(of=s.extent, size=EXAMPLES if s.extent in self.examples else UNITS)
+        blocks = Blocks(of=s.extent, size=EXAMPLES if s.extent in self.examples else self.units)
         return (
             replace(loop, extent=blocks, body=self._jammed(loop, blocks.size)),
             replace(s, extent=Rest(of=blocks.of, size=blocks.size)),
@@ -155,13 +166,20 @@ class _Work:
         made: list[Statement] = []
         for is_loop, part in groupby(body, lambda s: isinstance(s, Loop)):
             if is_loop:
-                made += [replace(s, body=self._together(s.body, rounds, varying)) for s in part if isinstance(s, Loop)]
+                made += [each for s in part if isinstance(s, Loop) for each in self._loops(s, rounds, varying)]
                 continue
             run = list(part)
             common = [s for s in run if _is_common(s, varying)]
             own = [each.of(s) for each in rounds for s in run if not _is_common(s, varying)]
             made += self._read_once([*common, *_added_once(own)])
         return tuple(made)
+
+    def _loops(self, loop: Loop, rounds: Sequence[_Round], varying: frozenset[str]) -> Iterator[Statement]:
+        """One loop of all rounds, if they have a place in common there, or one of each."""
+        if _places_in_common(loop, varying, rounds[-1].names):
+            yield replace(loop, body=self._together(loop.body, rounds, varying))
+        else:
+            yield from (each.of(loop) for each in rounds)
 
     def _read_once(self, run: Sequence[Statement]) -> list[Statement]:
         """Statements in which what is read more than once is a number that is defined before them."""
@@ -194,6 +212,16 @@ class _Round:
             return s
         (made,) = rename((with_expressions(s, lambda e: substitute(e, self.unit)),), self.names)
         return made
+
+
+def _places_in_common(loop: Loop, varying: frozenset[str], own: Collection[str]) -> bool:
+    """Whether different rounds read the same places in a loop within them, or add to the same, but for those of what
+    each has of its `own`."""
+    touched: list[tuple[str, tuple[Expr, ...]]] = []
+    for s in statements(loop.body):
+        touched += [(n.buffer, n.index) for e in expressions(s) for n in walk(e) if isinstance(n, Load)]
+        touched += [(s.buffer, s.index)] if isinstance(s, Store) and s.add else []
+    return any(name not in own and not any(depends(i, varying) for i in index) for name, index in touched)
 
 
 def _added_once(run: Sequence[Statement]) -> list[Statement]:

@@ -355,7 +355,7 @@ class Aim:
     """What a program is made for: the precision of its reals, how many copies of it are to stand side by side, and
     whether `teams` of threads share its phases (a GPU) or one thread does all of them. `alone`: whether it serves one
     copy at a time; `sparse`: whether matrices of few weights hold only those; `vectors`: whether a compiler makes
-    vector instructions of its loops; `blocks`: whether the circuit is large enough for batches in blocks
+    vector instructions of its loops; `blocks`: how many units the blocks of a batch have, 0 where there are none
     (lower/blocks.py); `sizes`: how many units the populations have, where passes go by that; `crew`: whether
     several threads may share its loops over threads (lower/crew.py)."""
 
@@ -365,7 +365,7 @@ class Aim:
     alone: bool = True
     sparse: bool = True
     vectors: bool = False
-    blocks: bool = False
+    blocks: int = 0
     sizes: tuple[tuple[str, int], ...] = ()
     crew: bool = False
 

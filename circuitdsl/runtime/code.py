@@ -11,11 +11,11 @@ from circuitdsl.emit.entry import Binding
 from circuitdsl.frozen import mutable
 from circuitdsl.graph.aligned import zeros
 from circuitdsl.graph.ir import Circuit, Expr
-from circuitdsl.lower.aims import aimed
 from circuitdsl.lower.loop_ir import PLAIN, Aim, Buffer, Dtype, Program, Role
 from circuitdsl.lower.pipeline import passed
 from circuitdsl.lower.schedule import lower_evaluation, lower_training
 from circuitdsl.runtime.backends import BackEnd
+from circuitdsl.runtime.processor import aimed_at
 from circuitdsl.runtime.routine import Routine
 
 if TYPE_CHECKING:
@@ -74,8 +74,7 @@ class Code:
 
     def __post_init__(self) -> None:
         if self.back_end.target is not None:
-            target = self.back_end.target
-            self.aim = aimed(self.aim, self.circuit, teams=target.teams, vectors=target.vectors)
+            self.aim = aimed_at(self.back_end.target, self.aim, self.circuit)
 
     def kernel(self, which: Which) -> Kernel:
         if which not in self.kernels:

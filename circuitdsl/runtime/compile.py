@@ -125,11 +125,25 @@ def _optimize(library: CPUCodeLibrary, *, loops: bool = True) -> None:
     entry point has but the one over the examples."""
     vectors = library.vectors if isinstance(library, _Plain) else PLAIN
     options = llvm.create_pipeline_tuning_options(speed_level=3 if loops else 1)
-    options.loop_interleaving = vectors.abreast
+    options.loop_interleaving, options.loop_unrolling = vectors.abreast, False
     if not loops:
-        options.loop_vectorization = options.loop_unrolling = options.slp_vectorization = False
+        options.loop_vectorization = options.slp_vectorization = False
     builder = llvm.create_pass_builder(_machine(vectors.bytes), options)
     builder.getModulePassManager().run(library._final_module, builder)
+    if loops:
+        _unroll(library._final_module, builder)
+
+
+def _unroll(module: Any, builder: Any) -> None:
+    """Writes out the few rounds that are left of short loops over copies, once they are vectors: what they keep in
+    memory between rounds goes into registers."""
+    passes = llvm.create_new_function_pass_manager()
+    passes.add_loop_unroll_pass()
+    passes.add_sroa_pass()
+    passes.add_instruction_combine_pass()
+    for each in module.functions:
+        if not each.is_declaration:
+            passes.run(each, builder)
 
 
 def _without_unused(module: Any) -> None:
