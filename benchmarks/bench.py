@@ -125,18 +125,20 @@ def fastest(do: Callable[[], object]) -> float:
 
 def floor(case: Case) -> float | None:
     """Microseconds that a step takes at least on this core: each weight read and written once at the bandwidth that so
-    many bytes have, or, in a batch, its products at the speed of NumPy's own matrix product; None without C."""
+    many bytes have, or, in a batch, two products of each weight and example at the rate that registers have; None
+    without C."""
     weights = case.weights
-    if case.batch > 1:
-        a = np.ones((512, 512), np.float32)
-        rate = 2 * 512**3 / fastest(lambda: a @ a)
-        return 4 * weights * case.batch / rate * 1e6
     try:
         from peers.with_c import at, library
-
-        touch = library().touch
     except ImportError:
         return None
+    if case.batch > 1:
+        held, rounds = np.random.default_rng(0).random(12 * 16, np.float32), ctypes.c_long(1_000_000)
+        products = library().products
+        products.restype = ctypes.c_long
+        made = products(rounds, at(held))
+        return 2 * weights * case.batch * fastest(lambda: products(rounds, at(held))) / made * 1e6
+    touch = library().touch
     array = np.ones(weights, np.float32)
     times = max(1, 4_000_000 // weights)
     given = ctypes.c_long(weights), at(array), ctypes.c_float(1.0), ctypes.c_long(times)

@@ -67,7 +67,7 @@ LARGE = {"A": 2_000_000, "B": 600_000, "C1": 60_000}
 CHECKED = 200
 ETA, GAMMA = np.float32(0.01), np.float32(0.1)
 #: What is left out in turn.
-PASSES = ("reorder", "defer", "reorder,defer", "rows", "across")
+PASSES = ("reorder", "defer", "reorder,defer", "rows", "across", "wide")
 #: How far weights may be apart, relative to their norm.
 CLOSE = 1e-4
 

@@ -102,3 +102,25 @@ void touch(long n, float *w, float keep, long times) {
     for (long t = 0; t < times; t++)
         for (long i = 0; i < n; i++) w[i] *= keep;
 }
+
+/* The longest vectors that the compiler was allowed, and as many sums of products as hide the latency of one another. */
+#if defined(__AVX512F__)
+typedef float vec __attribute__((vector_size(64)));
+#elif defined(__AVX__)
+typedef float vec __attribute__((vector_size(32)));
+#else
+typedef float vec __attribute__((vector_size(16)));
+#endif
+#define SUMS 10
+
+/* Products that are added up in registers, and nothing else: how many there were. `held`: SUMS + 2 vectors. */
+long products(long times, float *held) {
+    vec s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, a, b, *all[SUMS + 2] = {&s0, &s1, &s2, &s3, &s4, &s5, &s6, &s7, &s8, &s9, &a, &b};
+    for (int k = 0; k < SUMS + 2; k++) memcpy(all[k], held + k * (sizeof(vec) / sizeof(float)), sizeof(vec));
+    for (long t = 0; t < times; t++) {
+        s0 = s0 * a + b, s1 = s1 * a + b, s2 = s2 * a + b, s3 = s3 * a + b, s4 = s4 * a + b;
+        s5 = s5 * a + b, s6 = s6 * a + b, s7 = s7 * a + b, s8 = s8 * a + b, s9 = s9 * a + b;
+    }
+    for (int k = 0; k < SUMS; k++) memcpy(held + k * (sizeof(vec) / sizeof(float)), all[k], sizeof(vec));
+    return times * SUMS * (long)(sizeof(vec) / sizeof(float));
+}

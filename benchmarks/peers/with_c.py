@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import platform
 import shutil
 import subprocess
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cases import ETA, GAMMA, Case
+from cases import ETA, GAMMA, Case, Model
 
 from circuitdsl.graph.machine import State
 from circuitdsl.graph.projections import Sparse
@@ -18,14 +20,16 @@ from peers import Run, Way, matrices
 
 NAME = "C"
 FLAGS = ("-O3", "-march=native", "-ffast-math")
+#: What a compiler prefers for this processor is not always the fastest.
+LONG = ("-mprefer-vector-width=512",)
 SOURCE = Path(__file__).with_name("kernels.c")
-BUILT = Path(__file__).resolve().parents[2] / "build" / "bench" / "kernels.so"
+BUILT = Path(__file__).resolve().parents[2] / "build" / "bench"
 
 
 def version() -> str:
     compiler = _compiler()
     said = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout.split("\n")[0]
-    return f"{said}, {' '.join(FLAGS)}"
+    return f"{said}, {' '.join(FLAGS)}, with {' '.join(LONG)} and without"
 
 
 def _compiler() -> str:
@@ -36,14 +40,15 @@ def _compiler() -> str:
 
 
 @cache
-def library() -> ctypes.CDLL:
-    """The kernels, compiled. Raises ImportError if there is no compiler."""
-    BUILT.parent.mkdir(parents=True, exist_ok=True)
-    code = BUILT.with_suffix(".o")
-    subprocess.run([_compiler(), *FLAGS, "-fPIC", "-c", str(SOURCE), "-o", str(code)], check=True)
+def library(*more: str) -> ctypes.CDLL:
+    """The kernels, compiled, with more flags. Raises ImportError if there is no compiler."""
+    BUILT.mkdir(parents=True, exist_ok=True)
+    built = BUILT / f"kernels{len(more)}.so"
+    code = built.with_suffix(".o")
+    subprocess.run([_compiler(), *FLAGS, *more, "-fPIC", "-c", str(SOURCE), "-o", str(code)], check=True)
     # linked without the flags, which would make the whole process flush small numbers to zero
-    subprocess.run([_compiler(), "-shared", str(code), "-o", str(BUILT), "-lm"], check=True)
-    return ctypes.CDLL(str(BUILT))
+    subprocess.run([_compiler(), "-shared", str(code), "-o", str(built), "-lm"], check=True)
+    return ctypes.CDLL(str(built))
 
 
 def at(array: Any) -> ctypes.c_void_p:
@@ -56,7 +61,8 @@ def _table(arrays: list[Any]) -> Any:
     return (ctypes.c_void_p * len(arrays))(*(None if a is None else a.ctypes.data for a in arrays))
 
 
-def layers(case: Case, states: list[State]) -> Run:
+def layers(case: Case, states: list[State], more: Sequence[str] = ()) -> Run:
+    code = library(*more)
     depth, x, y = len(case.sizes) - 1, case.data["x"], case.data["y"]
     rows = [np.zeros((case.batch, n), np.float32) for n in case.sizes]
     credit = [np.zeros((case.batch, n), np.float32) for n in case.sizes]
@@ -70,9 +76,9 @@ def layers(case: Case, states: list[State]) -> Run:
         for forward, back in tables:
             common = (depth, at(sizes), forward, back, at(x), at(y), case.examples)
             if case.batch == 1:
-                library().online(*common, eta, gamma, h, g)
+                code.online(*common, eta, gamma, h, g)
             else:
-                library().batches(*common, case.batch, eta, gamma, h, g, at(row))
+                code.batches(*common, case.batch, eta, gamma, h, g, at(row))
 
     def found() -> dict[str, Any]:
         if len(weights) == 1:
@@ -82,7 +88,8 @@ def layers(case: Case, states: list[State]) -> Run:
     return Run(train, found)
 
 
-def one_layer(case: Case, states: list[State]) -> Run:
+def one_layer(case: Case, states: list[State], more: Sequence[str] = ()) -> Run:
+    code = library(*more)
     (state,), (m, n) = states, case.sizes
     w, x, y, projection = state.weights["W"].copy(), case.data["x"], case.data["y"], state.projections["W"]
     rates = ctypes.c_float(ETA / 10), ctypes.c_float(GAMMA)
@@ -90,15 +97,14 @@ def one_layer(case: Case, states: list[State]) -> Run:
     def train() -> None:
         if isinstance(projection, Sparse):
             places = at(projection.starts), at(projection.columns)
-            library().few(n, m, *places, at(w), at(x), at(y), case.examples, *rates)
+            code.few(n, m, *places, at(w), at(x), at(y), case.examples, *rates)
         else:
-            library().wide(n, m, at(w), at(x), at(y), case.examples, *rates)
+            code.wide(n, m, at(w), at(x), at(y), case.examples, *rates)
 
     return Run(train, lambda: {"W": w})
 
 
-WAYS = [
-    Way("", "layers", lambda case: True, layers),
-    Way("", "few", lambda case: True, one_layer),
-    Way("", "wide", lambda case: True, one_layer),
-]
+MODELS: tuple[tuple[Model, Callable[..., Run]], ...] = (("layers", layers), ("few", one_layer), ("wide", one_layer))
+WAYS = [Way("", model, lambda case: True, make) for model, make in MODELS]
+if platform.machine() in ("x86_64", "AMD64"):
+    WAYS += [Way("512 bits", model, lambda case: True, partial(make, more=LONG)) for model, make in MODELS]
