@@ -53,7 +53,7 @@ def whole_life(simulation: Simulation, units: int, folder: Path) -> Outcome:
 
 def test_a_run_takes_little_more_than_its_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crew, "WEIGHTS", 0)  # one code for few units and many
-    monkeypatch.setattr(wide, "LONGEST", 0)
+    monkeypatch.setattr(wide, "OF_MOST", 0)
     simulation = Simulation(loads(WIDE), target="cpu")
     whole_life(simulation, 8, tmp_path)  # imports and compiles
     monkeypatch.setattr(blocks, "BLOCK", 1 << 16)

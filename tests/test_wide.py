@@ -15,7 +15,7 @@ from circuitdsl.lower.loop_ir import Aim, Program, phases
 from circuitdsl.lower.pipeline import stages
 from circuitdsl.lower.schedule import lower_evaluation, lower_training
 from circuitdsl.lower.show import show
-from circuitdsl.lower.wide import LONGEST, MOST, filled
+from circuitdsl.lower.wide import LONG, MOST, OF_MOST, filled
 from circuitdsl.runtime.cache import module_of
 from circuitdsl.runtime.lanes import aim_of_copies
 
@@ -48,7 +48,7 @@ def fills(program: Program, synapse: str) -> int:
 @pytest.mark.parametrize(
     ("row", "says"),
     [
-        (4, 16), (40, 16), (48, 16), (400, 16),  # 10 and 100 numbers in float32
+        (4, 64), (40, 64), (48, 64), (400, 64),  # 10 and 100 numbers in float32
         (32, 32), (96, 32), (160, 32),
         (64, 64), (192, 64), (320, 64),
         (128, 128), (384, 128), (256, 256), (512, 256),
@@ -61,10 +61,16 @@ def test_what_fills_rows(row: int, says: int) -> None:
 
 
 def test_a_row_is_so_many_bytes_unless_it_is_long() -> None:
-    for row in range(4, LONGEST, 4):
+    for row in range(4, OF_MOST, 4):
         said = filled(row)
-        assert said in (16, 32, 64, 128, MOST)
-        assert row % said == 0 or said == 16 or (row >= 512 and said == 64), row
+        assert said in (32, 64, 128, MOST)
+        assert row % said == 0 or (said == LONG and (row % 32 or row >= 512)), row
+
+
+def test_batches_tell_long_vectors_from_short_ones() -> None:
+    """Several examples and units are side by side already, and functions are fewer."""
+    program = widened(layers(784, 40, 64, 10), online=False)
+    assert [fills(program, name) for name in ("W1", "W2", "W3")] == [64, 32, 64]
 
 
 def test_each_phase_says_what_its_own_rows_fill() -> None:
@@ -130,8 +136,8 @@ def test_phases_that_fill_the_same_share_a_function() -> None:
 @pytest.mark.parametrize(
     ("says", "longest", "size", "abreast"),
     [
-        (0, 64, 32, True), (16, 64, 64, False), (32, 64, 32, False), (64, 64, 64, False), (128, 64, 64, False),
-        (256, 64, 64, True), (16, 32, 32, False), (32, 32, 32, False), (64, 32, 32, False), (128, 32, 32, True),
+        (0, 64, 32, True), (32, 64, 32, False), (64, 64, 64, False), (128, 64, 64, False),
+        (256, 64, 64, True), (32, 32, 32, False), (64, 32, 32, False), (128, 32, 32, True),
         (256, 32, 32, True),
     ],
 )  # fmt: skip

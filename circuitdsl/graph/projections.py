@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 #: From so many places on, and up to so many of them taken, a synapse holds only the weights that are there
 #: (`python benchmarks/sparse.py --crossover`). So does one that joins partners only, from so many units on.
-PLACES, DENSITY, PARTNERS = 1 << 18, 0.2, 16
+PLACES, DENSITY, PARTNERS = 1 << 18, 0.125, 16
 
 
 @frozen

@@ -27,37 +27,39 @@ from circuitdsl.lower.loop_ir import (
 )
 from circuitdsl.lower.rewrite import with_each_phase
 
-#: Bytes: rows that are no multiple of half the shortest vectors fill none, and none are filled by more than four of the
-#: longest.
-LEAST, MOST = 16, 256
+#: Bytes: of the shortest and the longest vectors of processors, and of four of those.
+SHORT, LONG, MOST = 32, 64, 256
 #: From so many bytes on a rest is a small part of a row: of the longest vectors, and of four of them.
-LONG, LONGEST = 512, 1024
+OF_LONG, OF_MOST = 512, 1024
 #: Rounds of a loop over what has no size, such as examples, where loops are weighed against each other.
 USUAL = 32
 
 
 def filled(row: int) -> int:
-    """How much of a row of so many bytes fills vectors: one of LEAST, 2 LEAST, ... MOST."""
-    if row >= LONGEST:
+    """How much of a row of so many bytes fills vectors: SHORT, 2 SHORT, ... MOST. Rows that fill none are as those that
+    fill long ones: something is left of them in any case."""
+    if row >= OF_MOST:
         return MOST
-    divides = min(max(row & -row, LEAST), MOST)
-    return max(divides, MOST // 4) if row >= LONG else divides
+    divides = min(row & -row, MOST)
+    return max(divides, LONG) if divides < SHORT or row >= OF_LONG else divides
 
 
 def widened(program: Program) -> Program:
     """The program with phases that say what their rows fill, if loops become vectors."""
     if program.aim.teams or not program.aim.vectors:
         return program
-    rows = _Rows(program.units, program.aim.bytes)
-    return with_each_phase(program, lambda phase: replace(phase, fills=rows.fill(phase)))
+    rows = _Rows(program.units, program.aim.bytes, LONG if program.is_batched else MOST)
+    return with_each_phase(program, lambda phase: replace(phase, fills=min(rows.fill(phase), rows.most)))
 
 
 @frozen
 class _Rows:
-    """`units`: how many the extents count that are known; `bytes`: of a number."""
+    """`units`: how many the extents count that are known; `bytes`: of a number; `most`: that phases are told apart by.
+    In a batch several examples, and units, are side by side already."""
 
     units: Mapping[str, int]
     bytes: int
+    most: int
 
     def fill(self, phase: Phase) -> int:
         """What the rows fill where the phase does most; 0: nobody knows."""
