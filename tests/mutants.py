@@ -51,6 +51,11 @@ class Mutant:
 
 MUTANTS = (
     Mutant(
+        "a rule that divides by a value waits for an example that there is not",
+        PENDING, "return name not in varying", "return True",
+        tests=ONLINE,
+    ),
+    Mutant(
         "a row is gone through twice where its rule knows the current",
         DEFER, "bisect_left(places, first) < bisect_left(places, at)", "False",
         tests=ONLINE,

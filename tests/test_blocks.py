@@ -108,6 +108,21 @@ def test_each_unit_of_a_block_sums_in_a_row_of_its_own() -> None:
     assert len({s.buffer for s in statements(found.body) if isinstance(s, Store)} & rows) == UNITS
 
 
+@pytest.mark.parametrize("units", [2, 4])
+def test_rows_of_a_block_are_called_like_nothing_else(units: int) -> None:
+    text = """circuit named {
+      input x: 6   target y: 5
+      neuron row_n_x_block1: 5 { dendrite d   rate = d }
+      neuron err: 5 { rate = y - row_n_x_block1 }
+      synapse W: x -> row_n_x_block1.d { dw = 0.1 * err * pre }
+      loss = mse(row_n_x_block1, y)
+    }"""
+    circuit = load_text(text, "named").circuit
+    assert circuit is not None
+    program = passed(lower_training(circuit, online=False), replace(VECTORS, blocks=units))
+    assert sum(b.role == "row" for b in program.buffers) == units
+
+
 def test_a_sparse_row_serves_several_examples_but_no_other_unit() -> None:
     text = """circuit few {
       input x: 2048   target y: 1024

@@ -18,6 +18,7 @@ from circuitdsl.lower.show import show
 from circuitdsl.lower.wide import LONG, MOST, OF_MOST, filled
 from circuitdsl.runtime.cache import module_of
 from circuitdsl.runtime.lanes import aim_of_copies
+from circuitdsl.runtime.processor import longest_vectors
 
 
 def layers(*sizes: int, connect: str = "") -> Circuit:
@@ -154,10 +155,10 @@ def test_what_is_compiled_has_these_vectors(
     """Of 48 numbers three of 512 bits, of 40 five of 256."""
     from circuitdsl.runtime import compile as compiling
 
-    if longest > compiling.longest():
+    if longest > longest_vectors():
         pytest.skip("the processor has no vectors of 512 bits")
     program, seen, emitted = widened(layers(*sizes)), [], compiling._emitted
-    monkeypatch.setattr(compiling, "longest", lambda: longest)
+    monkeypatch.setattr(compiling, "longest_vectors", lambda: longest)
     monkeypatch.setattr(compiling, "_emitted", lambda linked: seen.append(str(linked)) or emitted(linked))
     text = print_program(program, "float32", comments=False)
     compiling.compiled(module_of("wide", text, f"{text}{longest}"), program.name, "float32")

@@ -71,8 +71,8 @@ def print_program(program: Program, dtype: DType, *, comments: bool = True) -> s
     says. Without comments it is the same for circuits that differ in layout only."""
     program = flat(program)
     far = sum(1 for _ in phases(program.body)) > INLINE_CALLS
-    fills = any(p.fills for p in phases(program.body))
-    head = _head(dtype, far=far, fetches=_fetches(program.body), crew=program.crew is not None, fills=fills)
+    told = any(p.fills for p in phases(program.body))
+    head = _head(dtype, far=far, fetches=_fetches(program.body), crew=program.crew is not None, told=told)
     helpers = [*quick_forms(program, dtype, INNER), *_helpers(program, dtype)]
     program, taken = _apart(program, [*head, *helpers])
     fixed = dict(program.constants)
@@ -110,16 +110,16 @@ def binding(program: Program) -> Binding:
 # ---------------------------------------------------------------- the module
 
 
-def _head(dtype: DType, *, far: bool, fetches: bool, crew: bool, fills: bool) -> list[str]:
+def _head(dtype: DType, *, far: bool, fetches: bool, crew: bool, told: bool) -> list[str]:
     """`far`: whether phases are kept out of line; `fetches`: whether anything is asked for early; `crew`: whether
-    several threads share the loops over units; `fills`: whether a phase says what its rows fill."""
+    several threads share the loops over units; `told`: whether a phase says what its rows fill."""
     kinds = [f"real = np.{dtype}", "kernel = njit(", f"    {OPTIONS},", f"    {INNER},", ")"]
     stretches = _stretches() if crew else []
     return [
         *imports(fetches=fetches, crew=crew),
         "",
         *kinds,
-        *marks(far=far, fetches=fetches, crew=crew, fills=fills),
+        *marks(far=far, fetches=fetches, crew=crew, told=told),
         *stretches,
     ]
 

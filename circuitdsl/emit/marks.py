@@ -29,9 +29,9 @@ def imports(*, fetches: bool, crew: bool) -> list[str]:
     ]
 
 
-def marks(*, far: bool, fetches: bool, crew: bool, fills: bool) -> list[str]:
-    """The marks; `far`: whether phases are compiled on their own; `fills`: whether any says what its rows fill."""
-    more = [text for text, wanted in ((_APART, far), (_FETCH, fetches), (_MEET, crew), (_FILLS, fills)) if wanted]
+def marks(*, far: bool, fetches: bool, crew: bool, told: bool) -> list[str]:
+    """The marks; `far`: whether phases are compiled on their own; `told`: whether any says what its rows fill."""
+    more = [text for text, wanted in ((_APART, far), (_FETCH, fetches), (_MEET, crew), (_FILLS, told)) if wanted]
     return "\n".join([_DISTINCT, *more]).split("\n")
 
 

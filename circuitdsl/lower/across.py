@@ -43,6 +43,7 @@ from circuitdsl.lower.loop_ir import (
     own_names,
     phases,
     statements,
+    units_of,
     walk,
 )
 from circuitdsl.lower.names import Apart
@@ -140,7 +141,7 @@ def _turned(program: Program) -> frozenset[str]:
     none."""
     matrices = {b.name: b for b in program.buffers if len(b.shape) == 2 and b.role in _PER_WEIGHT}
     weights = {b.shape for b in matrices.values() if b.role is Role.WEIGHT}
-    units = program.units
+    units = units_of(program)
     short = {shape for shape in weights if has_short_rows(*map(units.get, shape))}
     found = {name for name, b in matrices.items() if b.dtype is Dtype.REAL and b.shape in short}
     touching = [(Rows.of(p), {name for name, _ in _touched(p.body)} & matrices.keys()) for p in phases(program.body)]

@@ -6,14 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from circuitdsl.graph.ir import Circuit
-from circuitdsl.lower.blocks import UNITS, units_at_once
+from circuitdsl.lower.blocks import units_at_once
 from circuitdsl.lower.crew import suits_a_crew
 from circuitdsl.lower.loop_ir import Aim, for_teams
 
 
-def aimed(
-    aim: Aim, circuit: Circuit, *, teams: bool, vectors: bool, registers: Callable[[], int] = lambda: min(UNITS)
-) -> Aim:
+def aimed(aim: Aim, circuit: Circuit, *, teams: bool, vectors: bool, registers: Callable[[], int] = lambda: 16) -> Aim:
     """The aim with what a back end's programs of a circuit can be, for `teams` of threads, or with loops that become
     `vectors`, of which the processor holds so many in registers."""
     if teams:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import field, replace
 from itertools import groupby
 
 from circuitdsl.frozen import frozen, mutable
@@ -50,10 +50,8 @@ from circuitdsl.lower.names import Apart
 from circuitdsl.lower.rewrite import rename, with_expressions, with_phases
 from circuitdsl.lower.touches import in_rounds
 
-#: Of a block.
-EXAMPLES = 4
-#: And its units: the sums, with what is multiplied, are in so many vector registers.
-UNITS = {16: 2, 32: 4}
+#: Of a block. The sums, with what is multiplied, fill sixteen vector registers, or with twice as many units 32.
+UNITS, EXAMPLES = 2, 4
 
 #: A circuit of fewer weights is left as it is: blocks would save it less, over a hundred thousand examples, than the
 #: second that they take to compile.
@@ -67,7 +65,7 @@ def units_at_once(circuit: Circuit, registers: Callable[[], int]) -> int:
     weights = sum(s.post_size * s.pre_size for s in circuit.synapses.values())
     if weights < WEIGHTS:
         return 0
-    return UNITS[registers() if weights >= MANY else min(UNITS)]
+    return 2 * UNITS if weights >= MANY and registers() >= 32 else UNITS
 
 
 def blocked(program: Program) -> Program:
@@ -86,12 +84,14 @@ def blocked(program: Program) -> Program:
 @mutable
 class _Work:
     """`units`: how many a block has; `examples`: the extents of loops over the examples of a batch; `rows`: the rows
-    that a thread has of its own, of which each unit of a block needs one."""
+    that a thread has of its own, of which each unit of a block needs one; `more`: what those of further units are
+    called."""
 
     units: int
     examples: frozenset[str]
     rows: dict[str, Buffer]
     names: Apart
+    more: dict[tuple[str, int], str] = field(default_factory=dict)
     given: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
@@ -195,9 +195,11 @@ class _Work:
 
     def _row(self, name: str, number: int) -> str:
         """The row of so manieth unit of a block after the first."""
-        found = f"{name}_block{number}"
-        self.rows.setdefault(found, replace(self.rows[name], name=found))
-        return found
+        if (name, number) not in self.more:
+            found = self.names.free(f"{name}_block{number}")
+            self.more[name, number] = found
+            self.rows[found] = replace(self.rows[name], name=found)
+        return self.more[name, number]
 
 
 @frozen

@@ -47,6 +47,7 @@ from circuitdsl.lower.loop_ir import (
     names_of,
     own_names,
     statements,
+    units_of,
     walk,
 )
 from circuitdsl.lower.pending import Learning
@@ -108,6 +109,7 @@ class _Step:
     buffers: dict[str, Buffer] = field(init=False)
     roles: dict[str, Role] = field(init=False)
     scalars: frozenset[str] = field(init=False)
+    units: dict[str, int] = field(init=False)
     names: dict[str, str] = field(default_factory=dict)
     taken: set[str] = field(init=False)
     kept: dict[str, int] = field(default_factory=dict)
@@ -129,6 +131,7 @@ class _Step:
         self.buffers = {b.name: b for b in self.before.buffers}
         self.roles = {b.name: b.role for b in self.before.buffers}
         self.scalars = frozenset(s.name for s in self.before.scalars)
+        self.units = units_of(self.before)
         self.taken = names_of(self.before)
 
     # ------------------------------------------------------------ which phases move
@@ -143,7 +146,7 @@ class _Step:
     def _first_reader(self, at: int) -> int | None:
         """Where the weights that a phase changes are read first; None if it has to stay where it is, or stands where
         one loop reads and changes them."""
-        written = self._written(at)
+        written = {name for name, touch in self.touches[at].items() if touch.writes}
         weights = [name for name in written if self.roles[name] is Role.WEIGHT]
         states = {name for name in written if self.roles[name] is Role.SYNAPSE_STATE}
         readers = sorted({n for name in written for n in self.touching[name]} - {at})
@@ -159,8 +162,9 @@ class _Step:
         return first if self._is_near(weights[0]) and self._waits_for(at, first) else None
 
     def _is_near(self, matrix: str) -> bool:
-        """Whether a row, with the rates of two examples, stays in the nearest cache."""
-        return self.before.units.get(self.buffers[matrix].shape[-1], 0) * self.before.aim.bytes < NEAR
+        """Whether a row, with the rates of two examples, stays in the nearest cache. One of few weights counts as near:
+        that its rates are anywhere is the same either way."""
+        return self.units.get(self.buffers[matrix].shape[-1], 0) * self.before.aim.itemsize < NEAR
 
     def _waits_for(self, at: int, first: int) -> bool:
         """Whether a phase reads what is computed in the loop where its weights are read, after them: then no pass makes
@@ -168,9 +172,6 @@ class _Step:
         read = (name for name, touch in self.touches[at].items() if not touch.writes)
         writers = (self.writing.get(name, []) for name in read)
         return any(bisect_left(places, first) < bisect_left(places, at) for places in writers)
-
-    def _written(self, at: int) -> set[str]:
-        return {name for name, touch in self.touches[at].items() if touch.writes}
 
     def _moving(self, phase: Phase, at: int, to: int) -> _Moved | None:
         """The phase on its way, if what it reads can be told there."""

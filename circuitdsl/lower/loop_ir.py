@@ -370,8 +370,8 @@ class Aim:
     crew: bool = False
 
     @property
-    def bytes(self) -> int:
-        """Of a real."""
+    def itemsize(self) -> int:
+        """Bytes of a real."""
         return 8 if self.dtype == "float64" else 4
 
 
@@ -425,13 +425,6 @@ class Program:
         """Raises KeyError if there is none of that name."""
         return {b.name: b for b in self.buffers}[name]
 
-    @property
-    def units(self) -> dict[str, int]:
-        """How many units the extents count, where the program is made for their number."""
-        sizes = dict(self.aim.sizes)
-        counted = {s.name: sizes[s.key] for s in self.scalars if s.given is Given.SIZE and s.key in sizes}
-        return {**counted, **dict(self.constants), "1": 1}
-
 
 # ---------------------------------------------------------------- traversal
 
@@ -476,6 +469,13 @@ def statements(body: tuple[Statement, ...]) -> Iterator[Statement]:
         yield statement
         if isinstance(statement, Loop | When):
             yield from statements(statement.body)
+
+
+def units_of(program: Program) -> dict[str, int]:
+    """How many units the extents count; of populations only where the program is made for their sizes."""
+    sizes = dict(program.aim.sizes)
+    counted = {s.name: sizes[s.key] for s in program.scalars if s.given is Given.SIZE and s.key in sizes}
+    return {**counted, **dict(program.constants), "1": 1}
 
 
 def own_names(body: tuple[Statement, ...]) -> set[str]:

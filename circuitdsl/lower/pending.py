@@ -35,7 +35,7 @@ from circuitdsl.lower.names import Locals
 
 #: Beyond all weights, in both precisions.
 _FAR = Const(1e38, Dtype.REAL)
-#: Functions that are finite where their arguments are.
+#: Functions that are finite where their arguments are. Quotients are, of what is no value of the circuit.
 _TAME = COMPARISONS | {
     "add", "sub", "mul", "neg", "min", "max", "abs", "sign", "step", "clip", "where", "real", "and", "or", "square",
     "relu", "elu", "softplus", "tanh", "sigmoid", "sin", "cos", "floor", "rand", "randn",
@@ -58,7 +58,7 @@ class Learning:
             case (Loop(over="threads", body=(*numbers, Loop(over="sequence") as along)) as rows,):
                 defines = tuple(s for s in numbers if isinstance(s, Define))
                 plain = all(isinstance(s, Define | Store) for s in along.body)
-                if len(defines) == len(numbers) and plain and _is_tame((*defines, *along.body)):
+                if len(defines) == len(numbers) and plain and _is_tame(phase, (*defines, *along.body)):
                     return Learning(phase, rows, defines, along)
         return None
 
@@ -77,14 +77,19 @@ class Learning:
         return replace(self.phase, body=(replace(self.rows, body=row),))
 
 
-def _is_tame(body: Collection[Statement]) -> bool:
-    return all(_tame(n) for s in body for e in expressions(s) for n in walk(e) if isinstance(n, Op))
+def _is_tame(phase: Phase, body: Collection[Statement]) -> bool:
+    """Whether statements compute what is finite from anything finite: zeros too, which values are before the first
+    example."""
+    varying = own_names(phase.body)
+    return all(_tame(n, varying) for s in body for e in expressions(s) for n in walk(e) if isinstance(n, Op))
 
 
-def _tame(op: Op) -> bool:
+def _tame(op: Op, varying: Collection[str]) -> bool:
     match op:
-        case Op(function="div", arguments=(_, Const() | Var())):
+        case Op(function="div", arguments=(_, Const())):
             return True
+        case Op(function="div", arguments=(_, Var(name=name))):  # a parameter, say: else what a value is, or 0 at first
+            return name not in varying
         case Op(function="pow", arguments=(_, Const(value=power))):
             return power >= 0 and power == int(power)
         case _:

@@ -3,8 +3,9 @@ and so each phase says it.
 
 A processor has vectors of several lengths, and a compiler does several of them side by side; what is left of a row it
 does number by number, or nearly. So a phase says how much of its rows fills vectors: the largest of a few powers of two
-of bytes of which a row is a multiple. Which vectors these become, and how many at once, is decided where the processor
-is known (runtime/compile.py). Phases that are alike, and fill the same, share a function.
+of bytes of which a row is a multiple, and of long rows more (`filled`). Which vectors these become, and how many at
+once, is decided where the processor is known (runtime/compile.py). Phases that are alike, and fill the same, share a
+function.
 """
 
 from __future__ import annotations
@@ -24,11 +25,15 @@ from circuitdsl.lower.loop_ir import (
     Statement,
     Sum,
     When,
+    units_of,
 )
 from circuitdsl.lower.rewrite import with_each_phase
 
-#: Bytes: of the shortest and the longest vectors of processors, and of four of those.
-SHORT, LONG, MOST = 32, 64, 256
+#: Bytes of the shorter and the longer vectors of processors.
+SHORT, LONG = 32, 64
+#: So many vectors are done side by side where they are filled.
+ABREAST = 4
+MOST = ABREAST * LONG
 #: From so many bytes on a rest is a small part of a row: of the longest vectors, and of four of them.
 OF_LONG, OF_MOST = 512, 1024
 #: Rounds of a loop over what has no size, such as examples, where loops are weighed against each other.
@@ -48,17 +53,17 @@ def widened(program: Program) -> Program:
     """The program with phases that say what their rows fill, if loops become vectors."""
     if program.aim.teams or not program.aim.vectors:
         return program
-    rows = _Rows(program.units, program.aim.bytes, LONG if program.is_batched else MOST)
+    rows = _Rows(units_of(program), program.aim.itemsize, LONG if program.is_batched else MOST)
     return with_each_phase(program, lambda phase: replace(phase, fills=min(rows.fill(phase), rows.most)))
 
 
 @frozen
 class _Rows:
-    """`units`: how many the extents count that are known; `bytes`: of a number; `most`: that phases are told apart by.
-    In a batch several examples, and units, are side by side already."""
+    """`units`: how many the extents count that are known; `itemsize`: bytes of a number; `most`: that phases are told
+    apart by. In a batch several examples, and units, are side by side already."""
 
     units: Mapping[str, int]
-    bytes: int
+    itemsize: int
     most: int
 
     def fill(self, phase: Phase) -> int:
@@ -68,7 +73,7 @@ class _Rows:
                 return MOST
             case _, extent:
                 units = self._count(extent)
-                return 0 if units is None else filled(units * self.bytes)
+                return 0 if units is None else filled(units * self.itemsize)
 
     def _innermost(self, body: Sequence[Statement], rounds: int) -> Iterator[tuple[int, Extent]]:
         """The innermost loops, with how many rounds all that is around them makes of them."""

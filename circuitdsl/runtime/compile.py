@@ -29,7 +29,10 @@ from numba.core.typed_passes import (
 from numba.core.untyped_passes import FixupArgs, IRProcessing, TranslateByteCode
 
 from circuitdsl.emit.marks import FILLS
+from circuitdsl.lower.copies import LANES
+from circuitdsl.lower.wide import ABREAST, SHORT
 from circuitdsl.runtime.objects import SYMBOL, packed
+from circuitdsl.runtime.processor import longest_vectors
 from circuitdsl.runtime.remembering import Operators, Remembering
 
 _COMPILING = threading.Lock()
@@ -48,35 +51,29 @@ def compiled(module: ModuleType, name: str, dtype: str) -> bytes:
 
 
 class Vectors(NamedTuple):
-    """What a function's loops become: vectors of so many `bytes`, and whether several are done side by side."""
+    """What a function's loops become: vectors of so many bytes, and whether several are done side by side."""
 
-    bytes: int
+    width: int
     abreast: bool
 
 
-#: What a compiler does of itself.
-PLAIN = Vectors(32, True)
+#: Where nobody knows how long rows are.
+UNTOLD = Vectors(SHORT, True)
 
 
 def vectors_for(fills: int, longest: int) -> Vectors:
     """The vectors for rows that fill so many bytes of them (lower/wide.py; 0: nobody knows), on a processor whose
-    longest have so many. What fills the shorter ones only is done in those; four are done side by side where
+    longest have so many. What fills the shorter ones only is done in those; several are done side by side where
     they are filled."""
     if fills == 0:
-        return PLAIN
-    size = PLAIN.bytes if fills == PLAIN.bytes else longest
-    return Vectors(size, fills >= 4 * size)
+        return UNTOLD
+    width = SHORT if fills == SHORT else longest
+    return Vectors(width, fills >= ABREAST * width)
 
 
-@cache
-def longest() -> int:
-    """Bytes of this processor's longest vectors."""
-    return 64 if _is_x86() and llvm.get_host_cpu_features().get("avx512f") else PLAIN.bytes
-
-
-def machine_made_for(vectors: int = PLAIN.bytes) -> tuple[str, str]:
+def machine_made_for(width: int = SHORT) -> tuple[str, str]:
     """Name and features of the processor that code is made for, with vectors of so many bytes: this one."""
-    prefers = [f"{'+' if vectors == PLAIN.bytes else '-'}prefer-256-bit"] if _is_x86() else []
+    prefers = [f"{'+' if width == SHORT else '-'}prefer-256-bit"] if _is_x86() else []
     return llvm.get_host_cpu_name(), ",".join([llvm.get_host_cpu_features().flatten(), *prefers])
 
 
@@ -85,8 +82,8 @@ def _is_x86() -> bool:
 
 
 @cache
-def _machine(vectors: int = PLAIN.bytes) -> llvm.TargetMachine:
-    name, features = machine_made_for(vectors)
+def _machine(width: int = SHORT) -> llvm.TargetMachine:
+    name, features = machine_made_for(width)
     return llvm.Target.from_default_triple().create_target_machine(
         cpu=name, features=features, opt=3, jit=True, codemodel="jitdefault",
         reloc="static" if _is_x86() else "default",
@@ -116,27 +113,27 @@ def _linked(function: Any, dtype: str) -> Any:
 
 
 def _emitted(linked: Any) -> bytes:
-    code: bytes = _machine(longest()).emit_object(linked)
+    code: bytes = _machine(longest_vectors()).emit_object(linked)
     return code
 
 
 def _optimize(library: CPUCodeLibrary, *, loops: bool = True) -> None:
     """Optimizes a function with all that it calls. `loops`: whether they are worth it, as those of phases are; the
     entry point has but the one over the examples."""
-    vectors = library.vectors if isinstance(library, _Plain) else PLAIN
+    vectors, copies = (library.vectors, library.copies) if isinstance(library, _Plain) else (UNTOLD, False)
     options = llvm.create_pipeline_tuning_options(speed_level=3 if loops else 1)
-    options.loop_interleaving, options.loop_unrolling = vectors.abreast, False
+    options.loop_interleaving, options.loop_unrolling = vectors.abreast, loops and not copies
     if not loops:
         options.loop_vectorization = options.slp_vectorization = False
-    builder = llvm.create_pass_builder(_machine(vectors.bytes), options)
+    builder = llvm.create_pass_builder(_machine(vectors.width), options)
     builder.getModulePassManager().run(library._final_module, builder)
-    if loops:
+    if copies:
         _unroll(library._final_module, builder)
 
 
 def _unroll(module: Any, builder: Any) -> None:
-    """Writes out the few rounds that are left of short loops over copies, once they are vectors: what they keep in
-    memory between rounds goes into registers."""
+    """Writes out the few rounds that are left of loops over copies, once they are vectors, and not before: what they
+    keep in memory between rounds goes into registers."""
     passes = llvm.create_new_function_pass_manager()
     passes.add_loop_unroll_pass()
     passes.add_sroa_pass()
@@ -157,7 +154,7 @@ def _without_unused(module: Any) -> None:
 class _Plain(CPUCodeLibrary):
     """Functions as they are, to be linked into those that call them."""
 
-    vectors = PLAIN
+    vectors, copies = UNTOLD, False
 
     def _optimize_functions(self, ll_module: Any) -> None:
         ll_module.data_layout = self._codegen._data_layout
@@ -197,7 +194,9 @@ class _Lowering(NativeLowering):
     def run_pass(self, state: Any) -> bool:
         state.flags.no_compile = True
         state.library = _Plain(state.targetctx.codegen(), state.func_id.func_qualname)
-        state.library.vectors = vectors_for(getattr(state.func_id.func, FILLS, 0), longest())
+        function = state.func_id.func
+        state.library.vectors = vectors_for(getattr(function, FILLS, 0), longest_vectors())
+        state.library.copies = LANES in function.__globals__
         super().run_pass(state)
         lowered = state["cr"]
         name: Any = [].append  # any builtin that is no other one

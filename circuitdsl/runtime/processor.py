@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING
 
 from circuitdsl.lower.aims import aimed
+from circuitdsl.lower.wide import LONG, SHORT
 from circuitdsl.runtime.objects import host
 
 if TYPE_CHECKING:
     from circuitdsl.emit.target import Target
     from circuitdsl.graph.ir import Circuit
     from circuitdsl.lower.loop_ir import Aim
-
-#: Vectors that an x86 processor without AVX-512 holds, and one with it, or one of another kind.
-FEW, MANY = 16, 32
 
 
 def aimed_at(target: Target, aim: Aim, circuit: Circuit) -> Aim:
@@ -22,9 +22,30 @@ def aimed_at(target: Target, aim: Aim, circuit: Circuit) -> Aim:
 
 
 def vector_registers() -> int:
-    """How many vectors this processor holds; FEW where nothing can be compiled for it."""
-    try:
-        triple, _, features = host()
-    except ModuleNotFoundError:
-        return FEW
-    return FEW if triple.startswith("x86_64") and "+avx512vl" not in features.split(",") else MANY
+    """How many vectors this processor holds."""
+    return 32 if _has_avx512() or _triple().startswith(("aarch64", "arm64")) else 16
+
+
+def longest_vectors() -> int:
+    """Bytes of this processor's longest vectors, as far as code is made for them: LONG or SHORT."""
+    return LONG if _has_avx512() else SHORT
+
+
+def _has_avx512() -> bool:
+    return {"+avx512f", "+avx512vl"} <= set(_features().split(","))
+
+
+def _triple() -> str:
+    return _host()[0]
+
+
+def _features() -> str:
+    return _host()[2]
+
+
+@cache
+def _host() -> tuple[str, str, str]:
+    """As `host`; nothing is known where nothing can be compiled."""
+    with suppress(ModuleNotFoundError, RuntimeError):
+        return host()
+    return "", "", ""
