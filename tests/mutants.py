@@ -164,7 +164,7 @@ MUTANTS = (
     ),
     Mutant(
         "an increment that may be infinite waits",
-        PENDING, "plain and _is_tame((*defines, *along.body))", "plain", ONLINE,
+        PENDING, "plain and _is_tame(phase, (*defines, *along.body))", "plain", ONLINE,
     ),
     Mutant(
         "phases change places though one needs the other",
