@@ -21,7 +21,7 @@ from circuitdsl.lower.names import Apart
 #: What a worker's stretch is a multiple of: whole vectors, whole lines of the cache, whole blocks of other passes.
 UNITS = 64
 #: Layers of fewer weights are not faster on two threads: `python benchmarks/threads.py`.
-WEIGHTS = 2**17
+WEIGHTS = 3 * 2**14
 
 
 def suits_a_crew(circuit: Circuit) -> bool:
