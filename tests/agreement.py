@@ -123,9 +123,10 @@ def worst(
     evaluating: bool = True,
     without: Collection[str] = (),
     engine: Callable[..., Engine] = Compiled,
+    floor: float = 1e-9,
 ) -> tuple[float, str]:
     """The largest difference between reference and engine after some updates and in the evaluation that follows, and
-    where it is. Inputs are normal with deviation `scale`."""
+    where it is; of states relative to their norm and `floor`. Inputs are normal with deviation `scale`."""
     bench = Bench(circuit, examples=16, dtype=dtype)
     for population in circuit.of_kind(Kind.INPUT):
         bench.data[population.name] *= scale
@@ -143,7 +144,7 @@ def worst(
         each.train(state, batch=batch, **named)
         found.append((state, dict(parts(state))))
     (_, expected), (_, actual) = found
-    differences = {name: difference(actual[name], expected[name]) for name in expected}
+    differences = {name: difference(actual[name], expected[name], floor) for name in expected}
     if evaluating:
         judged = [e.evaluate(s, watch=watch, **named) for e, (s, _) in zip((bench.engine, other), found, strict=True)]
         differences |= _apart(*judged)
@@ -168,7 +169,12 @@ def check(circuit: Circuit, seed: int, engine: Callable[..., Engine] = Compiled)
     if seed % 3 == 0:
         runs.append((" twin", twin(circuit), "float64", 5, 1 + (seed // 3) % 3))
     for what, graph, dtype, updates, batch in runs:
-        error, name = worst(graph, dtype=dtype, updates=updates, batch=batch, watching=updates < 10, engine=engine)
+        # between a load and a store JavaScript computes in double precision: what is all cancellation differs
+        floor = 1.0 if engine is Node and dtype == "float32" else 1e-9
+        watching = updates < 10
+        error, name = worst(
+            graph, dtype=dtype, updates=updates, batch=batch, watching=watching, engine=engine, floor=floor
+        )
         if not error < TOLERANCE[dtype]:
             yield f"generated {seed}{what}: {name} differs by {error:.1e} ({dtype}, batches of {batch})"
 
