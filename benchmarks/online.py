@@ -4,6 +4,7 @@
     python benchmarks/online.py --library
     python benchmarks/online.py --large
     python benchmarks/online.py --untuned
+    python benchmarks/online.py --one-layer
 
 Microseconds of processor time a step in float32, the median of rounds that take turns, of generated code with all
 passes, with each of those for online learning left out, and of hand-written Numba and C, both as the equations stand
@@ -11,6 +12,7 @@ and with each weight read and written once a step. That all compute the same is 
 inputs that are 0. `--library` counts the circuits of the library in whose online training, or their gradient twin's,
 each of these passes fires. `--large`: examples in an order drawn by chance from more than the caches hold, asked for
 early and not. `--untuned`: the circuits of bench.py that nobody has tuned for, with `terse` and without.
+`--one-layer`: a layer that learns by Oja's rule, which knows the current that its weights made, deferred and not.
 
     h = relu(W h)   e = y - softmax(W h)   g = relu'(W h) * (V g)   W += eta g h' - eta gamma W   V += eta h g' - eta gamma V
 
@@ -371,6 +373,30 @@ def untuned(rounds: int) -> None:
         print(f"{case.name:16} {with_it:8.2f} us, {without:8.2f} without terse: {without / with_it:.2f}", flush=True)
 
 
+def one_layer(rounds: int) -> None:
+    """A rule that reads what the weights it changes have computed."""
+    for pre, post in ((64, 64), (784, 100), (512, 512), (2048, 2048)):
+        found = load_text(f"""circuit oja {{
+          input x: {pre}
+          neuron h: {post} {{ dendrite d   rate = tanh(d) }}
+          synapse W: x -> h.d {{ dw = 0.001 * post * pre - 0.001 * square(post) * w }}
+        }}""").circuit
+        assert found is not None
+        steps = max(40, 20_000_000 // (pre * post))
+        data = {"x": copied(np.random.default_rng(0).standard_normal((steps, pre), dtype=np.float32))}
+        numbers, start = numbers_of(found, {}), initial_state(found, numbers_of(found, {}), 0, dtype="float32")
+        engines = Compiled(found), Compiled(found, without=("defer",))
+        times: list[list[float]] = [[], []]
+        for turn in range(rounds + 1):
+            for engine, each in zip(engines, times, strict=True):
+                state, begin = start.copy(), time.process_time()
+                engine.train(state, data, np.arange(steps), numbers, seed=0, epoch=0, batch=1)
+                if turn:  # the first compiles
+                    each.append((time.process_time() - begin) / steps * 1e6)
+        with_it, without = map(statistics.median, times)
+        print(f"{pre} -> {post}: {with_it:8.2f} us, {without:8.2f} not deferred: {with_it / without:.2f}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", default=list(CASES))
@@ -382,7 +408,11 @@ def main() -> None:
     parser.add_argument("--library", action="store_true", help="count where they fire")
     parser.add_argument("--large", action="store_true", help="examples from more than the caches hold")
     parser.add_argument("--untuned", action="store_true", help="circuits that nobody has tuned for, without terse")
+    parser.add_argument("--one-layer", action="store_true", help="a layer by Oja's rule, deferred and not")
     options = parser.parse_args()
+    if options.one_layer:
+        one_layer(options.rounds)
+        return
     if options.untuned:
         untuned(options.rounds)
         return
